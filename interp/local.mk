@@ -1,0 +1,1 @@
+# Files of interp/ (see Makefile.am).

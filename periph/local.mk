@@ -1,0 +1,1 @@
+# Files of periph/ (see Makefile.am).

@@ -1,0 +1,1 @@
+# Files of tools/ (see Makefile.am).

@@ -1,0 +1,1 @@
+# Files of user/ (see Makefile.am).

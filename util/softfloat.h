@@ -1,0 +1,119 @@
+/*
+ * softfloat.h - IEEE 754 arithmetic in integer code: the authority on what a floating-point
+ * operation means, on every host and in every engine.
+ *
+ * Values are their bit patterns. What differs between guests is data in `struct fp_env`:
+ * rounding, tininess, flushing, NaN propagation. Follows IEEE 754-2019; per-guest NaN rules follow
+ * the architecture manuals named at `enum fp_nan_rule`.
+ */
+#ifndef UTIL_SOFTFLOAT_H
+#define UTIL_SOFTFLOAT_H
+
+#include "util/host.h"
+
+typedef uint16_t f16_t;
+typedef uint16_t bf16_t;
+typedef uint32_t f32_t;
+typedef uint64_t f64_t;
+typedef struct { uint64_t frac; uint16_t se; } f80_t;  /* x87: explicit integer bit; se = sign | exponent */
+typedef struct { uint64_t hi, lo; } f128_t;
+
+enum fp_round {
+    FP_RNE,  /* to nearest, ties to even */
+    FP_RTZ,  /* towards zero */
+    FP_RDN,  /* towards minus infinity */
+    FP_RUP,  /* towards plus infinity */
+    FP_RNA,  /* to nearest, ties away from zero */
+    FP_RTO,  /* to odd (inexact: lowest bit set) */
+};
+
+enum fp_flag { /* sticky, in fp_env.flags */
+    FP_INVALID = 1,
+    FP_DIVZERO = 2,
+    FP_OVERFLOW = 4,
+    FP_UNDERFLOW = 8,
+    FP_INEXACT = 16,
+    FP_IN_DENORMAL = 32,   /* an operand was denormal (x86 DE); set before daz takes effect is not wanted */
+    FP_FLUSHED = 64,       /* a result was flushed to zero */
+};
+
+/* Which NaN comes out of an operation on NaNs. */
+enum fp_nan_rule {
+    FP_NAN_SNAN_FIRST, /* first signalling operand, else first quiet one, quietened (Arm, MIPS 2008, s390x) */
+    FP_NAN_FIRST,      /* first NaN operand, quietened (x86 SSE, PowerPC, SPARC differs: see FP_NAN_SECOND) */
+    FP_NAN_SECOND,     /* second operand if NaN, else first; signalling ones first (SPARC) */
+    FP_NAN_X87,        /* the one with the larger significand */
+    FP_NAN_DEFAULT,    /* always the default NaN (RISC-V, SH4 off) */
+    FP_NAN_MIPS_LEGACY /* MIPS legacy: an sNaN operand gives the default NaN; else first quiet operand */
+};
+
+struct fp_env {
+    uint8_t round;         /* enum fp_round */
+    uint8_t flags;         /* enum fp_flag, accumulated */
+    uint8_t nan_rule;      /* enum fp_nan_rule */
+    bool nan_legacy;       /* the quiet bit is inverted: most significant fraction bit 1 = signalling */
+    bool nan_negative;     /* the default NaN has its sign bit set (x86) */
+    bool tiny_before;      /* tininess is detected before rounding (Arm, MIPS: after = false) */
+    bool ftz;              /* results that would be denormal become zero of the same sign */
+    bool daz;              /* denormal operands are taken as zero of the same sign */
+    uint8_t x87_precision; /* f80 results round to 24, 53 or 64 bits; 0 means 64 */
+    uint8_t muladd_inf_nan;/* enum fp_infzero: what inf*0 + NaN gives */
+};
+/* inf * 0 + qNaN in a fused multiply-add */
+enum fp_infzero { FP_INFZERO_DEFAULT_INVALID, FP_INFZERO_C_INVALID, FP_INFZERO_C_QUIET };
+
+enum fp_rel { FP_LESS = -1, FP_EQUAL = 0, FP_GREATER = 1, FP_UNORDERED = 2 };
+
+/* Flags of fXX_muladd. */
+enum { FP_MULADD_NEG_PRODUCT = 1, FP_MULADD_NEG_ADDEND = 2, FP_MULADD_NEG_RESULT = 4 };
+
+#define FP_DECLARE(f, type)                                                                        \
+    type f##_add(type a, type b, struct fp_env *);                                                 \
+    type f##_sub(type a, type b, struct fp_env *);                                                 \
+    type f##_mul(type a, type b, struct fp_env *);                                                 \
+    type f##_div(type a, type b, struct fp_env *);                                                 \
+    type f##_rem(type a, type b, struct fp_env *);  /* IEEE remainder (round to nearest quotient) */\
+    type f##_sqrt(type a, struct fp_env *);                                                        \
+    type f##_muladd(type a, type b, type c, int flags, struct fp_env *); /* a*b+c, rounded once */ \
+    type f##_round_int(type a, enum fp_round, bool exact, struct fp_env *); /* exact: set INEXACT */\
+    type f##_minnum(type a, type b, struct fp_env *); /* IEEE 754-2008 minNum */                   \
+    type f##_maxnum(type a, type b, struct fp_env *);                                              \
+    type f##_minnummag(type a, type b, struct fp_env *);                                           \
+    type f##_maxnummag(type a, type b, struct fp_env *);                                           \
+    type f##_scalbn(type a, int n, struct fp_env *);                                               \
+    enum fp_rel f##_compare(type a, type b, struct fp_env *);       /* signals on any NaN */       \
+    enum fp_rel f##_compare_quiet(type a, type b, struct fp_env *); /* signals on sNaN only */     \
+    bool f##_is_nan(type a);                                                                       \
+    bool f##_is_snan(type a, const struct fp_env *);                                               \
+    type f##_silence_nan(type a, const struct fp_env *);                                           \
+    type f##_default_nan(const struct fp_env *);                                                   \
+    /* To integers, rounding as given; out of range or NaN: INVALID and the nearest limit (NaN: the   \
+     * maximum); the caller maps that to what its guest wants by looking at the operand. */        \
+    int32_t f##_to_i32(type a, enum fp_round, struct fp_env *);                                    \
+    int64_t f##_to_i64(type a, enum fp_round, struct fp_env *);                                    \
+    uint32_t f##_to_u32(type a, enum fp_round, struct fp_env *);                                   \
+    uint64_t f##_to_u64(type a, enum fp_round, struct fp_env *);                                   \
+    type f##_from_i32(int32_t, struct fp_env *);                                                   \
+    type f##_from_i64(int64_t, struct fp_env *);                                                   \
+    type f##_from_u32(uint32_t, struct fp_env *);                                                  \
+    type f##_from_u64(uint64_t, struct fp_env *);
+
+FP_DECLARE(f16, f16_t)
+FP_DECLARE(f32, f32_t)
+FP_DECLARE(f64, f64_t)
+FP_DECLARE(f80, f80_t)
+FP_DECLARE(f128, f128_t)
+#undef FP_DECLARE
+
+/* Conversions between formats: FROM_to_TO. */
+#define FP_CVT(from, ft, to, tt) tt from##_to_##to(ft, struct fp_env *);
+FP_CVT(f16, f16_t, f32, f32_t)   FP_CVT(f16, f16_t, f64, f64_t)
+FP_CVT(f32, f32_t, f16, f16_t)   FP_CVT(f32, f32_t, f64, f64_t)   FP_CVT(f32, f32_t, f80, f80_t)
+FP_CVT(f32, f32_t, f128, f128_t) FP_CVT(f32, f32_t, bf16, bf16_t) FP_CVT(bf16, bf16_t, f32, f32_t)
+FP_CVT(f64, f64_t, f16, f16_t)   FP_CVT(f64, f64_t, f32, f32_t)   FP_CVT(f64, f64_t, f80, f80_t)
+FP_CVT(f64, f64_t, f128, f128_t)
+FP_CVT(f80, f80_t, f32, f32_t)   FP_CVT(f80, f80_t, f64, f64_t)   FP_CVT(f80, f80_t, f128, f128_t)
+FP_CVT(f128, f128_t, f32, f32_t) FP_CVT(f128, f128_t, f64, f64_t) FP_CVT(f128, f128_t, f80, f80_t)
+#undef FP_CVT
+
+#endif
