@@ -1,0 +1,114 @@
+/*
+ * dev.h - the device descriptor: everything about a device model, declared once.
+ *
+ * Derived from a descriptor: -device parsing and help, `info qtree`, -global, reset, save and
+ * restore, comparison, register names in traces, the fuzz harness, the audit test.
+ *
+ * A device's state structure begins with `struct device dev;`. A device never knows its board, its
+ * ISA or its interrupt controller.
+ */
+#ifndef BUS_DEV_H
+#define BUS_DEV_H
+
+#include "bus/bus.h"
+#include "bus/clock.h"
+#include "bus/irq.h"
+#include "bus/state.h"
+
+struct device;
+struct machine_bus;   /* a machine's tree of devices; see below */
+
+enum prop_kind { PROP_U8, PROP_U16, PROP_U32, PROP_U64, PROP_SIZE, PROP_BOOL, PROP_STR, PROP_CHR, PROP_DRIVE, PROP_NETDEV, PROP_MAC };
+struct prop_desc {
+    const char *name;
+    uint8_t kind;           /* PROP_CHR etc. hold a pointer to the backend, set from its id */
+    uint32_t offset;
+    uint64_t def;           /* default for integers and bools */
+    const char *def_str;
+    const char *help;
+};
+#define PROP(S, kind_, name_, f, def_, help_) { .name = (name_), .kind = (kind_), .offset = offsetof(S, f), .def = (def_), .help = (help_) }
+#define PROP_STRING(S, name_, f, def_, help_) { .name = (name_), .kind = PROP_STR, .offset = offsetof(S, f), .def_str = (def_), .help = (help_) }
+#define PROP_END { .name = NULL }
+
+/* A register, for traces, `info` dumps and the fuzz harness; access itself goes through mmio_ops. */
+struct reg_desc { uint32_t addr; const char *name; uint8_t size; };
+#define REG_END { .name = NULL }
+
+enum dev_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_I2C, BUS_IDE, BUS_USB };
+enum dev_category { DEV_MISC, DEV_BRIDGE, DEV_STORAGE, DEV_NETWORK, DEV_INPUT, DEV_DISPLAY, DEV_SOUND, DEV_CHAR, DEV_INTC, DEV_TIMER, DEV_USB };
+
+struct dev_desc {
+    const char *name;            /* as -device takes it: "isa-serial", "pcnet" */
+    const char *help;
+    uint8_t bus;                 /* enum dev_bus: where it plugs in */
+    uint8_t category;            /* enum dev_category */
+    bool user_creatable;         /* may be made by -device */
+    size_t size;                 /* sizeof the state structure */
+    const struct prop_desc *props;
+    const struct state_field *state;   /* must account for every byte after `dev` */
+    const struct reg_desc *regs;
+    /* Connects to the host side, makes regions and timers. Properties are set. 0 or -1. */
+    int (*realize)(struct device *, struct error *);
+    void (*unrealize)(struct device *);
+    /* Beyond the reset values of the state table (which are applied first). */
+    void (*reset)(struct device *);
+    /* After loading state: rebuild runtime fields, re-drive outputs. */
+    int (*post_load)(struct device *, struct error *);
+    void (*pre_save)(struct device *);
+    const void *bus_desc;        /* bus specific: e.g. const struct pci_dev_desc * */
+};
+
+struct device {
+    const struct dev_desc *desc;
+    char *id;                    /* -device id=, or NULL */
+    char *path;                  /* unique in the machine: "/pci/0a.1/piix4-ide" */
+    struct machine_bus *mb;
+    struct bus_clock *clock;
+    struct device *parent;       /* bus or containing device */
+    struct device *next;         /* in order of creation */
+    bool realized;
+    void *bus_data;              /* owned by the bus the device sits on */
+};
+
+/* The machine's devices. */
+struct machine_bus {
+    struct address_space *mem;   /* as the CPUs see it */
+    struct address_space *io;    /* I/O ports, or NULL */
+    struct region *mem_root, *io_root;
+    struct bus_clock *clock;
+    struct device *first, *last;
+    struct dev_global *globals;  /* -global */
+    void *machine;               /* the machine's own */
+    void (*request)(struct machine_bus *, int what); /* enum mb_request: from devices */
+};
+enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND };
+
+struct machine_bus *mb_new(uint64_t mem_size_bits);
+void mb_delete(struct machine_bus *);
+
+/* All descriptors, from periph/devices.def. Registered once by the program. */
+void dev_register(const struct dev_desc *);
+const struct dev_desc *dev_find(const char *name);
+const struct dev_desc *dev_iterate(unsigned i); /* NULL after the last */
+
+/* dev_create allocates with defaults and -global applied; set properties; dev_realize; then use. */
+struct device *dev_create(struct machine_bus *, const struct dev_desc *, struct device *parent, const char *id);
+int dev_set_prop(struct device *, const char *name, const char *value, struct error *);
+int dev_set_int(struct device *, const char *name, uint64_t value);
+int dev_set_ptr(struct device *, const char *name, void *backend);
+int dev_realize(struct device *, struct error *);
+void dev_destroy(struct device *);
+int mb_add_global(struct machine_bus *, const char *driver, const char *prop, const char *value);
+/* Creates, sets nothing, realizes: for boards. NULL + error. */
+struct device *dev_make(struct machine_bus *, const char *name, struct device *parent, struct error *);
+
+void mb_reset(struct machine_bus *);  /* all devices in order of creation */
+void mb_save(struct machine_bus *, struct state_buf *);
+int mb_load(struct machine_bus *, struct state_buf *, struct error *);
+uint64_t mb_hash(struct machine_bus *);
+void mb_dump(struct machine_bus *, void (*put)(void *, const char *line), void *opaque); /* info qtree */
+/* How PROP_CHR, PROP_DRIVE, PROP_NETDEV ids are turned into backends; set by the program. */
+extern void *(*dev_resolve_backend)(enum prop_kind, const char *id, struct error *);
+
+#endif

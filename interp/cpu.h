@@ -1,0 +1,206 @@
+/*
+ * cpu.h - a vCPU as the engine sees it, and what an ISA must tell the engine (struct guest).
+ *
+ * An ISA's own CPU structure begins with `struct cpu c;`. Slots lie anywhere in its first 64 KiB.
+ * The engine knows no ISA: it reaches state through the slot table and behaviour through
+ * `struct guest`; it knows no board and no OS: memory and code come through `struct cpu_world`.
+ *
+ * Byte order: cells are in host order; memory operations carry the guest's byte order.
+ */
+#ifndef INTERP_CPU_H
+#define INTERP_CPU_H
+
+#include "interp/ir.h"
+#include "util/softfloat.h"
+
+#include <setjmp.h>
+
+/* ---- slots: the register table ------------------------------------------------------------ */
+enum slot_class { /* also the bits of helper effect masks: 1u << class */
+    SLOT_GPR, SLOT_FPR, SLOT_VEC, SLOT_FLAG, SLOT_PC, SLOT_MODE, SLOT_SYS, SLOT_SPECIAL, SLOT_CLASSES
+};
+#define SLOTS_ALL 0xffffffffu
+struct slot_desc {
+    const char *name;     /* the ISA manual's register name, as $name in the monitor */
+    uint32_t offset;      /* in the ISA's CPU structure */
+    uint8_t type;         /* enum ir_type */
+    uint8_t cls;          /* enum slot_class */
+};
+
+/* ---- helpers: C functions that IR may call -------------------------------------------------- */
+typedef uint64_t (*helper_fn)(struct cpu *, uint64_t a, uint64_t b, uint64_t c);
+enum helper_flag {
+    HELPER_PURE = 1,      /* no effect but its result, and the result depends on its arguments alone */
+    HELPER_RAISE = 2,     /* may call cpu_raise */
+    HELPER_MEM = 4,       /* may access guest memory (and so raise) */
+    HELPER_TIME = 8,      /* needs exact icount or touches devices and interrupts; only in an instruction
+                             after which the block ends */
+};
+struct helper_desc {
+    const char *name;
+    helper_fn fn;
+    uint8_t flags;            /* enum helper_flag */
+    uint32_t reads, writes;   /* slot classes (1u << SLOT_*) it may read and write */
+};
+
+/* ---- memory ------------------------------------------------------------------------------ */
+enum mem_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
+enum mem_fault { FAULT_ALIGN, FAULT_BUS /* nothing answers at that physical address */, FAULT_USER /* user mode: page not accessible */ };
+
+/* What the guest's MMU says about a virtual address. */
+struct mmu_hit {
+    uint64_t phys;        /* physical address of va itself */
+    uint8_t prot;         /* MMU_R | MMU_W | MMU_X */
+    uint8_t page_bits;    /* log2 of the page's size; smaller than CPU_PAGE_BITS: never cached */
+    bool uncached;        /* informative */
+};
+enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
+#define CPU_PAGE_BITS  12
+#define CPU_PAGE_SIZE  (1u << CPU_PAGE_BITS)
+#define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
+#define CPU_MMU_MODES  8
+
+/* What lies at a physical page. */
+struct phys_page {
+    uint8_t *host;        /* RAM or ROM: host address of the page's first byte; NULL: MMIO or nothing */
+    bool readonly;        /* writes go through mmio_write (ROM, flash) */
+};
+
+/* The surroundings of a CPU: one per machine (system) or process (user). */
+struct cpu_world {
+    bool user;            /* user mode: no MMU; guest address + cpu->ubase is the host address */
+    /* user mode: host page for code at va, or NULL when it is not executable/readable there */
+    const uint8_t *(*user_code)(struct cpu *, uint64_t va);
+    /* user mode: the page is about to hold translated code: make writes to it visible (mprotect) */
+    void (*user_code_page)(struct cpu *, uint64_t va);
+    /* system mode. The opaque is cpu->bus. Values on the bus: lowest address = least significant byte.
+     * Reads and writes return false when nothing answers (bus error). size: 1, 2, 4, 8 */
+    void (*phys_page)(void *bus, uint64_t pa, struct phys_page *);
+    bool (*mmio_read)(void *bus, struct cpu *, uint64_t pa, unsigned size, uint64_t *value);
+    bool (*mmio_write)(void *bus, struct cpu *, uint64_t pa, unsigned size, uint64_t value);
+};
+
+struct tlb_entry {        /* va page in the tag when valid, all ones when not */
+    uint64_t rd, wr;      /* tags; TLB_SLOW bit set: go through the slow path */
+    uintptr_t addend;     /* host address = va + addend */
+    uint64_t phys;        /* physical page */
+};
+#define TLB_BITS  10
+#define TLB_SIZE  (1u << TLB_BITS)
+#define TLB_SLOW  0x800u  /* in a tag: never equal to a page address */
+
+/* ---- what an ISA tells the engine ----------------------------------------------------------- */
+struct guest {
+    const char *name;                     /* "mips32" */
+    const struct slot_desc *slots;
+    unsigned n_slots;
+    const struct helper_desc *helpers;
+    unsigned n_helpers;
+    ir_id pc_slot;                        /* exact only outside of blocks and in exceptions */
+    uint8_t addr_type;                    /* type of addresses and of the pc slot */
+    size_t cpu_size;                      /* sizeof the ISA's CPU structure */
+    /* Translates one block from b->blk.pc in mode b->blk.key. See isa/isa.h for the rules. */
+    void (*translate)(struct ir_builder *b);
+    /* System mode: va -> phys. False: cpu->exc holds the exception. probe: leave cpu->exc and MMU state alone. */
+    bool (*mmu)(struct cpu *, uint64_t va, enum mem_access, unsigned mmu_mode, bool probe, struct mmu_hit *);
+    /* Fills cpu->exc for a fault the engine found. */
+    void (*fault)(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);
+    /* System mode: enter the exception in cpu->exc (pc slot holds the faulting instruction, cpu->insn_flags its INSN flags). */
+    void (*exception)(struct cpu *);
+    /* System mode: if an enabled interrupt is pending, enter it and return true. Clears halted. */
+    bool (*interrupt)(struct cpu *);
+    /* System mode: would an interrupt wake the halted cpu? */
+    bool (*has_work)(struct cpu *);
+    /* MMU mode for data and code in the current state (monitor, gdb, fetch) */
+    unsigned (*mmu_mode)(struct cpu *);
+};
+
+/* ---- the vCPU ------------------------------------------------------------------------------ */
+struct exception {
+    uint32_t code;        /* ISA's numbering; 0 is a valid code */
+    uint32_t sub;         /* ISA's detail (coprocessor number, trap code, signal code in user mode) */
+    uint64_t addr;        /* bad address, where there is one */
+};
+
+struct engine;
+struct blk;
+struct xrec;
+
+/* The last FP operation whose per-operation flags may be asked for later (MIPS Cause, SPARC cexc...). */
+struct fp_note { uint64_t a, b, c; uint32_t op; /* opcode | type << 16 */ uint32_t aux; };
+
+struct cpu {
+    const struct guest *guest;
+    const struct cpu_world *world;
+    void *bus;                       /* system: passed to the world's callbacks */
+    struct engine *engine;
+    int index;                       /* number of the vCPU */
+
+    /* running */
+    int64_t icount_left;             /* instructions until the engine must look up; exact outside blocks */
+    uint64_t icount;                 /* instructions retired before the current budget was given */
+    int64_t icount_budget;
+    uint32_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
+    uint32_t kick;                   /* nonzero: leave at the next block boundary (atomic access) */
+    bool halted;
+    bool parallel;                   /* other threads run vCPUs on this memory: atomics must be real */
+    const struct xrec *xpc;          /* record being executed, set before whatever may unwind */
+    struct blk *xblk;                /* its block */
+    uint32_t insn_flags;             /* INSN flags of the instruction that raised */
+    struct exception exc;
+    jmp_buf *unwind;                 /* dispatcher's */
+
+    /* memory */
+    uint8_t *ubase;                  /* user mode */
+    uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
+    struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
+    struct blk **jump_cache;
+
+    /* floating point */
+    struct fp_env fp;                /* the ISA keeps rounding and rules here; flags: cpu_fp_flags() */
+    struct fp_note fp_note;
+    bool fp_fast;                    /* host FP may be used: RNE, no flushing, IEEE results. Set by cpu_fp_changed() */
+
+    uint64_t temps[IR_MAX_TEMPS];    /* temporaries of the running block (scratch) */
+};
+
+/* Allocates guest->cpu_size zeroed bytes and sets up the common part (TLBs in system mode). */
+struct cpu *cpu_new(const struct guest *, const struct cpu_world *, struct engine *, void *bus, int index);
+void cpu_delete(struct cpu *);
+
+static inline void *cpu_slot(struct cpu *cpu, ir_id slot) { return (char *)cpu + cpu->guest->slots[slot].offset; }
+uint64_t cpu_get_slot(struct cpu *, ir_id slot);
+void cpu_set_slot(struct cpu *, ir_id slot, uint64_t value);
+int cpu_find_slot(const struct guest *, const char *name); /* -1: none */
+
+/* Leaves the running block with precise state and takes the exception in cpu->exc. For helpers and
+ * guest callbacks while a block runs. */
+ATTR_NORETURN void cpu_raise(struct cpu *);
+/* The instruction count now; exact also inside helpers. */
+uint64_t cpu_icount(struct cpu *);
+/* Asks the cpu to leave at the next block boundary; any thread, async-signal safe. */
+void cpu_kick(struct cpu *);
+
+/* TLB upkeep, for ISAs: all modes. */
+void cpu_tlb_flush(struct cpu *);
+void cpu_tlb_flush_page(struct cpu *, uint64_t va);
+void cpu_tlb_flush_range(struct cpu *, uint64_t va, uint64_t size);
+
+/* Guest memory by virtual address in the CPU's current mode, from helpers (HELPER_MEM): faults raise.
+ * mem = IR_M* attributes. */
+uint64_t cpu_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu_mode);
+void cpu_st(struct cpu *, uint64_t va, uint64_t value, unsigned mem, unsigned mmu_mode);
+/* The same for debuggers: never raise, no side effects on MMIO; bytes as they lie in memory. Both worlds.
+ * Return false if some byte is not accessible. Writes reach read-only memory and drop stale code. */
+bool cpu_debug_read(struct cpu *, uint64_t va, void *buf, size_t n);
+bool cpu_debug_write(struct cpu *, uint64_t va, const void *buf, size_t n);
+
+/* The ISA changed cpu->fp (rounding, flushing, NaN rules). */
+void cpu_fp_changed(struct cpu *);
+/* Accumulated IEEE flags (enum fp_flag), harvested from the host when needed. */
+unsigned cpu_fp_flags(struct cpu *);
+void cpu_fp_set_flags(struct cpu *, unsigned flags);
+/* Flags that the last noted FP operation raised, recomputed (see fp_note). */
+unsigned cpu_fp_last_flags(struct cpu *);
+
+#endif

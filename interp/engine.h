@@ -1,0 +1,63 @@
+/*
+ * engine.h - running vCPUs: configuration, the run loop, code invalidation, breakpoints.
+ *
+ * One engine serves all vCPUs that share memory (a machine or a process).
+ */
+#ifndef INTERP_ENGINE_H
+#define INTERP_ENGINE_H
+
+#include "interp/cpu.h"
+
+enum engine_mode {
+    ENGINE_REF,     /* unoptimised IR, soft FP, checks on: the reference */
+    ENGINE_FAST,    /* xcode records */
+};
+
+struct engine_config {
+    enum engine_mode mode;
+    bool portable_switch;   /* dispatch by switch even where computed goto is available */
+    bool soft_fp;           /* never use host FP */
+    unsigned max_block;     /* instructions per block, 0 = default (64); 1 = -singlestep */
+    size_t cache_size;      /* bytes for translated blocks, 0 = default */
+};
+
+struct engine *engine_new(const struct engine_config *, struct error *);
+void engine_delete(struct engine *);
+const struct engine_config *engine_get_config(const struct engine *);
+
+enum run_exit {
+    RUN_BUDGET,     /* the budget is used up (never exceeded by more than one unit, i.e. a branch and its delay slot) */
+    RUN_KICKED,
+    RUN_HALTED,     /* waits for an interrupt and none is pending */
+    RUN_EXCEPTION,  /* user mode: cpu->exc, pc slot at the instruction */
+    RUN_DEBUG,      /* breakpoint or watchpoint: engine_debug_hit */
+};
+
+/* Runs until `budget` more instructions have retired, or something else ends it. In system mode exceptions
+ * and interrupts are taken inside (interrupts at block boundaries; MMIO ends its block). */
+enum run_exit engine_run(struct cpu *, uint64_t budget);
+
+/* Host memory at [host, host + n) that may hold translated code was written behind the CPU's back (DMA, debugger, loader). */
+void engine_code_written(struct engine *, const void *host, size_t n);
+/* User mode, in the SIGSEGV handler: was the fault a write to a page write-protected because of code? Then its
+ * blocks are dropped and the caller makes the page writable and retries. */
+bool engine_code_page_fault(struct engine *, const void *host);
+void engine_flush(struct engine *);  /* drop all code; safe point: no block running */
+
+/* Debugging. Addresses are virtual. */
+void engine_break_insert(struct engine *, uint64_t va);
+void engine_break_remove(struct engine *, uint64_t va);
+bool engine_break_at(const struct engine *, uint64_t va);
+enum watch_kind { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_ACCESS = 3 };
+int engine_watch_insert(struct engine *, uint64_t va, uint64_t len, enum watch_kind);
+int engine_watch_remove(struct engine *, uint64_t va, uint64_t len, enum watch_kind);
+struct debug_hit { bool watch; enum watch_kind kind; uint64_t addr; };
+struct debug_hit engine_debug_hit(const struct engine *);
+
+/* `info jit` */
+struct engine_stats { uint64_t blocks, block_bytes, guest_insns, lookups, translations, invalidations, flushes; };
+void engine_get_stats(const struct engine *, struct engine_stats *);
+/* After fork in the child of a user-mode process: locks are as if just made. */
+void engine_after_fork(struct engine *);
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * ir.h - the one small intermediate representation, and the builder that front ends call.
+ *
+ * A block is a straight list of three-address ops over typed cells (I32 or I64) with forward
+ * local branches. Operands are 16-bit ids in one space:
+ *   0 .. IR_TEMP-1      guest slots: the ISA's declared, non-overlapping table (interp/cpu.h)
+ *   IR_TEMP ..          temporaries of the block; undefined until written
+ *   IR_CONST ..         interned constants of the block
+ * A slot or temp keeps its type; ops of another width never touch it: LO, HI, ZXW, SXW, CONCAT
+ * cross over. Floating-point values are bit patterns in I32 (F32) or I64 (F64) cells.
+ *
+ * Guest state is precise at every op that can fault, call or leave: slots are written in program
+ * order, so a front end writes destination slots only after everything that can fault in the
+ * same instruction (write temps first).
+ *
+ * Not here: what the ops mean (ops.def), and running them (interp.h).
+ */
+#ifndef INTERP_IR_H
+#define INTERP_IR_H
+
+#include "util/error.h"
+
+typedef uint16_t ir_id;
+#define IR_TEMP   0x4000u
+#define IR_CONST  0x8000u
+#define IR_NONE   0xffffu
+static inline bool ir_is_slot(ir_id x) { return x < IR_TEMP; }
+static inline bool ir_is_temp(ir_id x) { return x >= IR_TEMP && x < IR_CONST; }
+static inline bool ir_is_const(ir_id x) { return x >= IR_CONST && x != IR_NONE; }
+
+enum ir_type { T_I32, T_I64 };
+
+enum ir_opcode {
+#define PURE(N, n, in, fl, ty, e) OP_##N,
+#define CONV(N, n, in, fl, ti, to, e) OP_##N,
+#define FPOP(N, n, in, soft, host) OP_##N,
+#define FPCV(N, n, ti, to) OP_##N,
+#define CTLO(N, n, fl) OP_##N,
+#include "interp/ops.def"
+    OP_COUNT
+};
+
+enum ir_cond {
+#define COND(N, n, inv, swp, e) CC_##N,
+#include "interp/ops.def"
+    CC_COUNT
+};
+extern const uint8_t ir_cond_inverse[CC_COUNT], ir_cond_swapped[CC_COUNT];
+
+enum ir_class { CLASS_PURE, CLASS_CONV, CLASS_FP, CLASS_FPCV, CLASS_CTL };
+enum ir_flag { F_COMM = 1, F_OPT = 2, F_FAULT = 4, F_EFFECT = 8, F_END = 16 };
+struct ir_op_info {
+    const char *name;
+    uint8_t cls, n_in, flags;
+};
+extern const struct ir_op_info ir_op_info[OP_COUNT];
+
+/* Fields by op:
+ *   PURE, CONV, FPOP, FPCV  d, a, b, c; aux = pos | len << 8 for EXTRACT, SEXTRACT, DEPOSIT;
+ *                           float -> int: aux = enum fp_round or IR_ROUND_ENV | enum ir_f2i << 4
+ *   SETC                    attr = enum ir_cond; d has the operands' type
+ *   FCMP                    type = operands' (I32 for F32), d is I32; attr = IR_REL_* mask
+ *   LD, ST                  attr = IR_M_*; aux = displacement (int16) | mmu mode << 16 | IR_A64;
+ *                           type = type of the data cell
+ *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c
+ *   INSN                    aux = pc - block pc, a = length in bytes, attr = flags (front end's, low 7 bits) | IR_INSN_CONT
+ *   BRC, GOTO               aux = link index; BRC: attr = cond, type = operands'
+ *   IND                     a = target (type), attr = IR_HINT_*
+ *   EXIT                    attr = enum ir_exit, a = constant guest pc
+ *   CALL                    aux = helper index; d may be IR_NONE; unused arguments IR_NONE; type = result type
+ */
+struct ir_op {
+    uint16_t op;
+    uint8_t type, attr;
+    ir_id d, a, b, c;
+    uint32_t aux;
+};
+
+enum ir_mem {
+    IR_M8 = 0, IR_M16 = 1, IR_M32 = 2, IR_M64 = 3, IR_MSIZE = 3, /* log2 of the bytes */
+    IR_MS = 4,        /* sign-extend the loaded value into the cell (else zero-extend) */
+    IR_MBE = 8,       /* big-endian in memory (else little-endian) */
+    IR_MALIGN = 16,   /* an address that is no multiple of the size faults (else any address works) */
+};
+#define IR_A64        0x01000000u  /* aux: the address cell is I64; else it is I32 and wraps at 32 bits */
+#define IR_DISP(op)   ((int16_t)(op)->aux)
+#define IR_MMU(op)    (((op)->aux >> 16) & 15)
+
+enum { IR_REL_LT = 1, IR_REL_EQ = 2, IR_REL_GT = 4, IR_REL_UN = 8, IR_REL_SIGNAL = 16 /* any NaN is invalid */ };
+enum { IR_ROUND_ENV = 15 };  /* rounding mode of cpu->fp */
+enum ir_f2i {                /* what an invalid float -> int conversion gives */
+    IR_F2I_MAX,              /* the largest positive value (MIPS legacy) */
+    IR_F2I_MIN,              /* the "integer indefinite" 0x80... (x86) */
+    IR_F2I_SAT_ZERO,         /* nearest limit; NaN: 0 (Arm, MIPS 2008) */
+    IR_F2I_SAT_MAX,          /* nearest limit; NaN: largest positive (RISC-V) */
+};
+enum { IR_HINT_NONE, IR_HINT_CALL, IR_HINT_RET };
+enum ir_exit {
+    IR_EXIT_MODE,      /* state that the block key depends on, or mappings, may have changed: look up again */
+    IR_EXIT_IRQ,       /* as MODE; interrupts may have become deliverable */
+    IR_EXIT_HALT,      /* the cpu waits for an interrupt: cpu->halted was set */
+    IR_EXIT_DEBUG,     /* breakpoint at pc, not executed */
+};
+#define IR_INSN_CONT 0x80  /* INSN attr: not a restart point (a delay slot): retries start at the insn before */
+
+struct ir_link {
+    uint64_t pc;
+    uint32_t key;        /* mode of the target block */
+    uint16_t n_insns;    /* guest instructions retired when the block is left here */
+    uint8_t hint;
+};
+
+#define IR_MAX_LINKS 6
+#define IR_MAX_TEMPS 1024
+#define IR_MAX_OPS   4096  /* blocks are ended long before; a single instruction must stay under 1,000 ops */
+
+struct ir_block {
+    uint64_t pc;
+    uint32_t key;
+    uint32_t size;             /* guest bytes covered from pc */
+    uint16_t n_insns;          /* retired by running to the end */
+    uint16_t n_ops, n_temps, n_consts, n_links, n_labels;
+    bool one_shot;             /* depends on something that can't be tracked: run once, do not keep */
+    struct ir_op *ops;
+    uint64_t *consts;
+    uint8_t *const_type, *temp_type;
+    struct ir_link links[IR_MAX_LINKS];
+};
+
+/* ---- the builder ------------------------------------------------------------------------- */
+struct cpu;
+struct guest;
+
+struct ir_builder {
+    struct ir_block blk;
+    struct cpu *cpu;             /* whose code is translated; front ends may read models and mode from it */
+    const struct guest *guest;
+    uint64_t pc;                 /* for the front end: pc of the current instruction */
+    unsigned max_insns;          /* never begin a unit when blk.n_insns has reached this */
+    bool ended;                  /* a GOTO, IND, EXIT or FETCHF that no label follows was emitted */
+    const char *bug;             /* first misuse of the builder, or NULL */
+    unsigned cap_ops, cap_consts, cap_temps;
+    void *user;                  /* the front end's own */
+};
+
+void ir_builder_init(struct ir_builder *, struct cpu *, uint64_t pc, uint32_t key, unsigned max_insns);
+void ir_builder_free(struct ir_builder *);
+
+ir_id ir_temp(struct ir_builder *, enum ir_type);
+ir_id ir_const(struct ir_builder *, enum ir_type, uint64_t value); /* truncated to the type */
+static inline ir_id ir_c32(struct ir_builder *b, uint32_t v) { return ir_const(b, T_I32, v); }
+static inline ir_id ir_c64(struct ir_builder *b, uint64_t v) { return ir_const(b, T_I64, v); }
+
+/* Emit with a given destination. All return d. */
+ir_id ir_op1(struct ir_builder *, enum ir_opcode, enum ir_type, ir_id d, ir_id a);
+ir_id ir_op2(struct ir_builder *, enum ir_opcode, enum ir_type, ir_id d, ir_id a, ir_id b);
+ir_id ir_op3(struct ir_builder *, enum ir_opcode, enum ir_type, ir_id d, ir_id a, ir_id b, ir_id c);
+ir_id ir_mov(struct ir_builder *, enum ir_type, ir_id d, ir_id a);
+ir_id ir_bits(struct ir_builder *, enum ir_opcode, enum ir_type, ir_id d, ir_id a, unsigned pos, unsigned len); /* EXTRACT, SEXTRACT */
+ir_id ir_deposit(struct ir_builder *, enum ir_type, ir_id d, ir_id a, ir_id b, unsigned pos, unsigned len);
+ir_id ir_setc(struct ir_builder *, enum ir_type, enum ir_cond, ir_id d, ir_id a, ir_id b);
+ir_id ir_conv(struct ir_builder *, enum ir_opcode, ir_id d, ir_id a); /* LO HI ZXW SXW; float conversions */
+ir_id ir_f2i(struct ir_builder *, enum ir_opcode, ir_id d, ir_id a, unsigned round, enum ir_f2i rule);
+ir_id ir_fcmp(struct ir_builder *, enum ir_type, unsigned rel_mask, ir_id d, ir_id a, ir_id b);
+ir_id ir_fma(struct ir_builder *, enum ir_type, unsigned muladd_flags, ir_id d, ir_id a, ir_id b, ir_id c);
+/* addr: I32 or I64 cell by its type; the access is at addr + disp (modulo the address width). */
+ir_id ir_ld(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, int disp, unsigned mem, unsigned mmu);
+void ir_st(struct ir_builder *, enum ir_type, ir_id value, ir_id addr, int disp, unsigned mem, unsigned mmu);
+ir_id ir_cas(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, ir_id expect, ir_id value, unsigned mem, unsigned mmu);
+ir_id ir_call(struct ir_builder *, unsigned helper, enum ir_type, ir_id d, ir_id a, ir_id b, ir_id c);
+void ir_fence(struct ir_builder *);
+
+/* Forward labels: made, branched to, then placed once. */
+unsigned ir_label(struct ir_builder *);
+void ir_br(struct ir_builder *, unsigned label);
+void ir_brl(struct ir_builder *, enum ir_type, enum ir_cond, ir_id a, ir_id b, unsigned label);
+void ir_place(struct ir_builder *, unsigned label);
+
+/* Leaving. Links record how many instructions have retired so far; INSN must have been emitted for each. */
+unsigned ir_link(struct ir_builder *, uint64_t pc, uint32_t key, unsigned hint);
+void ir_brc(struct ir_builder *, enum ir_type, enum ir_cond, ir_id a, ir_id b, unsigned link);
+void ir_goto(struct ir_builder *, unsigned link);
+void ir_ind(struct ir_builder *, enum ir_type, ir_id target, unsigned hint);
+void ir_exit(struct ir_builder *, enum ir_exit, uint64_t next_pc);
+
+/* Instruction boundaries and fetching.
+ * ir_insn: the instruction at pc starts. Returns false when the block must end before it (budget
+ *   used up, page left, breakpoint): the front end then emits ir_goto to pc, unless `ended` is set
+ *   (a breakpoint at the block's first instruction). With IR_INSN_CONT it always returns true.
+ * ir_fetch: the bytes of code at pc..pc+n-1 (n <= 16) into buf. False: they can't be fetched; only possible for bytes in a
+ *   second page; then the front end emits ir_fetch_fault(b, pc of the first missing byte) in the
+ *   instruction's (or delay slot's) place and ends. */
+bool ir_insn(struct ir_builder *, uint64_t pc, unsigned len, unsigned flags);
+bool ir_fetch(struct ir_builder *, uint64_t pc, unsigned n, uint8_t *buf);
+void ir_fetch_fault(struct ir_builder *, uint64_t va);
+
+void ir_dump(const struct ir_block *, const struct guest *, void (*put)(void *, const char *line), void *opaque);
+
+#endif

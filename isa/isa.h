@@ -1,0 +1,85 @@
+/*
+ * isa.h - an instruction set as the rest of the house sees it: its CPU models, its registers for
+ * people and debuggers, its disassembler, and the translation contract.
+ *
+ * The contract for struct guest.translate (interp/cpu.h):
+ *  - Decode from b->blk.pc in mode b->blk.key, one guest instruction after the other. For each:
+ *    ir_insn(); ir_fetch(); emit. Stop after an instruction that ends the block, or when ir_insn
+ *    returns false, with ir_goto(ir_link(b, pc, key, IR_HINT_NONE)) to the next instruction.
+ *  - A branch and its delay slot are one unit: the branch's ir_insn without, the slot's with
+ *    IR_INSN_CONT. Interrupts, budgets and single steps happen between units only.
+ *  - Everything that selects semantics (mode bits) comes from b->blk.key or is constant for the CPU (its
+ *    model); registers are read at run time. State that key depends on is changed by instructions that
+ *    end the block with ir_exit(IR_EXIT_MODE or IRQ); the helper updates cpu->key.
+ *  - Illegal encodings raise the ISA's exception at run time, via a helper.
+ *  - Instructions that read time or touch interrupt state (HELPER_TIME) end the block.
+ */
+#ifndef ISA_ISA_H
+#define ISA_ISA_H
+
+#include "interp/cpu.h"
+#include "interp/engine.h"
+
+struct isa;
+struct cpu_model {
+    const char *name;        /* as -cpu takes it */
+    const char *help;
+    const void *def;         /* the ISA's own description */
+};
+
+struct bus_clock;
+struct state_field;
+
+/* A register for `info registers`, $reg and gdb; derived from slots where a slot is all there is. */
+struct isa_reg {
+    const char *name;
+    uint8_t bits;            /* 32, 64, 80, 128 */
+    uint64_t (*get)(struct cpu *, unsigned arg);  /* NULL: slot `arg` */
+    void (*set)(struct cpu *, unsigned arg, uint64_t value);
+    unsigned arg;
+};
+struct isa_gdb_feature {
+    const char *name;        /* "org.gnu.gdb.mips.cpu" */
+    const struct isa_reg *regs;
+    unsigned n_regs;
+};
+
+enum isa_word { ISA_LE, ISA_BE };
+
+struct isa {
+    const char *name;                   /* "mips32": unique */
+    const char *const *targets;         /* program name suffixes that mean this ISA: "mips", "mipsel"...; NULL-ended */
+    const struct guest *guest;
+    const struct cpu_model *models;
+    unsigned n_models;
+    const char *gdb_arch;               /* <architecture> of target.xml */
+    const struct isa_gdb_feature *gdb;
+    unsigned n_gdb;
+    /* After cpu_new: applies model and byte order; user: set up for Linux user mode. 0 or -1. */
+    int (*init)(struct cpu *, const struct cpu_model *, bool big_endian, bool user, struct error *);
+    void (*reset)(struct cpu *);        /* hardware reset; also done by init */
+    /* Input pins: n is the ISA's numbering (MIPS: IP0..IP7 = hardware interrupts 2..7 as 2..7) */
+    void (*set_irq)(struct cpu *, unsigned n, bool level);
+    /* Text of the instruction at pc from bytes[0..n): returns its length, or 0 if n is too short. key: mode. */
+    unsigned (*disas)(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
+    /* `info registers`: text lines */
+    void (*dump)(struct cpu *, void (*put)(void *, const char *text), void *opaque, bool fpu);
+    /* `info tlb`; may be NULL */
+    void (*dump_tlb)(struct cpu *, void (*put)(void *, const char *text), void *opaque);
+    void (*set_pc)(struct cpu *, uint64_t pc); /* also mode bits that ride in addresses */
+    /* Clock: called by the board once. ns per Count tick etc. come from the model; now_ns gives guest time. */
+    void (*connect_clock)(struct cpu *, struct bus_clock *clk);
+    /* saves and restores all state that is not a slot; visits named fields (bus/dev.h's visitor) */
+    const struct state_field *state;    /* further fields of the CPU structure, for save/restore and lockstep */
+    unsigned n_state;
+};
+
+/* All ISAs, in isa/isa.c from the one list isa/isas.def. */
+extern const struct isa *const isa_list[];
+extern const unsigned isa_count;
+const struct isa *isa_find(const char *name);
+/* By target suffix ("mipsel"); *big_endian is set. NULL: unknown. */
+const struct isa *isa_find_target(const char *target, bool *big_endian);
+const struct cpu_model *isa_find_model(const struct isa *, const char *name);
+
+#endif
