@@ -1,0 +1,113 @@
+/*
+ * machine.h - a board: what it is made of, and the object a running machine is.
+ *
+ * One board per file under machines/, one line in machines/boards.def. A board's init builds a parts list: CPUs, memory,
+ * devices from the registry, IRQ wiring, and loads firmware or kernel (machines/boot/).
+ */
+#ifndef MACHINES_MACHINE_H
+#define MACHINES_MACHINE_H
+
+#include "bus/dev.h"
+#include "interp/engine.h"
+#include "isa/isa.h"
+
+struct machine;
+struct chardev;
+struct blk_backend;
+
+enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_DRIVES = 32, MACHINE_MAX_CPUS = 64 };
+
+enum drive_if { DRIVE_IDE, DRIVE_PFLASH, DRIVE_MTD, DRIVE_SD, DRIVE_FLOPPY, DRIVE_NONE };
+struct drive_config {
+    enum drive_if interface;
+    int index;                     /* IDE: 0..3 = hda..hdd; pflash: 0.. */
+    bool cdrom, readonly;
+    char *id;
+    struct blk_backend *blk;       /* NULL: an empty CD drive */
+};
+
+/* What the command line asked for. Strings are owned by the caller and live as long as the machine. */
+struct machine_config {
+    const struct board *board;
+    const struct isa *isa;
+    bool big_endian;
+    const struct cpu_model *cpu;   /* NULL: the board's default */
+    uint64_t ram_size;             /* bytes; 0: the board's default */
+    unsigned n_cpus;
+    const char *kernel, *initrd, *append, *bios;
+    const char *const *firmware_path; /* -L directories, NULL-ended */
+    struct chardev *serial[MACHINE_MAX_SERIAL]; /* NULL: not connected */
+    struct drive_config *drives;
+    unsigned n_drives;
+    const char *uuid, *name;
+    bool no_defaults;
+    /* -rtc */
+    int64_t rtc_start;             /* seconds since the epoch at machine start (already local time when asked so) */
+    /* -icount: guest ns per instruction = 2^shift; the default shift is 3 */
+    unsigned icount_shift;
+    bool icount_sleep;             /* pace idle time against the host's clock (default true) */
+    struct engine_config engine;
+};
+
+struct board {
+    const char *name;              /* "malta" */
+    const char *help;
+    const char *const *isas;       /* ISA names it can take; NULL-ended. The first model fitting the target is default */
+    const char *default_cpu32, *default_cpu64;
+    uint64_t default_ram, max_ram; /* bytes */
+    unsigned max_cpus;
+    unsigned n_serial;             /* UARTs that -serial connects to */
+    bool is_default;               /* of its ISA */
+    /* Builds the board. m->cfg is set, m->mb, m->clock and m->engine exist. 0 or -1 (the machine is then deleted). */
+    int (*init)(struct machine *, struct error *);
+    /* After devices were reset: CPU start state (kernel entry, boot registers). */
+    void (*reset)(struct machine *);
+    void (*powerdown)(struct machine *); /* system_powerdown: the power button; NULL: none */
+};
+
+enum machine_event { MACHINE_RESET = 1, MACHINE_POWEROFF = 2, MACHINE_QUIT = 4, MACHINE_STOP = 8, MACHINE_POWERDOWN = 16, MACHINE_DEBUG = 32 };
+enum machine_state { MACHINE_PRELAUNCH, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_SHUTDOWN, MACHINE_DEBUGGED };
+
+struct machine {
+    struct machine_config cfg;
+    struct machine_bus *mb;
+    struct bus_clock *clock;
+    struct engine *engine;
+    struct cpu *cpu[MACHINE_MAX_CPUS];
+    unsigned n_cpus;
+    struct cpu_world world;
+    enum machine_state state;
+    uint32_t events;               /* pending enum machine_event (atomic) */
+    uint64_t idle_ns;              /* guest time that passed while all CPUs waited (saved) */
+    bool no_reboot, no_shutdown;
+    void *board_data;
+    /* Called between slices of execution with the host time the guest may sleep (ns; 0 = just poll): the program's event
+     * loop. Set by the program; NULL: no host I/O. */
+    void (*host_poll)(void *, uint64_t max_wait_ns);
+    void *host_poll_opaque;
+    void (*on_state)(void *, struct machine *, enum machine_state); /* observers (gdb, monitor) */
+    void *on_state_opaque;
+};
+
+extern const struct board *const board_list[];
+extern const unsigned board_count;
+const struct board *board_find(const char *name, const struct isa *);
+const struct board *board_default(const struct isa *);
+
+struct machine *machine_new(const struct machine_config *, struct error *);
+void machine_delete(struct machine *);
+/* Creates a CPU of cfg.cpu on the machine's bus. */
+struct cpu *machine_add_cpu(struct machine *, struct error *);
+void machine_reset(struct machine *);
+/* Runs until MACHINE_QUIT, or poweroff/reset that the options turn into an end. Returns the exit code. */
+int machine_run(struct machine *);
+/* One slice: at most budget_ns of guest time; for tests and lockstep: no host polling. */
+void machine_step(struct machine *, uint64_t n_insns);
+void machine_post(struct machine *, enum machine_event); /* any thread, signal safe */
+uint64_t machine_time(struct machine *);                 /* guest ns */
+uint64_t machine_hash(struct machine *);                 /* CPUs, devices, RAM: equal on all hosts and engines */
+int machine_save(struct machine *, struct state_buf *, struct error *);
+int machine_load(struct machine *, struct state_buf *, struct error *);
+void machine_set_state(struct machine *, enum machine_state);
+
+#endif
