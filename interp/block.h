@@ -7,6 +7,7 @@
 
 #include "interp/engine.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 
 /* A predecoded record of the fast interpreter. `h`: handler address (computed goto) or number (switch). Operands are
@@ -82,9 +83,7 @@ struct engine {
     pthread_mutex_t lock;          /* translation, hash and page tables */
     struct blk *hash[1 << BLK_HASH_BITS];
     struct code_page *pages[1 << PAGE_HASH_BITS];
-    /* arena for blocks: chunks, dropped together by a flush */
-    struct arena_chunk *arena, *quarantine;
-    size_t arena_used;
+    struct arena arena;            /* blocks; dropped together by a flush */
     struct cpu **cpus;
     unsigned n_cpus, cap_cpus;
     struct ir_builder builder;     /* under lock */
@@ -124,12 +123,18 @@ enum xexit fast_run_switch_sys(struct cpu *, struct blk *);
 /* Runs one IR op that has no record of its own; used by the reference interpreter and as a fallback. Not for control ops. */
 void ref_exec_op(struct cpu *, const struct ir_op *, const uint64_t *consts);
 
-/* Lowers an IR block to records; fills x, marks, links of blk (memory from the engine's arena). */
-void xcode_lower(struct engine *, struct cpu *, struct blk *, const struct ir_block *);
+/* Lowers an IR block to records; fills x and the marks' positions. */
+void xcode_lower(struct engine *, struct cpu *, struct blk *, const struct ir_block *, struct arena *);
 void ir_optimise(struct ir_block *, const struct guest *);
 
-void *engine_arena(struct engine *, size_t n);
+void *arena_get(struct arena *, size_t n);
+void arena_free(struct arena *);
+/* The block at (pc, key), translated if need be. NULL: fetching faulted, cpu->exc tells. */
 struct blk *engine_lookup(struct cpu *, uint64_t pc, uint32_t key);
+/* A block of at most max instructions for one use; NULL: the code is not there any more. */
+struct blk *engine_translate_partial(struct cpu *, uint64_t pc, uint32_t key, unsigned max);
+void link_set(struct engine *, struct link *, struct blk *to);
+struct code_page *code_page_find(struct engine *, const uint8_t *host_page);
 struct mark *blk_mark(const struct blk *, unsigned at);
 /* Puts exact pc, icount_left and insn_flags for cpu->xpc into the CPU; unit: at the start of the unit. */
 void cpu_restore(struct cpu *, bool unit);
@@ -142,9 +147,15 @@ uint64_t mem_slow_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
 void mem_slow_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
 uint64_t mem_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
 ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);
+/* Raises the fault that fetching at va gives; if there is none any more, runs the unit again. */
+ATTR_NORETURN void fetch_fault(struct cpu *, uint64_t va);
 void mem_protect_code(struct engine *, const uint8_t *host_page);
 
+struct tlb_entry *cpu_tlb_of(struct cpu *, unsigned mmu);
+
 /* fp.c */
+void fp_enter(struct cpu *);  /* before and after running blocks: the host's FP flags become the guest's and back */
+void fp_leave(struct cpu *);
 uint64_t fp_exec(struct cpu *, unsigned op, unsigned type, unsigned attr, uint32_t aux, uint64_t a, uint64_t b, uint64_t c);
 
 #endif

@@ -117,6 +117,8 @@ struct guest {
     bool (*has_work)(struct cpu *);
     /* MMU mode for data and code in the current state (monitor, gdb, fetch) */
     unsigned (*mmu_mode)(struct cpu *);
+    /* for -d in_asm; as isa.disas (isa/isa.h). May be NULL */
+    unsigned (*disas)(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
 };
 
 /* ---- the vCPU ------------------------------------------------------------------------------ */
@@ -125,6 +127,8 @@ struct exception {
     uint32_t sub;         /* ISA's detail (coprocessor number, trap code, signal code in user mode) */
     uint64_t addr;        /* bad address, where there is one */
 };
+
+struct arena { struct arena_chunk *chunks; size_t used; };
 
 struct engine;
 struct blk;
@@ -155,6 +159,8 @@ struct cpu {
     uint32_t insn_flags;             /* INSN flags of the instruction that raised */
     struct exception exc;
     jmp_buf *unwind;                 /* dispatcher's */
+
+    struct arena scratch;            /* for a block of one use */
 
     /* memory */
     uint8_t *ubase;                  /* user mode */

@@ -48,21 +48,13 @@ void cpu_tlb_flush_range(struct cpu *cpu, uint64_t va, uint64_t size)
     }
 }
 
-static struct tlb_entry *tlb_of(struct cpu *cpu, unsigned mmu)
+struct tlb_entry *cpu_tlb_of(struct cpu *cpu, unsigned mmu)
 {
     if (!cpu->tlb[mmu]) {
         cpu->tlb[mmu] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
         tlb_clear(cpu->tlb[mmu]);
     }
     return cpu->tlb[mmu];
-}
-
-static struct code_page *code_page_find(struct engine *eng, const uint8_t *host)
-{
-    unsigned h = (unsigned)(((uintptr_t)host >> CPU_PAGE_BITS) * 0x9e3779b1u >> (32 - PAGE_HASH_BITS)) & ((1 << PAGE_HASH_BITS) - 1);
-    struct code_page *p = eng->pages[h];
-    while (p && p->host != host) p = p->next;
-    return p;
 }
 
 static bool watched_page(const struct engine *eng, uint64_t va)
@@ -90,7 +82,7 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
     r.host = pp.host ? pp.host + (hit.phys & ~CPU_PAGE_MASK) : NULL;
     r.readonly = pp.readonly;
     if (pp.host && hit.page_bits >= CPU_PAGE_BITS) {
-        struct tlb_entry *e = &tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+        struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
         uint64_t tag = va & CPU_PAGE_MASK;
         bool slow = cpu->engine->n_watches && watched_page(cpu->engine, va);
         e->rd = hit.prot & MMU_R ? tag | (slow ? TLB_SLOW : 0) : UINT64_MAX;
@@ -210,7 +202,7 @@ static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
 
 static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, unsigned mmu)
 {
-    struct tlb_entry *e = &tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
     uint64_t tag = acc == ACCESS_WRITE ? e->wr : e->rd;
 
     if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX && !(acc == ACCESS_WRITE && (tag & TLB_SLOW))) {
@@ -352,6 +344,12 @@ const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
     cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
     if (!pp.host && !probe) cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, va);
     return pp.host;
+}
+
+ATTR_NORETURN void fetch_fault(struct cpu *cpu, uint64_t va)
+{
+    if (!cpu_code_page(cpu, va, false)) cpu_raise(cpu);
+    longjmp(*cpu->unwind, UNWIND_IO);
 }
 
 static uint8_t *debug_page(struct cpu *cpu, uint64_t va, uint64_t *phys)
