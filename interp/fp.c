@@ -12,6 +12,7 @@
 #define HOST_FLAGS_MXCSR 1
 #else
 #include <fenv.h>
+/* Host FP is used only where tininess and flags are known to be the guest's: x86-64 so far. */
 #define HOST_FLAGS_MXCSR 0
 #endif
 
@@ -67,7 +68,7 @@ void fp_leave(struct cpu *cpu)
 void cpu_fp_changed(struct cpu *cpu)
 {
     if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
-    cpu->fp_fast = cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
+    cpu->fp_fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
                    cpu->engine->cfg.mode != ENGINE_REF;
     if (cpu->fp_fast && cpu->unwind) host_flags_clear();
 }
