@@ -1,8 +1,9 @@
 /*
  * softfloat-ops.h - the public functions of one format: a template over softfloat-core.h.
  *
- * The includer defines FT (the prefix, as in f64), FT_T (the value's type), FP_W (the core's width)
- * and FT_RESULT_PREC(env) (bits that add, sub, mul, div, sqrt and muladd round to), and has written
+ * The includer defines FT (the prefix, as in f64), FT_T (the value's type), FP_W (the core's width),
+ * FT_RESULT_PREC(env) (bits that add, sub, mul, div, sqrt and muladd round to), FT_ROUND_INT_DENORM
+ * (rounding to integers reports denormal operands: the x87 does, SSE does not), and has written
  *     static const struct fp_fmt FT_fmt;
  *     static struct partsW FT_unpack(FT_T, struct fp_env *);
  *     static FT_T FT_pack(struct partsW rounded);
@@ -13,13 +14,13 @@
 #define PARTS            FP_CAT(parts, FP_W, )
 #define P(name)          FP_CAT(parts, FP_W, _##name)
 
-/* Operations that the x87's precision control narrows, and all others. */
+/* The end of the operations that the x87's precision control narrows, and of all others. */
 static ATTR_INLINE FT_T F(finish)(struct PARTS p, struct fp_env *env)
 {
     return F(pack)(P(round)(p, &F(fmt), FT_RESULT_PREC(env), env));
 }
 
-static ATTR_INLINE FT_T F(finish_full)(struct PARTS p, struct fp_env *env)
+static ATTR_NOINLINE FT_T F(finish_full)(struct PARTS p, struct fp_env *env)
 {
     return F(pack)(P(round)(p, &F(fmt), F(fmt).prec, env));
 }
@@ -75,6 +76,7 @@ FT_T F(round_int)(FT_T a, enum fp_round mode, bool exact, struct fp_env *env)
     struct PARTS x = F(unpack)(a, env);
     bool inexact;
     if (x.cls & FP_CLS_NAN) return F(finish_full)(P(pick_nan1)(x, env), env);
+    if (FT_ROUND_INT_DENORM) P(note_denormal)(x.denorm, env);
     x = P(round_int)(x, mode, &inexact);
     if (exact && inexact) env->flags |= FP_INEXACT;
     return F(finish_full)(x, env);
@@ -187,16 +189,6 @@ FT_T F(from_u64)(uint64_t v, struct fp_env *env)
     return F(finish_full)(P(from_int)(false, v), env);
 }
 
-/* The end of a conversion from another format: NaNs go by the one-operand rule. */
-static ATTR_INLINE FT_T F(convert)(struct PARTS p, struct fp_env *env)
-{
-    if (unlikely(p.cls & FP_CLS_NAN))
-        p = P(pick_nan1)(p, env);
-    else
-        P(note_denormal)(p.denorm, env);
-    return F(finish_full)(p, env);
-}
-
 #undef F
 #undef P
 #undef PARTS
@@ -205,3 +197,4 @@ static ATTR_INLINE FT_T F(convert)(struct PARTS p, struct fp_env *env)
 #undef FT
 #undef FT_T
 #undef FT_RESULT_PREC
+#undef FT_ROUND_INT_DENORM

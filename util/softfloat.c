@@ -38,32 +38,31 @@ bool f64_is_nan(f64_t a) { return (a & INT64_MAX) > 0x7ff0000000000000; }
 #define FT                  f16
 #define FT_T                f16_t
 #define FT_RESULT_PREC(env) f16_fmt.prec
+#define FT_ROUND_INT_DENORM 0
 #include "util/softfloat-ops.h"
 
 #define FT                  f32
 #define FT_T                f32_t
 #define FT_RESULT_PREC(env) f32_fmt.prec
+#define FT_ROUND_INT_DENORM 0
 #include "util/softfloat-ops.h"
 
 #define FT                  f64
 #define FT_T                f64_t
 #define FT_RESULT_PREC(env) f64_fmt.prec
+#define FT_ROUND_INT_DENORM 0
 #include "util/softfloat-ops.h"
 
-f32_t f16_to_f32(f16_t a, struct fp_env *env) { return f32_convert(f16_unpack(a, env), env); }
-f64_t f16_to_f64(f16_t a, struct fp_env *env) { return f64_convert(f16_unpack(a, env), env); }
-f16_t f32_to_f16(f32_t a, struct fp_env *env) { return f16_convert(f32_unpack(a, env), env); }
-f64_t f32_to_f64(f32_t a, struct fp_env *env) { return f64_convert(f32_unpack(a, env), env); }
-f16_t f64_to_f16(f64_t a, struct fp_env *env) { return f16_convert(f64_unpack(a, env), env); }
-f32_t f64_to_f32(f64_t a, struct fp_env *env) { return f32_convert(f64_unpack(a, env), env); }
-f32_t bf16_to_f32(bf16_t a, struct fp_env *env) { return f32_convert(bf16_unpack(a, env), env); }
-
-bf16_t f32_to_bf16(f32_t a, struct fp_env *env)
-{
-    struct parts64 p = f32_unpack(a, env);
-    if (p.cls & FP_CLS_NAN)
-        p = parts64_pick_nan1(p, env);
-    else
-        parts64_note_denormal(p.denorm, env);
-    return bf16_pack(parts64_round(p, &bf16_fmt, bf16_fmt.prec, env));
-}
+#define CONVERT(from, ft, to, tt)                                                                  \
+    tt from##_to_##to(ft a, struct fp_env *env)                                                    \
+    {                                                                                              \
+        return to##_pack(parts64_convert(from##_unpack(a, env), &to##_fmt, env));                  \
+    }
+CONVERT(f16, f16_t, f32, f32_t)
+CONVERT(f16, f16_t, f64, f64_t)
+CONVERT(f32, f32_t, f16, f16_t)
+CONVERT(f32, f32_t, bf16, bf16_t)
+CONVERT(f32, f32_t, f64, f64_t)
+CONVERT(f64, f64_t, f16, f16_t)
+CONVERT(f64, f64_t, f32, f32_t)
+CONVERT(bf16, bf16_t, f32, f32_t)

@@ -128,6 +128,9 @@ FP_DECLARE(f80, f80_t)
 FP_DECLARE(f128, f128_t)
 #undef FP_DECLARE
 
+/* An unnormal, pseudo-infinity or pseudo-NaN: operations on it are invalid, as on the 387 and later. */
+bool f80_is_unsupported(f80_t a);
+
 /* Conversions between formats: FROM_to_TO. */
 #define FP_CVT(from, ft, to, tt) tt from##_to_##to(ft, struct fp_env *);
 FP_CVT(f16, f16_t, f32, f32_t)   FP_CVT(f16, f16_t, f64, f64_t)
