@@ -1,1 +1,6 @@
 # Files of tests/ (see Makefile.am).
+
+check_PROGRAMS += tests/test-softfloat
+tests_test_softfloat_SOURCES = tests/test-softfloat.c tests/softfloat-host.h tests/softfloat-tables.h
+tests_test_softfloat_LDADD = libquern.a
+TESTS += tests/test-softfloat
