@@ -26,7 +26,7 @@ static void host_flags_clear(void)
 static unsigned host_flags(void)
 {
     unsigned m = _mm_getcsr();
-    return (m & 1 ? FP_INVALID : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
+    return (m & 1 ? FP_INVALID : 0) | (m & 2 ? FP_IN_DENORMAL : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
            (m & 32 ? FP_INEXACT : 0);
 }
 #else

@@ -274,7 +274,7 @@ static void random_insn(struct ir_builder *b, ir_id *temps, unsigned *n_temps)
 {
     unsigned n = 1 + below(4);
     unsigned label = 0;
-    bool open = false;
+    bool open = false, left = false;
 
     for (unsigned i = 0; i < n; i++) {
         unsigned type = below(2), op;
@@ -282,7 +282,10 @@ static void random_insn(struct ir_builder *b, ir_id *temps, unsigned *n_temps)
         if (!open && !below(3) && *n_temps < 20) d = ir_temp(b, (enum ir_type)type);
         else d = type == T_I32 ? (ir_id)below(N32) : (ir_id)(N32 + below(N64));
 #define SRC(t) src(b, t, temps, *n_temps)
-        switch (below(16)) {
+        unsigned what = below(16);
+        /* what can fault comes first: an instruction may be run again from its start */
+        if (i && (what == 2 || what == 3 || what == 6)) what = 9;
+        switch (what) {
         default:
             do op = below(OP_COUNT);
             while (ir_op_info[op].cls != CLASS_PURE || only64(op));
@@ -348,7 +351,8 @@ static void random_insn(struct ir_builder *b, ir_id *temps, unsigned *n_temps)
             }
             break;
         case 8:
-            if (b->blk.n_links < IR_MAX_LINKS - 2 && !open) {
+            if ((b->pc & 12) == 8 && !open && !left) { /* at most four in a block */
+                left = true;
                 unsigned l = ir_link(b, 0x1000 + below(64) * 16, b->blk.key, 0);
                 ir_brc(b, (enum ir_type)type, (enum ir_cond)below(CC_COUNT), SRC(type), SRC(type), l);
             }
@@ -361,32 +365,30 @@ static void random_insn(struct ir_builder *b, ir_id *temps, unsigned *n_temps)
     if (open) ir_place(b, label);
 }
 
+/* A block may be cut anywhere and must then go on as the whole would have: all choices are functions of the pc. */
+static void reseed(uint64_t pc, unsigned what)
+{
+    rng_state = (toy_seed ^ pc) * UINT64_C(0x9e3779b97f4a7c15) + what;
+    if (!rng_state) rng_state = 1;
+    rnd(), rnd(), rnd();
+}
+
 static void toy_translate(struct ir_builder *b)
 {
     uint64_t keep = rng_state;
     ir_id temps[64];
-    unsigned n_temps = 0, insns;
     uint64_t pc = b->blk.pc;
 
-    rng_state = toy_seed ^ pc * UINT64_C(0x9e3779b97f4a7c15);
-    if (!rng_state) rng_state = 1;
-    rnd(), rnd();
-    insns = 1 + below(6);
-    for (unsigned i = 0; i < insns; i++) {
+    for (;; pc += 4) {
+        unsigned n_temps = 0;
         if (!ir_insn(b, pc, 4, 0)) {
             ir_goto(b, ir_link(b, pc, b->blk.key, 0));
             goto out;
         }
+        reseed(pc, 0);
         random_insn(b, temps, &n_temps);
-        pc += 4;
-        /* a block cut short must go on with what the whole would have done: programs are functions of the pc */
-        n_temps = 0;
-        rng_state = toy_seed ^ pc * UINT64_C(0x9e3779b97f4a7c15);
-        rnd(), rnd();
-        if (below(4) == 0 || i + 1 == insns) break;
-        rng_state = toy_seed ^ pc * UINT64_C(0x9e3779b97f4a7c15);
-        if (!rng_state) rng_state = 1;
-        rnd(), rnd(), rnd();
+        reseed(pc, 1);
+        if (below(4) == 0 || (pc & 0x3c) == 0x3c) break;
     }
     ir_id t = ir_temp(b, T_I32), u = ir_temp(b, T_I32);
     switch (below(3)) {
@@ -426,7 +428,7 @@ static void toy_exception(struct cpu *c)
     struct toy *t = (struct toy *)c;
     t->q[0] = t->q[0] * 31 + c->exc.code + c->exc.addr * 7 + t->pc;
     t->r[0] += (uint32_t)cpu_icount(c);
-    t->pc = 0x1000 + (t->pc * 5 + 16 & 63 << 4);
+    t->pc = 0x1000 + ((t->pc * 5 + 16) & (63 << 4));
 }
 static bool toy_interrupt(struct cpu *c) { (void)c; return false; }
 static bool toy_work(struct cpu *c) { (void)c; return true; }
