@@ -273,7 +273,7 @@ static void test_segments32(void)
     CHECK(xlate(&f, 0x1000, ACCESS_WRITE, &h) && h.phys == 0x40001000);
     CHECK(xlate(&f, 0x7ffff000, ACCESS_WRITE, &h) && h.phys == 0xbffff000);
     CHECK(!xlate(&f, 0xc0000000, ACCESS_READ, &h) && f.c->exc.code == ME_ADEL);
-    mtc0(&f, R(12, 0), 0); /* a user's write has no effect on anything: still user mode here by direct call */
+    mtc0(&f, R(12, 0), 0);
     CHECK(xlate(&f, 0xc0001000, ACCESS_READ, &h) && h.phys == 0xc0001000);
     close_fix(&f);
 }
@@ -316,7 +316,7 @@ static void test_tlb(void)
     mtc0(&f, R(12, 0), 0);
     /* 4 KiB pair: even writable, odd clean */
     tlb_write(&f, 5, 0x00400007, 0x1000 << 6 | LO_C3 | LO_V | LO_D, 0x2000 << 6 | LO_C3 | LO_V, 0);
-    CHECK(!xlate(&f, 0x00400123, ACCESS_READ, &h) == false && h.phys == (0x1000u << 12 | 0x123) && h.page_bits == 12);
+    CHECK(xlate(&f, 0x00400123, ACCESS_READ, &h) && h.phys == (0x1000u << 12 | 0x123) && h.page_bits == 12);
     CHECK_EQ(h.prot, MMU_R | MMU_W | MMU_X);
     CHECK(xlate(&f, 0x00401ffc, ACCESS_READ, &h) && h.phys == (0x2000u << 12 | 0xffc) && h.prot == (MMU_R | MMU_X));
     CHECK(!xlate(&f, 0x00401ffc, ACCESS_WRITE, &h) && f.c->exc.code == ME_MOD);
@@ -388,13 +388,13 @@ static void test_flush(void)
     open_fix(&f, &mips32_isa, "24Kf", false, false);
     mtc0(&f, R(12, 0), 0);
     tlb_write(&f, 0, 0x00400001, 1 << 6 | LO_V, 2 << 6 | LO_V, 0);
-    tlb_write(&f, 1, 0xc0000001, 1 << 6 | LO_V | LO_G, 2 << 6 | LO_V | LO_G, 0);
-    struct tlb_entry *user = plant(&f, 2, 0x00401000), *glob = plant(&f, 0, 0xc0008000 - 0x8000), *kseg = plant(&f, 0, 0x80123000);
+    tlb_write(&f, 1, 0xc0010001, 1 << 6 | LO_V | LO_G, 2 << 6 | LO_V | LO_G, 0);
+    struct tlb_entry *user = plant(&f, 2, 0x00401000), *glob = plant(&f, 0, 0xc0010000), *kseg = plant(&f, 0, 0x80123000);
     mtc0(&f, R(10, 0), 0x00600001); /* same ASID */
     CHECK_EQ(user->rd, 0x00401000);
     mtc0(&f, R(10, 0), 2);
     CHECK_EQ(user->rd, UINT64_MAX);
-    CHECK_EQ(glob->rd, 0xc0000000);
+    CHECK_EQ(glob->rd, 0xc0010000);
     CHECK_EQ(kseg->rd, 0x80123000);
     tlb_write(&f, 1, 0xc0100002, LO_G, LO_G, 0); /* replaces the global entry */
     CHECK_EQ(glob->rd, UINT64_MAX);
