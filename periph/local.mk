@@ -4,3 +4,6 @@ libquern_a_SOURCES += periph/regions.c periph/regions.h
 libquern_a_SOURCES += periph/intc/i8259.c periph/intc/i8259.h
 libquern_a_SOURCES += periph/timer/i8254.c periph/timer/i8254.h periph/timer/pcspk.c
 libquern_a_SOURCES += periph/timer/mc146818.c periph/timer/mc146818.h
+libquern_a_SOURCES += periph/char/serial.c periph/char/serial.h periph/char/isa-serial.c periph/char/serial-mm.c
+libquern_a_SOURCES += periph/char/parallel.c
+libquern_a_SOURCES += periph/input/ps2.c periph/input/ps2.h periph/input/i8042.c periph/input/i8042.h
