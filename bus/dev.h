@@ -59,7 +59,14 @@ struct dev_desc {
     int (*post_load)(struct device *, struct error *);
     void (*pre_save)(struct device *);
     const void *bus_desc;        /* bus specific: e.g. const struct pci_dev_desc * */
+    /* Pins. Outputs are an array `struct irq_line name[n_irqs]` at irq_offset of the state structure; inputs are numbered
+     * 0..n_inputs-1 and all come to `input`, whose opaque is the struct device. Boards connect them by dev_connect. */
+    uint32_t irq_offset;
+    unsigned n_irqs;
+    irq_handler input;
+    unsigned n_inputs;
 };
+enum { DEV_MAX_MMIO = 8 };
 
 struct device {
     const struct dev_desc *desc;
@@ -71,6 +78,9 @@ struct device {
     struct device *next;         /* in order of creation */
     bool realized;
     void *bus_data;              /* owned by the bus the device sits on */
+    /* Regions made by realize, deleted by unrealize. A device with ports at a fixed or configured place (ISA) has
+     * mapped them already; those of BUS_SYSTEM devices are mapped by the board. NULL: none. */
+    struct region *mmio[DEV_MAX_MMIO];
     struct dev_backend_name *backend_names; /* ids that pointer properties were set from */
     struct error *deferred;      /* what a -global did wrong; dev_realize reports it */
 };
@@ -81,6 +91,27 @@ struct dev_global {
     bool used;                   /* some device took it (the program may warn of the others) */
     struct dev_global *next;
 };
+
+/* The n-th region of a device; NULL: there is none. */
+static inline struct region *dev_mmio(struct device *d, unsigned n)
+{
+    return n < DEV_MAX_MMIO ? d->mmio[n] : NULL;
+}
+
+/* The n-th output line of a device; NULL: there is none. */
+static inline struct irq_line *dev_irq(struct device *d, unsigned n)
+{
+    return n < d->desc->n_irqs ? (struct irq_line *)((char *)d + d->desc->irq_offset) + n : NULL;
+}
+
+/* Connects output `n` of `from` to input `pin` of `to`. False: one of them does not exist. */
+static inline bool dev_connect(struct device *from, unsigned n, struct device *to, unsigned pin)
+{
+    struct irq_line *l = dev_irq(from, n);
+    if (!l || !to->desc->input || pin >= to->desc->n_inputs) return false;
+    irq_connect(l, to->desc->input, to, pin);
+    return true;
+}
 
 /* The machine's devices. */
 struct machine_bus {
