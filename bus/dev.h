@@ -32,6 +32,8 @@ struct prop_desc {
 #define PROP(S, kind_, name_, f, def_, help_) { .name = (name_), .kind = (kind_), .offset = offsetof(S, f), .def = (def_), .help = (help_) }
 #define PROP_STRING(S, name_, f, def_, help_) { .name = (name_), .kind = PROP_STR, .offset = offsetof(S, f), .def_str = (def_), .help = (help_) }
 #define PROP_END { .name = NULL }
+/* Members: U8..U64, SIZE uint8_t..uint64_t; BOOL bool; STR char * (owned by the device); CHR, DRIVE, NETDEV a pointer to
+ * the backend, NULL when none was given; MAC uint8_t[6], all zero when none was given. */
 
 /* A register, for traces, `info` dumps and the fuzz harness; access itself goes through mmio_ops. */
 struct reg_desc { uint32_t addr; const char *name; uint8_t size; };
@@ -81,6 +83,15 @@ struct device {
     /* Regions made by realize, deleted by unrealize. A device with ports at a fixed or configured place (ISA) has
      * mapped them already; those of BUS_SYSTEM devices are mapped by the board. NULL: none. */
     struct region *mmio[DEV_MAX_MMIO];
+    struct dev_backend_name *backend_names; /* ids that pointer properties were set from */
+    struct error *deferred;      /* what a -global did wrong; dev_realize reports it */
+};
+
+/* A -global; in order of the command line, later ones win. */
+struct dev_global {
+    char *driver, *prop, *value;
+    bool used;                   /* some device took it (the program may warn of the others) */
+    struct dev_global *next;
 };
 
 /* The n-th region of a device; NULL: there is none. */
@@ -119,31 +130,47 @@ struct machine_bus {
 };
 enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND };
 
+/* Makes the memory space ("system", 2^mem_size_bits bytes), the I/O space (64 KiB) and the clock. */
 struct machine_bus *mb_new(uint64_t mem_size_bits);
-void mb_delete(struct machine_bus *);
+void mb_delete(struct machine_bus *); /* and all devices, last one first */
 
-/* All descriptors, from periph/devices.def. Registered once by the program. */
+/* All descriptors, from periph/devices.def. Registered once by the program; a second time changes nothing. */
 void dev_register(const struct dev_desc *);
 const struct dev_desc *dev_find(const char *name);
 const struct dev_desc *dev_iterate(unsigned i); /* NULL after the last */
 
-/* dev_create allocates with defaults and -global applied; set properties; dev_realize; then use. */
+/* dev_create allocates with defaults and -global applied; set properties; dev_realize; then use. A device that is not
+ * realized is a memory block and nothing else; dev_destroy takes both. Registers get their reset values from
+ * mb_reset (machine_new ends with it; a device added later needs dev_reset). */
 struct device *dev_create(struct machine_bus *, const struct dev_desc *, struct device *parent, const char *id);
 int dev_set_prop(struct device *, const char *name, const char *value, struct error *);
 int dev_set_int(struct device *, const char *name, uint64_t value);
 int dev_set_ptr(struct device *, const char *name, void *backend);
 int dev_realize(struct device *, struct error *);
-void dev_destroy(struct device *);
+void dev_destroy(struct device *);    /* and the devices below it */
+/* The state table's values, then the device's own reset. */
+void dev_reset(struct device *);
+/* Replaces the path, which is made from the parent's path and the id or name ("#2" and so on added when taken). */
+void dev_set_path(struct device *, const char *path);
+/* `-device NAME,help`: "NAME.PROP=KIND (help)" lines, without newline. */
+void dev_help(const struct dev_desc *, void (*put)(void *, const char *line), void *opaque);
+/* The audit: a byte after `dev` that neither the state table nor a property covers; its offset, or -1. */
+long dev_audit(const struct dev_desc *);
+/* The name of the register at addr, or NULL. */
+const char *dev_reg_name(const struct dev_desc *, uint32_t addr);
 int mb_add_global(struct machine_bus *, const char *driver, const char *prop, const char *value);
 /* Creates, sets nothing, realizes: for boards. NULL + error. */
 struct device *dev_make(struct machine_bus *, const char *name, struct device *parent, struct error *);
 
-void mb_reset(struct machine_bus *);  /* all devices in order of creation */
+/* All devices in order of creation: first every state table, then every reset function. */
+void mb_reset(struct machine_bus *);
 void mb_save(struct machine_bus *, struct state_buf *);
 int mb_load(struct machine_bus *, struct state_buf *, struct error *);
 uint64_t mb_hash(struct machine_bus *);
 void mb_dump(struct machine_bus *, void (*put)(void *, const char *line), void *opaque); /* info qtree */
 /* How PROP_CHR, PROP_DRIVE, PROP_NETDEV ids are turned into backends; set by the program. */
 extern void *(*dev_resolve_backend)(enum prop_kind, const char *id, struct error *);
+/* The id of a backend that a board set by pointer, for `info qtree`; may be NULL, may return NULL. */
+extern const char *(*dev_backend_id)(enum prop_kind, const void *backend);
 
 #endif

@@ -279,14 +279,14 @@ static void gt_unrealize(struct device *d)
 }
 
 static const struct prop_desc gt_props[] = {
-    PROP(struct gt64120, "cpu-little-endian", PROP_BOOL, little_endian, false, "byte order strap of the processor"),
+    PROP(struct gt64120, PROP_BOOL, "cpu-little-endian", little_endian, false, "byte order strap of the processor"),
     PROP_END,
 };
 
 static const struct state_field gt_state[] = {
     STATE_PROP(struct gt64120, little_endian),
     STATE_ARR(struct gt64120, reg),
-    STATE_RUNTIME(struct gt64120, irq),
+    STATE_IRQ(struct gt64120, irq, 5),
     STATE_RUNTIME(struct gt64120, bus),
     STATE_RUNTIME(struct gt64120, isd),
     STATE_RUNTIME(struct gt64120, pci_mem),

@@ -118,7 +118,7 @@ static const struct state_field isa_state[] = {
     PCI_STATE(struct piix4_isa),
     STATE_INT(struct piix4_isa, inputs),
     STATE_INT_RESET(struct piix4_isa, rcr, 0),
-    STATE_RUNTIME(struct piix4_isa, irq),
+    STATE_IRQ(struct piix4_isa, irq, 16),
     STATE_RUNTIME(struct piix4_isa, rcr_port),
     STATE_END,
 };

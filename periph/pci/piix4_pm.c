@@ -212,7 +212,7 @@ static const struct state_field pm_state[] = {
     STATE_INT_RESET(struct piix4_pm, apmc, 0),
     STATE_INT_RESET(struct piix4_pm, apms, 0),
     STATE_TIMER(struct piix4_pm, overflow),
-    STATE_RUNTIME(struct piix4_pm, irq),
+    STATE_IRQ(struct piix4_pm, irq, 1),
     STATE_RUNTIME(struct piix4_pm, io),
     STATE_RUNTIME(struct piix4_pm, apm),
     STATE_RUNTIME(struct piix4_pm, io_mapped),
