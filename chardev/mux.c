@@ -126,6 +126,7 @@ static void mux_receive(void *opaque, const uint8_t *buf, int n)
         if (m->escape) {
             m->escape = false;
             if (buf[i] != esc) {
+                deliver(m, m->focus); /* what was typed before a change of focus */
                 command(m, buf[i]);
                 continue;
             }
