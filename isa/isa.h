@@ -46,11 +46,15 @@ struct isa_gdb_feature {
     unsigned n_regs;
 };
 
-enum isa_word { ISA_LE, ISA_BE };
+/* A program name suffix that means this ISA. */
+struct isa_target {
+    const char *suffix;      /* "mipsel" */
+    bool big_endian;
+};
 
 struct isa {
     const char *name;                   /* "mips32": unique */
-    const char *const *targets;         /* program name suffixes that mean this ISA: "mips", "mipsel"...; NULL-ended */
+    const struct isa_target *targets;   /* ended by a NULL suffix */
     const struct guest *guest;
     const struct cpu_model *models;
     unsigned n_models;
