@@ -256,6 +256,7 @@ uint64_t mips_helper_eret(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
     else m->lladdr.w = (uint32_t)LL_NONE;
     pc = return_to(m, pc);
     mips_status_changed(m, old);
+    mips_kick_if_interrupted(m);
     return pc;
 }
 
@@ -266,6 +267,7 @@ uint64_t mips_helper_deret(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
     m->debug &= ~(uint32_t)DB_DM;
     uint64_t pc = return_to(m, m->depc);
     mips_status_changed(m, m->status);
+    mips_kick_if_interrupted(m);
     return pc;
 }
 

@@ -250,6 +250,16 @@ bool mips_has_work(struct cpu *cpu)
     return pending(m) || (m->irq_level & IRQ_NMI_LATCH);
 }
 
+static bool enabled(const struct mips_cpu *m)
+{
+    return (m->status & (SR_IE | SR_EXL | SR_ERL)) == SR_IE && !mips_in_debug(m);
+}
+
+void mips_kick_if_interrupted(struct mips_cpu *m)
+{
+    if (pending(m) && enabled(m)) cpu_kick(&m->c);
+}
+
 bool mips_interrupt(struct cpu *cpu)
 {
     struct mips_cpu *m = mips_cpu(cpu);
@@ -257,9 +267,8 @@ bool mips_interrupt(struct cpu *cpu)
 
     if (!nmi && !pending(m)) return false;
     cpu->halted = false;
-    if (mips_in_debug(m)) return false;
+    if (!(nmi ? !mips_in_debug(m) : enabled(m))) return false;
     if (nmi) m->irq_level &= ~IRQ_NMI_LATCH;
-    else if ((m->status & (SR_IE | SR_EXL | SR_ERL)) != SR_IE) return false;
     cpu->insn_flags = 0; /* between instructions, never in a delay slot */
     cpu->exc = (struct exception){ .code = nmi ? ME_NMI : ME_INT };
     mips_exception(cpu);

@@ -186,7 +186,8 @@ static void fpr_set(struct cpu *cpu, unsigned n, uint64_t v)
     else m->fpr[n] = (m->fpr[n] & ~UINT64_C(0xffffffff)) | (uint32_t)v;
 }
 
-#define SPECIAL(name_, bits_, which) { .name = name_, .bits = bits_, .get = special_get, .set = special_set, .arg = which
+#define SPECIAL(name_, bits_, which, num)                                                          \
+    { .name = name_, .bits = bits_, .get = special_get, .set = special_set, .arg = which, .regnum = ISA_REGNUM(num) },
 #define GDB_GPR(bits_, n) { .name = "r" #n, .bits = bits_, .arg = MS_GPR0 + n, .regnum = ISA_REGNUM(n) },
 #define GDB_FPR(bits_, n) { .name = "f" #n, .bits = bits_, .get = fpr_get, .set = fpr_set, .arg = n, .regnum = ISA_REGNUM(38 + n) },
 #define GDB_TABLES(w)                                                                              \
@@ -194,17 +195,17 @@ static void fpr_set(struct cpu *cpu, unsigned n, uint64_t v)
         X32(GDB_GPR##w)                                                                            \
         { .name = "lo", .bits = w, .arg = MS_LO, .regnum = ISA_REGNUM(33) },                       \
         { .name = "hi", .bits = w, .arg = MS_HI, .regnum = ISA_REGNUM(34) },                       \
-        SPECIAL("pc", w, SPECIAL_PC), .regnum = ISA_REGNUM(37) },                                  \
+        SPECIAL("pc", w, SPECIAL_PC, 37)                                  \
     };                                                                                             \
     static const struct isa_reg gdb_cp0##w[] = {                                                   \
-        SPECIAL("status", w, SPECIAL_STATUS), .regnum = ISA_REGNUM(32) },                          \
-        SPECIAL("badvaddr", w, SPECIAL_BADVADDR), .regnum = ISA_REGNUM(35) },                      \
-        SPECIAL("cause", w, SPECIAL_CAUSE), .regnum = ISA_REGNUM(36) },                            \
+        SPECIAL("status", w, SPECIAL_STATUS, 32)                          \
+        SPECIAL("badvaddr", w, SPECIAL_BADVADDR, 35)                      \
+        SPECIAL("cause", w, SPECIAL_CAUSE, 36)                            \
     };                                                                                             \
     static const struct isa_reg gdb_fpu##w[] = {                                                   \
         X32(GDB_FPR##w)                                                                            \
-        SPECIAL("fcsr", w, SPECIAL_FCSR), .regnum = ISA_REGNUM(70) },                              \
-        SPECIAL("fir", w, SPECIAL_FIR), .regnum = ISA_REGNUM(71) },                                \
+        SPECIAL("fcsr", w, SPECIAL_FCSR, 70)                              \
+        SPECIAL("fir", w, SPECIAL_FIR, 71)                                \
     };                                                                                             \
     static const struct isa_gdb_feature gdb##w[] = {                                               \
         { "org.gnu.gdb.mips.cpu", gdb_cpu##w, ARRAY_LEN(gdb_cpu##w) },                             \
@@ -328,13 +329,13 @@ static const struct isa_target targets64[] = {
     { "mips64", true }, { "mips64el", false }, { "mipsn32", true }, { "mipsn32el", false }, { NULL, false },
 };
 
-#define MIPS_ISA(w, first, count)                                                                  \
+#define MIPS_ISA(w, arch, first, count)                                                                  \
     {                                                                                              \
         .name = "mips" #w, .targets = targets##w, .guest = &mips##w##_guest, .models = &mips_models[first], .n_models = count, \
-        .gdb_arch = w == 64 ? "mips:isa64r2" : "mips", .gdb = gdb##w, .n_gdb = ARRAY_LEN(gdb##w), .init = mips_init, .reset = mips_reset, \
+        .gdb_arch = arch, .gdb = gdb##w, .n_gdb = ARRAY_LEN(gdb##w), .init = mips_init, .reset = mips_reset, \
         .set_irq = mips_set_irq, .disas = mips_disas, .dump = mips_dump, .dump_tlb = mips_dump_tlb, .set_pc = mips_set_pc,    \
         .connect_clock = mips_connect_clock, .state = mips_state, .n_state = MIPS_N_STATE, .post_load = mips_post_load,        \
     }
 enum { MIPS_N_STATE = ARRAY_LEN(mips_state) - 1 };
-const struct isa mips32_isa = MIPS_ISA(32, 0, MIPS32_MODELS);
-const struct isa mips64_isa = MIPS_ISA(64, MIPS32_MODELS, MIPS64_MODELS);
+const struct isa mips32_isa = MIPS_ISA(32, "mips", 0, MIPS32_MODELS);
+const struct isa mips64_isa = MIPS_ISA(64, "mips:isa64r2", MIPS32_MODELS, MIPS64_MODELS);

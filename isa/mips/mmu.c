@@ -185,25 +185,37 @@ uint64_t mips_helper_tlbr(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
     return 0;
 }
 
+/* Does another live entry map some of what e maps? e itself is not in use. */
+static bool overlaps(const struct mips_cpu *m, const struct mips_tlb_entry *e)
+{
+    uint64_t seg = mips_seg_mask(m);
+    for (unsigned i = 0; i < m->model->tlb_entries; i++) {
+        const struct mips_tlb_entry *o = &m->tlb[i];
+        if (((o->vpn ^ e->vpn) & seg & ~(uint64_t)(o->mask | e->mask | 0x1fff)) == 0 && live(m, o)) return true;
+    }
+    return false;
+}
+
 static void tlb_write(struct mips_cpu *m, unsigned i)
 {
     struct mips_tlb_entry *e = &m->tlb[i];
     uint64_t lo[2] = { m->entrylo0, m->entrylo1 };
 
     if (live(m, e)) forget(m, e);
+    e->inuse = false;
     e->mask = m->pagemask;
     e->vpn = m->entryhi & ~(uint64_t)(e->mask | 0x1fff);
     e->asid = m->entryhi & 0xff;
     e->global = lo[0] & lo[1] & 1;
-    e->inuse = true;
     for (unsigned odd = 0; odd < 2; odd++) {
         e->page[odd].pfn = (lo[odd] << 6) & ((UINT64_C(1) << m->model->phys_bits) - 1) & ~UINT64_C(0xfff);
         e->page[odd].c = (lo[odd] >> 3) & 7;
         e->page[odd].d = lo[odd] & 4;
         e->page[odd].v = lo[odd] & 2;
     }
-    /* A guest may have written a second entry for the same page: what the engine learnt from the first must go. */
-    forget(m, e);
+    /* Usually nothing matched there before. If something did, what the engine learnt from it must go. */
+    if (overlaps(m, e)) forget(m, e);
+    e->inuse = true;
 }
 
 uint64_t mips_helper_tlbwi(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)

@@ -3,8 +3,9 @@
  *
  * Identification and geometry follow the cores' software user's manuals (4K MD00016, 4KE MD00103, 24K MD00343,
  * 34K MD00534, 74K MD00519, 5K MD00055, 20Kc MD00135, R4000 user's manual). Where a manual leaves a choice to the
- * builder of the chip (TLB and cache sizes, watch registers, performance counters, shadow sets, DSP) a model advertises
- * only what is built: no watch registers, no counters, no shadow sets, no DSP, no second thread context.
+ * builder of the chip (TLB and cache sizes, watch registers, performance counters, shadow sets) a model advertises only
+ * what is built. Not built, and so absent from the registers even where the part has it: watch registers, counters,
+ * shadow sets, DSP, further thread contexts, paired single, MIPS-3D.
  * Small caches keep a guest's flush loops short and its pages free of aliases.
  */
 #include "isa/mips/priv.h"
@@ -97,9 +98,9 @@ static const struct mips_model model_5kf = {
 };
 static const struct mips_model model_20kc = {
     /* Config bit 3: the 20Kc's virtually tagged instruction cache. */
-    .name = "20Kc", .isa = ISA_M64 | MIPS_5 | MIPS_3D | MIPS_FPU, .prid = 0x000182a0, .seg_bits = 40, CORE_64, .tlb_entries = 48,
+    .name = "20Kc", .isa = ISA_M64 | MIPS_FPU, .prid = 0x000182a0, .seg_bits = 40, CORE_64, .tlb_entries = 48,
     .status_rw = SR_64 | SR_FPU, .config0 = CONFIG0_64(0, C0_MT_TLB) | 1 << 3,
-    .config1 = CONFIG1(48, 2, 4, 3, 2, 4, 3, C1_EP | C1_FP), .fcr0 = 0x000f8200, .fcr31_rw = FCR31_RW,
+    .config1 = CONFIG1(48, 2, 4, 3, 2, 4, 3, C1_EP | C1_FP), .fcr0 = 0x00038200, .fcr31_rw = FCR31_RW,
 };
 static const struct mips_model model_5kec = {
     .name = "5KEc", .isa = ISA_M64R2, .prid = 0x00018900, .seg_bits = 42, CORE_64, .tlb_entries = 32, .status_rw = SR_64,
@@ -113,9 +114,9 @@ static const struct mips_model model_5kef = {
 };
 static const struct mips_model model_64r2 = {
     /* No real part: every feature of MIPS64 release 2 that is built. */
-    .name = "MIPS64R2-generic", .isa = ISA_M64R2 | MIPS_5 | MIPS_3D | MIPS_FPU, .prid = 0x00010000, .seg_bits = 42, CORE_64, .tlb_entries = 64,
+    .name = "MIPS64R2-generic", .isa = ISA_M64R2 | MIPS_FPU, .prid = 0x00010000, .seg_bits = 42, CORE_64, .tlb_entries = 64,
     .status_rw = SR_64 | SR_FPU, .config0 = CONFIG0_64(C0_AR_R2, C0_MT_TLB), .config1 = CONFIG1(64, 2, 4, 3, 2, 4, 3, C1_EP | C1_FP),
-    .config2 = CONFIG_M, .config3 = C3_VINT | C3_ULRI, .fcr0 = 0x007f0000, .fcr31_rw = FCR31_RW,
+    .config2 = CONFIG_M, .config3 = C3_VINT | C3_ULRI, .fcr0 = 0x00730000, .fcr31_rw = FCR31_RW,
 };
 
 const struct cpu_model mips_models[] = {
@@ -131,10 +132,10 @@ const struct cpu_model mips_models[] = {
     { "4Kc", "MIPS32 release 1, 16 TLB entries", &model_4kc },
     { "4Km", "MIPS32 release 1, fixed mapping", &model_4km },
     /* 64-bit: MIPS64_MODELS of them */
-    { "MIPS64R2-generic", "MIPS64 release 2, FPU with paired single and MIPS-3D, 64 TLB entries", &model_64r2 },
+    { "MIPS64R2-generic", "MIPS64 release 2, FPU, 64 TLB entries", &model_64r2 },
     { "5KEf", "MIPS64 release 2, FPU, 32 TLB entries", &model_5kef },
     { "5KEc", "MIPS64 release 2, 32 TLB entries", &model_5kec },
-    { "20Kc", "MIPS64 release 1, FPU with paired single and MIPS-3D, 48 TLB entries", &model_20kc },
+    { "20Kc", "MIPS64 release 1, FPU, 48 TLB entries", &model_20kc },
     { "5Kf", "MIPS64 release 1, FPU, 32 TLB entries", &model_5kf },
     { "5Kc", "MIPS64 release 1, 32 TLB entries", &model_5kc },
     { "R4000", "MIPS III, FPU, 48 TLB entries", &model_r4000 },

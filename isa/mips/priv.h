@@ -62,6 +62,8 @@ static inline bool mips_in_debug(const struct mips_cpu *m) { return m->debug & D
 /* except.c */
 void mips_status_changed(struct mips_cpu *, uint32_t old);   /* after any write to Status: key, mappings */
 void mips_update_irq(struct mips_cpu *);                     /* Cause.IP from pins, timer and IntCtl.IPTI */
+/* After ERET and DERET, which leave their block by an indirect jump: the engine looks for interrupts only when asked. */
+void mips_kick_if_interrupted(struct mips_cpu *);
 
 /* mmu.c */
 uint64_t mips_seg_mask(const struct mips_cpu *);             /* address bits that EntryHi and TLB entries hold, with R */
