@@ -68,7 +68,7 @@ enum mips_exc {
     ME_MDMX = 22, ME_WATCH = 23, ME_MCHECK = 24,
     ME_TLB_REFILL = 32, /* or-ed to TLBL/TLBS: no entry matched (refill vector, else the general one) */
     ME_XTLB = 64,       /* or-ed: the address was in a 64-bit segment (XTLB refill vector) */
-    ME_NMI = 128, ME_SOFT_RESET = 129, ME_DSS = 130,
+    ME_NMI = 128, ME_SOFT_RESET = 129, ME_DSS = 130, ME_DBP = 131 /* SDBBP */,
 };
 /* break and trap: exc.sub = code field. User mode memory faults: code TLBL/TLBS/ADEL/ADES with exc.addr. */
 
