@@ -290,6 +290,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
     struct blk *b = arena_get(arena, sizeof *b);
     memset(b, 0, sizeof *b);
     b->pc = pc, b->key = key, b->valid = true, b->one_shot = ir->one_shot;
+    b->user = cpu->world->user;
     b->n_insns = ir->n_insns;
     b->size = ir->size;
     b->page[0] = host;
@@ -305,7 +306,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
                                      (uint16_t)(ir->n_insns - ir->links[i].n_insns), ir->links[i].n_insns };
     }
     if (eng->cfg.mode == ENGINE_FAST) {
-        ir_optimise(ir, cpu->guest);
+        ir_optimise(ib);
         if (log_on(LOG_OP_OPT) && log_in_filter(pc)) ir_dump(ir, cpu->guest, put_log, NULL);
         make_marks(b, ir, arena);
         xcode_lower(eng, cpu, b, ir, arena);
