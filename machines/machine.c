@@ -144,6 +144,8 @@ struct machine *machine_new(const struct machine_config *cfg, struct error *e)
     m->mb->machine = m;
     m->mb->request = request;
     m->clock = m->mb->clock;
+    for (unsigned i = 0; i < c.n_globals; i++)
+        mb_add_global(m->mb, c.globals[i].driver, c.globals[i].prop, c.globals[i].value);
     clock_connect(m->clock, now, resched, m);
     as_on_change(m->mb->mem, map_changed, m);
     as_on_ram_write(m->mb->mem, ram_written, m);

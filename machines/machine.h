@@ -43,6 +43,9 @@ struct machine_config {
     unsigned n_drives;
     const char *uuid, *name;
     bool no_defaults;
+    /* -global: defaults of device properties, given to mb_add_global before the board is made */
+    const struct machine_global { const char *driver, *prop, *value; } *globals;
+    unsigned n_globals;
     /* -rtc */
     int64_t rtc_start;             /* seconds since the epoch at machine start (already local time when asked so) */
     /* -icount: guest ns per instruction = 2^shift; the default shift is 3 */
