@@ -1,9 +1,10 @@
 /*
  * softfloat-ops.h - the public functions of one format: a template over softfloat-core.h.
  *
- * The includer defines FT (the prefix, as in f64), FT_T (the value's type), FP_W (the core's width),
- * FT_RESULT_PREC(env) (bits that add, sub, mul, div, sqrt and muladd round to), FT_ROUND_INT_DENORM
- * (rounding to integers reports denormal operands: the x87 does, SSE does not), and has written
+ * The includer defines FT (the prefix, as in f64), FT_T (the value's type), FP_W (the core's
+ * width), FT_RESULT_PREC(env) (bits that add, sub, mul, div, sqrt and muladd round to),
+ * FT_ROUND_INT_DENORM (rounding to integers reports denormal operands: the x87 does, SSE does
+ * not), and has written
  *     static const struct fp_fmt FT_fmt;
  *     static struct partsW FT_unpack(FT_T, struct fp_env *);
  *     static FT_T FT_pack(struct partsW rounded);
