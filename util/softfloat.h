@@ -36,8 +36,8 @@ enum fp_flag { /* sticky, in fp_env.flags */
     FP_INEXACT = 16,
     FP_IN_DENORMAL = 32,   /* an operand was denormal and counted as such (x86 DE): never with daz,
                             * nor beside a NaN, an invalid operation or a division by zero */
-    FP_FLUSHED = 64,       /* ftz made a result zero; FP_UNDERFLOW comes with it, FP_INEXACT does not:
-                            * guests that report it too (x86, MIPS) add it */
+    FP_FLUSHED = 64,       /* ftz made a result zero; FP_UNDERFLOW comes with it, FP_INEXACT does
+                            * not: guests that report it too (x86, MIPS) add it */
     FP_IN_FLUSHED = 128,   /* daz took a denormal operand as zero (Arm IDC) */
 };
 
@@ -49,7 +49,7 @@ enum fp_nan_rule {
     FP_NAN_SNAN_FIRST, /* first signalling operand, else first quiet one (Arm, MIPS 2008, s390x) */
     FP_NAN_FIRST,      /* first NaN operand of either kind (x86 SSE, PowerPC) */
     FP_NAN_SECOND,     /* last signalling operand, else last quiet one (SPARC) */
-    FP_NAN_X87,        /* a quiet one before a signalling one, then the larger significand, then + */
+    FP_NAN_X87,        /* quiet before signalling; then the larger significand; then plus */
     FP_NAN_DEFAULT,    /* always the default NaN (RISC-V, SH4) */
     FP_NAN_MIPS_LEGACY /* any signalling operand: the default NaN; else first quiet operand */
 };
@@ -58,8 +58,8 @@ struct fp_env {
     uint8_t round;         /* enum fp_round */
     uint8_t flags;         /* enum fp_flag, accumulated */
     uint8_t nan_rule;      /* enum fp_nan_rule */
-    bool nan_legacy;       /* quiet bit inverted: highest fraction bit 1 = signalling; the default NaN
-                            * is then 0x7fbfffff, 0x7ff7ffffffffffff, ... */
+    bool nan_legacy;       /* quiet bit inverted: highest fraction bit 1 = signalling; the default
+                            * NaN is then 0x7fbfffff, 0x7ff7ffffffffffff, ... */
     bool nan_negative;     /* the default NaN has its sign bit set (x86) */
     bool nan_ones;         /* all fraction bits of the default NaN are ones (SPARC, m68k) */
     bool tiny_before;      /* tininess is detected before rounding (Arm, PowerPC), not after (x86,
@@ -98,13 +98,13 @@ enum { FP_MULADD_NEG_PRODUCT = 1, FP_MULADD_NEG_ADDEND = 2, FP_MULADD_NEG_RESULT
     type f##_sub(type a, type b, struct fp_env *);                                                 \
     type f##_mul(type a, type b, struct fp_env *);                                                 \
     type f##_div(type a, type b, struct fp_env *);                                                 \
-    type f##_rem(type a, type b, struct fp_env *);  /* IEEE remainder (round to nearest quotient) */\
+    type f##_rem(type a, type b, struct fp_env *); /* IEEE remainder (nearest quotient) */      \
     /* a - n*b, exact; n = a/b rounded to nearest even or else towards zero; *quot: n's low 64     \
      * bits, without sign */                                                                       \
     type f##_mod(type a, type b, bool nearest, uint64_t *quot, struct fp_env *);                   \
     type f##_sqrt(type a, struct fp_env *);                                                        \
     type f##_muladd(type a, type b, type c, int flags, struct fp_env *); /* a*b+c, rounded once */ \
-    type f##_round_int(type a, enum fp_round, bool exact, struct fp_env *); /* exact: set INEXACT */\
+    type f##_round_int(type a, enum fp_round, bool exact, struct fp_env *); /* exact: flag it */ \
     type f##_minnum(type a, type b, struct fp_env *); /* IEEE 754-2008 minNum */                   \
     type f##_maxnum(type a, type b, struct fp_env *);                                              \
     type f##_minnummag(type a, type b, struct fp_env *);                                           \
@@ -121,8 +121,8 @@ enum { FP_MULADD_NEG_PRODUCT = 1, FP_MULADD_NEG_ADDEND = 2, FP_MULADD_NEG_RESULT
     bool f##_is_snan(type a, const struct fp_env *);                                               \
     type f##_silence_nan(type a, const struct fp_env *);                                           \
     type f##_default_nan(const struct fp_env *);                                                   \
-    /* To integers, rounding as given; out of range or NaN: INVALID and the nearest limit (NaN: the \
-     * maximum); the caller maps that to what its guest wants by looking at the operand. */        \
+    /* To integers, rounding as given; out of range or NaN: INVALID and the nearest limit (NaN:    \
+     * the maximum); the caller maps that to what its guest wants by looking at the operand. */    \
     int32_t f##_to_i32(type a, enum fp_round, struct fp_env *);                                    \
     int64_t f##_to_i64(type a, enum fp_round, struct fp_env *);                                    \
     uint32_t f##_to_u32(type a, enum fp_round, struct fp_env *);                                   \
