@@ -341,8 +341,7 @@ static const struct state_field mips_state[] = {
     I(intctl), I(status), I(cause), I(ebase), I(compare), I(entrylo0), I(entrylo1), I(context),
     I(xcontext), I(badvaddr), I(entryhi), I(epc), I(errorepc), I(lladdr_cp0), I(config0),
     I(config3), A(watchlo), A(watchhi), I(taglo), I(datalo), I(debug), I(desave), I(errctl),
-    I(perfctl),
-    I(framemask), A(kscratch_lo), I(depc),
+    I(perfctl), I(framemask), A(kscratch_lo), I(depc),
     STATE_STRUCT(struct mips_cpu, tlb, MIPS_TLB_MAX, tlb_state),
     I(irq_level), I(count_base), I(count_stopped), STATE_TIMER(struct mips_cpu, timer), STATE_END,
 };
