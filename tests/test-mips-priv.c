@@ -780,10 +780,8 @@ static void test_state(void)
     CHECK(state_diff(f.c, g.c, mips64_isa.state, diff, sizeof diff));
     CHECK(state_load(g.c, mips64_isa.state, &buf, "cpu", &e) == 0);
     if (e.set) printf("    %s\n", e.msg);
-    mips64_isa.post_load(g.c);
     CHECK(!state_diff(f.c, g.c, mips64_isa.state, diff, sizeof diff));
     CHECK_EQ(state_hash(f.c, mips64_isa.state, 1), state_hash(g.c, mips64_isa.state, 1));
-    CHECK_EQ(f.c->key, g.c->key);
     CHECK_EQ(clock_next(g.clock), clock_next(f.clock));
     state_buf_free(&buf);
     mips64_isa.dump(f.c, count_line, &lines, true);

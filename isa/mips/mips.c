@@ -98,6 +98,7 @@ void mips_reset(struct cpu *cpu)
     cpu->key = m->user && m->is64 ? MK_64 | MK_ADDR64 | MK_FR : 0;
     cpu->fp =
         (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_MIPS_LEGACY, .nan_legacy = true };
+    cpu->fp_note = (struct fp_note){ 0 };
     if (!m->user) reset_system(m);
     mips_fcsr_write(m, 0);
     mips_update_key(m);
@@ -349,16 +350,6 @@ static const struct state_field mips_state[] = {
 #undef A
 /* clang-format on */
 
-static void mips_post_load(struct cpu *cpu)
-{
-    struct mips_cpu *m = mips_cpu(cpu);
-    uint32_t fcsr = mips_fcsr_read(m);
-    mips_fcsr_write(m, fcsr & ~((fcsr & 0xf80) << 5) &
-                           ~0x20000u); /* derives rounding and rules; must not trap */
-    mips_update_key(m);
-    if (!m->user) cpu_tlb_flush(cpu);
-}
-
 /* ---- the ISAs ----------------------------------------------------------- */
 
 static const struct isa_target targets32[] = { { "mips", true },
@@ -377,7 +368,7 @@ static const struct isa_target targets64[] = {
         .n_gdb = ARRAY_LEN(gdb##w), .init = mips_init, .reset = mips_reset,                        \
         .set_irq = mips_set_irq, .disas = mips_disas, .dump = mips_dump,                           \
         .dump_tlb = mips_dump_tlb, .set_pc = mips_set_pc, .connect_clock = mips_connect_clock,     \
-        .state = mips_state, .n_state = MIPS_N_STATE, .post_load = mips_post_load,                 \
+        .state = mips_state, .n_state = MIPS_N_STATE,                                              \
     }
 enum { MIPS_N_STATE = ARRAY_LEN(mips_state) - 1 };
 const struct isa mips32_isa = MIPS_ISA(32, "mips", 0, MIPS32_MODELS);
