@@ -39,3 +39,15 @@ check_PROGRAMS += tests/test-mips-priv
 TESTS += tests/test-mips-priv
 tests_test_mips_priv_SOURCES = tests/test-mips-priv.c
 tests_test_mips_priv_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-mips-table
+TESTS += tests/test-mips-table
+tests_test_mips_table_SOURCES = tests/test-mips-table.c
+tests_test_mips_table_LDADD = libquern.a
+EXTRA_DIST += tests/mips-disas.txt tests/mips-disas.sh
+
+check_PROGRAMS += tests/test-mips-exec
+TESTS += tests/test-mips-exec
+tests_test_mips_exec_SOURCES = tests/test-mips-exec.c
+tests_test_mips_exec_LDADD = libquern.a
+EXTRA_DIST += tests/mips-insn

@@ -38,7 +38,7 @@ struct box {
     struct cpu_world world;
     struct cpu *c;
     struct mips_cpu *m;
-    uint8_t *mem;
+    uint8_t *alloc, *mem;
     char *out;
     size_t n_out;
 };
@@ -60,7 +60,8 @@ static bool open_box(struct box *b, bool is64, const char *model, bool be, enum 
     b->engine = engine_new(&cfg, &e);
     b->c = cpu_new(isa->guest, &b->world, b->engine, NULL, 0);
     b->m = mips_cpu(b->c);
-    b->mem = mem_zalloc(ARENA + CPU_PAGE_SIZE);
+    b->alloc = mem_zalloc(ARENA + 2 * CPU_PAGE_SIZE);
+    b->mem = (uint8_t *)(((uintptr_t)b->alloc + CPU_PAGE_SIZE) & ~(uintptr_t)(CPU_PAGE_SIZE - 1)); /* code is found by pages */
     b->c->ubase = b->mem;
     b->c->ulimit = ARENA;
     if (!check(md && !isa->init(b->c, md, be, user, &e), "%s: %s", model, e.msg)) return false;
@@ -72,7 +73,7 @@ static void close_box(struct box *b)
 {
     cpu_delete(b->c);
     engine_delete(b->engine);
-    mem_free(b->mem);
+    mem_free(b->alloc);
     mem_free(b->out);
 }
 
@@ -110,7 +111,7 @@ static bool load_elf(struct box *b, const char *path, uint64_t *entry)
 /* True when the program goes on. */
 static bool syscall_exit(struct box *b)
 {
-    uint64_t nr = mips_gpr(b->m, 2), a1 = mips_gpr(b->m, 5), a2 = mips_gpr(b->m, 6);
+    uint64_t nr = mips_gpr(b->m, 2), a0 = mips_gpr(b->m, 4), a1 = mips_gpr(b->m, 5), a2 = mips_gpr(b->m, 6);
 
     mips_set_gpr(b->m, 7, 0);
     switch (nr) {
@@ -120,7 +121,7 @@ static bool syscall_exit(struct box *b)
         b->n_out += a2;
         b->out[b->n_out] = 0;
         break;
-    case 4147: case 5197: engine_flush(b->engine); break;
+    case 4147: case 5197: engine_code_written(b->engine, b->mem + a0, a1); break;
     default: return false;
     }
     return true;

@@ -3,7 +3,7 @@
 # outputs with qemu-user 7.2. Run it here. The results are committed, so that tests need neither.
 set -e
 build() { # name, compiler prefix, flags, qemu, cpu
-    "$2-gcc" -I../.. -O1 -g0 -ffreestanding -fno-builtin -fno-pic -mno-abicalls -G0 -static -nostdlib -std=gnu11 -Wall \
+    "$2-gcc" -I../.. -O2 -g0 -ffreestanding -fno-builtin -fno-pic -mno-abicalls -G0 -static -nostdlib -std=gnu11 -Wall \
         $3 -Wl,-Ttext-segment=0x10000,--build-id=none,-N -s run.S insn.c -o "$1.elf"
     "$4" -cpu "$5" "./$1.elf" > "$1.txt"
 }
