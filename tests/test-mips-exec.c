@@ -161,7 +161,7 @@ static void run_program(const char *dir, const char *name, bool is64, bool be, e
         check(line == n && !memcmp(got, want, n), "%s %s: %.*s, expected %.*s", name, engine, (int)line - 1, got, (int)n - 1, want);
         got += *got ? line : 0;
     }
-    check(f && !*got, "%s %s: more output than expected: %.60s", name, engine, got);
+    check(f && !*got, "%s %s: more output than expected: %s", name, engine, got);
     if (f) fclose(f);
     close_box(&b);
 }

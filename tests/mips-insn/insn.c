@@ -358,9 +358,9 @@ static void test_llsc(void)
         __asm__ volatile(".set push\n.set noreorder\nll %0,0(%3)\n addiu %1,%0,5\n sc %1,0(%3)\n lw %2,0(%3)\n .set pop"
                          : "=&r"(old), "=&r"(r), "=&r"(t) : "r"(memory + 4 * (i & 7)) : "memory");
         mix((uint32_t)old), mix((uint32_t)r), mix((uint32_t)t);mix((uint32_t)old), mix((uint32_t)r), mix((uint32_t)t);
-        /* a failing one: no link */
+        /* a failing one: linked to another address */
         r = 7;
-        __asm__ volatile(".set push\n.set noreorder\nll %0,0(%3)\n sc %0,0(%3)\n sc %1,0(%3)\n lw %2,0(%3)\n .set pop"
+        __asm__ volatile(".set push\n.set noreorder\nll %0,0(%3)\n sc %1,4(%3)\n lw %2,4(%3)\n .set pop"
                          : "=&r"(old), "+r"(r), "=&r"(t) : "r"(memory + 4 * (i & 7)) : "memory");
         mix((uint32_t)old), mix((uint32_t)r), mix((uint32_t)t);mix((uint32_t)old), mix((uint32_t)r), mix((uint32_t)t);
 #ifdef __mips64
