@@ -175,6 +175,8 @@ int main(int argc, char **argv)
     for (int mode = ENGINE_REF; mode <= ENGINE_FAST; mode++) {
         run_program(src, "mips", false, true, (enum engine_mode)mode);
         run_program(src, "mipsel", false, false, (enum engine_mode)mode);
+        run_program(src, "m16", false, true, (enum engine_mode)mode);
+        run_program(src, "m16el", false, false, (enum engine_mode)mode);
         run_program(src, "mips64", true, true, (enum engine_mode)mode);
         run_program(src, "mips64el", true, false, (enum engine_mode)mode);
     }
