@@ -39,3 +39,8 @@ check_PROGRAMS += tests/test-mips-priv
 TESTS += tests/test-mips-priv
 tests_test_mips_priv_SOURCES = tests/test-mips-priv.c
 tests_test_mips_priv_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-devices
+TESTS += tests/test-devices
+tests_test_devices_SOURCES = tests/test-devices.c
+tests_test_devices_LDADD = libquern.a
