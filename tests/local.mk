@@ -42,5 +42,10 @@ tests_test_mips_priv_LDADD = libquern.a
 
 check_PROGRAMS += tests/test-devices
 TESTS += tests/test-devices
-tests_test_devices_SOURCES = tests/test-devices.c
+tests_test_devices_SOURCES = tests/test-devices.c tests/devices.h
 tests_test_devices_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-devices-state
+TESTS += tests/test-devices-state
+tests_test_devices_state_SOURCES = tests/test-devices-state.c tests/devices.h
+tests_test_devices_state_LDADD = libquern.a
