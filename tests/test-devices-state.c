@@ -35,7 +35,12 @@ static bool fuzz_begin(const struct dev_desc *desc)
     fuzz_dev = dev_create(mb, desc, NULL, NULL);
     for (const struct prop_desc *p = desc->props; p && p->name; p++)
         if (p->kind == PROP_CHR) dev_set_ptr(fuzz_dev, p->name, &fuzz_chr);
+    if (!strcmp(desc->name, "cfi.pflash01")) dev_set_int(fuzz_dev, "num-blocks", 2);
     if (dev_realize(fuzz_dev, &e) < 0) return false;
+    if (!strcmp(desc->name, "malta-fpga")) {
+        struct device *ee = dev_make(mb, "smbus-eeprom", fuzz_dev, NULL);
+        smbus_eeprom_attach(ee, malta_fpga_i2c(fuzz_dev), NULL);
+    }
     if (!strcmp(desc->name, "smbus-eeprom")) smbus_eeprom_attach(fuzz_dev, fuzz_bus, NULL);
     /* seen through aliases, wherever the regions themselves are */
     for (unsigned i = 0; i < DEV_MAX_MMIO; i++) {
@@ -173,6 +178,7 @@ static void drop(struct snapshot *s)
 
 static void test_every_device(void)
 {
+    enum { ROUNDS = 60 }; /* moments at which the state is saved */
     unsigned fuzzed = 0;
     for (unsigned i = 0; dev_iterate(i); i++) {
         const struct dev_desc *desc = dev_iterate(i);
@@ -184,16 +190,16 @@ static void test_every_device(void)
         CHECK(!desc->n_irqs || desc->irq_offset >= sizeof(struct device));
         CHECK(!!desc->input == !!desc->n_inputs);
         if (desc->bus != BUS_SYSTEM && desc->bus != BUS_ISA && desc->bus != BUS_I2C) continue;
-        for (unsigned round = 0; round < 4; round++) {
-            uint64_t seed = UINT64_C(0x9e3779b97f4a7c15) * (i * 4 + round + 1);
+        for (unsigned round = 0; round < ROUNDS; round++) {
+            uint64_t seed = UINT64_C(0x9e3779b97f4a7c15) * (i * ROUNDS + round + 1);
             if (!fuzz_begin(desc)) {
                 fuzz_end();
                 break;
             }
             fuzzed += !round;
-            fuzz(seed, 300 + 2000 * round);
+            fuzz(seed, 40 * round);
             take(&s);
-            uint64_t hash = mb_hash(mb), trace = fuzz(seed ^ 1, 4000), after = mb_hash(mb);
+            uint64_t hash = mb_hash(mb), trace = fuzz(seed ^ 1, 600), after = mb_hash(mb);
             /* back, and the same again: the saved state is all there is */
             if (!CHECK(give_back(&s, &e))) printf("%s: %s\n", desc->name, e.msg);
             if (!EQ(mb_hash(mb), hash)) printf("%s: another state after loading\n", desc->name);
@@ -201,13 +207,13 @@ static void test_every_device(void)
             if (!CHECK(t.b.len == s.b.len && !memcmp(t.b.data, s.b.data, s.b.len)))
                 printf("%s: loads and saves differently\n", desc->name);
             drop(&t);
-            if (!EQ(fuzz(seed ^ 1, 4000), trace)) printf("%s: behaves differently after loading\n", desc->name);
+            if (!EQ(fuzz(seed ^ 1, 600), trace)) printf("%s: behaves differently after loading\n", desc->name);
             if (!EQ(mb_hash(mb), after)) printf("%s: ends in another state after loading\n", desc->name);
             fuzz_end();
             /* in a new machine */
             if (!CHECK(fuzz_begin(desc))) continue;
             if (!CHECK(give_back(&s, &e))) printf("%s: %s\n", desc->name, e.msg);
-            if (!EQ(fuzz(seed ^ 1, 4000), trace)) printf("%s: behaves differently in a new machine\n", desc->name);
+            if (!EQ(fuzz(seed ^ 1, 600), trace)) printf("%s: behaves differently in a new machine\n", desc->name);
             if (!EQ(mb_hash(mb), after)) printf("%s: ends in another state in a new machine\n", desc->name);
             fuzz_end();
             drop(&s);
