@@ -208,7 +208,11 @@ static void chip_write(struct flash *s, unsigned i, uint64_t offset, uint32_t v,
         c->step = STEP_DATA;
         break;
     case STEP_DATA:
-        c->at[c->used] = (uint32_t)offset;
+        if (bytes < s->device_width) { /* a byte of a word: the other one is not touched */
+            bool high = (offset & 1) != s->big_endian;
+            v = high ? v << 8 | 0xff : 0xff00 | v;
+        }
+        c->at[c->used] = (uint32_t)(offset - offset % s->device_width);
         c->word[c->used++] = (uint16_t)v;
         c->step = c->used < c->expected ? STEP_DATA : STEP_CONFIRM;
         break;
