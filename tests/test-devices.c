@@ -16,6 +16,13 @@
 #include "periph/timer/i8254.h"
 #include "periph/timer/mc146818.h"
 
+/* Two bytes of one port, the low one first. */
+static unsigned in16(unsigned port)
+{
+    unsigned low = in(port);
+    return low | (unsigned)in(port) << 8;
+}
+
 /* ---- 8259A ---- */
 static void pic_init(unsigned base, unsigned vector, unsigned icw3, unsigned icw4)
 {
@@ -235,7 +242,7 @@ static void test_i8254(void)
     /* read-back: status and count of counter 0 */
     out(0x43, 0xc2);
     EQ(in(0x40), 0xb0);
-    EQ(in(0x40) | in(0x40) << 8, 0);
+    EQ(in16(0x40), 0);
 
     /* mode 2: a low clock every N; a new count waits for the end of the cycle */
     out(0x43, 0x34);
@@ -862,8 +869,8 @@ static void test_dma(void)
     EQ(in(0x08) & 0x04, 0);
     EQ(in(0x0f) & 4, 4); /* masked at terminal count */
     out(0x0c, 0);
-    EQ(in(0x04) | in(0x04) << 8, 0x1240);
-    EQ(in(0x05) | in(0x05) << 8, 0xffff);
+    EQ(in16(0x04), 0x1240);
+    EQ(in16(0x05), 0xffff);
     /* words, autoinitialise, from memory */
     memcpy(region_ram(ram) + 0x50000, "ABCDEFGH", 8);
     out(0xd8, 0);
@@ -879,7 +886,7 @@ static void test_dma(void)
     EQ(dma_transfer(dma_dev, 5, true, back, 2, &tc), 0); /* the other direction */
     /* downwards, verify */
     out(0xd8, 0);
-    EQ(in(0xc4) | in(0xc4) << 8, 0x8001);
+    EQ(in16(0xc4), 0x8001);
     out(0x0d, 0);
     EQ(in(0x0f), 0xff);
     end();
