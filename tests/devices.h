@@ -1,8 +1,9 @@
 /*
- * devices.h - for the tests of device models: check macros, backends made here (a character device that records, a
- * disk in memory), and a machine without CPU whose time moves by hand.
+ * devices.h - for the tests of device models: check macros, backends made here (a character device
+ * that records, a disk in memory), and a machine without CPU whose time moves by hand.
  *
- * The backends' functions stand in for those of chardev/ and blockfmt/; included by one file of a test only.
+ * The backends' functions stand in for those of chardev/ and blockfmt/; included by one file of a
+ * test only.
  */
 #ifndef TESTS_DEVICES_H
 #define TESTS_DEVICES_H
@@ -19,14 +20,17 @@ static unsigned passed, failed;
 
 static inline bool check_(bool ok, const char *what, int line)
 {
-    if (ok) passed++;
-    else if (failed++ < 50) printf("line %d: %s\n", line, what);
+    if (ok)
+        passed++;
+    else if (failed++ < 50)
+        printf("line %d: %s\n", line, what);
     return ok;
 }
 static inline bool check_eq(uint64_t a, uint64_t b, const char *what, int line)
 {
     if (a == b) return passed++, true;
-    if (failed++ < 50) printf("line %d: %s is 0x%" PRIx64 ", not 0x%" PRIx64 "\n", line, what, a, b);
+    if (failed++ < 50)
+        printf("line %d: %s is 0x%" PRIx64 ", not 0x%" PRIx64 "\n", line, what, a, b);
     return false;
 }
 #define CHECK(e) check_((e), #e, __LINE__)
@@ -61,7 +65,10 @@ int chr_write(struct chardev *c, void *opaque, const uint8_t *buf, int n)
         if (c->n_out < sizeof c->out) c->out[c->n_out++] = buf[i];
     return n;
 }
-void chr_write_all(struct chardev *c, void *opaque, const uint8_t *buf, int n) { chr_write(c, opaque, buf, n); }
+void chr_write_all(struct chardev *c, void *opaque, const uint8_t *buf, int n)
+{
+    chr_write(c, opaque, buf, n);
+}
 void chr_accept_input(struct chardev *c)
 {
     while (c->attached && c->n_in) {
@@ -75,7 +82,10 @@ void chr_accept_input(struct chardev *c)
         c->fe.receive(c->fe.opaque, buf, n);
     }
 }
-void chr_send_break(struct chardev *c) { c->breaks++; }
+void chr_send_break(struct chardev *c)
+{
+    c->breaks++;
+}
 const char *chr_id(const struct chardev *c)
 {
     (void)c;
@@ -83,7 +93,8 @@ const char *chr_id(const struct chardev *c)
 }
 static inline void feed(struct chardev *c, const char *s, unsigned n)
 {
-    for (unsigned i = 0; i < n && c->n_in < sizeof c->in; i++) c->in[c->n_in++] = (uint8_t)s[i];
+    for (unsigned i = 0; i < n && c->n_in < sizeof c->in; i++)
+        c->in[c->n_in++] = (uint8_t)s[i];
     chr_accept_input(c);
 }
 
@@ -98,9 +109,18 @@ struct blk_backend *blk_open(const char *path, const char *format, unsigned flag
     error_set(e, "no files in this test");
     return NULL;
 }
-void blk_close(struct blk_backend *b) { (void)b; }
-uint64_t blk_size(const struct blk_backend *b) { return b->size; }
-bool blk_readonly(const struct blk_backend *b) { return b->readonly; }
+void blk_close(struct blk_backend *b)
+{
+    (void)b;
+}
+uint64_t blk_size(const struct blk_backend *b)
+{
+    return b->size;
+}
+bool blk_readonly(const struct blk_backend *b)
+{
+    return b->readonly;
+}
 const char *blk_path(const struct blk_backend *b)
 {
     (void)b;
@@ -161,7 +181,10 @@ static inline void run_to(uint64_t t)
     }
     now = t;
 }
-static inline void wait_ns(uint64_t ns) { run_to(now + ns); }
+static inline void wait_ns(uint64_t ns)
+{
+    run_to(now + ns);
+}
 
 static inline struct device *make(const char *name)
 {
@@ -186,16 +209,28 @@ static inline uint8_t in(unsigned port)
     as_read(mb->io, port, 1, &v);
     return (uint8_t)v;
 }
-static inline void out(unsigned port, unsigned v) { as_write(mb->io, port, 1, v); }
+static inline void out(unsigned port, unsigned v)
+{
+    as_write(mb->io, port, 1, v);
+}
 static inline uint64_t peek(uint64_t addr, unsigned size)
 {
     uint64_t v;
     as_read(mb->mem, addr, size, &v);
     return v;
 }
-static inline void poke(uint64_t addr, unsigned size, uint64_t v) { as_write(mb->mem, addr, size, v); }
-static inline bool line(struct device *d, unsigned n) { return dev_irq(d, n)->level; }
-static inline void pin(struct device *d, unsigned n, bool level) { d->desc->input(d, n, level); }
+static inline void poke(uint64_t addr, unsigned size, uint64_t v)
+{
+    as_write(mb->mem, addr, size, v);
+}
+static inline bool line(struct device *d, unsigned n)
+{
+    return dev_irq(d, n)->level;
+}
+static inline void pin(struct device *d, unsigned n, bool level)
+{
+    d->desc->input(d, n, level);
+}
 
 /* Counts rising edges. */
 static unsigned edges;
@@ -204,6 +239,5 @@ static inline void count_edge(void *opaque, unsigned n, bool level)
     (void)opaque, (void)n;
     if (level) edges++;
 }
-
 
 #endif

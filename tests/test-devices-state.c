@@ -1,6 +1,6 @@
 /*
- * test-devices-state.c - every device of the program: the audit of its descriptor, and under random accesses save and
- * restore, determinism and damaged streams.
+ * test-devices-state.c - every device of the program: the audit of its descriptor, and under random
+ * accesses save and restore, determinism and damaged streams.
  *
  * Devices of PCI and IDE need their bus and are only audited here.
  */
@@ -18,7 +18,10 @@ static uint64_t rng(void)
     rng_state ^= rng_state << 17;
     return rng_state;
 }
-static unsigned below(unsigned n) { return (unsigned)((rng() >> 20) % n); }
+static unsigned below(unsigned n)
+{
+    return (unsigned)((rng() >> 20) % n);
+}
 
 static struct chardev fuzz_chr;
 static struct device *fuzz_dev;
@@ -82,8 +85,11 @@ static uint64_t fuzz_step(uint64_t h)
     case 3: smbus_write_byte(fuzz_bus, 0x50, (uint8_t)v, (uint8_t)(v >> 8)); break;
     case 4:
         if (!strcmp(desc->name, "i8042")) {
-            if (v & 1) ps2_kbd_key(i8042_kbd(fuzz_dev), (v >> 8 & 0x7f) | (v & 2 ? 0xe000 : 0), v & 4);
-            else ps2_mouse_event(i8042_mouse(fuzz_dev), (int8_t)(v >> 8), (int8_t)(v >> 16), (int8_t)(v >> 24), v >> 32 & 31);
+            if (v & 1)
+                ps2_kbd_key(i8042_kbd(fuzz_dev), (v >> 8 & 0x7f) | (v & 2 ? 0xe000 : 0), v & 4);
+            else
+                ps2_mouse_event(i8042_mouse(fuzz_dev), (int8_t)(v >> 8), (int8_t)(v >> 16),
+                                (int8_t)(v >> 24), v >> 32 & 31);
         }
         if (!strncmp(desc->name, "ps2-", 4)) {
             ps2_write(fuzz_dev, (uint8_t)v);
@@ -100,7 +106,8 @@ static uint64_t fuzz_step(uint64_t h)
         /* mostly where registers are */
         if (desc->regs && below(4)) {
             unsigned n = 0;
-            while (desc->regs[n].name) n++;
+            while (desc->regs[n].name)
+                n++;
             addr = desc->regs[below(n)].addr % region_size(r);
             if (below(2)) size = MAX(desc->regs[0].size, 1u);
         }
@@ -119,7 +126,8 @@ static uint64_t fuzz_step(uint64_t h)
         }
         break;
     }
-    for (unsigned i = 0; i < desc->n_irqs; i++) h = h * 3 + line(fuzz_dev, i);
+    for (unsigned i = 0; i < desc->n_irqs; i++)
+        h = h * 3 + line(fuzz_dev, i);
     return h;
 }
 
@@ -127,7 +135,8 @@ static uint64_t fuzz(uint64_t seed, unsigned n)
 {
     uint64_t h = 1;
     rng_state = seed;
-    while (n--) h = fuzz_step(h);
+    while (n--)
+        h = fuzz_step(h);
     return h;
 }
 
@@ -173,7 +182,8 @@ static bool give_back(struct snapshot *s, struct error *e)
 static void drop(struct snapshot *s)
 {
     state_buf_free(&s->b);
-    for (unsigned i = 0; i < DEV_MAX_MMIO; i++) mem_free(s->mem[i]);
+    for (unsigned i = 0; i < DEV_MAX_MMIO; i++)
+        mem_free(s->mem[i]);
 }
 
 static void test_every_device(void)
@@ -207,14 +217,18 @@ static void test_every_device(void)
             if (!CHECK(t.b.len == s.b.len && !memcmp(t.b.data, s.b.data, s.b.len)))
                 printf("%s: loads and saves differently\n", desc->name);
             drop(&t);
-            if (!EQ(fuzz(seed ^ 1, 600), trace)) printf("%s: behaves differently after loading\n", desc->name);
-            if (!EQ(mb_hash(mb), after)) printf("%s: ends in another state after loading\n", desc->name);
+            if (!EQ(fuzz(seed ^ 1, 600), trace))
+                printf("%s: behaves differently after loading\n", desc->name);
+            if (!EQ(mb_hash(mb), after))
+                printf("%s: ends in another state after loading\n", desc->name);
             fuzz_end();
             /* in a new machine */
             if (!CHECK(fuzz_begin(desc))) continue;
             if (!CHECK(give_back(&s, &e))) printf("%s: %s\n", desc->name, e.msg);
-            if (!EQ(fuzz(seed ^ 1, 600), trace)) printf("%s: behaves differently in a new machine\n", desc->name);
-            if (!EQ(mb_hash(mb), after)) printf("%s: ends in another state in a new machine\n", desc->name);
+            if (!EQ(fuzz(seed ^ 1, 600), trace))
+                printf("%s: behaves differently in a new machine\n", desc->name);
+            if (!EQ(mb_hash(mb), after))
+                printf("%s: ends in another state in a new machine\n", desc->name);
             fuzz_end();
             drop(&s);
         }
@@ -236,7 +250,8 @@ static void test_damage(void)
             }
             fuzz(round * 77 + i + 1, 200);
             take(&s);
-            for (unsigned k = 0; k < 4 && s.b.len; k++) s.b.data[below((unsigned)s.b.len)] ^= (uint8_t)(1u << below(8));
+            for (unsigned k = 0; k < 4 && s.b.len; k++)
+                s.b.data[below((unsigned)s.b.len)] ^= (uint8_t)(1u << below(8));
             if (give_back(&s, NULL)) fuzz(round + 1, 200);
             drop(&s);
             fuzz_end();

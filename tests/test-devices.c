@@ -197,8 +197,14 @@ static void test_i8259(void)
 
 /* ---- 8254 ---- */
 /* First moment of tick n. */
-static void to_tick(uint64_t n) { run_to(clock_ticks_to_ns(n, PIT_HZ)); }
-static uint64_t tick(void) { return clock_ticks(now, PIT_HZ); }
+static void to_tick(uint64_t n)
+{
+    run_to(clock_ticks_to_ns(n, PIT_HZ));
+}
+static uint64_t tick(void)
+{
+    return clock_ticks(now, PIT_HZ);
+}
 static unsigned pit_count(unsigned c)
 {
     out(0x43, c << 6);
@@ -386,7 +392,8 @@ static void test_rtc(void)
     dev_set_int(d, "base_time", (uint64_t)start);
     realize(d);
     mb_reset(mb);
-    EQ(rtc(0), 0x55), EQ(rtc(2), 0x59), EQ(rtc(4), 0x23), EQ(rtc(6), 2), EQ(rtc(7), 0x28), EQ(rtc(8), 2), EQ(rtc(9), 0);
+    EQ(rtc(0), 0x55), EQ(rtc(2), 0x59), EQ(rtc(4), 0x23), EQ(rtc(6), 2), EQ(rtc(7), 0x28),
+        EQ(rtc(8), 2), EQ(rtc(9), 0);
     EQ(rtc(0x32), 0x20);
     EQ(rtc(0x0d), 0x80);
     EQ(in(0x70), 0xff);
@@ -405,12 +412,14 @@ static void test_rtc(void)
 
     /* SET stops the time; 12 hours, binary */
     rtc_set(11, 0x84);
-    rtc_set(0, 58), rtc_set(2, 59), rtc_set(4, 0x8b), rtc_set(7, 31), rtc_set(8, 12), rtc_set(9, 99), rtc_set(6, 7);
+    rtc_set(0, 58), rtc_set(2, 59), rtc_set(4, 0x8b), rtc_set(7, 31), rtc_set(8, 12),
+        rtc_set(9, 99), rtc_set(6, 7);
     wait_ns(3 * NS_PER_SEC);
     EQ(rtc(0), 58);
     rtc_set(11, 0x04);
     wait_ns(2 * NS_PER_SEC);
-    EQ(rtc(0), 0), EQ(rtc(2), 0), EQ(rtc(4), 12), EQ(rtc(7), 1), EQ(rtc(8), 1), EQ(rtc(9), 0), EQ(rtc(6), 1);
+    EQ(rtc(0), 0), EQ(rtc(2), 0), EQ(rtc(4), 12), EQ(rtc(7), 1), EQ(rtc(8), 1), EQ(rtc(9), 0),
+        EQ(rtc(6), 1);
     wait_ns(UINT64_C(3600) * NS_PER_SEC);
     EQ(rtc(4), 1);
     wait_ns(UINT64_C(11) * 3600 * NS_PER_SEC);
@@ -486,7 +495,8 @@ static void test_serial(void)
     mb_reset(mb);
     const unsigned P = 0x3f8;
 
-    EQ(in(P + 1), 0), EQ(in(P + 2), 1), EQ(in(P + 3), 0), EQ(in(P + 4), 0), EQ(in(P + 5), 0x60), EQ(in(P + 6), 0xb0);
+    EQ(in(P + 1), 0), EQ(in(P + 2), 1), EQ(in(P + 3), 0), EQ(in(P + 4), 0), EQ(in(P + 5), 0x60),
+        EQ(in(P + 6), 0xb0);
     out(P + 7, 0x5a);
     EQ(in(P + 7), 0x5a);
     out(P + 3, 0x83);
@@ -544,7 +554,8 @@ static void test_serial(void)
     CHECK(line(d, 0));
     feed(&c, "defghi", 6);
     EQ(in(P + 2), 0xc4);
-    for (unsigned i = 0; i < 8; i++) EQ(in(P), 'b' + i);
+    for (unsigned i = 0; i < 8; i++)
+        EQ(in(P), 'b' + i);
     CHECK(!line(d, 0));
     /* at most 16 */
     feed(&c, "0123456789abcdefXY", 18);
@@ -587,10 +598,12 @@ static void test_serial(void)
     out(P + 4, 0x1b);
     EQ(in(P + 6), 0xb4); /* TERI */
     c.n_out = 0;
-    for (unsigned i = 0; i < 17; i++) out(P, i);
+    for (unsigned i = 0; i < 17; i++)
+        out(P, i);
     EQ(c.n_out, 0);
     EQ(in(P + 5), 0x63);
-    for (unsigned i = 0; i < 16; i++) EQ(in(P), i);
+    for (unsigned i = 0; i < 16; i++)
+        EQ(in(P), i);
     EQ(in(P + 5), 0x60);
     feed(&c, "q", 1);
     EQ(c.n_in, 1); /* cut off */
@@ -750,7 +763,8 @@ static void test_i8042(void)
     KEYS("\x1c\xf0\x1c");
     out(0x60, 0xf0), out(0x60, 3), out(0x60, 0xf0), out(0x60, 0);
     KEYS("\xfa\xfa\xfa\xfa\x03");
-    ps2_kbd_key(kbd, 0x1e, true), ps2_kbd_key(kbd, 0x1e, false), ps2_kbd_key(kbd, 0x2a, true), ps2_kbd_key(kbd, 0x2a, false);
+    ps2_kbd_key(kbd, 0x1e, true), ps2_kbd_key(kbd, 0x1e, false), ps2_kbd_key(kbd, 0x2a, true),
+        ps2_kbd_key(kbd, 0x2a, false);
     KEYS("\x1c\x12\xf0\x12");
     out(0x60, 0xf8);
     KEYS("\xfa");
@@ -759,9 +773,11 @@ static void test_i8042(void)
     out(0x60, 0xff);
     KEYS("\xfa\xaa");
     /* overrun: codes are not cut; the one that does not fit leaves a mark */
-    for (unsigned k = 2; k < 12; k++) ps2_kbd_key(kbd, k, true), ps2_kbd_key(kbd, k, false);
+    for (unsigned k = 2; k < 12; k++)
+        ps2_kbd_key(kbd, k, true), ps2_kbd_key(kbd, k, false);
     unsigned n = 0, last = 1;
-    for (; in(0x64) & 1; n++) last = in(0x60);
+    for (; in(0x64) & 1; n++)
+        last = in(0x60);
     EQ(n, 17); /* one in the controller, 15 in the keyboard, the mark */
     EQ(last, 0);
     /* interface off, on */
@@ -793,7 +809,7 @@ static void test_i8042(void)
     MOUSE("\x18\xd3\x00");
     kbc_set(0xd4, 0xe9);
     MOUSE("\xfa\x20\x02\x64");
-    static const uint8_t knock[] = { 200, 100, 80, 200, 200, 80 };
+    static const uint8_t knock[] = {200, 100, 80, 200, 200, 80};
     for (unsigned i = 0; i < 6; i++) {
         kbc_set(0xd4, 0xf3), kbc_set(0xd4, knock[i]);
         MOUSE("\xfa\xfa");
@@ -850,7 +866,7 @@ static void test_dma(void)
     region_add(mb->mem_root, ram, 0, 0);
     dma_dev = make("i8257");
     mb_reset(mb);
-    uint8_t data[8] = "12345678", back[16] = { 0 };
+    uint8_t data[8] = "12345678", back[16] = {0};
     dma_connect(dma_dev, 2, dma_ready, data);
     EQ(in(0x0f), 0xff);
     out(0x0c, 0);
@@ -896,10 +912,11 @@ static void test_dma(void)
 /* ---- flash ---- */
 static void test_flash(void)
 {
-    struct blk_backend blk = { NULL, 0x40000, false };
+    struct blk_backend blk = {NULL, 0x40000, false};
     struct error e = ERROR_INIT;
     blk.data = mem_zalloc(0x40000);
-    for (unsigned i = 0; i < 0x40000; i++) blk.data[i] = (uint8_t)(i * 7 + (i >> 8));
+    for (unsigned i = 0; i < 0x40000; i++)
+        blk.data[i] = (uint8_t)(i * 7 + (i >> 8));
 
     for (int be = 0; be < 2; be++) {
         begin();
@@ -947,7 +964,8 @@ static void test_flash(void)
         poke(B + 0x10010, 4, W(0x00100010)), poke(B + 0x10010, 4, 0xff00ff00);
         /* the buffer: 4 words */
         poke(B + 0x10000, 4, W(0x00e800e8)), poke(B + 0x10000, 4, W(0x00030003));
-        for (unsigned i = 0; i < 4; i++) poke(B + 0x10100 + 4 * i, 4, 0xa0b0c0d0 + i);
+        for (unsigned i = 0; i < 4; i++)
+            poke(B + 0x10100 + 4 * i, 4, 0xa0b0c0d0 + i);
         poke(B + 0x10000, 4, W(0x00d000d0));
         EQ(W((uint32_t)peek(B, 4)), 0x00800080);
         /* one chip alone: 16 bits */
@@ -980,7 +998,10 @@ static void test_flash(void)
 }
 
 /* ---- SMBus, Malta's registers ---- */
-static void i2c_lines(unsigned v) { poke(0x1f000b10, 4, v); }
+static void i2c_lines(unsigned v)
+{
+    poke(0x1f000b10, 4, v);
+}
 static bool i2c_out_byte(uint8_t v)
 {
     for (unsigned i = 0; i < 8; i++, v = (uint8_t)(v << 1)) {
@@ -1003,8 +1024,14 @@ static uint8_t i2c_in_byte(bool ack)
     i2c_lines(!ack), i2c_lines(2 | !ack), i2c_lines(!ack);
     return (uint8_t)v;
 }
-static void i2c_start(void) { i2c_lines(1), i2c_lines(3), i2c_lines(2), i2c_lines(0); }
-static void i2c_stop(void) { i2c_lines(0), i2c_lines(2), i2c_lines(3); }
+static void i2c_start(void)
+{
+    i2c_lines(1), i2c_lines(3), i2c_lines(2), i2c_lines(0);
+}
+static void i2c_stop(void)
+{
+    i2c_lines(0), i2c_lines(2), i2c_lines(3);
+}
 
 static void test_malta(void)
 {
@@ -1019,7 +1046,7 @@ static void test_malta(void)
     ee = create("smbus-eeprom");
     dev_set_int(ee, "address", 0x54);
     realize(ee);
-    uint8_t spd[4] = { 0x80, 8, 4, 12 };
+    uint8_t spd[4] = {0x80, 8, 4, 12};
     smbus_eeprom_set_data(ee, spd, 4);
     CHECK(smbus_eeprom_attach(ee, malta_fpga_i2c(d), NULL) == 0);
     struct device *twin = create("smbus-eeprom");
@@ -1033,7 +1060,8 @@ static void test_malta(void)
     EQ(peek(0x1f000508, 4), 0x0a);
     poke(0x1f000408, 4, 0xa5);
     EQ(peek(0x1f000408, 4), 0xa5);
-    for (unsigned i = 0; i < 8; i++) poke(0x1f000418 + 8 * i, 4, (uint8_t)"LINUX ON"[i]);
+    for (unsigned i = 0; i < 8; i++)
+        poke(0x1f000418 + 8 * i, 4, (uint8_t) "LINUX ON"[i]);
     char text[9];
     uint8_t leds;
     malta_fpga_display(d, text, &leds);
@@ -1056,7 +1084,8 @@ static void test_malta(void)
     CHECK(smbus_receive_byte(b, 0x54, &v) && v == 4);
     CHECK(smbus_read_word(b, 0x54, 2, &w) && w == 0x0c04);
     CHECK(smbus_write_byte(b, 0x54, 0x80, 0x33) && smbus_read_byte(b, 0x54, 0x80, &v) && v == 0x33);
-    CHECK(smbus_write_word(b, 0x54, 0x90, 0x1234) && smbus_read_word(b, 0x54, 0x90, &w) && w == 0x1234);
+    CHECK(smbus_write_word(b, 0x54, 0x90, 0x1234) && smbus_read_word(b, 0x54, 0x90, &w) &&
+          w == 0x1234);
     CHECK(smbus_write_block(b, 0x54, 0xa0, (const uint8_t *)"abc", 3));
     CHECK(smbus_read_block(b, 0x54, 0xa0, block, &n) && n == 3 && !memcmp(block, "abc", 3));
     CHECK(!smbus_read_byte(b, 0x20, 1, &v));
