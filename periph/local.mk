@@ -8,3 +8,4 @@ libquern_a_SOURCES += periph/pci/pci.c periph/pci/pci.h periph/pci/gt64120.c per
 libquern_a_SOURCES += periph/pci/piix4.c periph/pci/piix4.h periph/pci/piix4_pm.c periph/pci/piix4_uhci.c
 libquern_a_SOURCES += periph/pci/piix4_ide.c
 libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/atapi.c
+libquern_a_SOURCES += periph/net/pcnet.c periph/net/pcnet.h
