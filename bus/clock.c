@@ -27,7 +27,6 @@ struct bus_clock *clock_new(void)
 void clock_delete(struct bus_clock *c)
 {
     if (!c) return;
-    for (uint32_t i = 1; i <= c->n; i++) c->heap[i]->heap_pos = 0;
     mem_free(c->heap);
     mem_free(c);
 }

@@ -26,7 +26,7 @@ struct timer {          /* embed in device state as ST_TIMER */
 };
 
 struct bus_clock *clock_new(void);
-void clock_delete(struct bus_clock *);
+void clock_delete(struct bus_clock *); /* its timers must not be touched afterwards */
 /* Exact also while a CPU runs (the machine connects now() to cpu_icount). */
 uint64_t clock_now(struct bus_clock *);
 /* Connects time's source; called by the machine. now(opaque) must be monotonic. resched is called whenever

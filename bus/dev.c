@@ -77,12 +77,22 @@ void mb_delete(struct machine_bus *mb)
         mem_free(g->value);
         mem_free(g);
     }
+    while (mb->n_owned) region_delete(mb->owned[--mb->n_owned]);
+    mem_free(mb->owned);
     as_delete(mb->mem);
     as_delete(mb->io);
     region_delete(mb->mem_root);
     region_delete(mb->io_root);
     clock_delete(mb->clock);
     mem_free(mb);
+}
+
+struct region *mb_own_region(struct machine_bus *mb, struct region *r)
+{
+    if (!r) return NULL;
+    mb->owned = mem_realloc(mb->owned, sizeof(struct region *) * (mb->n_owned + 1));
+    mb->owned[mb->n_owned++] = r;
+    return r;
 }
 
 int mb_add_global(struct machine_bus *mb, const char *driver, const char *prop, const char *value)
@@ -161,19 +171,6 @@ int dev_realize(struct device *d, struct error *e)
     return 0;
 }
 
-static void cancel_timers(void *base, const struct state_field *f)
-{
-    for (; f && f->name; f++) {
-        size_t step = f->count ? f->size / f->count : 0;
-        char *p = (char *)base + f->offset;
-        if (f->kind != ST_TIMER && f->kind != ST_STRUCT) continue;
-        for (uint32_t i = 0; i < f->count; i++, p += step) {
-            if (f->kind == ST_TIMER) timer_cancel((struct timer *)(void *)p);
-            else cancel_timers(p, f->sub);
-        }
-    }
-}
-
 void dev_destroy(struct device *d)
 {
     if (!d) return;
@@ -186,7 +183,7 @@ void dev_destroy(struct device *d)
         dev_destroy(child);
     }
     if (d->realized && d->desc->unrealize) d->desc->unrealize(d);
-    cancel_timers(d, d->desc->state);
+    state_cancel_timers(d, d->desc->state);
     struct device *prev = NULL;
     for (struct device *c = mb->first; c != d; c = c->next) prev = c;
     if (prev) prev->next = d->next;

@@ -125,6 +125,8 @@ struct machine_bus {
     struct ide_channel *ide[4];  /* IDE channels (periph/block/ide.h), set by their controllers: "ide.0"... */
     struct device *first, *last;
     struct dev_global *globals;  /* -global */
+    struct region **owned;       /* mb_own_region */
+    unsigned n_owned;
     void *machine;               /* the machine's own */
     void (*request)(struct machine_bus *, int what); /* enum mb_request: from devices */
 };
@@ -133,6 +135,8 @@ enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND };
 /* Makes the memory space ("system", 2^mem_size_bits bytes), the I/O space (64 KiB) and the clock. */
 struct machine_bus *mb_new(uint64_t mem_size_bits);
 void mb_delete(struct machine_bus *); /* and all devices, last one first */
+/* Boards: r (may be NULL) is deleted with mb, after the devices. Returns r. */
+struct region *mb_own_region(struct machine_bus *, struct region *r);
 
 /* All descriptors, from periph/devices.def. Registered once by the program; a second time changes nothing. */
 void dev_register(const struct dev_desc *);

@@ -165,6 +165,18 @@ void state_reset(void *base, const struct state_field *f)
     }
 }
 
+void state_cancel_timers(void *base, const struct state_field *f)
+{
+    for (; f && f->name; f++) {
+        char *p = (char *)base + f->offset;
+        if (f->kind != ST_TIMER && f->kind != ST_STRUCT) continue;
+        for (uint32_t i = 0; i < f->count; i++, p += stride(f)) {
+            if (f->kind == ST_TIMER) timer_cancel((struct timer *)(void *)p);
+            else state_cancel_timers(p, f->sub);
+        }
+    }
+}
+
 /* ---- save ---- */
 void state_save(const void *base, const struct state_field *f, struct state_buf *b)
 {

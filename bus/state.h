@@ -96,6 +96,8 @@ int state_load(void *base, const struct state_field *, struct state_buf *, const
 uint64_t state_hash(const void *base, const struct state_field *, uint64_t seed);
 /* First field that differs: writes "name[i]: 0x.. != 0x.." and returns true; false when equal. */
 bool state_diff(const void *a, const void *b, const struct state_field *, char *out, size_t size);
+/* Cancels every timer in the structure (before it is freed). */
+void state_cancel_timers(void *base, const struct state_field *);
 /* The audit: finds a byte of [start, size) that no field covers; returns its offset or -1. Padding between
  * fields counts as covered when it is smaller than the following field's alignment. */
 long state_audit(const struct state_field *, size_t start, size_t size);

@@ -48,7 +48,7 @@ struct blk {
     uint64_t pc;
     uint32_t key;
     uint16_t n_insns;
-    bool valid, one_shot, two_pages;
+    bool valid, one_shot, two_pages, user;
     uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
     const struct xrec *x;      /* fast mode */
     const struct ir_op *ops;   /* reference mode */
@@ -94,6 +94,11 @@ struct engine {
     struct debug_hit hit;
     struct engine_stats stats;
     unsigned flush_wanted;
+    /* lowering's buffers, under lock */
+    struct xrec *low_x;
+    uint16_t *low_xop;
+    uint8_t *low_start;
+    unsigned low_cap;
 };
 
 static inline unsigned jc_index(uint64_t pc)
@@ -105,13 +110,19 @@ static inline unsigned jc_index(uint64_t pc)
 
 /* How a run of blocks ended. */
 enum xexit {
-    X_LOOKUP,     /* pc slot and key say where to go on */
-    X_LINK,       /* cpu->xlink is unresolved */
-    X_BUDGET,     /* block at pc slot does not fit the budget, or kicked */
+    X_LOOKUP,     /* pc slot and key say where to go on; cpu->xlink: the way out that was not linked yet, or NULL */
     X_IRQ, X_HALT, X_DEBUG,
 };
 /* values of longjmp on cpu->unwind */
 enum { UNWIND_EXCEPTION = 1, UNWIND_IO = 2, UNWIND_WATCH = 3 };
+
+/* May the way out l be taken without asking again whether `to` is what lies there? Mappings may change between
+ * pages, so in system mode only within the page that is being executed. */
+static inline bool blk_may_link(const struct link *l, const struct blk *to)
+{
+    if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || l->key != l->from->key) return false;
+    return l->from->user || (!to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK));
+}
 
 /* Entries of the interpreters. */
 enum xexit ref_run(struct cpu *, struct blk *);
@@ -125,7 +136,7 @@ void ref_exec_op(struct cpu *, const struct ir_op *, const uint64_t *consts);
 
 /* Lowers an IR block to records; fills x and the marks' positions. */
 void xcode_lower(struct engine *, struct cpu *, struct blk *, const struct ir_block *, struct arena *);
-void ir_optimise(struct ir_block *, const struct guest *);
+void ir_optimise(struct ir_builder *);
 
 void *arena_get(struct arena *, size_t n);
 void arena_free(struct arena *);

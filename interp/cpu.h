@@ -166,7 +166,8 @@ struct cpu {
     uint8_t *ubase;                  /* user mode */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
     struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
-    struct tlb_entry *tlb_now;       /* that of the current MMU mode */
+    struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */
+    unsigned mmu_now;
     struct blk **jump_cache;
 
     /* floating point */

@@ -30,6 +30,9 @@ void engine_delete(struct engine *eng)
     free(eng->breaks);
     free(eng->watches);
     free(eng->cpus);
+    free(eng->low_x);
+    free(eng->low_xop);
+    free(eng->low_start);
     free(eng);
 }
 
@@ -164,15 +167,6 @@ static enum xexit run_block(struct cpu *cpu, struct blk *b)
     return cpu->world->user ? fast_run_switch_user(cpu, b) : fast_run_switch_sys(cpu, b);
 }
 
-/* May the way out l be taken without asking again whether `to` is what lies there? Mappings may change between
- * pages, so in system mode only within the page that is being executed. */
-static bool can_link(const struct cpu *cpu, const struct link *l, const struct blk *to)
-{
-    if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)) return false;
-    if (cpu->world->user) return true;
-    return !to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK);
-}
-
 static void log_exec(struct cpu *cpu, const struct blk *b)
 {
     if (log_in_filter(b->pc)) log_printf("Trace %d: %p [%08" PRIx64 "/%08x] icount=%" PRIu64 "\n", cpu->index, (const void *)b, b->pc, b->key, cpu_icount(cpu));
@@ -251,6 +245,10 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         if (unlikely(one || cpu->step_over_break)) b = engine_lookup(cpu, pc, cpu->key | KEY_ONE);
         else b = engine_lookup(cpu, pc, cpu->key);
         one = false;
+        if (b && unlikely(b->n_insns > cpu->icount_left)) {
+            b = engine_translate_partial(cpu, pc, cpu->key, (unsigned)cpu->icount_left);
+            cpu->xlink = NULL;
+        }
         if (unlikely(!b)) { /* the fetch faulted */
             cpu->insn_flags = 0;
             cpu->xlink = NULL;
@@ -262,15 +260,14 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             continue;
         }
         if (cpu->xlink) {
-            if (can_link(cpu, cpu->xlink, b)) link_set(eng, cpu->xlink, b);
+            if (blk_may_link(cpu->xlink, b) && !log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)) link_set(eng, cpu->xlink, b);
             cpu->xlink = NULL;
         }
-        if (unlikely(b->n_insns > cpu->icount_left)) {
-            b = engine_translate_partial(cpu, pc, cpu->key, (unsigned)cpu->icount_left);
-            if (!b) continue;
-        }
         if (unlikely(log_on(LOG_EXEC))) log_exec(cpu, b);
-        if (!cpu->world->user) cpu->tlb_now = cpu_tlb_of(cpu, g->mmu_mode(cpu));
+        if (!cpu->world->user) {
+            cpu->mmu_now = g->mmu_mode(cpu);
+            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);
+        }
         enum xexit x = run_block(cpu, b);
         cpu->xpc = NULL;
         cpu->step_over_break = false;

@@ -12,6 +12,7 @@
 #define HOST_FLAGS_MXCSR 1
 #else
 #include <fenv.h>
+/* Host FP is used only where tininess and flags are known to be the guest's: x86-64 so far. */
 #define HOST_FLAGS_MXCSR 0
 #endif
 
@@ -25,7 +26,7 @@ static void host_flags_clear(void)
 static unsigned host_flags(void)
 {
     unsigned m = _mm_getcsr();
-    return (m & 1 ? FP_INVALID : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
+    return (m & 1 ? FP_INVALID : 0) | (m & 2 ? FP_IN_DENORMAL : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
            (m & 32 ? FP_INEXACT : 0);
 }
 #else
@@ -67,7 +68,7 @@ void fp_leave(struct cpu *cpu)
 void cpu_fp_changed(struct cpu *cpu)
 {
     if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
-    cpu->fp_fast = cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
+    cpu->fp_fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
                    cpu->engine->cfg.mode != ENGINE_REF;
     if (cpu->fp_fast && cpu->unwind) host_flags_clear();
 }
