@@ -39,3 +39,8 @@ check_PROGRAMS += tests/test-mips-priv
 TESTS += tests/test-mips-priv
 tests_test_mips_priv_SOURCES = tests/test-mips-priv.c
 tests_test_mips_priv_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-pci-ide
+TESTS += tests/test-pci-ide
+tests_test_pci_ide_SOURCES = tests/test-pci-ide.c tests/count.h
+tests_test_pci_ide_LDADD = libquern.a
