@@ -256,7 +256,8 @@ static void make_marks(struct blk *b, const struct ir_block *ir, struct arena *a
     }
 }
 
-/* Lock held. NULL: the front end misused the builder (reported once; the guest gets no say in that). */
+/* Lock held. NULL: the front end misused the builder: an internal error, which is reported and becomes a bus error of the
+ * guest, so that whoever steers the machine can still look at it. */
 static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max, const uint8_t *host, bool keep)
 {
     struct engine *eng = cpu->engine;
@@ -270,9 +271,9 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
     if (!ib->bug && !ib->ended) ib->bug = "the block does not end";
     if (ib->bug) {
         error_report("internal error: translating %s code at 0x%" PRIx64 " (op %u): %s", cpu->guest->name, pc, ir->n_ops, ib->bug);
-        put_log(NULL, "IR so far:");
-        ir_dump(ir, cpu->guest, put_log, NULL);
-        abort();
+        if (log_on(LOG_OP)) ir_dump(ir, cpu->guest, put_log, NULL);
+        cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, pc);
+        return NULL;
     }
     eng->stats.translations++;
     if (log_on(LOG_IN_ASM)) log_in_asm(cpu, ir);
@@ -324,7 +325,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
 
 struct blk *engine_translate_partial(struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max)
 {
-    const uint8_t *host = cpu_code_page(cpu, pc, true);
+    const uint8_t *host = cpu_code_page(cpu, pc, false);
     if (!host) return NULL;
     pthread_mutex_lock(&cpu->engine->lock);
     struct blk *b = translate(cpu, pc, key, max, host, false);
@@ -352,7 +353,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint32_t key)
     if (!b) {
         bool keep = !cpu->step_over_break;
         b = translate(cpu, pc, key, key & KEY_ONE ? 1 : eng->cfg.max_block, host, keep);
-        if (!b->one_shot) {
+        if (b && !b->one_shot) {
             b->hash_next = eng->hash[h];
             eng->hash[h] = b;
             page_add(cpu, b, 0, pc);
@@ -361,7 +362,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint32_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (!b->one_shot && (cpu->world->user || !b->two_pages)) atomic_store_ptr(jc, b);
+    if (b && !b->one_shot && (cpu->world->user || !b->two_pages)) atomic_store_ptr(jc, b);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

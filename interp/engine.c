@@ -245,6 +245,10 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         if (unlikely(one || cpu->step_over_break)) b = engine_lookup(cpu, pc, cpu->key | KEY_ONE);
         else b = engine_lookup(cpu, pc, cpu->key);
         one = false;
+        if (b && unlikely(b->n_insns > cpu->icount_left)) {
+            b = engine_translate_partial(cpu, pc, cpu->key, (unsigned)cpu->icount_left);
+            cpu->xlink = NULL;
+        }
         if (unlikely(!b)) { /* the fetch faulted */
             cpu->insn_flags = 0;
             cpu->xlink = NULL;
@@ -258,10 +262,6 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         if (cpu->xlink) {
             if (blk_may_link(cpu->xlink, b) && !log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)) link_set(eng, cpu->xlink, b);
             cpu->xlink = NULL;
-        }
-        if (unlikely(b->n_insns > cpu->icount_left)) {
-            b = engine_translate_partial(cpu, pc, cpu->key, (unsigned)cpu->icount_left);
-            if (!b) continue;
         }
         if (unlikely(log_on(LOG_EXEC))) log_exec(cpu, b);
         if (!cpu->world->user) {

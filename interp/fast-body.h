@@ -252,6 +252,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
     DISPATCH();
 #else
 next:
+    XPROFILE_COUNT(r->op);
     switch (r->op) {
 #endif
 

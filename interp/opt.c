@@ -73,6 +73,66 @@ static bool make_const(struct ir_builder *ib, struct ir_op *o, unsigned type, ui
     return true;
 }
 
+static bool is_k(const struct ir_block *b, ir_id x, uint64_t *v)
+{
+    if (!ir_is_const(x)) return false;
+    *v = b->consts[x - IR_CONST];
+    return true;
+}
+
+/* What an operand becomes: a copy's source; a constant only where records take immediates, for a cell costs nothing to read
+ * and a constant elsewhere would have to be put into one. */
+static ir_id operand(const struct values *v, ir_id x, bool immediate)
+{
+    ir_id y = value_of(v, x);
+    return ir_is_const(y) && !immediate ? x : y;
+}
+
+static void forward_pure(struct ir_builder *ib, struct values *v, struct ir_op *o, const struct ir_op_info *info)
+{
+    struct ir_block *b = &ib->blk;
+    ir_id in[3] = { value_of(v, o->a), value_of(v, o->b), value_of(v, o->c) };
+    uint64_t k[3] = { 0, 0, 0 };
+    bool all = true;
+
+    for (unsigned i = 0; i < info->n_in; i++) all = is_k(b, in[i], &k[i]) && all;
+    if (o->op == OP_MOV) {
+        o->a = in[0];
+    } else if (all) {
+        make_const(ib, o, out_type(o), eval_pure(o->op, o->type, o->aux, k[0], k[1], k[2]));
+    } else if (info->n_in == 2 && o->op != OP_DEPOSIT && o->op != OP_CONCAT) {
+        if ((info->flags & F_COMM) && ir_is_const(in[0])) { /* constants go second */
+            ir_id t = o->a;
+            o->a = o->b, o->b = t;
+            t = in[0], in[0] = in[1], in[1] = t;
+        }
+        o->a = operand(v, o->a, false);
+        o->b = in[1];
+    } else {
+        o->a = operand(v, o->a, false), o->b = operand(v, o->b, false), o->c = operand(v, o->c, false);
+    }
+}
+
+static void forward_compare(struct ir_builder *ib, struct values *v, struct ir_op *o)
+{
+    struct ir_block *b = &ib->blk;
+    ir_id x = value_of(v, o->a), y = value_of(v, o->b);
+    uint64_t kx, ky;
+
+    if (is_k(b, x, &kx) && is_k(b, y, &ky)) {
+        bool yes = eval_cond(o->attr, o->type, kx, ky);
+        if (o->op == OP_SETC) make_const(ib, o, o->type, yes);
+        return; /* branches on constants stay: rare, and their other way out is linked already */
+    }
+    if (ir_is_const(x)) {
+        ir_id t = o->a;
+        o->a = o->b, o->b = t, o->attr = ir_cond_swapped[o->attr];
+        y = x;
+    }
+    o->a = operand(v, o->a, false);
+    o->b = y;
+}
+
 static void forward(struct ir_builder *ib, struct values *v)
 {
     struct ir_block *b = &ib->blk;
@@ -80,31 +140,20 @@ static void forward(struct ir_builder *ib, struct values *v)
     for (unsigned i = 0; i < b->n_ops; i++) {
         struct ir_op *o = &b->ops[i];
         const struct ir_op_info *info = &ir_op_info[o->op];
-        if (o->op == OP_LABEL) {
-            forget_all(v);
-            continue;
-        }
-        if (o->op == OP_INSN || o->op == OP_BR || o->op == OP_GOTO) continue;
-        o->a = value_of(v, o->a), o->b = value_of(v, o->b), o->c = value_of(v, o->c);
-        if (info->cls == CLASS_PURE || info->cls == CLASS_CONV) {
-            unsigned n = info->n_in;
-            bool all = ir_is_const(o->a) && (n < 2 || ir_is_const(o->b)) && (n < 3 || ir_is_const(o->c));
-            if (all && o->op != OP_MOV) {
-                uint64_t x = b->consts[o->a - IR_CONST], y = n > 1 ? b->consts[o->b - IR_CONST] : 0, z = n > 2 ? b->consts[o->c - IR_CONST] : 0;
-                make_const(ib, o, out_type(o), eval_pure(o->op, o->type, o->aux, x, y, z));
-            } else if ((info->flags & F_COMM) && ir_is_const(o->a)) { /* constants go second */
-                ir_id t = o->a;
-                o->a = o->b, o->b = t;
+        switch (o->op) {
+        case OP_LABEL: forget_all(v); continue;
+        case OP_INSN: case OP_BR: case OP_GOTO: case OP_EXIT: case OP_FETCHF: continue;
+        case OP_SETC: case OP_BRC: case OP_BRL: forward_compare(ib, v, o); break;
+        case OP_CALL:
+            o->a = value_of(v, o->a), o->b = value_of(v, o->b), o->c = value_of(v, o->c);
+            if (ib->guest->helpers[o->aux].writes) forget_all(v);
+            break;
+        default:
+            if (info->cls == CLASS_PURE || info->cls == CLASS_CONV) {
+                forward_pure(ib, v, o, info);
+            } else {
+                o->a = operand(v, o->a, false), o->b = operand(v, o->b, false), o->c = operand(v, o->c, false);
             }
-        } else if (o->op == OP_SETC && ir_is_const(o->a) && ir_is_const(o->b)) {
-            make_const(ib, o, o->type, eval_cond(o->attr, o->type, b->consts[o->a - IR_CONST], b->consts[o->b - IR_CONST]));
-        } else if ((o->op == OP_SETC || o->op == OP_BRC || o->op == OP_BRL) && ir_is_const(o->a)) {
-            ir_id t = o->a;
-            o->a = o->b, o->b = t, o->attr = ir_cond_swapped[o->attr];
-        }
-        if (o->op == OP_CALL) {
-            const struct helper_desc *h = &ib->guest->helpers[o->aux];
-            if (h->writes) forget_all(v);
         }
         if (o->d != IR_NONE && !ir_is_const(o->d)) {
             forget(v, o->d);

@@ -17,8 +17,11 @@ static uint16_t setc[CC_COUNT][2][MODES], brc2[CC_COUNT][2][MODES], brc1[CC_COUN
 static uint16_t ld[64][2][2], st[64][2][2]; /* mem attribute, data type, address type */
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
+static void init_fuse(void);
+
 static void init_tables(void)
 {
+    init_fuse();
     memset(alu2, 0xff, sizeof alu2), memset(alu1, 0xff, sizeof alu1), memset(alu3, 0xff, sizeof alu3);
     memset(conv, 0xff, sizeof conv), memset(fp2, 0xff, sizeof fp2), memset(setc, 0xff, sizeof setc);
     memset(brc2, 0xff, sizeof brc2), memset(brc1, 0xff, sizeof brc1), memset(brl, 0xff, sizeof brl);
@@ -57,19 +60,23 @@ static const struct fuse_pair fuse_pairs[] = {
     { NOX, NOX, NOX },
 };
 
-void xcode_fuse(uint16_t *xop, const uint8_t *is_start, unsigned n)
+static uint16_t fuse_first[XO_COUNT], fuse_next[ARRAY_LEN(fuse_pairs)]; /* chains of pairs by their first record; index + 1 */
+
+static void init_fuse(void)
 {
-    static uint16_t first[XO_COUNT]; /* index of the first pair + 1 for the op; pairs are grouped by it */
-    static bool ready;
-    if (!ready) { /* under the engine lock; idempotent */
-        for (unsigned i = ARRAY_LEN(fuse_pairs) - 1; i-- > 0;) first[fuse_pairs[i].a] = (uint16_t)(i + 1);
-        ready = true;
+    for (unsigned i = ARRAY_LEN(fuse_pairs) - 1; i-- > 0;) {
+        fuse_next[i] = fuse_first[fuse_pairs[i].a];
+        fuse_first[fuse_pairs[i].a] = (uint16_t)(i + 1);
     }
+}
+
+void xcode_fuse(uint16_t *xop, const uint8_t *start, unsigned n)
+{
     for (unsigned i = 0; i + 1 < n; i++) {
-        if (!is_start[i] || !is_start[i + 1] || is_start[i + 1] == 2 || !first[xop[i]]) continue;
-        for (unsigned k = first[xop[i]] - 1u; fuse_pairs[k].a == xop[i]; k++) {
-            if (fuse_pairs[k].b == xop[i + 1]) {
-                xop[i] = fuse_pairs[k].fused;
+        if (!start[i] || start[i + 1] != 1) continue; /* nothing may jump to the second of a pair */
+        for (unsigned k = fuse_first[xop[i]]; k; k = fuse_next[k - 1]) {
+            if (fuse_pairs[k - 1].b == xop[i + 1]) {
+                xop[i] = fuse_pairs[k - 1].fused;
                 i++;
                 break;
             }

@@ -7,6 +7,7 @@
 
 #if FLT_EVAL_METHOD == 0 && defined(FE_TONEAREST) && defined(FE_TOWARDZERO) &&                     \
     defined(FE_DOWNWARD) && defined(FE_UPWARD) && defined(FE_UNDERFLOW)
+#define HAVE_FENV 1
 
 static const int host_modes[4] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD};
 
@@ -28,11 +29,27 @@ static bool host_tiny_before(void)
     return fetestexcept(FE_UNDERFLOW);
 }
 
+/* There are C libraries where these calls do nothing, and emulators where they do half of it. */
+static bool host_fenv_works(void)
+{
+    volatile float a = 1, b = 3, up, down;
+    bool raised;
+    fesetround(FE_UPWARD);
+    feclearexcept(FE_ALL_EXCEPT);
+    up = a / b;
+    raised = fetestexcept(FE_ALL_EXCEPT) == FE_INEXACT;
+    feclearexcept(FE_ALL_EXCEPT);
+    raised &= !fetestexcept(FE_ALL_EXCEPT);
+    fesetround(FE_DOWNWARD);
+    down = a / b;
+    return raised && up > down;
+}
+
 static void report_host(const char *what, struct fp_env *env, const struct val *in, int n_in, int fi,
                         struct val got, struct val want)
 {
     if (fi >= 0 && decode(&formats[fi], want).kind >= K_QNAN &&
-        decode(&formats[fi], got).kind == K_QNAN)
+        decode(&formats[fi], got).kind >= K_QNAN)
         got = want; /* which NaN is a matter for the tables */
     report(what, env, in, n_in, got, env->flags & FIVE, want, host_flags());
 }
@@ -68,12 +85,20 @@ static double (*volatile host_rint)(double) = rint;
 static void test_host_fenv(void)
 {
     struct fp_env base = {.nan_rule = FP_NAN_FIRST, .muladd_inf_nan = FP_INFZERO_C_QUIET};
+    if (!host_fenv_works()) {
+        printf("the host's <fenv.h> does not work: not compared with its arithmetic\n");
+        return;
+    }
     base.tiny_before = host_tiny_before();
+#if defined(__mips__) && !defined(__mips_nan2008)
+    base.nan_legacy = true;
+#endif
     for (int i = 0; i < 40000; i++) {
         struct val s[3], d[3];
         uint32_t s_bits[3];
         uint64_t d_bits[3], quot;
         bool any_nan = false;
+        const bool wide = UINTPTR_MAX > UINT32_MAX;
         for (int k = 0; k < 3; k++) {
             s[k] = random_value(&formats[F32], 26);
             d[k] = random_value(&formats[F64], 55);
@@ -94,31 +119,37 @@ static void test_host_fenv(void)
         HOST_OP("C double /", 2, F64, double, double, uint64_t, d, f64_div(D(0), D(1), &env), a / b);
         HOST_OP("C sqrtf", 1, F32, float, float, uint32_t, s, f32_sqrt(S(0), &env), sqrtf(a));
         HOST_OP("C sqrt", 1, F64, double, double, uint64_t, d, f64_sqrt(D(0), &env), sqrt(a));
-        HOST_OP("C float to double", 1, F64, float, double, uint64_t, s, f32_to_f64(S(0), &env),
-                (double)a);
+        /* loading a float into a wider register is a conversion that may not signal */
+        if (!any_nan)
+            HOST_OP("C float to double", 1, F64, float, double, uint64_t, s, f32_to_f64(S(0), &env),
+                    (double)a);
         HOST_OP("C double to float", 1, F32, double, float, uint32_t, d, f64_to_f32(D(0), &env),
                 (float)a);
         HOST_OP("C rint", 1, F64, double, double, uint64_t, d,
                 f64_round_int(D(0), (enum fp_round)env.round, true, &env), host_rint(a));
         HOST_OP("C rintf", 1, F32, float, float, uint32_t, s,
                 f32_round_int(S(0), (enum fp_round)env.round, true, &env), host_rintf(a));
-        HOST_OP("C int to float", 1, F32, int32_t, float, uint32_t, s,
-                f32_from_i32((int32_t)S(0), &env), (float)a);
-        HOST_OP("C int64 to double", 1, F64, int64_t, double, uint64_t, d,
-                f64_from_i64((int64_t)D(0), &env), (double)a);
+        if (wide) /* else it is done in pieces */
+            HOST_OP("C int to float", 1, F32, int32_t, float, uint32_t, s,
+                    f32_from_i32((int32_t)S(0), &env), (float)a);
+        if (wide)
+            HOST_OP("C int64 to double", 1, F64, int64_t, double, uint64_t, d,
+                    f64_from_i64((int64_t)D(0), &env), (double)a);
         HOST_OP("C ==", 2, -1, double, int32_t, uint32_t, d,
                 f64_compare_quiet(D(0), D(1), &env) == FP_EQUAL, a == b);
-#if !defined(__clang__) /* which compares quietly unless told otherwise */
+#if HAVE_SSE && !defined(__clang__) /* many compilers compare quietly */
         HOST_OP("C <", 2, -1, float, int32_t, uint32_t, s,
                 f32_compare(S(0), S(1), &env) == FP_LESS, a < b);
         HOST_OP("C >=", 2, -1, double, int32_t, uint32_t, d,
                 f64_compare(D(1), D(0), &env) < FP_GREATER, a >= b);
 #endif
         if (any_nan) continue;
+#ifdef FP_FAST_FMA /* in one instruction; the library's substitutes are less exact about flags */
         HOST_OP("C fmaf", 3, F32, float, float, uint32_t, s,
                 f32_muladd(S(0), S(1), S(2), 0, &env), fmaf(a, b, c));
         HOST_OP("C fma", 3, F64, double, double, uint64_t, d,
                 f64_muladd(D(0), D(1), D(2), 0, &env), fma(a, b, c));
+#endif
         base.round = FP_RNE;
         if (i & 7) continue;
         HOST_OP("C remainder", 2, F64, double, double, uint64_t, d, f64_rem(D(0), D(1), &env),
@@ -491,7 +522,9 @@ static void test_host_x87(void) {}
 
 /* ---- binary128 as the compiler's library does it ---- */
 
-#if LDBL_MANT_DIG == 113
+#ifndef HAVE_FENV
+/* no rounding modes to compare in */
+#elif LDBL_MANT_DIG == 113
 #define QUAD long double
 #elif HOST_GNU && defined(__SIZEOF_FLOAT128__) && defined(__x86_64__)
 #define QUAD __float128
@@ -537,6 +570,7 @@ static void test_host_f128(void)
 {
     const struct format *f = &formats[F128];
     static const int modes[4] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD};
+    if (!host_fenv_works()) return;
     for (unsigned i = 0; i < 100000; i++) {
         struct fp_env base = {.round = i & 3, .nan_rule = FP_NAN_FIRST};
         struct val in[2] = {random_value(f, 115), random_value(f, 115)};

@@ -5,17 +5,17 @@
  * infinities, NaNs) treated alike in every format?
  */
 
-static const struct fp_env arm = {.nan_rule = FP_NAN_SNAN_FIRST, .tiny_before = true,
-                                  .muladd_order = FP_MULADD_CAB};
-static const struct fp_env x86 = {.nan_rule = FP_NAN_FIRST, .nan_negative = true,
-                                  .muladd_inf_nan = FP_INFZERO_C_QUIET};
-static const struct fp_env ppc = {.nan_rule = FP_NAN_FIRST, .tiny_before = true,
-                                  .muladd_inf_nan = FP_INFZERO_C_INVALID,
-                                  .muladd_order = FP_MULADD_ACB};
-static const struct fp_env sparc = {.nan_rule = FP_NAN_SECOND, .nan_ones = true};
-static const struct fp_env x87 = {.nan_rule = FP_NAN_X87, .nan_negative = true};
-static const struct fp_env riscv = {.nan_rule = FP_NAN_DEFAULT};
-static const struct fp_env mips = {.nan_rule = FP_NAN_MIPS_LEGACY, .nan_legacy = true};
+static const struct fp_env env_arm = {.nan_rule = FP_NAN_SNAN_FIRST, .tiny_before = true,
+                                      .muladd_order = FP_MULADD_CAB};
+static const struct fp_env env_x86 = {.nan_rule = FP_NAN_FIRST, .nan_negative = true,
+                                      .muladd_inf_nan = FP_INFZERO_C_QUIET};
+static const struct fp_env env_ppc = {.nan_rule = FP_NAN_FIRST, .tiny_before = true,
+                                      .muladd_inf_nan = FP_INFZERO_C_INVALID,
+                                      .muladd_order = FP_MULADD_ACB};
+static const struct fp_env env_sparc = {.nan_rule = FP_NAN_SECOND, .nan_ones = true};
+static const struct fp_env env_x87 = {.nan_rule = FP_NAN_X87, .nan_negative = true};
+static const struct fp_env env_riscv = {.nan_rule = FP_NAN_DEFAULT};
+static const struct fp_env env_mips = {.nan_rule = FP_NAN_MIPS_LEGACY, .nan_legacy = true};
 
 /* binary32; Q and S carry their number as payload, the even ones are negative */
 #define ONE  0x3f800000u
@@ -42,34 +42,34 @@ struct nan_case {
 };
 
 static const struct nan_case add_cases[] = {
-    {"Arm", &arm, Q1, S2, Q2, FP_INVALID},
-    {"Arm", &arm, S1, Q2, Q1, FP_INVALID},
-    {"Arm", &arm, S1, S2, Q1, FP_INVALID},
-    {"Arm", &arm, Q1, Q2, Q1, 0},
-    {"Arm", &arm, ONE, Q2, Q2, 0},
-    {"Arm", &arm, INF, INF | NEG, 0x7fc00000, FP_INVALID},
-    {"x86", &x86, Q1, S2, Q1, FP_INVALID},
-    {"x86", &x86, S1, Q2, Q1, FP_INVALID},
-    {"x86", &x86, Q2, Q1, Q2, 0},
-    {"x86", &x86, ONE, S2, Q2, FP_INVALID},
-    {"x86", &x86, INF, INF | NEG, 0xffc00000, FP_INVALID},
-    {"SPARC", &sparc, Q1, Q2, Q2, 0},
-    {"SPARC", &sparc, S1, Q2, Q1, FP_INVALID},
-    {"SPARC", &sparc, S1, S2, Q2, FP_INVALID},
-    {"SPARC", &sparc, Q1, ONE, Q1, 0},
-    {"SPARC", &sparc, INF, INF | NEG, 0x7fffffff, FP_INVALID},
-    {"x87", &x87, Q1, Q2, Q2, 0},
-    {"x87", &x87, Q2, Q1, Q2, 0},
-    {"x87", &x87, S3, Q2, Q2, FP_INVALID},
-    {"x87", &x87, S3, S2, Q3, FP_INVALID},
-    {"x87", &x87, Q1 | NEG, Q1, Q1, 0},
-    {"RISC-V", &riscv, Q1, Q2, 0x7fc00000, 0},
-    {"RISC-V", &riscv, ONE, S2, 0x7fc00000, FP_INVALID},
-    {"MIPS legacy", &mips, LQ1, LQ2, LQ1, 0},
-    {"MIPS legacy", &mips, ONE, LQ2, LQ2, 0},
-    {"MIPS legacy", &mips, LQ1, LS2, 0x7fbfffff, FP_INVALID},
-    {"MIPS legacy", &mips, LS1, ONE, 0x7fbfffff, FP_INVALID},
-    {"MIPS legacy", &mips, INF, INF | NEG, 0x7fbfffff, FP_INVALID},
+    {"Arm", &env_arm, Q1, S2, Q2, FP_INVALID},
+    {"Arm", &env_arm, S1, Q2, Q1, FP_INVALID},
+    {"Arm", &env_arm, S1, S2, Q1, FP_INVALID},
+    {"Arm", &env_arm, Q1, Q2, Q1, 0},
+    {"Arm", &env_arm, ONE, Q2, Q2, 0},
+    {"Arm", &env_arm, INF, INF | NEG, 0x7fc00000, FP_INVALID},
+    {"x86", &env_x86, Q1, S2, Q1, FP_INVALID},
+    {"x86", &env_x86, S1, Q2, Q1, FP_INVALID},
+    {"x86", &env_x86, Q2, Q1, Q2, 0},
+    {"x86", &env_x86, ONE, S2, Q2, FP_INVALID},
+    {"x86", &env_x86, INF, INF | NEG, 0xffc00000, FP_INVALID},
+    {"SPARC", &env_sparc, Q1, Q2, Q2, 0},
+    {"SPARC", &env_sparc, S1, Q2, Q1, FP_INVALID},
+    {"SPARC", &env_sparc, S1, S2, Q2, FP_INVALID},
+    {"SPARC", &env_sparc, Q1, ONE, Q1, 0},
+    {"SPARC", &env_sparc, INF, INF | NEG, 0x7fffffff, FP_INVALID},
+    {"x87", &env_x87, Q1, Q2, Q2, 0},
+    {"x87", &env_x87, Q2, Q1, Q2, 0},
+    {"x87", &env_x87, S3, Q2, Q2, FP_INVALID},
+    {"x87", &env_x87, S3, S2, Q3, FP_INVALID},
+    {"x87", &env_x87, Q1 | NEG, Q1, Q1, 0},
+    {"RISC-V", &env_riscv, Q1, Q2, 0x7fc00000, 0},
+    {"RISC-V", &env_riscv, ONE, S2, 0x7fc00000, FP_INVALID},
+    {"MIPS legacy", &env_mips, LQ1, LQ2, LQ1, 0},
+    {"MIPS legacy", &env_mips, ONE, LQ2, LQ2, 0},
+    {"MIPS legacy", &env_mips, LQ1, LS2, 0x7fbfffff, FP_INVALID},
+    {"MIPS legacy", &env_mips, LS1, ONE, 0x7fbfffff, FP_INVALID},
+    {"MIPS legacy", &env_mips, INF, INF | NEG, 0x7fbfffff, FP_INVALID},
 };
 
 static const struct muladd_case {
@@ -78,27 +78,27 @@ static const struct muladd_case {
     uint32_t a, b, c, want;
     unsigned flags;
 } muladd_cases[] = {
-    {"Arm fma", &arm, Q1, Q2, Q3, Q3, 0},
-    {"Arm fma", &arm, Q1, S2, Q3, Q2, FP_INVALID},
-    {"Arm fma", &arm, INF, ZERO, Q3, 0x7fc00000, FP_INVALID},
-    {"Arm fma", &arm, INF, ZERO, S3, Q3, FP_INVALID},
-    {"Arm fma", &arm, INF, ZERO, ONE, 0x7fc00000, FP_INVALID},
-    {"x86 fma", &x86, Q1, Q2, Q3, Q1, 0},
-    {"x86 fma", &x86, ONE, Q2, Q3, Q2, 0},
-    {"x86 fma", &x86, ONE, Q2, S3, Q2, FP_INVALID},
-    {"x86 fma", &x86, ZERO, INF, Q3, Q3, 0},
-    {"x86 fma", &x86, ZERO, INF, S3, Q3, FP_INVALID},
-    {"x86 fma", &x86, ZERO, INF, ONE, 0xffc00000, FP_INVALID},
-    {"PowerPC fma", &ppc, Q1, Q2, Q3, Q1, 0},
-    {"PowerPC fma", &ppc, ONE, Q2, Q3, Q3, 0},
-    {"PowerPC fma", &ppc, ZERO, INF, Q3, Q3, FP_INVALID},
-    {"RISC-V fma", &riscv, ZERO, INF, Q3, 0x7fc00000, FP_INVALID},
-    {"RISC-V fma", &riscv, ZERO, ONE, Q3, 0x7fc00000, 0},
-    {"MIPS legacy fma", &mips, ONE, ONE, LS1, 0x7fbfffff, FP_INVALID},
-    {"MIPS legacy fma", &mips, ONE, LQ2, LQ1, LQ2, 0},
-    {"fma inf - inf", &arm, INF, ONE, INF | NEG, 0x7fc00000, FP_INVALID},
-    {"fma -0 + 0", &arm, ZERO | NEG, ONE, ZERO, ZERO, 0},
-    {"fma -0 - 0", &arm, ZERO | NEG, ONE, ZERO | NEG, ZERO | NEG, 0},
+    {"Arm fma", &env_arm, Q1, Q2, Q3, Q3, 0},
+    {"Arm fma", &env_arm, Q1, S2, Q3, Q2, FP_INVALID},
+    {"Arm fma", &env_arm, INF, ZERO, Q3, 0x7fc00000, FP_INVALID},
+    {"Arm fma", &env_arm, INF, ZERO, S3, Q3, FP_INVALID},
+    {"Arm fma", &env_arm, INF, ZERO, ONE, 0x7fc00000, FP_INVALID},
+    {"x86 fma", &env_x86, Q1, Q2, Q3, Q1, 0},
+    {"x86 fma", &env_x86, ONE, Q2, Q3, Q2, 0},
+    {"x86 fma", &env_x86, ONE, Q2, S3, Q2, FP_INVALID},
+    {"x86 fma", &env_x86, ZERO, INF, Q3, Q3, 0},
+    {"x86 fma", &env_x86, ZERO, INF, S3, Q3, FP_INVALID},
+    {"x86 fma", &env_x86, ZERO, INF, ONE, 0xffc00000, FP_INVALID},
+    {"PowerPC fma", &env_ppc, Q1, Q2, Q3, Q1, 0},
+    {"PowerPC fma", &env_ppc, ONE, Q2, Q3, Q3, 0},
+    {"PowerPC fma", &env_ppc, ZERO, INF, Q3, Q3, FP_INVALID},
+    {"RISC-V fma", &env_riscv, ZERO, INF, Q3, 0x7fc00000, FP_INVALID},
+    {"RISC-V fma", &env_riscv, ZERO, ONE, Q3, 0x7fc00000, 0},
+    {"MIPS legacy fma", &env_mips, ONE, ONE, LS1, 0x7fbfffff, FP_INVALID},
+    {"MIPS legacy fma", &env_mips, ONE, LQ2, LQ1, LQ2, 0},
+    {"fma inf - inf", &env_arm, INF, ONE, INF | NEG, 0x7fc00000, FP_INVALID},
+    {"fma -0 + 0", &env_arm, ZERO | NEG, ONE, ZERO, ZERO, 0},
+    {"fma -0 - 0", &env_arm, ZERO | NEG, ONE, ZERO | NEG, ZERO | NEG, 0},
 };
 
 static const struct minmax_case {
@@ -107,31 +107,31 @@ static const struct minmax_case {
     uint32_t a, b, want;
     unsigned flags;
 } minmax_cases[] = {
-    {MINNUM, &arm, ONE, Q2, ONE, 0},
-    {MINNUM, &arm, Q1, ONE, ONE, 0},
-    {MINNUM, &arm, Q1, Q2, Q1, 0},
-    {MINNUM, &arm, ONE, S2, Q2, FP_INVALID},
-    {MAXNUM, &arm, S1, Q2, Q1, FP_INVALID},
-    {MINNUM, &arm, ZERO, NEG, NEG, 0},
-    {MINNUM, &arm, NEG, ZERO, NEG, 0},
-    {MAXNUM, &arm, NEG, ZERO, ZERO, 0},
-    {MAXNUM, &arm, ONE, INF, INF, 0},
-    {MAXNUM, &arm, ONE | NEG, INF | NEG, ONE | NEG, 0},
-    {MINNUM, &arm, 1, 2, 1, FP_IN_DENORMAL},
-    {MINNUMMAG, &arm, ONE, INF | NEG, ONE, 0},
-    {MINNUMMAG, &arm, ONE, ONE | NEG, ONE | NEG, 0},
-    {MAXNUMMAG, &arm, ONE, ONE | NEG, ONE, 0},
-    {MAXNUMMAG, &arm, ONE, INF | NEG, INF | NEG, 0},
-    {MAXNUMMAG, &arm, Q1, INF | NEG, INF | NEG, 0},
-    {MIN_, &arm, ONE, Q2, Q2, 0},
-    {MAX_, &arm, Q1, ONE, Q1, 0},
-    {MAX_, &arm, ONE | NEG, ONE, ONE, 0},
-    {MIN_, &arm, ONE, S2, Q2, FP_INVALID},
-    {MINNUMBER, &riscv, ONE, S2, ONE, FP_INVALID},
-    {MINNUMBER, &riscv, Q1, ONE, ONE, 0},
-    {MAXNUMBER, &riscv, S1, Q2, 0x7fc00000, FP_INVALID},
-    {MAXNUMBER, &riscv, Q1, Q2, 0x7fc00000, 0},
-    {MAXNUMBER, &riscv, NEG, ZERO, ZERO, 0},
+    {MINNUM, &env_arm, ONE, Q2, ONE, 0},
+    {MINNUM, &env_arm, Q1, ONE, ONE, 0},
+    {MINNUM, &env_arm, Q1, Q2, Q1, 0},
+    {MINNUM, &env_arm, ONE, S2, Q2, FP_INVALID},
+    {MAXNUM, &env_arm, S1, Q2, Q1, FP_INVALID},
+    {MINNUM, &env_arm, ZERO, NEG, NEG, 0},
+    {MINNUM, &env_arm, NEG, ZERO, NEG, 0},
+    {MAXNUM, &env_arm, NEG, ZERO, ZERO, 0},
+    {MAXNUM, &env_arm, ONE, INF, INF, 0},
+    {MAXNUM, &env_arm, ONE | NEG, INF | NEG, ONE | NEG, 0},
+    {MINNUM, &env_arm, 1, 2, 1, FP_IN_DENORMAL},
+    {MINNUMMAG, &env_arm, ONE, INF | NEG, ONE, 0},
+    {MINNUMMAG, &env_arm, ONE, ONE | NEG, ONE | NEG, 0},
+    {MAXNUMMAG, &env_arm, ONE, ONE | NEG, ONE, 0},
+    {MAXNUMMAG, &env_arm, ONE, INF | NEG, INF | NEG, 0},
+    {MAXNUMMAG, &env_arm, Q1, INF | NEG, INF | NEG, 0},
+    {MIN_, &env_arm, ONE, Q2, Q2, 0},
+    {MAX_, &env_arm, Q1, ONE, Q1, 0},
+    {MAX_, &env_arm, ONE | NEG, ONE, ONE, 0},
+    {MIN_, &env_arm, ONE, S2, Q2, FP_INVALID},
+    {MINNUMBER, &env_riscv, ONE, S2, ONE, FP_INVALID},
+    {MINNUMBER, &env_riscv, Q1, ONE, ONE, 0},
+    {MAXNUMBER, &env_riscv, S1, Q2, 0x7fc00000, FP_INVALID},
+    {MAXNUMBER, &env_riscv, Q1, Q2, 0x7fc00000, 0},
+    {MAXNUMBER, &env_riscv, NEG, ZERO, ZERO, 0},
 };
 
 static void check32(const char *what, const struct fp_env *env, uint32_t a, uint32_t b, uint64_t got,
@@ -179,10 +179,10 @@ static void test_default_nans(void)
         f64_t d;
         f128_t q;
     } t[] = {
-        {&arm, 0x7e00, 0x7fc00000, 0x7ff8000000000000, {0x7fff800000000000, 0}},
-        {&x86, 0xfe00, 0xffc00000, 0xfff8000000000000, {0xffff800000000000, 0}},
-        {&sparc, 0x7fff, 0x7fffffff, 0x7fffffffffffffff, {0x7fffffffffffffff, UINT64_MAX}},
-        {&mips, 0x7dff, 0x7fbfffff, 0x7ff7ffffffffffff, {0x7fff7fffffffffff, UINT64_MAX}},
+        {&env_arm, 0x7e00, 0x7fc00000, 0x7ff8000000000000, {0x7fff800000000000, 0}},
+        {&env_x86, 0xfe00, 0xffc00000, 0xfff8000000000000, {0xffff800000000000, 0}},
+        {&env_sparc, 0x7fff, 0x7fffffff, 0x7fffffffffffffff, {0x7fffffffffffffff, UINT64_MAX}},
+        {&env_mips, 0x7dff, 0x7fbfffff, 0x7ff7ffffffffffff, {0x7fff7fffffffffff, UINT64_MAX}},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct fp_env env = *t[i].env;
@@ -196,9 +196,9 @@ static void test_default_nans(void)
         report("f128_default_nan", &env, &none, 0, from_f128(f128_default_nan(&env)), 0,
                from_f128(t[i].q), 0);
     }
-    f80_t indefinite = f80_default_nan(&x87);
-    check32("f80_default_nan", &x87, 0, 0, indefinite.se, 0xffff, 0);
-    check32("f80_default_nan", &x87, 0, 0, indefinite.frac, 0xc000000000000000, 0);
+    f80_t indefinite = f80_default_nan(&env_x87);
+    check32("f80_default_nan", &env_x87, 0, 0, indefinite.se, 0xffff, 0);
+    check32("f80_default_nan", &env_x87, 0, 0, indefinite.frac, 0xc000000000000000, 0);
 }
 
 #define CHECK(what, expr, want, wanted_flags)                                                      \
@@ -210,7 +210,7 @@ static void test_default_nans(void)
 
 static void test_odds_and_ends(void)
 {
-    struct fp_env env = arm;
+    struct fp_env env = env_arm;
     uint64_t quot;
     f80_t r;
 
@@ -254,7 +254,7 @@ static void test_odds_and_ends(void)
     env.daz = env.ftz = false;
 
     /* legacy NaNs through conversions: what would leave an infinity becomes the default */
-    env = mips;
+    env = env_mips;
     CHECK("legacy", f64_to_f32(0x7ff0000000000001, &env), 0x7fbfffff, 0);
     CHECK("legacy", f64_to_f32(0x7ff8000000000000, &env), 0x7fbfffff, FP_INVALID);
     CHECK("legacy", f64_to_f32(0xfff0000040000000, &env), 0xff800002, 0);
@@ -269,7 +269,7 @@ static void test_odds_and_ends(void)
     CHECK("2008", f64_div(0, 0, &env), 0x7ff8000000000000, FP_INVALID);
 
     /* remainders with their quotient */
-    env = x87;
+    env = env_x87;
     r = f80_mod(f80_from_i32(-18, &env), f80_from_i32(5, &env), false, &quot, &env);
     CHECK("mod", f80_to_i32(r, FP_RNE, &env), (uint64_t)-3, 0);
     CHECK("mod", quot, 3, 0);
@@ -317,7 +317,7 @@ static void test_special(void)
     static const int ops[] = {ADD, SUB, MUL, DIV, SQRT, MULADD, REM, COMPARE, COMPARE_QUIET, TO_I32,
                               TO_U64, ROUND_INT, MINNUM, MAXNUM, MAXNUMMAG, MIN_, MAXNUMBER};
     const int n = 2 * (int)ARRAY_LEN(special_kinds);
-    static const struct fp_env *const envs[] = {&arm, &x86, &sparc, &riscv};
+    static const struct fp_env *const envs[] = {&env_arm, &env_x86, &env_sparc, &env_riscv};
     char what[32];
     for (int i = 0; i < n * n * n * 6; i++) {
         int pick[3] = {i % n, i / n % n, i / n / n % n};

@@ -607,6 +607,10 @@ static void test_timer(void)
     advance(&f, 777777);
     CHECK(f.m->cause & CA_TI);
     CHECK_EQ(clock_next(f.clock), 502000 + (UINT64_C(10) << 32));
+    /* Cause shows a match even before its event ran */
+    mtc0(&f, R(11, 0), (uint32_t)mfc0(&f, R(9, 0)) + 5);
+    f.now += 60;
+    CHECK_EQ(mfc0(&f, R(13, 0)) & (CA_TI | CA_IP), CA_TI | 0x8000);
     mips_reset(f.c);
     CHECK_EQ(mfc0(&f, R(9, 0)), 0);
     CHECK_EQ(f.m->cause, 0);

@@ -92,7 +92,10 @@ static bool read_reg(struct mips_cpu *m, unsigned reg, uint64_t *v)
     case REG(12, 1): *v = m->intctl; return r2;
     case REG(12, 2): *v = m->srsctl; return r2;
     case REG(12, 3): return r2; /* SRSMap: one register set */
-    case REG(13, 0): *v = r2 ? m->cause : m->cause & ~(uint32_t)CA_TI; return true;
+    case REG(13, 0):
+        mips_timer_poll(m);
+        *v = r2 ? m->cause : m->cause & ~(uint32_t)CA_TI;
+        return true;
     case REG(14, 0): *v = m->epc; return true;
     case REG(15, 0): *v = d->prid; return true;
     case REG(15, 1): *v = m->ebase; return r2;

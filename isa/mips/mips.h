@@ -150,6 +150,17 @@ enum mips_helper {
 #define HELPER(N, fn, flags, reads, writes) uint64_t fn(struct cpu *, uint64_t, uint64_t, uint64_t);
 #include "isa/mips/helpers.def"
 
+/* Is writing the CP0 register (number * 8 + select) without effect on mode, mappings, interrupts, time and slots? Then
+ * the block need not end after it (MH_MTC0_QUIET, MH_DMTC0_QUIET). These are what a TLB refill handler writes. */
+static inline bool mips_cp0_quiet(unsigned reg)
+{
+    switch (reg >> 3) {
+    case 0: case 2: case 3: case 6: case 14: case 20: case 28: case 30: case 31: return true;
+    case 4: case 5: return (reg & 7) == 0; /* Context, PageMask */
+    default: return false;
+    }
+}
+
 extern const struct guest mips32_guest, mips64_guest;
 extern const struct isa mips32_isa, mips64_isa;
 extern const struct cpu_model mips_models[];   /* both widths, ended by NULL name */

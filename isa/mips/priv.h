@@ -78,6 +78,9 @@ void mips_count_write(struct mips_cpu *, uint32_t value);
 void mips_count_stop(struct mips_cpu *, bool stop);          /* Cause.DC */
 void mips_compare_write(struct mips_cpu *, uint32_t value);
 void mips_timer_reset(struct mips_cpu *);
+/* Takes a match that is due but whose event has not run yet: an instruction that reads Cause after Count passed
+ * Compare must see it. */
+void mips_timer_poll(struct mips_cpu *);
 
 enum { MIPS32_MODELS = 10, MIPS64_MODELS = 7 };              /* in mips_models */
 

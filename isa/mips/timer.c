@@ -47,6 +47,11 @@ static void match(void *opaque)
     arm(m);
 }
 
+void mips_timer_poll(struct mips_cpu *m)
+{
+    if (m->clock && timer_armed(&m->timer) && m->timer.deadline <= clock_now(m->clock)) match(m);
+}
+
 void mips_count_write(struct mips_cpu *m, uint32_t value)
 {
     m->count_base = (uint32_t)(m->count_stopped ? value : value - ticks_now(m));
