@@ -7,7 +7,12 @@
  *
  * Values on the bus: for an access of n bytes the byte at the lowest address is the least significant
  * one, whatever the CPU's byte order. A region whose registers are big-endian is given swapped values, so that handlers
- * always see the register's numeric value. Accesses are cut or widened to the sizes a region implements.
+ * always see the register's numeric value. Accesses are cut or widened to the sizes a region implements:
+ * a piece narrower than impl_min becomes one access of the register it lies in; reads take the bytes asked for, writes
+ * put the bytes in their place and zeros in the others.
+ *
+ * Handlers may change any space while they run, but must not delete the region they serve.
+ * A size of UINT64_MAX means all 2^64 bytes.
  */
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
@@ -56,7 +61,7 @@ void as_delete(struct address_space *);
 /* Batches changes: the space is re-flattened when the outermost transaction ends. */
 void bus_transaction_begin(void);
 void bus_transaction_commit(void);
-/* Called after the flat view changed (CPUs flush their TLBs) */
+/* Called after the flat view changed (CPUs flush their TLBs). */
 void as_on_change(struct address_space *, void (*fn)(void *), void *opaque);
 /* Called after RAM was written through this space by a device (DMA) or loader: translated code may be stale. */
 void as_on_ram_write(struct address_space *, void (*fn)(void *, const uint8_t *host, uint64_t n), void *opaque);
@@ -68,13 +73,18 @@ bool as_write(struct address_space *, uint64_t addr, unsigned size, uint64_t val
  * Return false if some byte had no answer. as_write_rom also writes ROM (loaders, debuggers). */
 bool as_read_buf(struct address_space *, uint64_t addr, void *buf, uint64_t n);
 bool as_write_buf(struct address_space *, uint64_t addr, const void *buf, uint64_t n);
+/* MMIO is not written by as_write_rom: those bytes have no answer. */
 bool as_write_rom(struct address_space *, uint64_t addr, const void *buf, uint64_t n);
-/* Host address for [addr, addr + *n): RAM or directly readable ROM; shortens *n to what is contiguous. NULL: none. *readonly set for ROM. */
+/* Host address for [addr, addr + *n): RAM or directly readable ROM; shortens *n to what is contiguous. NULL: none. *readonly set for ROM.
+ * Who writes through the pointer tells the space afterwards by as_ram_written (translated code). */
 uint8_t *as_host(struct address_space *, uint64_t addr, uint64_t *n, bool *readonly);
 
-/* `info mtree`: both the tree and the flat view. */
+void as_ram_written(struct address_space *, const uint8_t *host, uint64_t n);
+
+/* `info mtree`, line by line without newline: both the tree and the flat view. */
 void as_dump(struct address_space *, bool flat, void (*put)(void *, const char *line), void *opaque);
-/* RAM regions in creation order, for saving state and hashing. */
+/* RAM, ROM and flash regions in the space's tree, mapped or not (disabled ones count: a device that unmaps its memory
+ * disables the region and does not remove it), in creation order; prev = NULL: the first. For saving state and hashing. */
 struct region *as_ram_next(struct address_space *, struct region *prev);
 
 #endif

@@ -26,19 +26,26 @@ struct timer {          /* embed in device state as ST_TIMER */
 };
 
 struct bus_clock *clock_new(void);
-void clock_delete(struct bus_clock *);
+void clock_delete(struct bus_clock *); /* its timers must not be touched afterwards */
 /* Exact also while a CPU runs (the machine connects now() to cpu_icount). */
 uint64_t clock_now(struct bus_clock *);
 /* Connects time's source; called by the machine. now(opaque) must be monotonic. resched is called whenever
  * the earliest deadline became nearer (the machine then shortens the CPU's budget). */
 void clock_connect(struct bus_clock *, uint64_t (*now)(void *), void (*resched)(void *), void *opaque);
 uint64_t clock_next(const struct bus_clock *);     /* earliest deadline or TIME_NEVER */
-void clock_run(struct bus_clock *, uint64_t until); /* fire everything due at or before `until`, in order */
+/* Fires everything due at or before `until`, in order; also what is armed meanwhile (a handler that keeps arming
+ * itself for now is cut off after many rounds, and goes on at the next call). */
+void clock_run(struct bus_clock *, uint64_t until);
+/* The number given to the last arming: saved and restored with the timers, so that ties stay ties. */
+uint64_t clock_seq(const struct bus_clock *);
+void clock_set_seq(struct bus_clock *, uint64_t seq);
 
 void timer_init(struct timer *, struct bus_clock *, timer_fn, void *opaque);
 void timer_arm(struct timer *, uint64_t deadline_ns); /* re-arming moves it; a deadline in the past fires at once when the CPU next leaves */
 void timer_cancel(struct timer *);
-static inline bool timer_armed(const struct timer *t) { return t->deadline != TIME_NEVER; }
+/* Loading state: arms with a sequence number of before (TIME_NEVER: cancels). */
+void timer_restore(struct timer *, uint64_t deadline_ns, uint64_t seq);
+static inline bool timer_armed(const struct timer *t) { return t->clock && t->deadline != TIME_NEVER; }
 
 /* Ticks of a clock of hz at time ns, without overflow or drift: floor(ns * hz / 1e9). */
 uint64_t clock_ticks(uint64_t ns, uint64_t hz);

@@ -17,6 +17,8 @@
 
 struct device;
 struct machine_bus;   /* a machine's tree of devices; see below */
+struct pci_bus;
+struct ide_channel;
 
 enum prop_kind { PROP_U8, PROP_U16, PROP_U32, PROP_U64, PROP_SIZE, PROP_BOOL, PROP_STR, PROP_CHR, PROP_DRIVE, PROP_NETDEV, PROP_MAC };
 struct prop_desc {
@@ -30,6 +32,8 @@ struct prop_desc {
 #define PROP(S, kind_, name_, f, def_, help_) { .name = (name_), .kind = (kind_), .offset = offsetof(S, f), .def = (def_), .help = (help_) }
 #define PROP_STRING(S, name_, f, def_, help_) { .name = (name_), .kind = PROP_STR, .offset = offsetof(S, f), .def_str = (def_), .help = (help_) }
 #define PROP_END { .name = NULL }
+/* Members: U8..U64, SIZE uint8_t..uint64_t; BOOL bool; STR char * (owned by the device); CHR, DRIVE, NETDEV a pointer to
+ * the backend, NULL when none was given; MAC uint8_t[6], all zero when none was given. */
 
 /* A register, for traces, `info` dumps and the fuzz harness; access itself goes through mmio_ops. */
 struct reg_desc { uint32_t addr; const char *name; uint8_t size; };
@@ -57,7 +61,14 @@ struct dev_desc {
     int (*post_load)(struct device *, struct error *);
     void (*pre_save)(struct device *);
     const void *bus_desc;        /* bus specific: e.g. const struct pci_dev_desc * */
+    /* Pins. Outputs are an array `struct irq_line name[n_irqs]` at irq_offset of the state structure; inputs are numbered
+     * 0..n_inputs-1 and all come to `input`, whose opaque is the struct device. Boards connect them by dev_connect. */
+    uint32_t irq_offset;
+    unsigned n_irqs;
+    irq_handler input;
+    unsigned n_inputs;
 };
+enum { DEV_MAX_MMIO = 8 };
 
 struct device {
     const struct dev_desc *desc;
@@ -69,7 +80,40 @@ struct device {
     struct device *next;         /* in order of creation */
     bool realized;
     void *bus_data;              /* owned by the bus the device sits on */
+    /* Regions made by realize, deleted by unrealize. A device with ports at a fixed or configured place (ISA) has
+     * mapped them already; those of BUS_SYSTEM devices are mapped by the board. NULL: none. */
+    struct region *mmio[DEV_MAX_MMIO];
+    struct dev_backend_name *backend_names; /* ids that pointer properties were set from */
+    struct error *deferred;      /* what a -global did wrong; dev_realize reports it */
 };
+
+/* A -global; in order of the command line, later ones win. */
+struct dev_global {
+    char *driver, *prop, *value;
+    bool used;                   /* some device took it (the program may warn of the others) */
+    struct dev_global *next;
+};
+
+/* The n-th region of a device; NULL: there is none. */
+static inline struct region *dev_mmio(struct device *d, unsigned n)
+{
+    return n < DEV_MAX_MMIO ? d->mmio[n] : NULL;
+}
+
+/* The n-th output line of a device; NULL: there is none. */
+static inline struct irq_line *dev_irq(struct device *d, unsigned n)
+{
+    return n < d->desc->n_irqs ? (struct irq_line *)((char *)d + d->desc->irq_offset) + n : NULL;
+}
+
+/* Connects output `n` of `from` to input `pin` of `to`. False: one of them does not exist. */
+static inline bool dev_connect(struct device *from, unsigned n, struct device *to, unsigned pin)
+{
+    struct irq_line *l = dev_irq(from, n);
+    if (!l || !to->desc->input || pin >= to->desc->n_inputs) return false;
+    irq_connect(l, to->desc->input, to, pin);
+    return true;
+}
 
 /* The machine's devices. */
 struct machine_bus {
@@ -77,38 +121,60 @@ struct machine_bus {
     struct address_space *io;    /* I/O ports, or NULL */
     struct region *mem_root, *io_root;
     struct bus_clock *clock;
+    struct pci_bus *pci;         /* the PCI bus (periph/pci/pci.h), set by its host bridge; NULL: none */
+    struct ide_channel *ide[4];  /* IDE channels (periph/block/ide.h), set by their controllers: "ide.0"... */
     struct device *first, *last;
     struct dev_global *globals;  /* -global */
+    struct region **owned;       /* mb_own_region */
+    unsigned n_owned;
     void *machine;               /* the machine's own */
     void (*request)(struct machine_bus *, int what); /* enum mb_request: from devices */
 };
 enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND };
 
+/* Makes the memory space ("system", 2^mem_size_bits bytes), the I/O space (64 KiB) and the clock. */
 struct machine_bus *mb_new(uint64_t mem_size_bits);
-void mb_delete(struct machine_bus *);
+void mb_delete(struct machine_bus *); /* and all devices, last one first */
+/* Boards: r (may be NULL) is deleted with mb, after the devices. Returns r. */
+struct region *mb_own_region(struct machine_bus *, struct region *r);
 
-/* All descriptors, from periph/devices.def. Registered once by the program. */
+/* All descriptors, from periph/devices.def. Registered once by the program; a second time changes nothing. */
 void dev_register(const struct dev_desc *);
 const struct dev_desc *dev_find(const char *name);
 const struct dev_desc *dev_iterate(unsigned i); /* NULL after the last */
 
-/* dev_create allocates with defaults and -global applied; set properties; dev_realize; then use. */
+/* dev_create allocates with defaults and -global applied; set properties; dev_realize; then use. A device that is not
+ * realized is a memory block and nothing else; dev_destroy takes both. Registers get their reset values from
+ * mb_reset (machine_new ends with it; a device added later needs dev_reset). */
 struct device *dev_create(struct machine_bus *, const struct dev_desc *, struct device *parent, const char *id);
 int dev_set_prop(struct device *, const char *name, const char *value, struct error *);
 int dev_set_int(struct device *, const char *name, uint64_t value);
 int dev_set_ptr(struct device *, const char *name, void *backend);
 int dev_realize(struct device *, struct error *);
-void dev_destroy(struct device *);
+void dev_destroy(struct device *);    /* and the devices below it */
+/* The state table's values, then the device's own reset. */
+void dev_reset(struct device *);
+/* Replaces the path, which is made from the parent's path and the id or name ("#2" and so on added when taken). */
+void dev_set_path(struct device *, const char *path);
+/* `-device NAME,help`: "NAME.PROP=KIND (help)" lines, without newline. */
+void dev_help(const struct dev_desc *, void (*put)(void *, const char *line), void *opaque);
+/* The audit: a byte after `dev` that neither the state table nor a property covers; its offset, or -1. */
+long dev_audit(const struct dev_desc *);
+/* The name of the register at addr, or NULL. */
+const char *dev_reg_name(const struct dev_desc *, uint32_t addr);
 int mb_add_global(struct machine_bus *, const char *driver, const char *prop, const char *value);
 /* Creates, sets nothing, realizes: for boards. NULL + error. */
 struct device *dev_make(struct machine_bus *, const char *name, struct device *parent, struct error *);
 
-void mb_reset(struct machine_bus *);  /* all devices in order of creation */
+/* All devices in order of creation: first every state table, then every reset function. */
+void mb_reset(struct machine_bus *);
 void mb_save(struct machine_bus *, struct state_buf *);
 int mb_load(struct machine_bus *, struct state_buf *, struct error *);
 uint64_t mb_hash(struct machine_bus *);
 void mb_dump(struct machine_bus *, void (*put)(void *, const char *line), void *opaque); /* info qtree */
 /* How PROP_CHR, PROP_DRIVE, PROP_NETDEV ids are turned into backends; set by the program. */
 extern void *(*dev_resolve_backend)(enum prop_kind, const char *id, struct error *);
+/* The id of a backend that a board set by pointer, for `info qtree`; may be NULL, may return NULL. */
+extern const char *(*dev_backend_id)(enum prop_kind, const void *backend);
 
 #endif

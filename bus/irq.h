@@ -13,7 +13,9 @@
 /* An input: called when the level changes. Owned by the device that has the input. */
 typedef void (*irq_handler)(void *opaque, unsigned n, bool level);
 
-struct irq_line {       /* an output; embed in device state as ST_RUNTIME, `level` is re-driven */
+/* An output. In the state table as STATE_IRQ (the level is saved and reset lowers it) or as STATE_RUNTIME (then
+ * reset and post_load drive it again). */
+struct irq_line {
     irq_handler handler; /* NULL: not connected */
     void *opaque;
     unsigned n;
@@ -23,6 +25,7 @@ struct irq_line {       /* an output; embed in device state as ST_RUNTIME, `leve
 static inline void irq_connect(struct irq_line *l, irq_handler h, void *opaque, unsigned n)
 {
     l->handler = h, l->opaque = opaque, l->n = n;
+    if (h && l->level) h(opaque, n, true); /* inputs start low */
 }
 
 static inline void irq_set(struct irq_line *l, bool level)

@@ -73,6 +73,10 @@ struct cpu_world {
     const uint8_t *(*user_code)(struct cpu *, uint64_t va);
     /* user mode: the page is about to hold translated code: make writes to it visible (mprotect) */
     void (*user_code_page)(struct cpu *, uint64_t va);
+    /* user mode, for debuggers: host address of va if it may be read (or, made writable for a moment, written);
+     * user_debug_done ends such a write. May be NULL. */
+    uint8_t *(*user_debug)(struct cpu *, uint64_t va, bool write);
+    void (*user_debug_done)(struct cpu *, uint64_t va);
     /* system mode. The opaque is cpu->bus. Values on the bus: lowest address = least significant byte.
      * Reads and writes return false when nothing answers (bus error). size: 1, 2, 4, 8 */
     void (*phys_page)(void *bus, uint64_t pa, struct phys_page *);
@@ -113,6 +117,8 @@ struct guest {
     bool (*has_work)(struct cpu *);
     /* MMU mode for data and code in the current state (monitor, gdb, fetch) */
     unsigned (*mmu_mode)(struct cpu *);
+    /* for -d in_asm; as isa.disas (isa/isa.h). May be NULL */
+    unsigned (*disas)(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
 };
 
 /* ---- the vCPU ------------------------------------------------------------------------------ */
@@ -122,9 +128,11 @@ struct exception {
     uint64_t addr;        /* bad address, where there is one */
 };
 
+struct arena { struct arena_chunk *chunks; size_t used; };
+
 struct engine;
 struct blk;
-struct xrec;
+struct link;
 
 /* The last FP operation whose per-operation flags may be asked for later (MIPS Cause, SPARC cexc...). */
 struct fp_note { uint64_t a, b, c; uint32_t op; /* opcode | type << 16 */ uint32_t aux; };
@@ -143,17 +151,23 @@ struct cpu {
     uint32_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
     uint32_t kick;                   /* nonzero: leave at the next block boundary (atomic access) */
     bool halted;
+    bool step_over_break;            /* the first instruction of the next block ignores a breakpoint on it */
     bool parallel;                   /* other threads run vCPUs on this memory: atomics must be real */
-    const struct xrec *xpc;          /* record being executed, set before whatever may unwind */
+    const void *xpc;                 /* record (or, in reference mode, op) being executed, set before whatever may unwind */
     struct blk *xblk;                /* its block */
+    struct link *xlink;              /* the unresolved way out of it */
     uint32_t insn_flags;             /* INSN flags of the instruction that raised */
     struct exception exc;
     jmp_buf *unwind;                 /* dispatcher's */
+
+    struct arena scratch;            /* for a block of one use */
 
     /* memory */
     uint8_t *ubase;                  /* user mode */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
     struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
+    struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */
+    unsigned mmu_now;
     struct blk **jump_cache;
 
     /* floating point */

@@ -17,6 +17,7 @@ struct engine_config {
     enum engine_mode mode;
     bool portable_switch;   /* dispatch by switch even where computed goto is available */
     bool soft_fp;           /* never use host FP */
+    bool no_fuse;           /* no superinstructions */
     unsigned max_block;     /* instructions per block, 0 = default (64); 1 = -singlestep */
     size_t cache_size;      /* bytes for translated blocks, 0 = default */
 };

@@ -141,6 +141,9 @@ struct ir_builder {
     const char *bug;             /* first misuse of the builder, or NULL */
     unsigned cap_ops, cap_consts, cap_temps;
     void *user;                  /* the front end's own */
+    /* the builder's: pages the code was fetched from */
+    uint64_t code_vpage, code_vpage2;
+    const uint8_t *code_host, *code_pages[2];
 };
 
 void ir_builder_init(struct ir_builder *, struct cpu *, uint64_t pc, uint32_t key, unsigned max_insns);

@@ -1,1 +1,4 @@
-# Files of interp/ (see Makefile.am).
+# The engine.
+libquern_a_SOURCES += interp/ops.def interp/ir.h interp/ir.c interp/ir-dump.c interp/expr.h interp/eval.h interp/eval.c \
+	interp/cpu.h interp/engine.h interp/block.h interp/engine.c interp/cache.c interp/mem.c interp/fp.c interp/ref.c \
+	interp/opt.c interp/xops.def interp/fuse.def interp/xcode.h interp/xcode.c interp/fpx.h interp/fast-body.h interp/fast.c

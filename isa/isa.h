@@ -37,18 +37,24 @@ struct isa_reg {
     uint64_t (*get)(struct cpu *, unsigned arg);  /* NULL: slot `arg` */
     void (*set)(struct cpu *, unsigned arg, uint64_t value);
     unsigned arg;
+    unsigned regnum;         /* ISA_REGNUM(gdb's number); 0: one more than the register before it */
 };
+#define ISA_REGNUM(n) ((n) + 1)
 struct isa_gdb_feature {
     const char *name;        /* "org.gnu.gdb.mips.cpu" */
     const struct isa_reg *regs;
     unsigned n_regs;
 };
 
-enum isa_word { ISA_LE, ISA_BE };
+/* A program name suffix that means this ISA. */
+struct isa_target {
+    const char *suffix;      /* "mipsel" */
+    bool big_endian;
+};
 
 struct isa {
     const char *name;                   /* "mips32": unique */
-    const char *const *targets;         /* program name suffixes that mean this ISA: "mips", "mipsel"...; NULL-ended */
+    const struct isa_target *targets;   /* ended by a NULL suffix */
     const struct guest *guest;
     const struct cpu_model *models;
     unsigned n_models;
@@ -62,7 +68,7 @@ struct isa {
     void (*set_irq)(struct cpu *, unsigned n, bool level);
     /* Text of the instruction at pc from bytes[0..n): returns its length, or 0 if n is too short. key: mode. */
     unsigned (*disas)(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
-    /* `info registers`: text lines */
+    /* `info registers`: one call of put for each line of text, without newline; fpu: with the FPU's registers */
     void (*dump)(struct cpu *, void (*put)(void *, const char *text), void *opaque, bool fpu);
     /* `info tlb`; may be NULL */
     void (*dump_tlb)(struct cpu *, void (*put)(void *, const char *text), void *opaque);
@@ -72,6 +78,8 @@ struct isa {
     /* saves and restores all state that is not a slot; visits named fields (bus/dev.h's visitor) */
     const struct state_field *state;    /* further fields of the CPU structure, for save/restore and lockstep */
     unsigned n_state;
+    /* After slots and state fields were loaded: rebuilds what derives from them (key, FP rules, TLB). May be NULL */
+    void (*post_load)(struct cpu *);
 };
 
 /* All ISAs, in isa/isa.c from the one list isa/isas.def. */

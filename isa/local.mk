@@ -1,1 +1,3 @@
 # Files of isa/ (see Makefile.am).
+libquern_a_SOURCES += isa/isa.c isa/isa.h isa/isas.def
+include isa/mips/local.mk

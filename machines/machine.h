@@ -11,6 +11,8 @@
 #include "interp/engine.h"
 #include "isa/isa.h"
 
+#include <stdatomic.h>
+
 struct machine;
 struct chardev;
 struct blk_backend;
@@ -41,6 +43,9 @@ struct machine_config {
     unsigned n_drives;
     const char *uuid, *name;
     bool no_defaults;
+    /* -global: defaults of device properties, given to mb_add_global before the board is made */
+    const struct machine_global { const char *driver, *prop, *value; } *globals;
+    unsigned n_globals;
     /* -rtc */
     int64_t rtc_start;             /* seconds since the epoch at machine start (already local time when asked so) */
     /* -icount: guest ns per instruction = 2^shift; the default shift is 3 */
@@ -77,7 +82,7 @@ struct machine {
     unsigned n_cpus;
     struct cpu_world world;
     enum machine_state state;
-    uint32_t events;               /* pending enum machine_event (atomic) */
+    _Atomic uint32_t events;       /* pending enum machine_event */
     uint64_t idle_ns;              /* guest time that passed while all CPUs waited (saved) */
     bool no_reboot, no_shutdown;
     void *board_data;
@@ -87,6 +92,18 @@ struct machine {
     void *host_poll_opaque;
     void (*on_state)(void *, struct machine *, enum machine_state); /* observers (gdb, monitor) */
     void *on_state_opaque;
+    /* Each event when it is acted on (QMP events). */
+    void (*on_event)(void *, struct machine *, enum machine_event);
+    void *on_event_opaque;
+
+    /* machines/run.c's own. Which CPU has its turn, and for how many more instructions (saved; one CPU: unused). */
+    uint32_t turn;
+    uint64_t turn_left;
+    struct cpu *running;           /* inside engine_run */
+    uint64_t budget_end;           /* guest ns at which its budget ends */
+    uint64_t slice;                /* most instructions between looks at the host's clock */
+    uint64_t last_poll;            /* host ns */
+    uint64_t host_base;            /* host ns at which guest time 0 would have been, had the guest kept pace */
 };
 
 extern const struct board *const board_list[];
@@ -94,20 +111,27 @@ extern const unsigned board_count;
 const struct board *board_find(const char *name, const struct isa *);
 const struct board *board_default(const struct isa *);
 
+/* Checks the configuration, builds the board and resets it; the state is MACHINE_PRELAUNCH. */
 struct machine *machine_new(const struct machine_config *, struct error *);
 void machine_delete(struct machine *);
-/* Creates a CPU of cfg.cpu on the machine's bus. */
+/* Creates a CPU of cfg.cpu (which is never NULL once machine_new called the board) on the machine's bus. Its cpu->bus is the
+ * machine. */
 struct cpu *machine_add_cpu(struct machine *, struct error *);
 void machine_reset(struct machine *);
-/* Runs until MACHINE_QUIT, or poweroff/reset that the options turn into an end. Returns the exit code. */
+/* Runs until MACHINE_QUIT, or poweroff/reset that the options turn into an end. Returns the exit code. The state must be
+ * made MACHINE_RUNNING (machine_set_state) before or from host_poll. */
 int machine_run(struct machine *);
-/* One slice: at most budget_ns of guest time; for tests and lockstep: no host polling. */
+/* n_insns << icount_shift ns of guest time (idle time is skipped, not slept), for tests and lockstep: no host polling.
+ * Returns early when the machine stops; an event that ends machine_run stays in m->events. Works in every state. */
 void machine_step(struct machine *, uint64_t n_insns);
-void machine_post(struct machine *, enum machine_event); /* any thread, signal safe */
+void machine_post(struct machine *, enum machine_event); /* any thread, signal safe; host_poll is not woken by it */
 uint64_t machine_time(struct machine *);                 /* guest ns */
 uint64_t machine_hash(struct machine *);                 /* CPUs, devices, RAM: equal on all hosts and engines */
+/* Between instructions: not from a device's handler. After a failed load the machine must be reset or deleted. */
 int machine_save(struct machine *, struct state_buf *, struct error *);
 int machine_load(struct machine *, struct state_buf *, struct error *);
 void machine_set_state(struct machine *, enum machine_state);
+/* From now on guest time keeps pace with the host's clock, whatever was before (after guest time jumped). */
+void machine_pace(struct machine *);
 
 #endif

@@ -1,1 +1,13 @@
 # Files of periph/ (see Makefile.am).
+libquern_a_SOURCES += periph/devices.c periph/devices.h periph/devices.def
+libquern_a_SOURCES += periph/regions.c periph/regions.h
+libquern_a_SOURCES += periph/intc/i8259.c periph/intc/i8259.h
+libquern_a_SOURCES += periph/timer/i8254.c periph/timer/i8254.h periph/timer/pcspk.c
+libquern_a_SOURCES += periph/timer/mc146818.c periph/timer/mc146818.h
+libquern_a_SOURCES += periph/char/serial.c periph/char/serial.h periph/char/isa-serial.c periph/char/serial-mm.c
+libquern_a_SOURCES += periph/char/parallel.c
+libquern_a_SOURCES += periph/input/ps2.c periph/input/ps2.h periph/input/i8042.c periph/input/i8042.h
+libquern_a_SOURCES += periph/misc/i8257.c periph/misc/i8257.h periph/misc/superio.c periph/misc/superio.h
+libquern_a_SOURCES += periph/misc/cfi-flash.c periph/misc/cfi-flash.h periph/misc/malta-fpga.c periph/misc/malta-fpga.h
+libquern_a_SOURCES += periph/misc/smbus.c periph/misc/smbus.h periph/misc/smbus-eeprom.c
+libquern_a_SOURCES += periph/misc/i2c-bits.c periph/misc/i2c-bits.h periph/misc/unimp.c periph/misc/mipsnet.c

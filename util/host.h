@@ -169,6 +169,23 @@ static inline uint64_t host_mul64s(uint64_t a, uint64_t b, uint64_t *hi)
     return l;
 }
 
+/* Words shared with other threads or signal handlers. Portable twin: volatile, for hosts without threads in play. */
+#if HOST_GNU
+#define atomic_load_u32(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define atomic_store_u32(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define atomic_or_u32(p, v)    __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL)
+#define atomic_fence()         __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define atomic_load_ptr(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define atomic_store_ptr(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#else
+#define atomic_load_u32(p)     (*(volatile uint32_t *)(p))
+#define atomic_store_u32(p, v) (*(volatile uint32_t *)(p) = (v))
+#define atomic_or_u32(p, v)    (*(volatile uint32_t *)(p) |= (v))
+#define atomic_fence()         ((void)0)
+#define atomic_load_ptr(p)     (*(p))
+#define atomic_store_ptr(p, v) (*(p) = (v))
+#endif
+
 /* Memory that cannot be had is the one condition that ends the program from below: util/error.c. */
 void *mem_alloc(size_t n);            /* uninitialised; never NULL */
 void *mem_zalloc(size_t n);           /* zeroed; never NULL */

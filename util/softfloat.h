@@ -33,8 +33,11 @@ enum fp_flag { /* sticky, in fp_env.flags */
     FP_OVERFLOW = 4,
     FP_UNDERFLOW = 8,
     FP_INEXACT = 16,
-    FP_IN_DENORMAL = 32,   /* an operand was denormal (x86 DE); set before daz takes effect is not wanted */
-    FP_FLUSHED = 64,       /* a result was flushed to zero */
+    FP_IN_DENORMAL = 32,   /* an operand was denormal and counted as such (x86 DE): never with daz, nor
+                            * beside a NaN operand, an invalid operation or a division by zero */
+    FP_FLUSHED = 64,       /* ftz made a result zero; FP_UNDERFLOW comes with it, FP_INEXACT does not:
+                            * guests that report it too (x86, MIPS) add it */
+    FP_IN_FLUSHED = 128,   /* daz took a denormal operand as zero (Arm IDC) */
 };
 
 /* Which NaN comes out of an operation on NaNs. */
@@ -53,18 +56,31 @@ struct fp_env {
     uint8_t nan_rule;      /* enum fp_nan_rule */
     bool nan_legacy;       /* the quiet bit is inverted: most significant fraction bit 1 = signalling */
     bool nan_negative;     /* the default NaN has its sign bit set (x86) */
-    bool tiny_before;      /* tininess is detected before rounding (Arm, MIPS: after = false) */
+    bool nan_ones;         /* all fraction bits of the default NaN are ones (SPARC, m68k) */
+    bool tiny_before;      /* tininess is detected before rounding (Arm, PowerPC); after: x86, MIPS, RISC-V */
     bool ftz;              /* results that would be denormal become zero of the same sign */
     bool daz;              /* denormal operands are taken as zero of the same sign */
     uint8_t x87_precision; /* f80 results round to 24, 53 or 64 bits; 0 means 64 */
     uint8_t muladd_inf_nan;/* enum fp_infzero: what inf*0 + NaN gives */
+    uint8_t muladd_order;  /* enum fp_muladd_order: the operands of muladd as nan_rule sees them */
 };
-/* inf * 0 + qNaN in a fused multiply-add */
-enum fp_infzero { FP_INFZERO_DEFAULT_INVALID, FP_INFZERO_C_INVALID, FP_INFZERO_C_QUIET };
+
+/* inf * 0 + qNaN in a fused multiply-add a*b+c */
+enum fp_infzero {
+    FP_INFZERO_DEFAULT_INVALID, /* the default NaN and INVALID (Arm, RISC-V) */
+    FP_INFZERO_C_INVALID,       /* by the NaN rule, and INVALID (PowerPC) */
+    FP_INFZERO_C_QUIET,         /* by the NaN rule, no flag (x86) */
+};
+
+enum fp_muladd_order {
+    FP_MULADD_ABC, /* x86 */
+    FP_MULADD_CAB, /* Arm */
+    FP_MULADD_ACB, /* PowerPC */
+};
 
 enum fp_rel { FP_LESS = -1, FP_EQUAL = 0, FP_GREATER = 1, FP_UNORDERED = 2 };
 
-/* Flags of fXX_muladd. */
+/* Flags of fXX_muladd. The first two negate before the sum, the last after rounding; NaNs keep their sign. */
 enum { FP_MULADD_NEG_PRODUCT = 1, FP_MULADD_NEG_ADDEND = 2, FP_MULADD_NEG_RESULT = 4 };
 
 #define FP_DECLARE(f, type)                                                                        \
@@ -73,6 +89,8 @@ enum { FP_MULADD_NEG_PRODUCT = 1, FP_MULADD_NEG_ADDEND = 2, FP_MULADD_NEG_RESULT
     type f##_mul(type a, type b, struct fp_env *);                                                 \
     type f##_div(type a, type b, struct fp_env *);                                                 \
     type f##_rem(type a, type b, struct fp_env *);  /* IEEE remainder (round to nearest quotient) */\
+    /* a - n*b, exact; n = a/b rounded to nearest even or towards zero, its low 64 bits in *quot */ \
+    type f##_mod(type a, type b, bool nearest, uint64_t *quot, struct fp_env *);                   \
     type f##_sqrt(type a, struct fp_env *);                                                        \
     type f##_muladd(type a, type b, type c, int flags, struct fp_env *); /* a*b+c, rounded once */ \
     type f##_round_int(type a, enum fp_round, bool exact, struct fp_env *); /* exact: set INEXACT */\
@@ -80,6 +98,11 @@ enum { FP_MULADD_NEG_PRODUCT = 1, FP_MULADD_NEG_ADDEND = 2, FP_MULADD_NEG_RESULT
     type f##_maxnum(type a, type b, struct fp_env *);                                              \
     type f##_minnummag(type a, type b, struct fp_env *);                                           \
     type f##_maxnummag(type a, type b, struct fp_env *);                                           \
+    /* 754-2019: minimum, maximum (a NaN wins) and minimumNumber, maximumNumber (a number wins) */  \
+    type f##_min(type a, type b, struct fp_env *);                                                 \
+    type f##_max(type a, type b, struct fp_env *);                                                 \
+    type f##_minnumber(type a, type b, struct fp_env *);                                           \
+    type f##_maxnumber(type a, type b, struct fp_env *);                                           \
     type f##_scalbn(type a, int n, struct fp_env *);                                               \
     enum fp_rel f##_compare(type a, type b, struct fp_env *);       /* signals on any NaN */       \
     enum fp_rel f##_compare_quiet(type a, type b, struct fp_env *); /* signals on sNaN only */     \
@@ -104,6 +127,9 @@ FP_DECLARE(f64, f64_t)
 FP_DECLARE(f80, f80_t)
 FP_DECLARE(f128, f128_t)
 #undef FP_DECLARE
+
+/* An unnormal, pseudo-infinity or pseudo-NaN: operations on it are invalid, as on the 387 and later. */
+bool f80_is_unsupported(f80_t a);
 
 /* Conversions between formats: FROM_to_TO. */
 #define FP_CVT(from, ft, to, tt) tt from##_to_##to(ft, struct fp_env *);

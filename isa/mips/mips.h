@@ -68,7 +68,7 @@ enum mips_exc {
     ME_MDMX = 22, ME_WATCH = 23, ME_MCHECK = 24,
     ME_TLB_REFILL = 32, /* or-ed to TLBL/TLBS: no entry matched (refill vector, else the general one) */
     ME_XTLB = 64,       /* or-ed: the address was in a 64-bit segment (XTLB refill vector) */
-    ME_NMI = 128, ME_SOFT_RESET = 129, ME_DSS = 130,
+    ME_NMI = 128, ME_SOFT_RESET = 129, ME_DSS = 130, ME_DBP = 131 /* SDBBP */,
 };
 /* break and trap: exc.sub = code field. User mode memory faults: code TLBL/TLBS/ADEL/ADES with exc.addr. */
 
@@ -149,6 +149,17 @@ enum mips_helper {
 };
 #define HELPER(N, fn, flags, reads, writes) uint64_t fn(struct cpu *, uint64_t, uint64_t, uint64_t);
 #include "isa/mips/helpers.def"
+
+/* Is writing the CP0 register (number * 8 + select) without effect on mode, mappings, interrupts, time and slots? Then
+ * the block need not end after it (MH_MTC0_QUIET, MH_DMTC0_QUIET). These are what a TLB refill handler writes. */
+static inline bool mips_cp0_quiet(unsigned reg)
+{
+    switch (reg >> 3) {
+    case 0: case 2: case 3: case 6: case 14: case 20: case 28: case 30: case 31: return true;
+    case 4: case 5: return (reg & 7) == 0; /* Context, PageMask */
+    default: return false;
+    }
+}
 
 extern const struct guest mips32_guest, mips64_guest;
 extern const struct isa mips32_isa, mips64_isa;

@@ -1,0 +1,78 @@
+/*
+ * region.h - inside of bus/: regions, flat views and address spaces.
+ *
+ * Included by region.c, flatten.c, as.c and mtree.c only.
+ */
+#ifndef BUS_REGION_H
+#define BUS_REGION_H
+
+#include "bus/bus.h"
+
+enum region_kind { REGION_CONTAINER, REGION_RAM, REGION_ROM, REGION_ROMD, REGION_MMIO, REGION_ALIAS };
+
+struct region {
+    char *name;
+    enum region_kind kind;
+    bool enabled, direct;         /* direct: ROMD reads come from the contents */
+    int priority;
+    uint64_t size, last;          /* last = offset of the last byte */
+    uint64_t id;                  /* order of creation */
+
+    struct region *parent;
+    uint64_t offset;              /* in the parent */
+    struct region *children;      /* the order in which they win: priority, then later first */
+    struct region *sibling;
+
+    struct region *target;        /* alias */
+    uint64_t target_offset;
+    struct region *aliases;       /* those that point here */
+    struct region *alias_next;
+
+    struct address_space *spaces; /* of which this is the root */
+
+    uint8_t *ram;
+    size_t map_len;
+    struct mmio_ops ops;
+    void *opaque;
+};
+
+struct flat_range {
+    uint64_t start, last;
+    struct region *region;
+    uint64_t offset;              /* in the region, of start */
+    bool direct, readonly;        /* direct: reads come from memory; readonly: writes do not go there */
+};
+
+struct flat_view {
+    struct flat_range *range;
+    unsigned n, cap;
+};
+
+struct change_hook { void (*fn)(void *); void *opaque; };
+struct write_hook { void (*fn)(void *, const uint8_t *, uint64_t); void *opaque; };
+
+struct address_space {
+    char *name;
+    struct region *root;
+    struct address_space *root_next; /* more spaces with this root */
+    struct flat_view view;
+    unsigned hint;                   /* the range found last */
+    bool queued;                     /* in the list of spaces to flatten at commit */
+    struct address_space *pending;   /* next in that list */
+    struct change_hook *on_change;
+    unsigned n_change;
+    struct write_hook *on_write;
+    unsigned n_write;
+};
+
+/* Renders the tree below root into *v (which must be empty). */
+void flat_render(struct flat_view *v, struct region *root);
+bool flat_equal(const struct flat_view *a, const struct flat_view *b);
+/* The range that holds addr, or NULL. *hint is a guess, updated. */
+const struct flat_range *flat_find(const struct flat_view *v, uint64_t addr, unsigned *hint);
+/* Something about r changed: spaces that may show it are flattened, now or at commit. */
+void region_changed(struct region *r);
+/* Flattens and tells the hooks when the view is another one. */
+void as_update(struct address_space *as);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * block.h - translated blocks, their links and side tables, and the engine's own functions.
+ * Private to interp/ and the JIT backends.
+ */
+#ifndef INTERP_BLOCK_H
+#define INTERP_BLOCK_H
+
+#include "interp/engine.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+
+/* A predecoded record of the fast interpreter. `h`: handler address (computed goto) or number (switch). Operands are
+ * byte offsets into the CPU structure; wide payloads take the following record. */
+struct xrec {
+    union { const void *h; uintptr_t op; };
+    union {
+        struct {
+            uint16_t d, a;
+            union { struct { uint16_t b, c; }; int32_t imm; };
+        };
+        uint64_t imm64;
+        struct { const void *p; };
+    };
+};
+
+/* A way out of a block. `to` is set once the target is known and may be entered without a check. */
+struct link {
+    struct blk *to;          /* atomic access; NULL: ask the dispatcher */
+    struct blk *from;
+    struct link *next_in;    /* list of links into `to` */
+    uint64_t pc;
+    uint32_t key;
+    uint16_t refund;         /* instructions of the block not executed on this way */
+    uint16_t n_insns;
+};
+
+/* Side table: where each guest instruction begins. */
+struct mark {
+    uint16_t at;             /* index of its first record (fast) or op (reference) */
+    uint16_t n;              /* instructions retired before it */
+    uint16_t pc_off;         /* pc - block pc */
+    uint8_t flags;           /* INSN flags */
+    uint8_t unit_back;       /* marks back to the one its unit starts with */
+};
+
+struct blk {
+    uint64_t pc;
+    uint32_t key;
+    uint16_t n_insns;
+    bool valid, one_shot, two_pages, user;
+    uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
+    const struct xrec *x;      /* fast mode */
+    const struct ir_op *ops;   /* reference mode */
+    const uint64_t *consts;
+    const uint8_t *temp_type;
+    struct mark *marks;
+    struct link *links;
+    struct link *in;           /* links that point here */
+    struct blk *hash_next, *page_next[2];
+    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages */
+    uint64_t vpage2;
+    uint32_t size;
+    uint32_t heat;
+};
+
+#define KEY_ONE 0x80000000u   /* a block of one unit, made to run device accesses exactly */
+
+/* Code pages: host page -> blocks on it. */
+struct code_page {
+    const uint8_t *host;
+    struct code_page *next;
+    struct blk *blocks;        /* linked through page_next[which] */
+    uint64_t vaddr;            /* user mode: for unprotecting */
+};
+
+enum { BLK_HASH_BITS = 15, PAGE_HASH_BITS = 12, JC_BITS = 12, JC_SIZE = 1 << JC_BITS };
+
+struct watchpoint { uint64_t va, len; enum watch_kind kind; };
+
+struct engine {
+    struct engine_config cfg;
+    pthread_mutex_t lock;          /* translation, hash and page tables */
+    struct blk *hash[1 << BLK_HASH_BITS];
+    struct code_page *pages[1 << PAGE_HASH_BITS];
+    struct arena arena;            /* blocks; dropped together by a flush */
+    struct cpu **cpus;
+    unsigned n_cpus, cap_cpus;
+    struct ir_builder builder;     /* under lock */
+    uint64_t *breaks;
+    unsigned n_breaks;
+    struct watchpoint *watches;
+    unsigned n_watches;
+    struct debug_hit hit;
+    struct engine_stats stats;
+    unsigned flush_wanted;
+    /* lowering's buffers, under lock */
+    struct xrec *low_x;
+    uint16_t *low_xop;
+    uint8_t *low_start;
+    unsigned low_cap;
+};
+
+static inline unsigned jc_index(uint64_t pc)
+{
+    /* the page picks 1 of 64 groups, the address in the page 1 of 64 places: a page is flushed by clearing one group */
+    uint64_t page = pc >> CPU_PAGE_BITS;
+    return (unsigned)(((page ^ (page >> 6) ^ (page >> 12)) & 63) << 6 | ((pc >> 2 ^ pc >> 8) & 63));
+}
+
+/* How a run of blocks ended. */
+enum xexit {
+    X_LOOKUP,     /* pc slot and key say where to go on; cpu->xlink: the way out that was not linked yet, or NULL */
+    X_IRQ, X_HALT, X_DEBUG,
+};
+/* values of longjmp on cpu->unwind */
+enum { UNWIND_EXCEPTION = 1, UNWIND_IO = 2, UNWIND_WATCH = 3 };
+
+/* May the way out l be taken without asking again whether `to` is what lies there? Mappings may change between
+ * pages, so in system mode only within the page that is being executed. */
+static inline bool blk_may_link(const struct link *l, const struct blk *to)
+{
+    if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || l->key != l->from->key) return false;
+    return l->from->user || (!to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK));
+}
+
+/* Entries of the interpreters. */
+enum xexit ref_run(struct cpu *, struct blk *);
+enum xexit fast_run_goto_user(struct cpu *, struct blk *);
+enum xexit fast_run_goto_sys(struct cpu *, struct blk *);
+enum xexit fast_run_switch_user(struct cpu *, struct blk *);
+enum xexit fast_run_switch_sys(struct cpu *, struct blk *);
+
+/* Runs one IR op that has no record of its own; used by the reference interpreter and as a fallback. Not for control ops. */
+void ref_exec_op(struct cpu *, const struct ir_op *, const uint64_t *consts);
+
+/* Lowers an IR block to records; fills x and the marks' positions. */
+void xcode_lower(struct engine *, struct cpu *, struct blk *, const struct ir_block *, struct arena *);
+void ir_optimise(struct ir_builder *);
+
+void *arena_get(struct arena *, size_t n);
+void arena_free(struct arena *);
+/* The block at (pc, key), translated if need be. NULL: fetching faulted, cpu->exc tells. */
+struct blk *engine_lookup(struct cpu *, uint64_t pc, uint32_t key);
+/* A block of at most max instructions for one use; NULL: the code is not there any more. */
+struct blk *engine_translate_partial(struct cpu *, uint64_t pc, uint32_t key, unsigned max);
+void link_set(struct engine *, struct link *, struct blk *to);
+struct code_page *code_page_find(struct engine *, const uint8_t *host_page);
+struct mark *blk_mark(const struct blk *, unsigned at);
+/* Puts exact pc, icount_left and insn_flags for cpu->xpc into the CPU; unit: at the start of the unit. */
+void cpu_restore(struct cpu *, bool unit);
+/* Position of cpu->xpc in its block (record or op index). */
+unsigned cpu_xpc_index(const struct cpu *);
+
+/* mem.c */
+const uint8_t *cpu_code_page(struct cpu *, uint64_t va, bool probe); /* host address of the page holding va, or NULL */
+uint64_t mem_slow_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
+void mem_slow_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
+uint64_t mem_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
+ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);
+/* Raises the fault that fetching at va gives; if there is none any more, runs the unit again. */
+ATTR_NORETURN void fetch_fault(struct cpu *, uint64_t va);
+void mem_protect_code(struct engine *, const uint8_t *host_page);
+
+struct tlb_entry *cpu_tlb_of(struct cpu *, unsigned mmu);
+
+/* fp.c */
+void fp_enter(struct cpu *);  /* before and after running blocks: the host's FP flags become the guest's and back */
+void fp_leave(struct cpu *);
+uint64_t fp_exec(struct cpu *, unsigned op, unsigned type, unsigned attr, uint32_t aux, uint64_t a, uint64_t b, uint64_t c);
+
+#endif

@@ -1,0 +1,425 @@
+/*
+ * cache.c - finding, making and dropping translated blocks.
+ */
+#include "interp/block.h"
+#include "util/log.h"
+
+#include <stdlib.h>
+
+/* ---- arenas ----------------------------------------------------------------------------------- */
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t size, used;
+};
+
+enum { CHUNK = 1 << 18 };
+
+void *arena_get(struct arena *a, size_t n)
+{
+    n = ALIGN_UP(n, (size_t)16);
+    size_t head = ALIGN_UP(sizeof(struct arena_chunk), (size_t)16);
+    if (!a->chunks || a->chunks->size - a->chunks->used < n) {
+        size_t size = MAX((size_t)CHUNK, n + head);
+        struct arena_chunk *c = mem_alloc(size);
+        c->next = a->chunks, c->size = size, c->used = head;
+        a->chunks = c;
+    }
+    void *p = (char *)a->chunks + a->chunks->used;
+    a->chunks->used += n;
+    a->used += n;
+    return p;
+}
+
+void arena_free(struct arena *a)
+{
+    for (struct arena_chunk *c = a->chunks, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    a->chunks = NULL;
+    a->used = 0;
+}
+
+/* Keeps one chunk for the next use. */
+static void arena_reset(struct arena *a)
+{
+    struct arena_chunk *keep = a->chunks;
+    if (!keep) return;
+    struct arena rest = { keep->next, 0 };
+    arena_free(&rest);
+    keep->next = NULL;
+    keep->used = ALIGN_UP(sizeof(struct arena_chunk), (size_t)16);
+    a->used = 0;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------- */
+
+static unsigned blk_hash(uint64_t pc, uint32_t key, const uint8_t *page)
+{
+    uint64_t h = pc ^ (uint64_t)key << 32 ^ (uint64_t)((uintptr_t)page >> CPU_PAGE_BITS) << 17;
+    return (unsigned)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BLK_HASH_BITS));
+}
+
+static unsigned page_hash(const uint8_t *page)
+{
+    return (uint32_t)((uint32_t)((uintptr_t)page >> CPU_PAGE_BITS) * 0x9e3779b1u) >> (32 - PAGE_HASH_BITS);
+}
+
+struct code_page *code_page_find(struct engine *eng, const uint8_t *host)
+{
+    struct code_page *p = eng->pages[page_hash(host)];
+    while (p && p->host != host) p = p->next;
+    return p;
+}
+
+static void page_add(struct cpu *cpu, struct blk *b, unsigned which, uint64_t va)
+{
+    struct engine *eng = cpu->engine;
+    struct code_page *p = code_page_find(eng, b->page[which]);
+    if (!p) {
+        p = NEW(struct code_page);
+        p->host = b->page[which];
+        p->vaddr = va & CPU_PAGE_MASK;
+        p->next = eng->pages[page_hash(p->host)];
+        eng->pages[page_hash(p->host)] = p;
+    }
+    if (!p->blocks) {
+        if (!cpu->world->user) mem_protect_code(eng, p->host);
+        else if (cpu->world->user_code_page) cpu->world->user_code_page(cpu, va & CPU_PAGE_MASK);
+    }
+    b->page_next[which] = p->blocks;
+    p->blocks = b;
+}
+
+/* ---- links ---------------------------------------------------------------------------------------- */
+
+void link_set(struct engine *eng, struct link *l, struct blk *to)
+{
+    pthread_mutex_lock(&eng->lock);
+    if (!l->to && to->valid && l->from->valid) {
+        l->next_in = to->in;
+        to->in = l;
+        atomic_store_ptr(&l->to, to);
+    }
+    pthread_mutex_unlock(&eng->lock);
+}
+
+static void page_remove(struct engine *eng, struct blk *b, unsigned which)
+{
+    struct code_page *p = code_page_find(eng, b->page[which]);
+    if (!p) return;
+    struct blk **pp = &p->blocks;
+    while (*pp && *pp != b) pp = &(*pp)->page_next[(*pp)->page[0] == p->host ? 0 : 1];
+    if (*pp) *pp = b->page_next[which];
+}
+
+/* Lock held. The memory stays until the next flush: another thread, or we, may still be inside. */
+static void blk_invalidate(struct engine *eng, struct blk *b)
+{
+    if (!b->valid) return;
+    b->valid = false;
+    eng->stats.invalidations++;
+    struct blk **pp = &eng->hash[blk_hash(b->pc, b->key, b->page[0])];
+    while (*pp && *pp != b) pp = &(*pp)->hash_next;
+    if (*pp) *pp = b->hash_next;
+    for (struct link *l = b->in, *next; l; l = next) {
+        next = l->next_in;
+        atomic_store_ptr(&l->to, (struct blk *)NULL);
+        l->next_in = NULL;
+    }
+    b->in = NULL;
+    for (unsigned i = 0; i < b->n_links; i++) { /* our own ways out leave their targets' lists */
+        struct blk *to = b->links[i].to;
+        if (!to) continue;
+        struct link **lp = &to->in;
+        while (*lp && *lp != &b->links[i]) lp = &(*lp)->next_in;
+        if (*lp) *lp = b->links[i].next_in;
+        atomic_store_ptr(&b->links[i].to, (struct blk *)NULL);
+    }
+    page_remove(eng, b, 0);
+    if (b->page[1]) page_remove(eng, b, 1);
+    for (unsigned c = 0; c < eng->n_cpus; c++) {
+        struct blk **slot = &eng->cpus[c]->jump_cache[jc_index(b->pc)];
+        if (*slot == b) atomic_store_ptr(slot, (struct blk *)NULL);
+    }
+}
+
+void engine_code_written(struct engine *eng, const void *host, size_t n)
+{
+    const uint8_t *start = host, *end = start + n;
+    const uint8_t *page = (const uint8_t *)((uintptr_t)start & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
+
+    pthread_mutex_lock(&eng->lock);
+    for (; page < end; page += CPU_PAGE_SIZE) {
+        struct code_page *p = code_page_find(eng, page);
+        if (!p) continue;
+        for (struct blk *b = p->blocks, *next; b; b = next) {
+            unsigned which = b->page[0] == page ? 0 : 1;
+            next = b->page_next[which];
+            unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK);
+            const uint8_t *lo = which ? page : page + off;
+            unsigned in_first = MIN(b->size, CPU_PAGE_SIZE - off);
+            const uint8_t *hi = lo + (which ? b->size - in_first : in_first);
+            if (lo < end && start < hi) blk_invalidate(eng, b);
+        }
+    }
+    pthread_mutex_unlock(&eng->lock);
+}
+
+bool engine_code_page_fault(struct engine *eng, const void *host)
+{
+    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
+    bool found = false;
+
+    pthread_mutex_lock(&eng->lock);
+    struct code_page *p = code_page_find(eng, page);
+    if (p) {
+        found = true; /* also when another thread was here first: the page is or becomes writable */
+        while (p->blocks) blk_invalidate(eng, p->blocks);
+    }
+    pthread_mutex_unlock(&eng->lock);
+    return found;
+}
+
+void engine_flush(struct engine *eng)
+{
+    pthread_mutex_lock(&eng->lock);
+    for (unsigned i = 0; i < 1u << PAGE_HASH_BITS; i++) {
+        for (struct code_page *p = eng->pages[i]; p; p = p->next) p->blocks = NULL;
+    }
+    memset(eng->hash, 0, sizeof eng->hash);
+    for (unsigned c = 0; c < eng->n_cpus; c++) {
+        memset(eng->cpus[c]->jump_cache, 0, JC_SIZE * sizeof(struct blk *));
+        eng->cpus[c]->xblk = NULL;
+    }
+    arena_free(&eng->arena);
+    eng->flush_wanted = 0;
+    eng->stats.flushes++;
+    eng->stats.blocks = 0;
+    for (unsigned i = 0; i < 1u << PAGE_HASH_BITS && !eng->n_cpus; i++) { /* last use */
+        for (struct code_page *p = eng->pages[i], *next; p; p = next) {
+            next = p->next;
+            free(p);
+        }
+        eng->pages[i] = NULL;
+    }
+    pthread_mutex_unlock(&eng->lock);
+}
+
+/* ---- translation ----------------------------------------------------------------------------------- */
+
+
+static void put_log(void *opaque, const char *line)
+{
+    (void)opaque;
+    log_printf("%s\n", line);
+}
+
+static void log_in_asm(struct cpu *cpu, const struct ir_block *ir)
+{
+    uint8_t bytes[16];
+    char text[160];
+
+    if (!log_in_filter(ir->pc)) return;
+    log_printf("----------------\nIN: \n");
+    for (unsigned i = 0; i < ir->n_ops; i++) {
+        const struct ir_op *o = &ir->ops[i];
+        if (o->op != OP_INSN) continue;
+        uint64_t pc = ir->pc + o->aux;
+        unsigned n = MIN((unsigned)o->a, (unsigned)sizeof bytes);
+        text[0] = 0;
+        if (cpu_debug_read(cpu, pc, bytes, n) && cpu->guest->disas) cpu->guest->disas(cpu, ir->key, pc, bytes, n, text, sizeof text);
+        log_printf("0x%08" PRIx64 ":  %s\n", pc, text);
+    }
+    log_printf("\n");
+}
+
+static void make_marks(struct blk *b, const struct ir_block *ir, struct arena *arena)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < ir->n_ops; i++) n += ir->ops[i].op == OP_INSN;
+    b->n_marks = (uint16_t)MAX(n, 1u);
+    b->marks = arena_get(arena, b->n_marks * sizeof(struct mark));
+    memset(b->marks, 0, b->n_marks * sizeof(struct mark));
+    n = 0;
+    for (unsigned i = 0; i < ir->n_ops; i++) {
+        const struct ir_op *o = &ir->ops[i];
+        if (o->op != OP_INSN) continue;
+        struct mark *m = &b->marks[n];
+        m->at = (uint16_t)i;
+        m->n = (uint16_t)n;
+        m->pc_off = (uint16_t)o->aux;
+        m->flags = o->attr & (uint8_t)~IR_INSN_CONT;
+        m->unit_back = (o->attr & IR_INSN_CONT) && n ? (uint8_t)(m[-1].unit_back + 1) : 0;
+        n++;
+    }
+}
+
+/* Lock held. NULL: the front end misused the builder: an internal error, which is reported and becomes a bus error of the
+ * guest, so that whoever steers the machine can still look at it. */
+static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max, const uint8_t *host, bool keep)
+{
+    struct engine *eng = cpu->engine;
+    struct ir_builder *ib = &eng->builder;
+
+    ir_builder_init(ib, cpu, pc, key & ~KEY_ONE, max);
+    ib->code_vpage = pc & CPU_PAGE_MASK;
+    ib->code_host = ib->code_pages[0] = host;
+    cpu->guest->translate(ib);
+    struct ir_block *ir = &ib->blk;
+    if (!ib->bug && !ib->ended) ib->bug = "the block does not end";
+    if (ib->bug) {
+        error_report("internal error: translating %s code at 0x%" PRIx64 " (op %u): %s", cpu->guest->name, pc, ir->n_ops, ib->bug);
+        if (log_on(LOG_OP)) ir_dump(ir, cpu->guest, put_log, NULL);
+        cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, pc);
+        return NULL;
+    }
+    eng->stats.translations++;
+    if (log_on(LOG_IN_ASM)) log_in_asm(cpu, ir);
+    if (log_on(LOG_OP) && log_in_filter(pc)) ir_dump(ir, cpu->guest, put_log, NULL);
+
+    struct arena *arena;
+    if (keep && !ir->one_shot) {
+        arena = &eng->arena;
+        if (eng->arena.used > eng->cfg.cache_size) eng->flush_wanted = 1;
+    } else {
+        arena = &cpu->scratch;
+        arena_reset(arena);
+        ir->one_shot = true;
+    }
+    struct blk *b = arena_get(arena, sizeof *b);
+    memset(b, 0, sizeof *b);
+    b->pc = pc, b->key = key, b->valid = true, b->one_shot = ir->one_shot;
+    b->user = cpu->world->user;
+    b->n_insns = ir->n_insns;
+    b->size = ir->size;
+    b->page[0] = host;
+    if (ib->code_pages[1]) {
+        b->page[1] = ib->code_pages[1];
+        b->vpage2 = ib->code_vpage2;
+        b->two_pages = true;
+    }
+    b->n_links = ir->n_links;
+    b->links = arena_get(arena, ir->n_links * sizeof(struct link) + 1);
+    for (unsigned i = 0; i < ir->n_links; i++) {
+        b->links[i] = (struct link){ NULL, b, NULL, ir->links[i].pc, ir->links[i].key,
+                                     (uint16_t)(ir->n_insns - ir->links[i].n_insns), ir->links[i].n_insns };
+    }
+    if (eng->cfg.mode == ENGINE_FAST) {
+        ir_optimise(ib);
+        if (log_on(LOG_OP_OPT) && log_in_filter(pc)) ir_dump(ir, cpu->guest, put_log, NULL);
+        make_marks(b, ir, arena);
+        xcode_lower(eng, cpu, b, ir, arena);
+    } else {
+        make_marks(b, ir, arena);
+        struct ir_op *ops = arena_get(arena, ir->n_ops * sizeof *ops);
+        memcpy(ops, ir->ops, ir->n_ops * sizeof *ops);
+        uint64_t *consts = arena_get(arena, ir->n_consts * sizeof *consts + 8);
+        memcpy(consts, ir->consts, ir->n_consts * sizeof *consts);
+        b->ops = ops, b->consts = consts, b->n_ops = ir->n_ops;
+        b->n_temps = ir->n_temps;
+    }
+    return b;
+}
+
+struct blk *engine_translate_partial(struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max)
+{
+    const uint8_t *host = cpu_code_page(cpu, pc, false);
+    if (!host) return NULL;
+    pthread_mutex_lock(&cpu->engine->lock);
+    struct blk *b = translate(cpu, pc, key, max, host, false);
+    pthread_mutex_unlock(&cpu->engine->lock);
+    return b;
+}
+
+struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint32_t key)
+{
+    struct engine *eng = cpu->engine;
+    struct blk **jc = &cpu->jump_cache[jc_index(pc)];
+    struct blk *b = atomic_load_ptr(jc);
+
+    if (b && b->pc == pc && b->key == key) return b;
+    eng->stats.lookups++;
+    const uint8_t *host = cpu_code_page(cpu, pc, false);
+    if (!host) return NULL;
+    pthread_mutex_lock(&eng->lock);
+    unsigned h = blk_hash(pc, key, host);
+    for (b = eng->hash[h]; b; b = b->hash_next) {
+        if (b->pc != pc || b->key != key || b->page[0] != host) continue;
+        if (b->two_pages && cpu_code_page(cpu, b->vpage2, true) != b->page[1]) continue;
+        break;
+    }
+    if (!b) {
+        bool keep = !cpu->step_over_break;
+        b = translate(cpu, pc, key, key & KEY_ONE ? 1 : eng->cfg.max_block, host, keep);
+        if (b && !b->one_shot) {
+            b->hash_next = eng->hash[h];
+            eng->hash[h] = b;
+            page_add(cpu, b, 0, pc);
+            if (b->two_pages) page_add(cpu, b, 1, b->vpage2);
+            eng->stats.blocks++;
+            eng->stats.guest_insns += b->n_insns;
+        }
+    }
+    if (b && !b->one_shot && (cpu->world->user || !b->two_pages)) atomic_store_ptr(jc, b);
+    pthread_mutex_unlock(&eng->lock);
+    return b;
+}
+
+/* ---- breakpoints and watchpoints --------------------------------------------------------------------- */
+
+bool engine_break_at(const struct engine *eng, uint64_t va)
+{
+    for (unsigned i = 0; i < eng->n_breaks; i++) {
+        if (eng->breaks[i] == va) return true;
+    }
+    return false;
+}
+
+void engine_break_insert(struct engine *eng, uint64_t va)
+{
+    if (engine_break_at(eng, va)) return;
+    eng->breaks = mem_realloc(eng->breaks, (eng->n_breaks + 1) * sizeof *eng->breaks);
+    eng->breaks[eng->n_breaks++] = va;
+    engine_flush(eng);
+}
+
+void engine_break_remove(struct engine *eng, uint64_t va)
+{
+    for (unsigned i = 0; i < eng->n_breaks; i++) {
+        if (eng->breaks[i] == va) {
+            eng->breaks[i] = eng->breaks[--eng->n_breaks];
+            engine_flush(eng);
+            return;
+        }
+    }
+}
+
+static void watches_changed(struct engine *eng)
+{
+    for (unsigned c = 0; c < eng->n_cpus; c++) cpu_tlb_flush(eng->cpus[c]);
+    engine_flush(eng); /* user mode: blocks made with or without checks */
+}
+
+int engine_watch_insert(struct engine *eng, uint64_t va, uint64_t len, enum watch_kind kind)
+{
+    if (!len || va + len < va) return -1;
+    eng->watches = mem_realloc(eng->watches, (eng->n_watches + 1) * sizeof *eng->watches);
+    eng->watches[eng->n_watches++] = (struct watchpoint){ va, len, kind };
+    watches_changed(eng);
+    return 0;
+}
+
+int engine_watch_remove(struct engine *eng, uint64_t va, uint64_t len, enum watch_kind kind)
+{
+    for (unsigned i = 0; i < eng->n_watches; i++) {
+        struct watchpoint *w = &eng->watches[i];
+        if (w->va == va && w->len == len && w->kind == kind) {
+            *w = eng->watches[--eng->n_watches];
+            watches_changed(eng);
+            return 0;
+        }
+    }
+    return -1;
+}

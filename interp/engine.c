@@ -1,0 +1,288 @@
+/*
+ * engine.c - the engine object, vCPU objects and the run loop.
+ */
+#include "interp/engine.h"
+
+#include "interp/block.h"
+#include "util/log.h"
+
+#include <stdlib.h>
+
+/* ---- engine ------------------------------------------------------------------------------------- */
+
+struct engine *engine_new(const struct engine_config *cfg, struct error *e)
+{
+    struct engine *eng = NEW(struct engine);
+    (void)e;
+    eng->cfg = *cfg;
+    if (!eng->cfg.max_block) eng->cfg.max_block = 64;
+    if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)64 << 20;
+    pthread_mutex_init(&eng->lock, NULL);
+    return eng;
+}
+
+void engine_delete(struct engine *eng)
+{
+    if (!eng) return;
+    engine_flush(eng);
+    ir_builder_free(&eng->builder);
+    pthread_mutex_destroy(&eng->lock);
+    free(eng->breaks);
+    free(eng->watches);
+    free(eng->cpus);
+    free(eng->low_x);
+    free(eng->low_xop);
+    free(eng->low_start);
+    free(eng);
+}
+
+const struct engine_config *engine_get_config(const struct engine *eng) { return &eng->cfg; }
+
+void engine_get_stats(const struct engine *eng, struct engine_stats *s)
+{
+    *s = eng->stats;
+    s->block_bytes = eng->arena.used;
+}
+
+struct debug_hit engine_debug_hit(const struct engine *eng) { return eng->hit; }
+
+void engine_after_fork(struct engine *eng) { pthread_mutex_init(&eng->lock, NULL); }
+
+/* ---- vCPUs --------------------------------------------------------------------------------------- */
+
+struct cpu *cpu_new(const struct guest *guest, const struct cpu_world *world, struct engine *eng, void *bus, int index)
+{
+    struct cpu *cpu = mem_zalloc(guest->cpu_size);
+    cpu->guest = guest;
+    cpu->world = world;
+    cpu->engine = eng;
+    cpu->bus = bus;
+    cpu->index = index;
+    cpu->jump_cache = NEW_ARRAY(struct blk *, JC_SIZE);
+    cpu_fp_changed(cpu);
+    pthread_mutex_lock(&eng->lock);
+    if (eng->n_cpus == eng->cap_cpus) {
+        eng->cap_cpus = eng->cap_cpus ? eng->cap_cpus * 2 : 4;
+        eng->cpus = mem_realloc(eng->cpus, eng->cap_cpus * sizeof *eng->cpus);
+    }
+    eng->cpus[eng->n_cpus++] = cpu;
+    pthread_mutex_unlock(&eng->lock);
+    return cpu;
+}
+
+void cpu_delete(struct cpu *cpu)
+{
+    if (!cpu) return;
+    struct engine *eng = cpu->engine;
+    pthread_mutex_lock(&eng->lock);
+    for (unsigned i = 0; i < eng->n_cpus; i++) {
+        if (eng->cpus[i] == cpu) {
+            eng->cpus[i] = eng->cpus[--eng->n_cpus];
+            break;
+        }
+    }
+    pthread_mutex_unlock(&eng->lock);
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) free(cpu->tlb[m]);
+    arena_free(&cpu->scratch);
+    free(cpu->jump_cache);
+    free(cpu);
+}
+
+uint64_t cpu_get_slot(struct cpu *cpu, ir_id slot)
+{
+    const void *p = cpu_slot(cpu, slot);
+    return cpu->guest->slots[slot].type == T_I64 ? *(const uint64_t *)p : *(const uint32_t *)p;
+}
+
+void cpu_set_slot(struct cpu *cpu, ir_id slot, uint64_t v)
+{
+    void *p = cpu_slot(cpu, slot);
+    if (cpu->guest->slots[slot].type == T_I64) *(uint64_t *)p = v;
+    else *(uint32_t *)p = (uint32_t)v;
+}
+
+int cpu_find_slot(const struct guest *g, const char *name)
+{
+    for (unsigned i = 0; i < g->n_slots; i++) {
+        if (!strcmp(g->slots[i].name, name)) return (int)i;
+    }
+    return -1;
+}
+
+void cpu_kick(struct cpu *cpu) { atomic_store_u32(&cpu->kick, 1); }
+
+/* ---- precise state ------------------------------------------------------------------------------- */
+
+unsigned cpu_xpc_index(const struct cpu *cpu)
+{
+    const struct blk *b = cpu->xblk;
+    if (b->x) return (unsigned)((const struct xrec *)cpu->xpc - b->x);
+    return (unsigned)((const struct ir_op *)cpu->xpc - b->ops);
+}
+
+struct mark *blk_mark(const struct blk *b, unsigned at)
+{
+    unsigned lo = 0, hi = b->n_marks; /* last mark with mark.at <= at */
+    while (hi - lo > 1) {
+        unsigned mid = (lo + hi) / 2;
+        if (b->marks[mid].at <= at) lo = mid;
+        else hi = mid;
+    }
+    return &b->marks[lo];
+}
+
+void cpu_restore(struct cpu *cpu, bool unit)
+{
+    struct blk *b = cpu->xblk;
+    if (!cpu->xpc || !b) return;
+    struct mark *m = blk_mark(b, cpu_xpc_index(cpu));
+    if (unit) m -= m->unit_back;
+    cpu_set_slot(cpu, cpu->guest->pc_slot, b->pc + m->pc_off);
+    cpu->icount_left += b->n_insns - m->n;
+    cpu->insn_flags = m->flags;
+    cpu->xpc = NULL;
+}
+
+uint64_t cpu_icount(struct cpu *cpu)
+{
+    int64_t left = cpu->icount_left;
+    if (cpu->xpc && cpu->xblk) {
+        struct mark *m = blk_mark(cpu->xblk, cpu_xpc_index(cpu));
+        left += cpu->xblk->n_insns - m->n;
+    }
+    return cpu->icount + (uint64_t)(cpu->icount_budget - left);
+}
+
+ATTR_NORETURN void cpu_raise(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_EXCEPTION); }
+
+/* ---- the run loop --------------------------------------------------------------------------------- */
+
+static enum xexit run_block(struct cpu *cpu, struct blk *b)
+{
+    const struct engine_config *cfg = &cpu->engine->cfg;
+    if (cfg->mode == ENGINE_REF) return ref_run(cpu, b);
+#if HOST_GNU
+    if (!cfg->portable_switch) return cpu->world->user ? fast_run_goto_user(cpu, b) : fast_run_goto_sys(cpu, b);
+#endif
+    return cpu->world->user ? fast_run_switch_user(cpu, b) : fast_run_switch_sys(cpu, b);
+}
+
+static void log_exec(struct cpu *cpu, const struct blk *b)
+{
+    if (log_in_filter(b->pc)) log_printf("Trace %d: %p [%08" PRIx64 "/%08x] icount=%" PRIu64 "\n", cpu->index, (const void *)b, b->pc, b->key, cpu_icount(cpu));
+}
+
+/* Enters the exception in cpu->exc; pc and flags are exact. False: user mode, the caller handles it. */
+static bool take_exception(struct cpu *cpu)
+{
+    if (cpu->world->user) return false;
+    cpu->guest->exception(cpu);
+    return true;
+}
+
+enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
+{
+    struct engine *eng = cpu->engine;
+    const struct guest *g = cpu->guest;
+    jmp_buf unwind;
+    enum run_exit ret;
+    /* volatile: live across longjmp */
+    volatile bool one = false, check_irq = !cpu->world->user;
+
+    cpu->icount_budget = cpu->icount_left = budget > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)budget;
+    cpu->unwind = &unwind;
+    cpu->xpc = NULL;
+    cpu->xlink = NULL;
+    fp_enter(cpu);
+
+    switch (setjmp(unwind)) {
+    case UNWIND_EXCEPTION:
+        cpu_restore(cpu, false);
+        cpu->xlink = NULL;
+        if (!take_exception(cpu)) {
+            ret = RUN_EXCEPTION;
+            goto out;
+        }
+        check_irq = true;
+        break;
+    case UNWIND_IO:
+        cpu_restore(cpu, true);
+        cpu->xlink = NULL;
+        one = true;
+        break;
+    case UNWIND_WATCH:
+        cpu_restore(cpu, true);
+        ret = RUN_DEBUG;
+        goto out;
+    default: break;
+    }
+
+    for (;;) {
+        if (unlikely(atomic_load_u32(&cpu->kick))) {
+            atomic_store_u32(&cpu->kick, 0);
+            ret = RUN_KICKED;
+            break;
+        }
+        if (check_irq) {
+            check_irq = false;
+            if (cpu->halted && g->has_work(cpu)) cpu->halted = false;
+            g->interrupt(cpu);
+        }
+        if (unlikely(cpu->halted)) {
+            ret = RUN_HALTED;
+            break;
+        }
+        if (cpu->icount_left <= 0) {
+            ret = RUN_BUDGET;
+            break;
+        }
+        if (unlikely(eng->flush_wanted) && !cpu->parallel) {
+            engine_flush(eng);
+            cpu->xlink = NULL;
+        }
+        uint64_t pc = cpu_get_slot(cpu, g->pc_slot);
+        struct blk *b;
+        if (unlikely(one || cpu->step_over_break)) b = engine_lookup(cpu, pc, cpu->key | KEY_ONE);
+        else b = engine_lookup(cpu, pc, cpu->key);
+        one = false;
+        if (b && unlikely(b->n_insns > cpu->icount_left)) {
+            b = engine_translate_partial(cpu, pc, cpu->key, (unsigned)cpu->icount_left);
+            cpu->xlink = NULL;
+        }
+        if (unlikely(!b)) { /* the fetch faulted */
+            cpu->insn_flags = 0;
+            cpu->xlink = NULL;
+            if (!take_exception(cpu)) {
+                ret = RUN_EXCEPTION;
+                break;
+            }
+            check_irq = true;
+            continue;
+        }
+        if (cpu->xlink) {
+            if (blk_may_link(cpu->xlink, b) && !log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)) link_set(eng, cpu->xlink, b);
+            cpu->xlink = NULL;
+        }
+        if (unlikely(log_on(LOG_EXEC))) log_exec(cpu, b);
+        if (!cpu->world->user) {
+            cpu->mmu_now = g->mmu_mode(cpu);
+            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);
+        }
+        enum xexit x = run_block(cpu, b);
+        cpu->xpc = NULL;
+        cpu->step_over_break = false;
+        if (x == X_IRQ || x == X_HALT) check_irq = true;
+        else if (x == X_DEBUG) {
+            eng->hit = (struct debug_hit){ false, 0, cpu_get_slot(cpu, g->pc_slot) };
+            ret = RUN_DEBUG;
+            break;
+        }
+    }
+out:
+    fp_leave(cpu);
+    cpu->xpc = NULL;
+    cpu->unwind = NULL;
+    cpu->icount += (uint64_t)(cpu->icount_budget - cpu->icount_left);
+    cpu->icount_budget = cpu->icount_left = 0;
+    return ret;
+}

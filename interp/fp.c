@@ -1,0 +1,173 @@
+/*
+ * fp.c - floating-point operations of the IR: the authority (util/softfloat), and the host's flags.
+ *
+ * Sticky IEEE flags may live in the host's FP environment while guest code runs (the fast interpreter uses host
+ * arithmetic); they are harvested when somebody asks. ENGINE rules: host results are used only for
+ * round-to-nearest without flushing, and only when no NaN is involved.
+ */
+#include "interp/block.h"
+
+#if defined(__x86_64__) && HOST_GNU
+#include <xmmintrin.h>
+#define HOST_FLAGS_MXCSR 1
+#else
+#include <fenv.h>
+/* Host FP is used only where tininess and flags are known to be the guest's: x86-64 so far. */
+#define HOST_FLAGS_MXCSR 0
+#endif
+
+#if HOST_FLAGS_MXCSR
+static void host_flags_clear(void)
+{
+    unsigned m = _mm_getcsr();
+    if (m & 0x3f) _mm_setcsr(m & ~0x3fu);
+}
+
+static unsigned host_flags(void)
+{
+    unsigned m = _mm_getcsr();
+    return (m & 1 ? FP_INVALID : 0) | (m & 2 ? FP_IN_DENORMAL : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
+           (m & 32 ? FP_INEXACT : 0);
+}
+#else
+static void host_flags_clear(void) { feclearexcept(FE_ALL_EXCEPT); }
+
+static unsigned host_flags(void)
+{
+    int m = fetestexcept(FE_ALL_EXCEPT);
+    unsigned f = 0;
+#ifdef FE_INVALID
+    if (m & FE_INVALID) f |= FP_INVALID;
+#endif
+#ifdef FE_DIVBYZERO
+    if (m & FE_DIVBYZERO) f |= FP_DIVZERO;
+#endif
+#ifdef FE_OVERFLOW
+    if (m & FE_OVERFLOW) f |= FP_OVERFLOW;
+#endif
+#ifdef FE_UNDERFLOW
+    if (m & FE_UNDERFLOW) f |= FP_UNDERFLOW;
+#endif
+#ifdef FE_INEXACT
+    if (m & FE_INEXACT) f |= FP_INEXACT;
+#endif
+    return f;
+}
+#endif
+
+void fp_enter(struct cpu *cpu)
+{
+    if (cpu->fp_fast) host_flags_clear();
+}
+
+void fp_leave(struct cpu *cpu)
+{
+    if (cpu->fp_fast) cpu->fp.flags |= (uint8_t)host_flags();
+}
+
+void cpu_fp_changed(struct cpu *cpu)
+{
+    if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
+    cpu->fp_fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
+                   cpu->engine->cfg.mode != ENGINE_REF;
+    if (cpu->fp_fast && cpu->unwind) host_flags_clear();
+}
+
+unsigned cpu_fp_flags(struct cpu *cpu)
+{
+    if (cpu->fp_fast && cpu->unwind) cpu->fp.flags |= (uint8_t)host_flags();
+    return cpu->fp.flags;
+}
+
+void cpu_fp_set_flags(struct cpu *cpu, unsigned flags)
+{
+    if (cpu->fp_fast && cpu->unwind) host_flags_clear();
+    cpu->fp.flags = (uint8_t)flags;
+}
+
+static bool f2i_special(struct fp_env *env, unsigned rule, bool nan, bool invalid, unsigned bits, uint64_t *v)
+{
+    uint64_t max = (UINT64_C(1) << (bits - 1)) - 1;
+    (void)env;
+    if (!invalid) return false;
+    switch (rule) {
+    case IR_F2I_MAX: *v = max; return true;
+    case IR_F2I_MIN: *v = max + 1; return true;
+    case IR_F2I_SAT_ZERO:
+        if (nan) *v = 0;
+        return nan;
+    default:
+        if (nan) *v = max;
+        return nan;
+    }
+}
+
+static uint64_t f2i(unsigned op, uint32_t aux, uint64_t a, struct fp_env *env)
+{
+    unsigned r = aux & 15, rule = aux >> 4 & 15;
+    enum fp_round round = r == IR_ROUND_ENV ? (enum fp_round)env->round : (enum fp_round)r;
+    uint8_t before = env->flags;
+    uint64_t v;
+    bool f32 = op == OP_F32_I32 || op == OP_F32_I64;
+    unsigned bits = op == OP_F32_I32 || op == OP_F64_I32 ? 32 : 64;
+
+    env->flags = 0;
+    switch (op) {
+    case OP_F32_I32: v = (uint32_t)f32_to_i32((f32_t)a, round, env); break;
+    case OP_F32_I64: v = (uint64_t)f32_to_i64((f32_t)a, round, env); break;
+    case OP_F64_I32: v = (uint32_t)f64_to_i32(a, round, env); break;
+    default: v = (uint64_t)f64_to_i64(a, round, env); break;
+    }
+    f2i_special(env, rule, f32 ? f32_is_nan((f32_t)a) : f64_is_nan(a), env->flags & FP_INVALID, bits, &v);
+    env->flags |= before;
+    return v;
+}
+
+static uint64_t fcmp(unsigned type, unsigned mask, uint64_t a, uint64_t b, struct fp_env *env)
+{
+    enum fp_rel r;
+    if (type == T_I32) r = mask & IR_REL_SIGNAL ? f32_compare((f32_t)a, (f32_t)b, env) : f32_compare_quiet((f32_t)a, (f32_t)b, env);
+    else r = mask & IR_REL_SIGNAL ? f64_compare(a, b, env) : f64_compare_quiet(a, b, env);
+    switch (r) {
+    case FP_LESS: return !!(mask & IR_REL_LT);
+    case FP_EQUAL: return !!(mask & IR_REL_EQ);
+    case FP_GREATER: return !!(mask & IR_REL_GT);
+    default: return !!(mask & IR_REL_UN);
+    }
+}
+
+static uint64_t fp_eval(unsigned op, unsigned type, unsigned attr, uint32_t aux, uint64_t a, uint64_t b, uint64_t c, struct fp_env *env)
+{
+    switch (op) {
+    case OP_FADD: return type == T_I32 ? f32_add((f32_t)a, (f32_t)b, env) : f64_add(a, b, env);
+    case OP_FSUB: return type == T_I32 ? f32_sub((f32_t)a, (f32_t)b, env) : f64_sub(a, b, env);
+    case OP_FMUL: return type == T_I32 ? f32_mul((f32_t)a, (f32_t)b, env) : f64_mul(a, b, env);
+    case OP_FDIV: return type == T_I32 ? f32_div((f32_t)a, (f32_t)b, env) : f64_div(a, b, env);
+    case OP_FSQRT: return type == T_I32 ? f32_sqrt((f32_t)a, env) : f64_sqrt(a, env);
+    case OP_FMA:
+        return type == T_I32 ? f32_muladd((f32_t)a, (f32_t)b, (f32_t)c, (int)attr, env) : f64_muladd(a, b, c, (int)attr, env);
+    case OP_FCMP: return fcmp(type, attr, a, b, env);
+    case OP_F32_F64: return f32_to_f64((f32_t)a, env);
+    case OP_F64_F32: return f64_to_f32(a, env);
+    case OP_I32_F32: return f32_from_i32((int32_t)a, env);
+    case OP_I32_F64: return f64_from_i32((int32_t)a, env);
+    case OP_I64_F32: return f32_from_i64((int64_t)a, env);
+    case OP_I64_F64: return f64_from_i64((int64_t)a, env);
+    default: return f2i(op, aux, a, env);
+    }
+}
+
+uint64_t fp_exec(struct cpu *cpu, unsigned op, unsigned type, unsigned attr, uint32_t aux, uint64_t a, uint64_t b, uint64_t c)
+{
+    cpu->fp_note = (struct fp_note){ a, b, c, op | type << 16 | attr << 24, aux };
+    return fp_eval(op, type, attr, aux, a, b, c, &cpu->fp);
+}
+
+unsigned cpu_fp_last_flags(struct cpu *cpu)
+{
+    struct fp_env env = cpu->fp;
+    const struct fp_note *n = &cpu->fp_note;
+    env.flags = 0;
+    if (n->op) fp_eval(n->op & 0xffff, n->op >> 16 & 0xff, n->op >> 24, n->aux, n->a, n->b, n->c, &env);
+    return env.flags;
+}

@@ -1,0 +1,403 @@
+/*
+ * ir.c - the IR builder and the tables derived from ops.def. Misuse of the builder is recorded in `bug`, never fatal.
+ */
+#include "interp/ir.h"
+
+#include "interp/block.h"
+#include "interp/cpu.h"
+#include "interp/engine.h"
+
+#include <stdlib.h>
+
+const struct ir_op_info ir_op_info[OP_COUNT] = {
+#define PURE(N, n, in, fl, ty, e)     [OP_##N] = { #n, CLASS_PURE, in, fl },
+#define CONV(N, n, in, fl, ti, to, e) [OP_##N] = { #n, CLASS_CONV, in, fl },
+#define FPOP(N, n, in, soft, host)    [OP_##N] = { #n, CLASS_FP, in, 0 },
+#define FPCV(N, n, ti, to)            [OP_##N] = { #n, CLASS_FPCV, 1, 0 },
+#define CTLO(N, n, fl)                [OP_##N] = { #n, CLASS_CTL, 3, fl },
+#include "interp/ops.def"
+};
+
+const uint8_t ir_cond_inverse[CC_COUNT] = {
+#define COND(N, n, inv, swp, e) [CC_##N] = CC_##inv,
+#include "interp/ops.def"
+};
+const uint8_t ir_cond_swapped[CC_COUNT] = {
+#define COND(N, n, inv, swp, e) [CC_##N] = CC_##swp,
+#include "interp/ops.def"
+};
+
+/* Types of the operands of width-crossing ops: input, output. */
+static bool conv_types(unsigned op, enum ir_type *in, enum ir_type *out)
+{
+    enum { T_32 = T_I32, T_64 = T_I64, F32 = T_I32, F64 = T_I64, I32 = T_I32, I64 = T_I64 };
+    switch (op) {
+#define CONV(N, n, k, fl, ti, to, e) case OP_##N: *in = (enum ir_type)(ti), *out = (enum ir_type)(to); return true;
+#define FPCV(N, n, ti, to) case OP_##N: *in = (enum ir_type)(ti), *out = (enum ir_type)(to); return true;
+#include "interp/ops.def"
+    default: return false;
+    }
+}
+
+void ir_builder_init(struct ir_builder *b, struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max_insns)
+{
+    /* Buffers survive from block to block: translation is the cold path's main cost. */
+    struct ir_op *ops = b->blk.ops;
+    uint64_t *consts = b->blk.consts;
+    uint8_t *ct = b->blk.const_type, *tt = b->blk.temp_type;
+    unsigned co = b->cap_ops, cc = b->cap_consts, cp = b->cap_temps;
+
+    memset(b, 0, sizeof *b);
+    b->blk.ops = ops, b->blk.consts = consts, b->blk.const_type = ct, b->blk.temp_type = tt;
+    b->cap_ops = co, b->cap_consts = cc, b->cap_temps = cp;
+    b->blk.pc = pc;
+    b->blk.key = key;
+    b->cpu = cpu;
+    b->guest = cpu->guest;
+    b->pc = pc;
+    b->max_insns = max_insns;
+    b->code_vpage = UINT64_MAX;
+}
+
+void ir_builder_free(struct ir_builder *b)
+{
+    free(b->blk.ops);
+    free(b->blk.consts);
+    free(b->blk.const_type);
+    free(b->blk.temp_type);
+    memset(b, 0, sizeof *b);
+}
+
+static void bug(struct ir_builder *b, const char *what)
+{
+    if (!b->bug) b->bug = what;
+}
+
+ir_id ir_temp(struct ir_builder *b, enum ir_type type)
+{
+    if (b->blk.n_temps >= IR_MAX_TEMPS) {
+        bug(b, "too many temporaries");
+        return IR_TEMP;
+    }
+    if (b->blk.n_temps == b->cap_temps) {
+        b->cap_temps = b->cap_temps ? b->cap_temps * 2 : 64;
+        b->blk.temp_type = mem_realloc(b->blk.temp_type, b->cap_temps);
+    }
+    b->blk.temp_type[b->blk.n_temps] = (uint8_t)type;
+    return (ir_id)(IR_TEMP + b->blk.n_temps++);
+}
+
+ir_id ir_const(struct ir_builder *b, enum ir_type type, uint64_t v)
+{
+    if (type == T_I32) v = (uint32_t)v;
+    for (unsigned i = b->blk.n_consts; i-- > 0;) {
+        if (b->blk.consts[i] == v && b->blk.const_type[i] == type) return (ir_id)(IR_CONST + i);
+    }
+    if (b->blk.n_consts == b->cap_consts) {
+        b->cap_consts = b->cap_consts ? b->cap_consts * 2 : 64;
+        b->blk.consts = mem_realloc(b->blk.consts, b->cap_consts * sizeof(uint64_t));
+        b->blk.const_type = mem_realloc(b->blk.const_type, b->cap_consts);
+    }
+    b->blk.consts[b->blk.n_consts] = v;
+    b->blk.const_type[b->blk.n_consts] = (uint8_t)type;
+    return (ir_id)(IR_CONST + b->blk.n_consts++);
+}
+
+/* The type of an operand, or -1. */
+static int type_of(const struct ir_builder *b, ir_id x)
+{
+    if (ir_is_slot(x)) return x < b->guest->n_slots ? b->guest->slots[x].type : -1;
+    if (ir_is_temp(x)) return x - IR_TEMP < b->blk.n_temps ? b->blk.temp_type[x - IR_TEMP] : -1;
+    if (x == IR_NONE) return -1;
+    return x - IR_CONST < b->blk.n_consts ? b->blk.const_type[x - IR_CONST] : -1;
+}
+
+static void want(struct ir_builder *b, ir_id x, enum ir_type type, const char *what)
+{
+    if (type_of(b, x) != (int)type) bug(b, what);
+}
+
+static struct ir_op *emit(struct ir_builder *b, unsigned op, unsigned type, ir_id d, ir_id a, ir_id bb, ir_id c)
+{
+    static struct ir_op overflow;
+
+    if (b->ended && op != OP_LABEL) bug(b, "op after the end of the block");
+    if (ir_is_const(d)) bug(b, "constant as destination");
+    if (b->blk.n_ops >= IR_MAX_OPS) {
+        bug(b, "too many ops");
+        return &overflow;
+    }
+    if (b->blk.n_ops == b->cap_ops) {
+        b->cap_ops = b->cap_ops ? b->cap_ops * 2 : 256;
+        b->blk.ops = mem_realloc(b->blk.ops, b->cap_ops * sizeof(struct ir_op));
+    }
+    struct ir_op *o = &b->blk.ops[b->blk.n_ops++];
+    *o = (struct ir_op){ (uint16_t)op, (uint8_t)type, 0, d, a, bb, c, 0 };
+    return o;
+}
+
+ir_id ir_op1(struct ir_builder *b, enum ir_opcode op, enum ir_type t, ir_id d, ir_id a)
+{
+    enum ir_type in, out;
+    if (conv_types(op, &in, &out)) return ir_conv(b, op, d, a);
+    want(b, d, t, "destination type");
+    want(b, a, t, "operand type");
+    emit(b, op, t, d, a, IR_NONE, IR_NONE);
+    return d;
+}
+
+ir_id ir_op2(struct ir_builder *b, enum ir_opcode op, enum ir_type t, ir_id d, ir_id x, ir_id y)
+{
+    if (op == OP_CONCAT) {
+        want(b, d, T_I64, "destination type");
+        want(b, x, T_I32, "operand type");
+        want(b, y, T_I32, "operand type");
+        emit(b, op, T_I64, d, x, y, IR_NONE);
+        return d;
+    }
+    want(b, d, t, "destination type");
+    want(b, x, t, "operand type");
+    want(b, y, t, "operand type");
+    emit(b, op, t, d, x, y, IR_NONE);
+    return d;
+}
+
+ir_id ir_op3(struct ir_builder *b, enum ir_opcode op, enum ir_type t, ir_id d, ir_id x, ir_id y, ir_id z)
+{
+    want(b, d, t, "destination type");
+    want(b, x, t, "operand type");
+    want(b, y, t, "operand type");
+    want(b, z, t, "operand type");
+    emit(b, op, t, d, x, y, z);
+    return d;
+}
+
+ir_id ir_mov(struct ir_builder *b, enum ir_type t, ir_id d, ir_id a)
+{
+    return d == a ? d : ir_op1(b, OP_MOV, t, d, a);
+}
+
+ir_id ir_bits(struct ir_builder *b, enum ir_opcode op, enum ir_type t, ir_id d, ir_id a, unsigned pos, unsigned len)
+{
+    if (!len || pos + len > (t == T_I64 ? 64u : 32u)) bug(b, "bit field range");
+    want(b, d, t, "destination type");
+    want(b, a, t, "operand type");
+    emit(b, op, t, d, a, IR_NONE, IR_NONE)->aux = pos | len << 8;
+    return d;
+}
+
+ir_id ir_deposit(struct ir_builder *b, enum ir_type t, ir_id d, ir_id x, ir_id y, unsigned pos, unsigned len)
+{
+    if (!len || pos + len > (t == T_I64 ? 64u : 32u)) bug(b, "bit field range");
+    want(b, d, t, "destination type");
+    want(b, x, t, "operand type");
+    want(b, y, t, "operand type");
+    emit(b, OP_DEPOSIT, t, d, x, y, IR_NONE)->aux = pos | len << 8;
+    return d;
+}
+
+ir_id ir_setc(struct ir_builder *b, enum ir_type t, enum ir_cond cc, ir_id d, ir_id x, ir_id y)
+{
+    want(b, d, t, "destination type");
+    want(b, x, t, "operand type");
+    want(b, y, t, "operand type");
+    emit(b, OP_SETC, t, d, x, y, IR_NONE)->attr = (uint8_t)cc;
+    return d;
+}
+
+ir_id ir_conv(struct ir_builder *b, enum ir_opcode op, ir_id d, ir_id a)
+{
+    enum ir_type in = T_I32, out = T_I32;
+    if (!conv_types(op, &in, &out)) bug(b, "no conversion");
+    want(b, d, out, "destination type");
+    want(b, a, in, "operand type");
+    emit(b, op, out, d, a, IR_NONE, IR_NONE);
+    return d;
+}
+
+ir_id ir_f2i(struct ir_builder *b, enum ir_opcode op, ir_id d, ir_id a, unsigned round, enum ir_f2i rule)
+{
+    ir_conv(b, op, d, a);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].aux = round | (uint32_t)rule << 4;
+    return d;
+}
+
+ir_id ir_fcmp(struct ir_builder *b, enum ir_type t, unsigned mask, ir_id d, ir_id x, ir_id y)
+{
+    want(b, d, T_I32, "destination type");
+    want(b, x, t, "operand type");
+    want(b, y, t, "operand type");
+    emit(b, OP_FCMP, t, d, x, y, IR_NONE)->attr = (uint8_t)mask;
+    return d;
+}
+
+ir_id ir_fma(struct ir_builder *b, enum ir_type t, unsigned flags, ir_id d, ir_id x, ir_id y, ir_id z)
+{
+    ir_op3(b, OP_FMA, t, d, x, y, z);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].attr = (uint8_t)flags;
+    return d;
+}
+
+static uint32_t mem_aux(struct ir_builder *b, ir_id addr, int disp, unsigned mmu)
+{
+    int t = type_of(b, addr);
+    if (t < 0) bug(b, "address type");
+    if (disp < INT16_MIN || disp > INT16_MAX) bug(b, "displacement range");
+    return (uint16_t)disp | mmu << 16 | (t == T_I64 ? IR_A64 : 0);
+}
+
+ir_id ir_ld(struct ir_builder *b, enum ir_type t, ir_id d, ir_id addr, int disp, unsigned mem, unsigned mmu)
+{
+    want(b, d, t, "destination type");
+    if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit load into I32");
+    uint32_t aux = mem_aux(b, addr, disp, mmu);
+    struct ir_op *o = emit(b, OP_LD, t, d, addr, IR_NONE, IR_NONE);
+    o->attr = (uint8_t)mem, o->aux = aux;
+    return d;
+}
+
+void ir_st(struct ir_builder *b, enum ir_type t, ir_id v, ir_id addr, int disp, unsigned mem, unsigned mmu)
+{
+    want(b, v, t, "operand type");
+    if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit store from I32");
+    uint32_t aux = mem_aux(b, addr, disp, mmu);
+    struct ir_op *o = emit(b, OP_ST, t, IR_NONE, addr, v, IR_NONE);
+    o->attr = (uint8_t)mem, o->aux = aux;
+}
+
+ir_id ir_cas(struct ir_builder *b, enum ir_type t, ir_id d, ir_id addr, ir_id expect, ir_id value, unsigned mem, unsigned mmu)
+{
+    want(b, d, t, "destination type");
+    want(b, expect, t, "operand type");
+    want(b, value, t, "operand type");
+    if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit cas on I32");
+    uint32_t aux = mem_aux(b, addr, 0, mmu);
+    struct ir_op *o = emit(b, OP_CAS, t, d, addr, expect, value);
+    o->attr = (uint8_t)(mem | IR_MALIGN), o->aux = aux;
+    return d;
+}
+
+ir_id ir_call(struct ir_builder *b, unsigned helper, enum ir_type t, ir_id d, ir_id x, ir_id y, ir_id z)
+{
+    if (helper >= b->guest->n_helpers) bug(b, "no such helper");
+    if (d != IR_NONE) want(b, d, t, "destination type");
+    emit(b, OP_CALL, t, d, x, y, z)->aux = helper;
+    return d;
+}
+
+void ir_fence(struct ir_builder *b) { emit(b, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE); }
+
+unsigned ir_label(struct ir_builder *b) { return b->blk.n_labels++; }
+
+void ir_br(struct ir_builder *b, unsigned label)
+{
+    emit(b, OP_BR, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = label;
+}
+
+void ir_brl(struct ir_builder *b, enum ir_type t, enum ir_cond cc, ir_id x, ir_id y, unsigned label)
+{
+    want(b, x, t, "operand type");
+    want(b, y, t, "operand type");
+    struct ir_op *o = emit(b, OP_BRL, t, IR_NONE, x, y, IR_NONE);
+    o->attr = (uint8_t)cc, o->aux = label;
+}
+
+void ir_place(struct ir_builder *b, unsigned label)
+{
+    b->ended = false;
+    emit(b, OP_LABEL, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = label;
+}
+
+unsigned ir_link(struct ir_builder *b, uint64_t pc, uint32_t key, unsigned hint)
+{
+    if (b->blk.n_links >= IR_MAX_LINKS) {
+        bug(b, "too many links");
+        return 0;
+    }
+    if (b->guest->addr_type == T_I32) pc = (uint32_t)pc;
+    b->blk.links[b->blk.n_links] = (struct ir_link){ pc, key, b->blk.n_insns, (uint8_t)hint };
+    return b->blk.n_links++;
+}
+
+void ir_brc(struct ir_builder *b, enum ir_type t, enum ir_cond cc, ir_id x, ir_id y, unsigned link)
+{
+    want(b, x, t, "operand type");
+    want(b, y, t, "operand type");
+    if (link < b->blk.n_links) b->blk.links[link].n_insns = b->blk.n_insns;
+    struct ir_op *o = emit(b, OP_BRC, t, IR_NONE, x, y, IR_NONE);
+    o->attr = (uint8_t)cc, o->aux = link;
+}
+
+void ir_goto(struct ir_builder *b, unsigned link)
+{
+    if (link < b->blk.n_links) b->blk.links[link].n_insns = b->blk.n_insns;
+    emit(b, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = link;
+    b->ended = true;
+}
+
+void ir_ind(struct ir_builder *b, enum ir_type t, ir_id target, unsigned hint)
+{
+    want(b, target, t, "operand type");
+    if (t != b->guest->addr_type) bug(b, "indirect target's type");
+    struct ir_op *o = emit(b, OP_IND, t, IR_NONE, target, IR_NONE, IR_NONE);
+    o->attr = (uint8_t)hint, o->aux = b->blk.n_insns;
+    b->ended = true;
+}
+
+void ir_exit(struct ir_builder *b, enum ir_exit why, uint64_t pc)
+{
+    ir_id a = ir_const(b, b->guest->addr_type, pc);
+    struct ir_op *o = emit(b, OP_EXIT, b->guest->addr_type, IR_NONE, a, IR_NONE, IR_NONE);
+    o->attr = (uint8_t)why, o->aux = b->blk.n_insns;
+    b->ended = true;
+}
+
+void ir_fetch_fault(struct ir_builder *b, uint64_t va)
+{
+    ir_id a = ir_const(b, T_I64, va);
+    emit(b, OP_FETCHF, T_I64, IR_NONE, a, IR_NONE, IR_NONE);
+    b->ended = true;
+    b->blk.one_shot = true;
+}
+
+bool ir_insn(struct ir_builder *b, uint64_t pc, unsigned len, unsigned flags)
+{
+    bool first = b->blk.n_insns == 0;
+
+    if (!(flags & IR_INSN_CONT)) {
+        if (!first) {
+            if (b->blk.n_insns >= b->max_insns || b->blk.n_ops > IR_MAX_OPS - 1000) return false;
+            if ((pc ^ b->blk.pc) & CPU_PAGE_MASK) return false;
+            if (engine_break_at(b->cpu->engine, pc)) return false;
+        } else if (engine_break_at(b->cpu->engine, pc) && !b->cpu->step_over_break) {
+            ir_exit(b, IR_EXIT_DEBUG, pc);
+            return false;
+        }
+    }
+    uint32_t off = (uint32_t)(pc - b->blk.pc);
+    struct ir_op *o = emit(b, OP_INSN, T_I32, IR_NONE, (ir_id)len, IR_NONE, IR_NONE);
+    o->attr = (uint8_t)flags, o->aux = off;
+    b->blk.n_insns++;
+    if (off + len > b->blk.size) b->blk.size = off + len;
+    b->pc = pc;
+    return true;
+}
+
+bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
+{
+    while (n) {
+        uint64_t page = pc & CPU_PAGE_MASK;
+        unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off);
+        if (page != b->code_vpage) {
+            const uint8_t *host = cpu_code_page(b->cpu, pc, page != (b->blk.pc & CPU_PAGE_MASK));
+            if (!host) return false;
+            b->code_vpage = page;
+            b->code_host = host;
+            if (page == (b->blk.pc & CPU_PAGE_MASK)) b->code_pages[0] = host;
+            else b->code_pages[1] = host, b->code_vpage2 = page;
+        }
+        memcpy(buf, b->code_host + off, k);
+        buf += k, pc += k, n -= k;
+    }
+    return true;
+}

@@ -1,0 +1,394 @@
+/*
+ * mem.c - guest memory: the software TLB and its slow paths (system mode), direct access (user mode), code pages.
+ */
+#include "interp/block.h"
+
+#include <stdlib.h>
+
+/* ---- TLB ------------------------------------------------------------------------------------ */
+
+static void tlb_clear(struct tlb_entry *t)
+{
+    for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
+}
+
+void cpu_tlb_flush(struct cpu *cpu)
+{
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+        if (cpu->tlb[m]) tlb_clear(cpu->tlb[m]);
+    }
+    memset(cpu->jump_cache, 0, JC_SIZE * sizeof cpu->jump_cache[0]);
+}
+
+static void jc_flush_page(struct cpu *cpu, uint64_t va)
+{
+    unsigned i = jc_index(va & CPU_PAGE_MASK) & ~63u;
+    memset(&cpu->jump_cache[i], 0, 64 * sizeof cpu->jump_cache[0]);
+}
+
+void cpu_tlb_flush_page(struct cpu *cpu, uint64_t va)
+{
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+        if (!cpu->tlb[m]) continue;
+        struct tlb_entry *e = &cpu->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+        e->rd = e->wr = UINT64_MAX;
+    }
+    jc_flush_page(cpu, va);
+    jc_flush_page(cpu, va - CPU_PAGE_SIZE); /* blocks that reach into this page */
+}
+
+void cpu_tlb_flush_range(struct cpu *cpu, uint64_t va, uint64_t size)
+{
+    if (size > TLB_SIZE / 4 * (uint64_t)CPU_PAGE_SIZE) {
+        cpu_tlb_flush(cpu);
+        return;
+    }
+    for (uint64_t p = va & CPU_PAGE_MASK; p - (va & CPU_PAGE_MASK) < size + (va & ~CPU_PAGE_MASK); p += CPU_PAGE_SIZE) {
+        cpu_tlb_flush_page(cpu, p);
+    }
+}
+
+struct tlb_entry *cpu_tlb_of(struct cpu *cpu, unsigned mmu)
+{
+    if (!cpu->tlb[mmu]) {
+        cpu->tlb[mmu] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
+        tlb_clear(cpu->tlb[mmu]);
+    }
+    return cpu->tlb[mmu];
+}
+
+static bool watched_page(const struct engine *eng, uint64_t va)
+{
+    for (unsigned i = 0; i < eng->n_watches; i++) {
+        const struct watchpoint *w = &eng->watches[i];
+        if ((va & CPU_PAGE_MASK) <= w->va + w->len - 1 && (va | ~CPU_PAGE_MASK) >= w->va) return true;
+    }
+    return false;
+}
+
+/* What one access reaches: host memory, or a physical address on the bus. */
+struct reach { uint8_t *host; uint64_t phys; bool readonly; };
+
+/* Translates va and refills the TLB; raises the guest's exception when there is no mapping. */
+static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, unsigned mmu)
+{
+    struct mmu_hit hit;
+    struct phys_page pp = { NULL, false };
+    struct reach r;
+
+    if (!cpu->guest->mmu(cpu, va, acc, mmu, false, &hit)) cpu_raise(cpu);
+    cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
+    r.phys = hit.phys;
+    r.host = pp.host ? pp.host + (hit.phys & ~CPU_PAGE_MASK) : NULL;
+    r.readonly = pp.readonly;
+    if (pp.host && hit.page_bits >= CPU_PAGE_BITS) {
+        struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+        uint64_t tag = va & CPU_PAGE_MASK;
+        bool slow = cpu->engine->n_watches && watched_page(cpu->engine, va);
+        e->rd = hit.prot & MMU_R ? tag | (slow ? TLB_SLOW : 0) : UINT64_MAX;
+        e->wr = hit.prot & MMU_W ? tag : UINT64_MAX;
+        if ((hit.prot & MMU_W) && (slow || pp.readonly || code_page_find(cpu->engine, pp.host))) e->wr |= TLB_SLOW;
+        e->addend = (uintptr_t)pp.host - (uintptr_t)tag;
+        e->phys = hit.phys & CPU_PAGE_MASK;
+    }
+    return r;
+}
+
+/* New code on a host page: writes to it must be seen. */
+void mem_protect_code(struct engine *eng, const uint8_t *host)
+{
+    for (unsigned c = 0; c < eng->n_cpus; c++) {
+        struct cpu *cpu = eng->cpus[c];
+        for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+            if (!cpu->tlb[m]) continue;
+            for (unsigned i = 0; i < TLB_SIZE; i++) {
+                struct tlb_entry *e = &cpu->tlb[m][i];
+                if (e->wr != UINT64_MAX && (uintptr_t)(e->wr & CPU_PAGE_MASK) + e->addend == (uintptr_t)host) e->wr |= TLB_SLOW;
+            }
+        }
+    }
+}
+
+ATTR_NORETURN void mem_fault(struct cpu *cpu, enum mem_fault f, enum mem_access acc, uint64_t va)
+{
+    cpu->guest->fault(cpu, f, acc, va);
+    cpu_raise(cpu);
+}
+
+/* ---- values in host memory ---------------------------------------------------------------------- */
+
+static uint64_t host_ld(const uint8_t *p, unsigned mem)
+{
+    switch (mem & (IR_MSIZE | IR_MBE)) {
+    case IR_M8: case IR_M8 | IR_MBE: return *p;
+    case IR_M16: return ld16_le(p);
+    case IR_M32: return ld32_le(p);
+    case IR_M64: return ld64_le(p);
+    case IR_M16 | IR_MBE: return ld16_be(p);
+    case IR_M32 | IR_MBE: return ld32_be(p);
+    default: return ld64_be(p);
+    }
+}
+
+static void host_st(uint8_t *p, uint64_t v, unsigned mem)
+{
+    switch (mem & (IR_MSIZE | IR_MBE)) {
+    case IR_M8: case IR_M8 | IR_MBE: *p = (uint8_t)v; break;
+    case IR_M16: st16_le(p, (uint16_t)v); break;
+    case IR_M32: st32_le(p, (uint32_t)v); break;
+    case IR_M64: st64_le(p, v); break;
+    case IR_M16 | IR_MBE: st16_be(p, (uint16_t)v); break;
+    case IR_M32 | IR_MBE: st32_be(p, (uint32_t)v); break;
+    default: st64_be(p, v); break;
+    }
+}
+
+static uint64_t extend(uint64_t v, unsigned mem)
+{
+    unsigned bits = 8u << (mem & IR_MSIZE);
+    if (bits == 64) return v;
+    uint64_t m = UINT64_C(1) << (bits - 1);
+    v &= (m << 1) - 1;
+    return mem & IR_MS ? (v ^ m) - m : v;
+}
+
+static uint64_t bus_order(uint64_t v, unsigned mem)
+{
+    if (!(mem & IR_MBE)) return v;
+    switch (mem & IR_MSIZE) {
+    case IR_M8: return v;
+    case IR_M16: return host_bswap16((uint16_t)v);
+    case IR_M32: return host_bswap32((uint32_t)v);
+    default: return host_bswap64(v);
+    }
+}
+
+/* ---- device accesses ------------------------------------------------------------------------ */
+
+/* A device access must be the last thing its block does, so that time and interrupts are exact: if it is not,
+ * undo to the start of the unit and run that unit alone. */
+static void io_point(struct cpu *cpu)
+{
+    struct blk *b = cpu->xblk;
+    if (!b || !cpu->xpc) return;
+    struct mark *m = blk_mark(b, cpu_xpc_index(cpu)), *last = &b->marks[b->n_marks - 1];
+    if (m - m->unit_back != last - last->unit_back) longjmp(*cpu->unwind, UNWIND_IO);
+}
+
+static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
+{
+    struct engine *eng = cpu->engine;
+    for (unsigned i = 0; i < eng->n_watches; i++) {
+        struct watchpoint *w = &eng->watches[i];
+        if (!(w->kind & (write ? WATCH_WRITE : WATCH_READ))) continue;
+        if (va + size <= w->va || va >= w->va + w->len) continue;
+        if (cpu->step_over_break) continue;
+        eng->hit = (struct debug_hit){ true, w->kind, va };
+        longjmp(*cpu->unwind, UNWIND_WATCH);
+    }
+}
+
+/* The store may change code: finish it, then leave the block if that was our own. */
+static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
+{
+    unsigned size = 1u << (mem & IR_MSIZE);
+    struct blk *b = cpu->xblk;
+    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
+
+    if (b && (b->page[0] == page || b->page[1] == page)) io_point(cpu);
+    host_st(host, v, mem);
+    engine_code_written(cpu->engine, host, size);
+}
+
+static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, unsigned mmu)
+{
+    struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    uint64_t tag = acc == ACCESS_WRITE ? e->wr : e->rd;
+
+    if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX && !(acc == ACCESS_WRITE && (tag & TLB_SLOW))) {
+        return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), e->phys | (va & ~CPU_PAGE_MASK), false };
+    }
+    return tlb_fill(cpu, va, acc, mmu);
+}
+
+static uint64_t sys_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu)
+{
+    unsigned size = 1u << (mem & IR_MSIZE);
+
+    if (va & (size - 1)) {
+        if (mem & IR_MALIGN) mem_fault(cpu, FAULT_ALIGN, ACCESS_READ, va);
+        if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) { /* byte by byte over the page's edge */
+            uint64_t v = 0;
+            for (unsigned i = 0; i < size; i++) {
+                uint64_t byte = sys_ld(cpu, va + i, IR_M8, mmu);
+                v |= byte << 8 * (mem & IR_MBE ? size - 1 - i : i);
+            }
+            return v;
+        }
+    }
+    if (cpu->engine->n_watches) watch_check(cpu, va, size, false);
+    struct reach r = reach(cpu, va, ACCESS_READ, mmu);
+    if (r.host) return host_ld(r.host, mem);
+    uint64_t v = 0;
+    io_point(cpu);
+    if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+    return bus_order(v, mem);
+}
+
+static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu)
+{
+    unsigned size = 1u << (mem & IR_MSIZE);
+
+    if (va & (size - 1)) {
+        if (mem & IR_MALIGN) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
+        if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) {
+            tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
+            for (unsigned i = 0; i < size; i++) {
+                sys_st(cpu, va + i, v >> 8 * (mem & IR_MBE ? size - 1 - i : i), IR_M8, mmu);
+            }
+            return;
+        }
+    }
+    if (cpu->engine->n_watches) watch_check(cpu, va, size, true);
+    struct reach r = reach(cpu, va, ACCESS_WRITE, mmu);
+    if (r.host && !r.readonly) {
+        st_code(cpu, r.host, v, mem);
+        return;
+    }
+    io_point(cpu);
+    v &= size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem))) {
+        mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
+    }
+}
+
+/* ---- both worlds -------------------------------------------------------------------------------- */
+
+static uint8_t *user_host(struct cpu *cpu, uint64_t va, unsigned mem, enum mem_access acc)
+{
+    unsigned size = 1u << (mem & IR_MSIZE);
+    if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, acc, va);
+    if (va >= cpu->ulimit || cpu->ulimit - va < size) mem_fault(cpu, FAULT_USER, acc, va);
+    if (cpu->engine->n_watches) watch_check(cpu, va, size, acc == ACCESS_WRITE);
+    return cpu->ubase + va;
+}
+
+uint64_t mem_slow_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu)
+{
+    uint64_t v = cpu->world->user ? host_ld(user_host(cpu, va, mem, ACCESS_READ), mem) : sys_ld(cpu, va, mem, mmu);
+    return extend(v, mem);
+}
+
+void mem_slow_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu)
+{
+    if (cpu->world->user) host_st(user_host(cpu, va, mem, ACCESS_WRITE), v, mem);
+    else sys_st(cpu, va, v, mem, mmu);
+}
+
+uint64_t cpu_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { return mem_slow_ld(cpu, va, mem, mmu); }
+void cpu_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
+
+#if HOST_GNU
+#define CAS_HOST(bits, p, expect, v)                                                               \
+    __atomic_compare_exchange_n((uint##bits##_t *)(void *)(p), &expect, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#endif
+
+/* Compares with `expect` and stores; returns what was there. Real atomics only while other threads run this memory. */
+uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu)
+{
+    unsigned size = 1u << (mem & IR_MSIZE);
+#if HOST_GNU
+    if (cpu->parallel && cpu->world->user) {
+        uint8_t *p = user_host(cpu, va, mem | IR_MALIGN, ACCESS_WRITE);
+        bool swap = size > 1 && !(mem & IR_MBE) == HOST_BE;
+        if (size == 4) {
+            uint32_t e = swap ? host_bswap32((uint32_t)expect) : (uint32_t)expect, n = swap ? host_bswap32((uint32_t)v) : (uint32_t)v;
+            CAS_HOST(32, p, e, n);
+            return extend(swap ? host_bswap32(e) : e, mem);
+        }
+#if defined(__LP64__) || defined(__x86_64__)
+        if (size == 8) {
+            uint64_t e = swap ? host_bswap64(expect) : expect, n = swap ? host_bswap64(v) : v;
+            CAS_HOST(64, p, e, n);
+            return swap ? host_bswap64(e) : e;
+        }
+#endif
+    }
+#endif
+    static pthread_mutex_t odd = PTHREAD_MUTEX_INITIALIZER; /* sizes without a host primitive, under threads */
+    bool lock = cpu->parallel;
+    uint64_t mask = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+
+    if (!cpu->world->user) tlb_fill(cpu, va, ACCESS_WRITE, mmu); /* a write fault comes before the read's */
+    if (lock) pthread_mutex_lock(&odd);
+    uint64_t old = mem_slow_ld(cpu, va, mem | IR_MALIGN, mmu);
+    if ((old & mask) == (expect & mask)) mem_slow_st(cpu, va, v, mem | IR_MALIGN, mmu);
+    if (lock) pthread_mutex_unlock(&odd);
+    return old;
+}
+
+/* ---- code and debuggers ----------------------------------------------------------------------- */
+
+/* Host address of the page of va for fetching. probe: no exception is left behind. Not probing means the dispatcher asks:
+ * cpu->exc then holds the fetch fault. */
+const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
+{
+    if (cpu->world->user) {
+        const uint8_t *p = va < cpu->ulimit ? cpu->world->user_code(cpu, va) : NULL;
+        if (!p && !probe) cpu->guest->fault(cpu, FAULT_USER, ACCESS_EXEC, va);
+        return p;
+    }
+    struct mmu_hit hit;
+    struct phys_page pp = { NULL, false };
+    if (!cpu->guest->mmu(cpu, va, ACCESS_EXEC, cpu->guest->mmu_mode(cpu), probe, &hit)) return NULL;
+    cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
+    if (!pp.host && !probe) cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, va);
+    return pp.host;
+}
+
+ATTR_NORETURN void fetch_fault(struct cpu *cpu, uint64_t va)
+{
+    if (!cpu_code_page(cpu, va, false)) cpu_raise(cpu);
+    longjmp(*cpu->unwind, UNWIND_IO);
+}
+
+static uint8_t *debug_page(struct cpu *cpu, uint64_t va, uint64_t *phys)
+{
+    struct mmu_hit hit;
+    struct phys_page pp = { NULL, false };
+    if (!cpu->guest->mmu(cpu, va, ACCESS_READ, cpu->guest->mmu_mode(cpu), true, &hit)) return NULL;
+    cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
+    *phys = hit.phys;
+    return pp.host ? pp.host + (hit.phys & ~CPU_PAGE_MASK) : NULL;
+}
+
+static bool debug_access(struct cpu *cpu, uint64_t va, uint8_t *buf, size_t n, bool write)
+{
+    while (n) {
+        size_t k = MIN(n, (size_t)(CPU_PAGE_SIZE - (va & ~CPU_PAGE_MASK)));
+        uint8_t *p;
+        if (cpu->world->user) {
+            if (va >= cpu->ulimit || cpu->ulimit - va < k) return false;
+            p = cpu->world->user_debug ? cpu->world->user_debug(cpu, va, write) : NULL;
+        } else {
+            uint64_t phys;
+            p = debug_page(cpu, va, &phys);
+        }
+        if (!p) return false;
+        if (write) {
+            memcpy(p, buf, k);
+            engine_code_written(cpu->engine, p, k);
+        } else {
+            memcpy(buf, p, k);
+        }
+        if (write && cpu->world->user && cpu->world->user_debug_done) cpu->world->user_debug_done(cpu, va);
+        va += k, buf += k, n -= k;
+    }
+    return true;
+}
+
+bool cpu_debug_read(struct cpu *cpu, uint64_t va, void *buf, size_t n) { return debug_access(cpu, va, buf, n, false); }
+bool cpu_debug_write(struct cpu *cpu, uint64_t va, const void *buf, size_t n)
+{
+    return debug_access(cpu, va, (uint8_t *)(uintptr_t)buf, n, true);
+}

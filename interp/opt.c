@@ -1,0 +1,257 @@
+/*
+ * opt.c - the fast mode's passes over a block's IR: constants and copies forwards, dead stores backwards.
+ *
+ * Precise state is kept: a slot's write is dropped only if it is overwritten with nothing between that can fault, call,
+ * leave or be jumped to.
+ */
+#include "interp/block.h"
+#include "interp/eval.h"
+
+#include <stdlib.h>
+
+#define NO_VALUE IR_NONE
+
+struct values {
+    ir_id *of;        /* per slot and temp: constant or copy it holds, or NO_VALUE */
+    ir_id touched[512];
+    unsigned n_touched;
+    unsigned n_slots;
+};
+
+static unsigned cell_index(const struct values *v, ir_id x) { return ir_is_slot(x) ? x : v->n_slots + (x - IR_TEMP); }
+
+static void forget_all(struct values *v)
+{
+    for (unsigned i = 0; i < v->n_touched; i++) v->of[cell_index(v, v->touched[i])] = NO_VALUE;
+    v->n_touched = 0;
+}
+
+/* x is about to be written: what it held is gone, and so are copies of it. */
+static void forget(struct values *v, ir_id x)
+{
+    v->of[cell_index(v, x)] = NO_VALUE;
+    for (unsigned i = 0; i < v->n_touched;) {
+        ir_id t = v->touched[i];
+        ir_id held = v->of[cell_index(v, t)];
+        if (held == x) v->of[cell_index(v, t)] = held = NO_VALUE;
+        if (held == NO_VALUE) v->touched[i] = v->touched[--v->n_touched];
+        else i++;
+    }
+}
+
+static void remember(struct values *v, ir_id x, ir_id value)
+{
+    if (v->n_touched == ARRAY_LEN(v->touched)) return;
+    v->of[cell_index(v, x)] = value;
+    v->touched[v->n_touched++] = x;
+}
+
+static ir_id value_of(const struct values *v, ir_id x)
+{
+    if (!(ir_is_slot(x) || ir_is_temp(x))) return x;
+    ir_id y = v->of[cell_index(v, x)];
+    return y == NO_VALUE ? x : y;
+}
+
+static ir_id intern(struct ir_block *b, unsigned type, uint64_t v)
+{
+    if (type == T_I32) v = (uint32_t)v;
+    for (unsigned i = 0; i < b->n_consts; i++) {
+        if (b->consts[i] == v && b->const_type[i] == type) return (ir_id)(IR_CONST + i);
+    }
+    return IR_NONE; /* the caller adds */
+}
+
+static unsigned out_type(const struct ir_op *o) { return o->op == OP_FCMP ? (unsigned)T_I32 : o->type; }
+
+/* Puts the constant into the pool if there is room. */
+static bool make_const(struct ir_builder *ib, struct ir_op *o, unsigned type, uint64_t v)
+{
+    ir_id k = intern(&ib->blk, type, v);
+    if (k == IR_NONE) k = ir_const(ib, (enum ir_type)type, v);
+    o->op = OP_MOV, o->type = (uint8_t)type, o->attr = 0, o->aux = 0, o->a = k, o->b = o->c = IR_NONE;
+    return true;
+}
+
+static bool is_k(const struct ir_block *b, ir_id x, uint64_t *v)
+{
+    if (!ir_is_const(x)) return false;
+    *v = b->consts[x - IR_CONST];
+    return true;
+}
+
+/* What an operand becomes: a copy's source; a constant only where records take immediates, for a cell costs nothing to read
+ * and a constant elsewhere would have to be put into one. */
+static ir_id operand(const struct values *v, ir_id x, bool immediate)
+{
+    ir_id y = value_of(v, x);
+    return ir_is_const(y) && !immediate ? x : y;
+}
+
+static void forward_pure(struct ir_builder *ib, struct values *v, struct ir_op *o, const struct ir_op_info *info)
+{
+    struct ir_block *b = &ib->blk;
+    ir_id in[3] = { value_of(v, o->a), value_of(v, o->b), value_of(v, o->c) };
+    uint64_t k[3] = { 0, 0, 0 };
+    bool all = true;
+
+    for (unsigned i = 0; i < info->n_in; i++) all = is_k(b, in[i], &k[i]) && all;
+    if (o->op == OP_MOV) {
+        o->a = in[0];
+    } else if (all) {
+        make_const(ib, o, out_type(o), eval_pure(o->op, o->type, o->aux, k[0], k[1], k[2]));
+    } else if (info->n_in == 2 && o->op != OP_DEPOSIT && o->op != OP_CONCAT) {
+        if ((info->flags & F_COMM) && ir_is_const(in[0])) { /* constants go second */
+            ir_id t = o->a;
+            o->a = o->b, o->b = t;
+            t = in[0], in[0] = in[1], in[1] = t;
+        }
+        o->a = operand(v, o->a, false);
+        o->b = in[1];
+    } else {
+        o->a = operand(v, o->a, false), o->b = operand(v, o->b, false), o->c = operand(v, o->c, false);
+    }
+}
+
+static void forward_compare(struct ir_builder *ib, struct values *v, struct ir_op *o)
+{
+    struct ir_block *b = &ib->blk;
+    ir_id x = value_of(v, o->a), y = value_of(v, o->b);
+    uint64_t kx, ky;
+
+    if (is_k(b, x, &kx) && is_k(b, y, &ky)) {
+        bool yes = eval_cond(o->attr, o->type, kx, ky);
+        if (o->op == OP_SETC) make_const(ib, o, o->type, yes);
+        return; /* branches on constants stay: rare, and their other way out is linked already */
+    }
+    if (ir_is_const(x)) {
+        ir_id t = o->a;
+        o->a = o->b, o->b = t, o->attr = ir_cond_swapped[o->attr];
+        y = x;
+    }
+    o->a = operand(v, o->a, false);
+    o->b = y;
+}
+
+static void forward(struct ir_builder *ib, struct values *v)
+{
+    struct ir_block *b = &ib->blk;
+
+    for (unsigned i = 0; i < b->n_ops; i++) {
+        struct ir_op *o = &b->ops[i];
+        const struct ir_op_info *info = &ir_op_info[o->op];
+        switch (o->op) {
+        case OP_LABEL: forget_all(v); continue;
+        case OP_INSN: case OP_BR: case OP_GOTO: case OP_EXIT: case OP_FETCHF: continue;
+        case OP_SETC: case OP_BRC: case OP_BRL: forward_compare(ib, v, o); break;
+        case OP_CALL:
+            o->a = value_of(v, o->a), o->b = value_of(v, o->b), o->c = value_of(v, o->c);
+            if (ib->guest->helpers[o->aux].writes) forget_all(v);
+            break;
+        default:
+            if (info->cls == CLASS_PURE || info->cls == CLASS_CONV) {
+                forward_pure(ib, v, o, info);
+            } else {
+                o->a = operand(v, o->a, false), o->b = operand(v, o->b, false), o->c = operand(v, o->c, false);
+            }
+        }
+        if (o->d != IR_NONE && !ir_is_const(o->d)) {
+            forget(v, o->d);
+            if (o->op == OP_MOV && o->a != o->d) remember(v, o->d, o->a);
+        }
+    }
+}
+
+/* cond(t, 0) with t = setc(...) of unchanged operands becomes the comparison itself. */
+static void fuse_compare(struct ir_block *b)
+{
+    for (unsigned i = 1; i < b->n_ops; i++) {
+        struct ir_op *o = &b->ops[i];
+        if (o->op != OP_BRC && o->op != OP_BRL) continue;
+        if ((o->attr != CC_NE && o->attr != CC_EQ) || !ir_is_const(o->b) || b->consts[o->b - IR_CONST] || ir_is_const(o->a)) continue;
+        for (unsigned j = i; j-- > 0 && i - j < 24;) {
+            struct ir_op *s = &b->ops[j];
+            if (s->op == OP_LABEL || s->op == OP_CALL) break;
+            if (s->d == o->a && s->op != OP_SETC) break;
+            if (s->op == OP_SETC && s->d == o->a) {
+                bool clean = s->a != s->d && s->b != s->d;
+                for (unsigned k = j + 1; k < i && clean; k++) {
+                    clean = b->ops[k].d == IR_NONE || (b->ops[k].d != s->a && b->ops[k].d != s->b);
+                }
+                if (clean) {
+                    o->attr = o->attr == CC_NE ? s->attr : ir_cond_inverse[s->attr];
+                    o->a = s->a, o->b = s->b, o->type = s->type;
+                }
+                break;
+            }
+        }
+    }
+}
+
+static bool no_effect(const struct ir_op *o)
+{
+    switch (ir_op_info[o->op].cls) {
+    case CLASS_PURE:
+    case CLASS_CONV: return true;
+    default: return o->op == OP_SETC;
+    }
+}
+
+/* Backward: live[x] = may be read before it is written. */
+static void dead_stores(struct ir_block *b, const struct guest *g, uint8_t *live, unsigned n_slots)
+{
+    unsigned n_temps = b->n_temps, w = b->n_ops;
+    bool labels = b->n_labels != 0;
+
+    memset(live, 1, n_slots);
+    memset(live + n_slots, 0, n_temps);
+    for (unsigned i = b->n_ops; i-- > 0;) {
+        struct ir_op *o = &b->ops[i];
+        const struct ir_op_info *info = &ir_op_info[o->op];
+        if (o->d != IR_NONE) {
+            unsigned d = ir_is_slot(o->d) ? o->d : n_slots + (o->d - IR_TEMP);
+            if (!live[d] && no_effect(o)) continue;
+            if (o->op == OP_MOV && o->a == o->d) continue;
+            live[d] = 0;
+        }
+        if (info->flags & (F_FAULT | F_END) || o->op == OP_BRC || o->op == OP_LABEL || o->op == OP_BR || o->op == OP_BRL) {
+            memset(live, 1, n_slots);
+            if (labels) memset(live + n_slots, 1, n_temps);
+        } else if (o->op == OP_CALL) {
+            const struct helper_desc *h = &g->helpers[o->aux];
+            if (h->reads || (h->flags & (HELPER_RAISE | HELPER_MEM))) memset(live, 1, n_slots);
+        }
+        if (ir_is_slot(o->a) && o->op != OP_INSN) live[o->a] = 1;
+        else if (ir_is_temp(o->a)) live[n_slots + (o->a - IR_TEMP)] = 1;
+        if (ir_is_slot(o->b)) live[o->b] = 1;
+        else if (ir_is_temp(o->b)) live[n_slots + (o->b - IR_TEMP)] = 1;
+        if (ir_is_slot(o->c)) live[o->c] = 1;
+        else if (ir_is_temp(o->c)) live[n_slots + (o->c - IR_TEMP)] = 1;
+        b->ops[--w] = *o;
+    }
+    memmove(b->ops, b->ops + w, (b->n_ops - w) * sizeof *b->ops);
+    b->n_ops = (uint16_t)(b->n_ops - w);
+}
+
+void ir_optimise(struct ir_builder *ib)
+{
+    struct ir_block *b = &ib->blk;
+    unsigned cells = ib->guest->n_slots + b->n_temps;
+    struct values v = { .n_slots = ib->guest->n_slots };
+    ir_id stack_of[1024];
+    uint8_t stack_live[1024], *live = stack_live;
+
+    v.of = stack_of;
+    if (cells > ARRAY_LEN(stack_of)) {
+        v.of = mem_alloc(cells * sizeof *v.of);
+        live = mem_alloc(cells);
+    }
+    for (unsigned i = 0; i < cells; i++) v.of[i] = NO_VALUE;
+    forward(ib, &v);
+    fuse_compare(b);
+    dead_stores(b, ib->guest, live, ib->guest->n_slots);
+    if (v.of != stack_of) {
+        free(v.of);
+        free(live);
+    }
+}

@@ -1,0 +1,378 @@
+/*
+ * save.c - a machine's state as a stream, and its hash.
+ *
+ * Stream: magic, u32 version, sections of `u16 name length, name, u64 length, payload`: "machine" (what must match),
+ * "clock", "cpu0"..., "devices", "ram", "end". All little-endian. Memory is saved by pages; pages of
+ * zeros are left out. The hash covers what a guest can see, by value, so that it is equal on all hosts and engines.
+ */
+#include "machines/machine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char magic[8] = { 'Q', 'U', 'E', 'R', 'N', 'V', 'M', '\n' };
+enum { STREAM_VERSION = 1, PAGE = 4096 };
+
+/* ---- the common part of a CPU ---- */
+static const struct state_field fp_env_state[] = {
+    STATE_INT(struct fp_env, round),
+    STATE_INT(struct fp_env, flags),
+    STATE_INT(struct fp_env, nan_rule),
+    STATE_INT(struct fp_env, nan_legacy),
+    STATE_INT(struct fp_env, nan_negative),
+    STATE_INT(struct fp_env, tiny_before),
+    STATE_INT(struct fp_env, ftz),
+    STATE_INT(struct fp_env, daz),
+    STATE_INT(struct fp_env, x87_precision),
+    STATE_INT(struct fp_env, muladd_inf_nan),
+    STATE_END
+};
+static const struct state_field fp_note_state[] = {
+    STATE_INT(struct fp_note, a),  STATE_INT(struct fp_note, b),   STATE_INT(struct fp_note, c),
+    STATE_INT(struct fp_note, op), STATE_INT(struct fp_note, aux), STATE_END
+};
+static const struct state_field cpu_state[] = {
+    STATE_INT(struct cpu, icount),
+    STATE_INT(struct cpu, key),
+    STATE_INT(struct cpu, halted),
+    STATE_STRUCT(struct cpu, fp, 1, fp_env_state),
+    STATE_STRUCT(struct cpu, fp_note, 1, fp_note_state),
+    STATE_END
+};
+static const struct state_field clock_state[] = {
+    STATE_INT(struct machine, idle_ns),
+    STATE_INT(struct machine, turn),
+    STATE_INT(struct machine, turn_left),
+    STATE_END
+};
+
+/* ---- memory ---- */
+static bool is_zero(const uint8_t *p, size_t n)
+{
+    while (n >= 64) {
+        uint64_t x = 0;
+        for (unsigned i = 0; i < 8; i++) x |= ld64_host(p + 8 * i);
+        if (x) return false;
+        p += 64, n -= 64;
+    }
+    while (n--)
+        if (*p++) return false;
+    return true;
+}
+
+/* Four independent chains, so that multiplications overlap. */
+static uint64_t hash_page(const uint8_t *p, size_t n, uint64_t h)
+{
+    uint64_t a = h, b = h ^ 1, c = h ^ 2, d = h ^ 3;
+    for (; n >= 32; n -= 32, p += 32) {
+        a = state_mix(a, ld64_le(p));
+        b = state_mix(b, ld64_le(p + 8));
+        c = state_mix(c, ld64_le(p + 16));
+        d = state_mix(d, ld64_le(p + 24));
+    }
+    while (n--) a = state_mix(a, *p++);
+    return state_mix(state_mix(state_mix(a, b), c), d);
+}
+
+static size_t page_len(uint64_t size, uint64_t at) { return size - at < PAGE ? (size_t)(size - at) : PAGE; }
+
+static uint64_t hash_ram(struct machine *m, uint64_t h)
+{
+    for (struct region *r = NULL; (r = as_ram_next(m->mb->mem, r));) {
+        uint64_t size = region_size(r);
+        const uint8_t *p = region_ram(r);
+        h = state_mix(h, size);
+        for (uint64_t at = 0; at < size; at += PAGE) {
+            size_t n = page_len(size, at);
+            if (is_zero(p + at, n)) continue;
+            h = hash_page(p + at, n, state_mix(h, at));
+        }
+    }
+    return h;
+}
+
+static void save_ram(struct machine *m, struct state_buf *b)
+{
+    for (struct region *r = NULL; (r = as_ram_next(m->mb->mem, r));) {
+        uint64_t size = region_size(r);
+        const uint8_t *p = region_ram(r);
+        state_put_str(b, region_name(r));
+        state_put_int(b, size, 8);
+        for (uint64_t at = 0; at < size; at += PAGE) {
+            size_t n = page_len(size, at);
+            if (is_zero(p + at, n)) continue;
+            state_put_int(b, at / PAGE, 8);
+            state_put(b, p + at, n);
+        }
+        state_put_int(b, UINT64_MAX, 8);
+    }
+}
+
+static void clear(uint8_t *p, uint64_t from, uint64_t to, uint64_t size)
+{
+    for (; from < to; from += PAGE) { /* untouched pages stay untouched */
+        size_t n = page_len(size, from);
+        if (!is_zero(p + from, n)) memset(p + from, 0, n);
+    }
+}
+
+static int load_ram(struct machine *m, struct state_buf *b, struct error *e)
+{
+    char name[256];
+    for (struct region *r = NULL; (r = as_ram_next(m->mb->mem, r));) {
+        uint64_t size = region_size(r), saved, at, done = 0;
+        uint8_t *p = region_ram(r);
+        if (!state_get_str(b, name, sizeof name) || !state_get_int(b, &saved, 8))
+            return error_set(e, "the saved state lacks the memory \"%s\"", region_name(r));
+        if (strcmp(name, region_name(r)) || saved != size)
+            return error_set(e, "the saved memory \"%s\" of 0x%" PRIx64 " bytes stands where this machine has \"%s\" of 0x%" PRIx64,
+                             name, saved, region_name(r), size);
+        for (;;) {
+            if (!state_get_int(b, &at, 8)) return error_set(e, "the saved memory \"%s\" is cut off", name);
+            if (at == UINT64_MAX) break;
+            if (at > (size - 1) / PAGE || at * PAGE < done)
+                return error_set(e, "the saved memory \"%s\" has a page %" PRIu64 " out of order", name, at);
+            at *= PAGE;
+            size_t n = page_len(size, at);
+            const uint8_t *src = state_get(b, n);
+            if (!src) return error_set(e, "the saved memory \"%s\" is cut off", name);
+            clear(p, done, at, size);
+            memcpy(p + at, src, n);
+            done = at + PAGE;
+        }
+        clear(p, done, size, size);
+    }
+    if (b->pos != b->len) return error_set(e, "the saved state has more memories than this machine");
+    return 0;
+}
+
+/* ---- CPUs ---- */
+
+/* The ISA's table may be counted instead of ended. */
+static struct state_field *isa_state(const struct isa *isa)
+{
+    unsigned n = 0;
+    while (isa->state && n < isa->n_state && isa->state[n].name) n++;
+    struct state_field *t = NEW_ARRAY(struct state_field, n + 1);
+    if (n) memcpy(t, isa->state, n * sizeof *t);
+    return t;
+}
+
+static void save_cpu(struct machine *m, struct cpu *cpu, struct state_buf *b)
+{
+    const struct guest *g = cpu->guest;
+    struct state_field *t = isa_state(m->cfg.isa);
+
+    state_save(cpu, cpu_state, b);
+    state_put_int(b, g->n_slots, 4);
+    for (unsigned i = 0; i < g->n_slots; i++) {
+        state_put_str(b, g->slots[i].name);
+        state_put_int(b, cpu_get_slot(cpu, (ir_id)i), 8);
+    }
+    state_save(cpu, t, b);
+    mem_free(t);
+}
+
+static int load_cpu(struct machine *m, struct cpu *cpu, struct state_buf *b, struct error *e)
+{
+    const struct guest *g = cpu->guest;
+    char who[32], name[64];
+    uint64_t n, v;
+
+    snprintf(who, sizeof who, "cpu%d", cpu->index);
+    if (state_load(cpu, cpu_state, b, who, e)) return -1;
+    if (!state_get_int(b, &n, 4) || n != g->n_slots)
+        return error_set(e, "%s: the saved state has %" PRIu64 " registers, this CPU %u", who, n, g->n_slots);
+    for (unsigned i = 0; i < n; i++) {
+        if (!state_get_str(b, name, sizeof name) || !state_get_int(b, &v, 8))
+            return error_set(e, "%s: the saved registers are damaged or cut off", who);
+        if (strcmp(name, g->slots[i].name))
+            return error_set(e, "%s: the saved state has register \"%s\" where this CPU has \"%s\"", who, name,
+                             g->slots[i].name);
+        if (g->slots[i].type == T_I32 && v > UINT32_MAX)
+            return error_set(e, "%s: register \"%s\" does not hold 0x%" PRIx64, who, name, v);
+        cpu_set_slot(cpu, (ir_id)i, v);
+    }
+    struct state_field *t = isa_state(m->cfg.isa);
+    int rc = state_load(cpu, t, b, who, e);
+    mem_free(t);
+    return rc;
+}
+
+static uint64_t hash_cpu(struct machine *m, struct cpu *cpu, uint64_t h)
+{
+    const struct guest *g = cpu->guest;
+    struct state_field *t = isa_state(m->cfg.isa);
+
+    h = state_mix(h, cpu_icount(cpu));
+    h = state_mix(h, cpu->halted);
+    h = state_mix(h, cpu_fp_flags(cpu));
+    for (unsigned i = 0; i < g->n_slots; i++) h = state_mix(h, cpu_get_slot(cpu, (ir_id)i));
+    h = state_hash(cpu, t, h);
+    mem_free(t);
+    return h;
+}
+
+/* ---- the whole ---- */
+uint64_t machine_hash(struct machine *m)
+{
+    uint64_t h = state_mix(0, m->idle_ns);
+    for (unsigned i = 0; i < m->n_cpus; i++) h = hash_cpu(m, m->cpu[i], h);
+    h = state_mix(h, mb_hash(m->mb));
+    return hash_ram(m, h);
+}
+
+static size_t open_section(struct state_buf *b, const char *name)
+{
+    state_put_str(b, name);
+    state_put_int(b, 0, 8);
+    return b->len;
+}
+
+static void close_section(struct state_buf *b, size_t at) { st64_le(b->data + at - 8, b->len - at); }
+
+/* What the stream and the machine must agree on. */
+static void put_identity(struct machine *m, struct state_buf *b)
+{
+    state_put_str(b, m->cfg.board->name);
+    state_put_str(b, m->cfg.isa->name);
+    state_put_str(b, m->cfg.cpu->name);
+    state_put_int(b, m->cfg.big_endian, 1);
+    state_put_int(b, m->n_cpus, 4);
+    state_put_int(b, m->cfg.ram_size, 8);
+    state_put_int(b, m->cfg.icount_shift, 4);
+}
+
+int machine_save(struct machine *m, struct state_buf *b, struct error *e)
+{
+    char name[32];
+    size_t at;
+
+    if (m->running) return error_set(e, "the machine is in the middle of an instruction and cannot be saved");
+    state_put(b, magic, sizeof magic);
+    state_put_int(b, STREAM_VERSION, 4);
+
+    at = open_section(b, "machine");
+    put_identity(m, b);
+    close_section(b, at);
+
+    at = open_section(b, "clock");
+    state_save(m, clock_state, b);
+    state_put_int(b, clock_seq(m->clock), 8);
+    close_section(b, at);
+
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        snprintf(name, sizeof name, "cpu%u", i);
+        at = open_section(b, name);
+        save_cpu(m, m->cpu[i], b);
+        close_section(b, at);
+    }
+    at = open_section(b, "devices");
+    mb_save(m->mb, b);
+    close_section(b, at);
+
+    at = open_section(b, "ram");
+    save_ram(m, b);
+    close_section(b, at);
+
+    at = open_section(b, "end");
+    close_section(b, at);
+    return 0;
+}
+
+/* Opens the section that must come next as a buffer of its own; the outer one moves past it. */
+static int enter(struct state_buf *b, const char *want, struct state_buf *in, struct error *e)
+{
+    char name[32];
+    uint64_t len;
+    if (!state_get_str(b, name, sizeof name) || !state_get_int(b, &len, 8) || len > b->len - b->pos)
+        return error_set(e, "the saved state ends before or in its section \"%s\"", want);
+    if (strcmp(name, want))
+        return error_set(e, "the saved state has a section \"%s\" where \"%s\" is expected", name, want);
+    *in = (struct state_buf){ b->data + b->pos, (size_t)len, (size_t)len, 0 };
+    b->pos += (size_t)len;
+    return 0;
+}
+
+static int leave(const struct state_buf *in, const char *name, struct error *e)
+{
+    if (in->pos == in->len) return 0;
+    return error_set(e, "the saved state's section \"%s\" is longer than what is known of it", name);
+}
+
+static int check_identity(struct machine *m, struct state_buf *b, struct error *e)
+{
+    char s[128];
+    uint64_t v;
+    const char *const want[] = { m->cfg.board->name, m->cfg.isa->name, m->cfg.cpu->name };
+    static const char *const what[] = { "machine", "instruction set", "CPU" };
+    const struct { const char *name; unsigned bytes; uint64_t want; } num[] = {
+        { "big-endian flag", 1, m->cfg.big_endian },
+        { "number of CPUs", 4, m->n_cpus },
+        { "memory size", 8, m->cfg.ram_size },
+        { "icount shift", 4, m->cfg.icount_shift },
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(want); i++) {
+        if (!state_get_str(b, s, sizeof s)) return error_set(e, "the saved state does not say which %s it is of", what[i]);
+        if (strcmp(s, want[i]))
+            return error_set(e, "the saved state is of the %s \"%s\", and this is \"%s\"", what[i], s, want[i]);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(num); i++) {
+        if (!state_get_int(b, &v, num[i].bytes))
+            return error_set(e, "the saved state does not say its %s", num[i].name);
+        if (v != num[i].want)
+            return error_set(e, "the saved state's %s is %" PRIu64 ", and this machine's %" PRIu64, num[i].name, v, num[i].want);
+    }
+    return 0;
+}
+
+static int load(struct machine *m, struct state_buf *b, struct error *e)
+{
+    char name[32];
+    struct state_buf in;
+    uint64_t version, seq;
+    const uint8_t *p = state_get(b, sizeof magic);
+
+    if (!p || memcmp(p, magic, sizeof magic)) return error_set(e, "this is no saved machine state");
+    if (!state_get_int(b, &version, 4) || version != STREAM_VERSION)
+        return error_set(e, "the saved state is of version %" PRIu64 "; version %u is known", version, STREAM_VERSION);
+
+    if (enter(b, "machine", &in, e) || check_identity(m, &in, e) || leave(&in, "machine", e)) return -1;
+
+    if (enter(b, "clock", &in, e) || state_load(m, clock_state, &in, "clock", e)) return -1;
+    if (!state_get_int(&in, &seq, 8)) return error_set(e, "the saved clock is cut off");
+    if (leave(&in, "clock", e)) return -1;
+    if (m->turn >= m->n_cpus) return error_set(e, "clock: there is no CPU %" PRIu32 " to have its turn", m->turn);
+    clock_set_seq(m->clock, seq);
+
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        snprintf(name, sizeof name, "cpu%u", i);
+        if (enter(b, name, &in, e) || load_cpu(m, m->cpu[i], &in, e) || leave(&in, name, e)) return -1;
+    }
+    /* Memory before devices: their post_load may look at it. */
+    struct state_buf devices;
+    if (enter(b, "devices", &devices, e)) return -1;
+    if (enter(b, "ram", &in, e) || load_ram(m, &in, e)) return -1;
+    if (mb_load(m->mb, &devices, e) || leave(&devices, "devices", e)) return -1;
+    if (enter(b, "end", &in, e)) return -1;
+    return leave(&in, "end", e);
+}
+
+int machine_load(struct machine *m, struct state_buf *b, struct error *e)
+{
+    if (m->running) return error_set(e, "the machine is in the middle of an instruction and cannot be loaded");
+    bus_transaction_begin();
+    int rc = load(m, b, e);
+    bus_transaction_commit();
+    if (rc) error_set(e, "the saved state cannot be loaded");
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        struct cpu *cpu = m->cpu[i];
+        cpu->icount_left = cpu->icount_budget = 0;
+        cpu_fp_changed(cpu);
+        cpu_tlb_flush(cpu);
+    }
+    engine_flush(m->engine); /* other code may lie where it lay */
+    machine_pace(m);
+    return rc;
+}

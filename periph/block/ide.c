@@ -1,0 +1,433 @@
+/*
+ * ide.c - the ATA channel: taskfile registers, drive selection, resets and interrupts (ATA/ATAPI-6, chapters 7 and 9), and the
+ * devices "ide-hd" and "ide-cd". What commands do is in ata.c and atapi.c.
+ *
+ * A command shows BSY for some microseconds of guest time, as drivers may rely on that the interrupt does not come
+ * inside the write that started it.
+ */
+#include "periph/block/ide.h"
+
+#include "util/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { REG_DATA, REG_ERROR, REG_NSECTOR, REG_LOW, REG_MID, REG_HIGH, REG_DEVICE, REG_STATUS };
+#define COMMAND_NS UINT64_C(5000)
+
+const struct state_field ide_channel_state[] = {
+    STATE_RUNTIME(struct ide_channel, front),
+    STATE_RUNTIME(struct ide_channel, opaque),
+    STATE_RUNTIME(struct ide_channel, drive),
+    STATE_INT(struct ide_channel, select),
+    STATE_INT(struct ide_channel, control),
+    STATE_INT(struct ide_channel, irq),
+    STATE_END,
+};
+
+/* ---- interrupts ---- */
+
+static void update_irq(struct ide_channel *ch)
+{
+    ch->front->set_irq(ch->opaque, ch->irq && !(ch->control & ATA_CTL_NIEN));
+}
+
+void ide_set_irq(struct ide_drive *d, bool level)
+{
+    struct ide_channel *ch = d->ch;
+    if (!ch || ch->drive[ch->select] != d) return; /* only the selected drive drives the line */
+    ch->irq = level;
+    update_irq(ch);
+}
+
+void ide_complete(struct ide_drive *d)
+{
+    d->status = ATA_DRDY | ATA_DSC;
+    d->error = 0;
+    d->phase = IDE_IDLE;
+    ide_set_irq(d, true);
+}
+
+void ide_abort(struct ide_drive *d, uint8_t error)
+{
+    d->status = ATA_DRDY | ATA_DSC | ATA_ERR;
+    d->error = error;
+    d->phase = IDE_IDLE;
+    d->pos = d->len = 0;
+    d->left = 0;
+    ide_set_irq(d, true);
+}
+
+void ide_put_string(uint8_t *words, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char c = *s ? *s++ : ' ';
+        words[i ^ 1] = (uint8_t)c;
+    }
+}
+
+/* ---- what happens a little later ---- */
+
+void ide_start_timer(struct ide_drive *d, enum ide_pending what, uint64_t ns)
+{
+    d->pending = (uint8_t)what;
+    timer_arm(&d->timer, clock_now(d->dev.clock) + ns);
+}
+
+static void drive_event(void *opaque)
+{
+    struct ide_drive *d = opaque;
+    enum ide_pending what = d->pending;
+    d->pending = PEND_NONE;
+    switch (what) {
+    case PEND_COMMAND:
+        d->status &= (uint8_t)~ATA_BSY;
+        if (d->is_cd) atapi_execute(d);
+        else ata_execute(d);
+        break;
+    case PEND_DMA:
+        if (d->is_cd) atapi_dma(d);
+        else ata_dma(d);
+        break;
+    case PEND_PACKET: atapi_packet(d); break;
+    default: break;
+    }
+}
+
+void ide_dma_started(struct ide_channel *ch)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct ide_drive *d = ch->drive[i];
+        if (d && d->phase == IDE_DMA_WAIT && d->pending == PEND_NONE) ide_start_timer(d, PEND_DMA, COMMAND_NS);
+    }
+}
+
+/* ---- resets ---- */
+
+static void drive_soft_reset(struct ide_drive *d)
+{
+    timer_cancel(&d->timer);
+    d->pending = PEND_NONE;
+    d->phase = IDE_IDLE;
+    d->pos = d->len = 0;
+    d->left = 0;
+    d->sleeping = false;
+    d->multiple = 0;
+    ata_signature(d);
+    d->error = 1; /* diagnostics passed */
+    d->status = d->is_cd ? 0 : ATA_DRDY | ATA_DSC;
+}
+
+void ide_channel_reset(struct ide_channel *ch)
+{
+    ch->select = 0;
+    ch->control = 0;
+    ch->irq = false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (ch->drive[i]) drive_soft_reset(ch->drive[i]);
+    }
+    update_irq(ch);
+}
+
+/* ---- registers ---- */
+
+uint8_t ide_read(struct ide_channel *ch, unsigned reg)
+{
+    struct ide_drive *d = ch->drive[ch->select];
+    bool hob = ch->control & ATA_CTL_HOB;
+    if (!d) {
+        /* The other drive answers for a missing one with zeros; with none the pulled bus floats, BSY held low. */
+        return ch->drive[!ch->select] ? (reg == REG_DEVICE ? (uint8_t)(ch->select << 4 | 0xa0) : 0) : 0x7f;
+    }
+    switch (reg) {
+    case REG_ERROR: return hob ? d->hob_feature : d->error;
+    case REG_NSECTOR: return hob ? d->hob_nsector : d->nsector;
+    case REG_LOW: return hob ? d->hob_low : d->lba_low;
+    case REG_MID: return hob ? d->hob_mid : d->lba_mid;
+    case REG_HIGH: return hob ? d->hob_high : d->lba_high;
+    case REG_DEVICE: return d->device;
+    case REG_STATUS: ide_set_irq(d, false); return d->status;
+    default: return 0;
+    }
+}
+
+uint8_t ide_alt_status(struct ide_channel *ch)
+{
+    struct ide_drive *d = ch->drive[ch->select];
+    if (!d) return ch->drive[!ch->select] ? 0 : 0x7f;
+    return d->status;
+}
+
+static void write_command(struct ide_channel *ch, uint8_t v)
+{
+    struct ide_drive *d = ch->drive[ch->select];
+    if (v == 0x90) { /* EXECUTE DEVICE DIAGNOSTIC goes to both */
+        for (unsigned i = 0; i < 2; i++) {
+            if (ch->drive[i]) drive_soft_reset(ch->drive[i]);
+        }
+        ch->select = 0;
+        if (ch->drive[0]) ide_set_irq(ch->drive[0], true);
+        return;
+    }
+    if (!d) return;
+    if (v == 0x08 && d->is_cd) { /* DEVICE RESET, also while busy */
+        drive_soft_reset(d);
+        return;
+    }
+    if (d->status & (ATA_BSY | ATA_DRQ)) LOG(GUEST_ERRORS, "ide: command %02x while the drive is busy\n", v);
+    if (d->status & ATA_BSY) return;
+    ide_set_irq(d, false);
+    d->command = v;
+    d->phase = IDE_IDLE;
+    d->pos = d->len = 0;
+    d->left = 0;
+    d->error = 0;
+    d->status = ATA_BSY | (d->status & ATA_DRDY);
+    ide_start_timer(d, PEND_COMMAND, COMMAND_NS);
+}
+
+void ide_write(struct ide_channel *ch, unsigned reg, uint8_t v)
+{
+    if (reg == REG_STATUS) {
+        write_command(ch, v);
+        return;
+    }
+    ch->control &= (uint8_t)~ATA_CTL_HOB; /* any write to the command block clears it */
+    if (reg == REG_DEVICE) {
+        unsigned select = v >> 4 & 1;
+        if (select != ch->select) {
+            ch->select = (uint8_t)select;
+            ch->irq = false;
+            update_irq(ch);
+        }
+    }
+    /* Both drives hold the registers. */
+    for (unsigned i = 0; i < 2; i++) {
+        struct ide_drive *d = ch->drive[i];
+        if (!d || (d->status & ATA_BSY)) continue;
+        switch (reg) {
+        case REG_ERROR: d->hob_feature = d->feature, d->feature = v; break;
+        case REG_NSECTOR: d->hob_nsector = d->nsector, d->nsector = v; break;
+        case REG_LOW: d->hob_low = d->lba_low, d->lba_low = v; break;
+        case REG_MID: d->hob_mid = d->lba_mid, d->lba_mid = v; break;
+        case REG_HIGH: d->hob_high = d->lba_high, d->lba_high = v; break;
+        case REG_DEVICE: d->device = v | 0xa0; break;
+        default: break;
+        }
+    }
+}
+
+void ide_write_control(struct ide_channel *ch, uint8_t v)
+{
+    bool was = ch->control & ATA_CTL_SRST, now = v & ATA_CTL_SRST;
+    ch->control = v;
+    for (unsigned i = 0; i < 2; i++) {
+        struct ide_drive *d = ch->drive[i];
+        if (!d) continue;
+        if (now && !was) {
+            timer_cancel(&d->timer);
+            d->pending = PEND_NONE;
+            d->status = ATA_BSY;
+        } else if (!now && was) {
+            drive_soft_reset(d);
+        }
+    }
+    if (now != was) {
+        ch->select = 0;
+        ch->irq = false;
+    }
+    update_irq(ch);
+}
+
+uint32_t ide_read_data(struct ide_channel *ch, unsigned size)
+{
+    struct ide_drive *d = ch->drive[ch->select];
+    uint32_t v = 0;
+    if (!d || d->phase != IDE_DATA_IN || !(d->status & ATA_DRQ)) return 0;
+    for (unsigned i = 0; i < size && d->pos < d->len; i++) v |= (uint32_t)d->buf[d->pos++] << (8 * i);
+    if (d->pos >= d->len) {
+        if (d->is_cd) atapi_data_done(d);
+        else ata_data_done(d);
+    }
+    return v;
+}
+
+void ide_write_data(struct ide_channel *ch, uint32_t v, unsigned size)
+{
+    struct ide_drive *d = ch->drive[ch->select];
+    if (!d || (d->phase != IDE_DATA_OUT && d->phase != IDE_PACKET) || !(d->status & ATA_DRQ)) return;
+    for (unsigned i = 0; i < size && d->pos < d->len; i++) d->buf[d->pos++] = (uint8_t)(v >> (8 * i));
+    if (d->pos < d->len) return;
+    if (d->is_cd) atapi_data_done(d);
+    else ata_data_done(d);
+}
+
+/* ---- the devices ---- */
+
+static struct ide_drive *drive(struct device *d)
+{
+    return (struct ide_drive *)d;
+}
+
+static void set_medium(struct ide_drive *d)
+{
+    d->n_sectors = d->blk ? blk_size(d->blk) / (d->is_cd ? CD_SECTOR : IDE_SECTOR) : 0;
+}
+
+static int drive_realize(struct device *dev, struct error *e)
+{
+    struct ide_drive *d = drive(dev);
+    d->is_cd = !strcmp(dev->desc->name, "ide-cd");
+    if (!d->is_cd && !d->blk) return error_set(e, "%s: drive property not set", dev->desc->name);
+    if (!d->is_cd && blk_readonly(d->blk)) {
+        return error_set(e, "%s: image '%s' is read-only, which a disk cannot be", dev->desc->name, blk_path(d->blk));
+    }
+    if (!d->is_cd && blk_size(d->blk) < IDE_SECTOR) {
+        return error_set(e, "%s: image '%s' is empty", dev->desc->name, blk_path(d->blk));
+    }
+    unsigned at = d->unit;
+    bool any = false;
+    if (at == UINT32_MAX) {
+        for (at = 0; at < 8; at++) {
+            struct ide_channel *ch = dev->mb->ide[at / 2];
+            any |= ch != NULL;
+            if (ch && !ch->drive[at & 1]) break;
+        }
+        if (at == 8) {
+            return error_set(e, any ? "%s: all places on the IDE buses are in use" : "No 'IDE' bus found for device '%s'",
+                             dev->desc->name);
+        }
+    } else {
+        if (at >= 8 || !dev->mb->ide[at / 2]) return error_set(e, "%s: there is no IDE unit %u", dev->desc->name, at);
+        if (dev->mb->ide[at / 2]->drive[at & 1]) return error_set(e, "%s: IDE unit %u is in use", dev->desc->name, at);
+    }
+    d->unit = at;
+    d->ch = dev->mb->ide[at / 2];
+    d->ch->drive[at & 1] = d;
+    dev->bus_data = d->ch;
+    timer_init(&d->timer, dev->clock, drive_event, d);
+    set_medium(d);
+    d->cylinders = (uint32_t)MIN(d->n_sectors / (16 * 63), 16383u);
+    if (!d->cylinders) d->cylinders = 1;
+    return 0;
+}
+
+static void drive_unrealize(struct device *dev)
+{
+    struct ide_drive *d = drive(dev);
+    if (!d->ch) return;
+    timer_cancel(&d->timer);
+    if (d->ch->drive[d->unit & 1] == d) d->ch->drive[d->unit & 1] = NULL;
+    d->ch = NULL;
+}
+
+static void drive_reset(struct device *dev)
+{
+    struct ide_drive *d = drive(dev);
+    memset(d->buf, 0, sizeof d->buf);
+    memset(d->packet, 0, sizeof d->packet);
+    d->heads = 16, d->sectors = 63;
+    d->write_cache = d->read_ahead = true;
+    d->smart_on = true;
+    d->dma_mode = d->is_cd ? 0x22 : 0x45;
+    d->sense_key = d->asc = d->ascq = 0;
+    d->media_event = 0;
+    d->locked = false;
+    d->unit_attention = d->is_cd && d->blk; /* power on: SPC says the first command is told */
+    d->device = 0xa0;
+    drive_soft_reset(d);
+}
+
+static int drive_post_load(struct device *dev, struct error *e)
+{
+    struct ide_drive *d = drive(dev);
+    if (d->pos > d->len || d->len > IDE_BUF || (uint64_t)d->block * IDE_SECTOR > IDE_BUF) {
+        return error_set(e, "%s: buffer position outside of the buffer", dev->desc->name);
+    }
+    if (!d->heads || !d->sectors) return error_set(e, "%s: impossible geometry", dev->desc->name);
+    if (d->phase > IDE_DMA_WAIT || d->pending > PEND_PACKET) return error_set(e, "%s: unknown phase", dev->desc->name);
+    return 0;
+}
+
+int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_backend **old, bool force, struct error *e)
+{
+    struct ide_drive *d = drive(dev);
+    if (strcmp(dev->desc->name, "ide-cd")) return error_set(e, "Device '%s' is not removable", dev->id ? dev->id : dev->path);
+    if (d->locked && !force && !d->tray_open) {
+        return error_set(e, "Device '%s' is locked and force was not specified, wait for tray to open and try again",
+                         dev->id ? dev->id : dev->path);
+    }
+    *old = d->blk;
+    d->blk = medium;
+    set_medium(d);
+    d->tray_open = false;
+    d->changed = medium != NULL;
+    d->unit_attention = medium != NULL;
+    d->media_event = medium ? 2 : 3; /* new media, media removal */
+    return 0;
+}
+
+static const struct prop_desc drive_props[] = {
+    PROP(struct ide_drive, PROP_DRIVE, "drive", blk, 0, "the disk image or medium"),
+    PROP(struct ide_drive, PROP_U32, "unit", unit, UINT32_MAX, "place: 0, 1: primary; 2, 3: secondary (default: the first free)"),
+    PROP_STRING(struct ide_drive, "serial", serial, NULL, "serial number"),
+    PROP_STRING(struct ide_drive, "model", model, NULL, "model name"),
+    PROP_STRING(struct ide_drive, "ver", ver, NULL, "firmware version"),
+    PROP_END,
+};
+
+#define F(f) STATE_INT(struct ide_drive, f)
+#define F0(f) STATE_INT_RESET(struct ide_drive, f, 0)
+static const struct state_field drive_state[] = {
+    STATE_PROP(struct ide_drive, blk),
+    STATE_PROP(struct ide_drive, unit),
+    STATE_PROP(struct ide_drive, serial),
+    STATE_PROP(struct ide_drive, model),
+    STATE_PROP(struct ide_drive, ver),
+    F0(feature), F0(nsector), F0(lba_low), F0(lba_mid), F0(lba_high), F0(device), F0(status), F0(error), F0(command),
+    F0(hob_feature), F0(hob_nsector), F0(hob_low), F0(hob_mid), F0(hob_high), F0(phase), F0(pending), F0(multiple),
+    F(dma_mode), F(heads), F(sectors), F(write_cache), F(read_ahead), F0(sleeping), F0(lba48), F(smart_on), F0(block), F0(left),
+    F0(lba), F0(pos), F0(len),
+    STATE_ARR(struct ide_drive, buf),
+    STATE_TIMER(struct ide_drive, timer),
+    STATE_ARR(struct ide_drive, packet),
+    F(sense_key), F(asc), F(ascq), F(media_event), F0(power_state), F0(limit), F0(packet_dma), F0(reading_media), F(tray_open),
+    F(locked), F(unit_attention), F(changed),
+    STATE_RUNTIME(struct ide_drive, ch),
+    STATE_RUNTIME(struct ide_drive, n_sectors),
+    STATE_RUNTIME(struct ide_drive, cylinders),
+    STATE_RUNTIME(struct ide_drive, is_cd),
+    STATE_END,
+};
+#undef F
+#undef F0
+
+const struct dev_desc ide_hd_desc = {
+    .name = "ide-hd",
+    .help = "ATA hard disk",
+    .bus = BUS_IDE,
+    .category = DEV_STORAGE,
+    .user_creatable = true,
+    .size = sizeof(struct ide_drive),
+    .props = drive_props,
+    .state = drive_state,
+    .realize = drive_realize,
+    .unrealize = drive_unrealize,
+    .reset = drive_reset,
+    .post_load = drive_post_load,
+};
+
+const struct dev_desc ide_cd_desc = {
+    .name = "ide-cd",
+    .help = "ATAPI CD-ROM drive",
+    .bus = BUS_IDE,
+    .category = DEV_STORAGE,
+    .user_creatable = true,
+    .size = sizeof(struct ide_drive),
+    .props = drive_props,
+    .state = drive_state,
+    .realize = drive_realize,
+    .unrealize = drive_unrealize,
+    .reset = drive_reset,
+    .post_load = drive_post_load,
+};

@@ -1,0 +1,326 @@
+/*
+ * pci.c - PCI configuration space, base address registers, interrupt pins and bus mastering (PCI Local Bus Specification
+ * 2.1, chapter 6). No device is modelled here; see pci.h.
+ */
+#include "periph/pci/pci.h"
+
+#include "util/log.h"
+
+#include <stdio.h>
+
+struct pci_bus {
+    struct device *host;
+    struct region *mem, *io;
+    struct address_space *dma;
+    struct irq_line *lines;
+    unsigned (*pin_map)(unsigned devfn, unsigned pin);
+    struct pci_device *fn[256];
+};
+
+static const struct state_field bar_state[] = {
+    STATE_RUNTIME(struct pci_bar, region),
+    STATE_RUNTIME(struct pci_bar, kind),
+    STATE_RUNTIME(struct pci_bar, mapped),
+    STATE_END,
+};
+
+const struct state_field pci_func_state[] = {
+    STATE_PROP(struct pci_func, addr),
+    STATE_RUNTIME(struct pci_func, bus),
+    STATE_RUNTIME(struct pci_func, devfn),
+    STATE_RUNTIME(struct pci_func, cap_end),
+    STATE_INT(struct pci_func, intx),
+    STATE_ARR(struct pci_func, config),
+    STATE_RUNTIME(struct pci_func, wmask),
+    STATE_RUNTIME(struct pci_func, w1c),
+    STATE_STRUCT(struct pci_func, bar, PCI_BARS, bar_state),
+    STATE_END,
+};
+
+static unsigned default_map(unsigned devfn, unsigned pin)
+{
+    return ((devfn >> 3) + pin) & 3;
+}
+
+struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct region *io, struct address_space *dma,
+                            struct irq_line *lines)
+{
+    struct pci_bus *b = NEW(struct pci_bus);
+    b->host = host, b->mem = mem, b->io = io, b->dma = dma, b->lines = lines;
+    b->pin_map = default_map;
+    return b;
+}
+
+void pci_bus_delete(struct pci_bus *b)
+{
+    if (!b) return;
+    for (unsigned i = 0; i < 256; i++) {
+        if (b->fn[i]) b->fn[i]->pci.bus = NULL;
+    }
+    mem_free(b);
+}
+
+void pci_bus_set_map(struct pci_bus *b, unsigned (*pin_map)(unsigned devfn, unsigned pin))
+{
+    b->pin_map = pin_map ? pin_map : default_map;
+}
+
+struct pci_device *pci_bus_device(struct pci_bus *b, unsigned devfn)
+{
+    return b && devfn < 256 ? b->fn[devfn] : NULL;
+}
+
+static const struct pci_dev_desc *pci_desc(const struct pci_device *d)
+{
+    return d->dev.desc->bus_desc;
+}
+
+/* ---- interrupt pins ---- */
+
+static void update_line(struct pci_bus *b, unsigned line)
+{
+    bool level = false;
+    for (unsigned i = 0; i < 256 && !level; i++) {
+        struct pci_device *d = b->fn[i];
+        if (!d || !d->pci.intx || (pci_command(d) & PCI_CMD_INTX_OFF)) continue;
+        level = b->pin_map(i, pci_desc(d)->int_pin - 1u) == line;
+    }
+    irq_set(&b->lines[line], level);
+}
+
+static void update_pin(struct pci_device *d)
+{
+    struct pci_bus *b = d->pci.bus;
+    uint8_t pin = pci_desc(d)->int_pin;
+    if (!b || !pin) return;
+    if (d->pci.intx) d->pci.config[PCI_STATUS] |= PCI_STATUS_INTX;
+    else d->pci.config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTX;
+    update_line(b, b->pin_map(d->pci.devfn, pin - 1u) & 3);
+}
+
+void pci_set_irq(struct pci_device *d, bool level)
+{
+    if (d->pci.intx == level) return;
+    d->pci.intx = level;
+    update_pin(d);
+}
+
+/* ---- base address registers ---- */
+
+void pci_set_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind, struct region *r)
+{
+    unsigned reg = PCI_BAR0 + 4 * n;
+    d->pci.bar[n].region = r;
+    d->pci.bar[n].kind = kind;
+    st32_le(d->pci.config + reg, kind);
+    st32_le(d->pci.wmask + reg, (uint32_t)(0u - region_size(r)) & (kind == PCI_BAR_IO ? ~3u : ~15u));
+}
+
+static void map_bars(struct pci_device *d)
+{
+    struct pci_bus *b = d->pci.bus;
+    uint16_t cmd = pci_command(d);
+    if (!b) return;
+    for (unsigned n = 0; n < PCI_BARS; n++) {
+        struct pci_bar *bar = &d->pci.bar[n];
+        if (!bar->region) continue;
+        bool io = bar->kind == PCI_BAR_IO;
+        uint32_t addr = ld32_le(d->pci.config + PCI_BAR0 + 4 * n) & (io ? ~3u : ~15u);
+        uint64_t size = region_size(bar->region), space = io ? 0x10000 : UINT64_C(0x100000000);
+        /* Address 0 is what a register holds that nobody set; the topmost ones are there while software sizes it. */
+        bool on = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && addr && (uint64_t)addr + size < space;
+        if (bar->mapped) region_remove(bar->region);
+        if (on) region_add(io ? b->io : b->mem, bar->region, addr, 1);
+        bar->mapped = on;
+    }
+}
+
+/* ---- configuration cycles ---- */
+
+uint32_t pci_config_read(struct pci_bus *b, unsigned devfn, unsigned reg, unsigned size)
+{
+    struct pci_device *d = pci_bus_device(b, devfn);
+    uint32_t v = 0;
+    for (unsigned i = 0; i < size; i++) {
+        uint8_t byte = d && reg + i < 256 ? d->pci.config[reg + i] : 0xff;
+        v |= (uint32_t)byte << (8 * i);
+    }
+    return v;
+}
+
+static bool touches(unsigned reg, unsigned size, unsigned first, unsigned n)
+{
+    return reg < first + n && first < reg + size;
+}
+
+void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned reg, uint32_t value, unsigned size)
+{
+    struct pci_device *d = pci_bus_device(b, devfn);
+    if (!d) return;
+    for (unsigned i = 0; i < size && reg + i < 256; i++) {
+        uint8_t byte = (uint8_t)(value >> (8 * i)), *c = &d->pci.config[reg + i];
+        uint8_t mask = d->pci.wmask[reg + i];
+        *c = (uint8_t)((*c & ~mask) | (byte & mask));
+        *c &= (uint8_t) ~(byte & d->pci.w1c[reg + i]);
+    }
+    if (touches(reg, size, PCI_COMMAND, 2) || touches(reg, size, PCI_BAR0, 4 * PCI_BARS)) {
+        bus_transaction_begin();
+        map_bars(d);
+        bus_transaction_commit();
+        update_pin(d);
+    }
+    if (pci_desc(d)->config_written) pci_desc(d)->config_written(d, reg, size);
+}
+
+/* ---- life of a function ---- */
+
+/* "SLOT[.FUNCTION]"; 0 or -1. */
+static int parse_addr(const char *s, unsigned *devfn)
+{
+    char *end;
+    unsigned long slot = strtoul(s, &end, 16), fn = 0;
+    if (end == s || slot > 31) return -1;
+    if (*end == '.') {
+        const char *f = end + 1;
+        fn = strtoul(f, &end, 16);
+        if (end == f || fn > 7) return -1;
+    }
+    if (*end) return -1;
+    *devfn = (unsigned)(slot << 3 | fn);
+    return 0;
+}
+
+static void fill_header(struct pci_device *d)
+{
+    const struct pci_dev_desc *p = pci_desc(d);
+    uint8_t *c = d->pci.config;
+    st16_le(c + PCI_VENDOR, p->vendor);
+    st16_le(c + PCI_DEVICE, p->device);
+    st16_le(c + PCI_STATUS, p->status);
+    c[PCI_REVISION] = p->revision;
+    c[PCI_CLASS] = (uint8_t)p->class_code;
+    st16_le(c + PCI_CLASS + 1, (uint16_t)(p->class_code >> 8));
+    c[PCI_HEADER] = p->multifunction ? 0x80 : 0;
+    st16_le(c + PCI_SUBVENDOR, p->subvendor);
+    st16_le(c + PCI_SUBDEVICE, p->subdevice);
+    c[PCI_INT_PIN] = p->int_pin;
+    c[PCI_MIN_GNT] = p->min_gnt;
+    c[PCI_MAX_LAT] = p->max_lat;
+}
+
+int pci_realize(struct pci_device *d, struct error *e)
+{
+    struct pci_bus *b = d->dev.mb->pci;
+    unsigned devfn = 0;
+    const char *name = d->dev.desc->name;
+    if (!b) return error_set(e, "No 'PCI' bus found for device '%s'", name);
+    if (d->pci.addr) {
+        if (parse_addr(d->pci.addr, &devfn)) {
+            return error_set(e, "Property '%s.addr' doesn't take value '%s'", name, d->pci.addr);
+        }
+        if (b->fn[devfn]) {
+            return error_set(e, "PCI: slot %u function %u not available for %s, in use by %s", devfn >> 3, devfn & 7,
+                             name, b->fn[devfn]->dev.desc->name);
+        }
+    } else {
+        while (devfn < 256 && b->fn[devfn]) devfn += 8;
+        if (devfn >= 256) return error_set(e, "PCI: no slot/function available for %s, all in use", name);
+    }
+    d->pci.bus = b;
+    d->pci.devfn = (uint8_t)devfn;
+    d->pci.cap_end = 0x40;
+    b->fn[devfn] = d;
+    d->dev.bus_data = b;
+    fill_header(d);
+    st16_le(d->pci.wmask + PCI_COMMAND,
+            PCI_CMD_IO | PCI_CMD_MEM | PCI_CMD_MASTER | PCI_CMD_PARITY | PCI_CMD_SERR | PCI_CMD_INTX_OFF);
+    st16_le(d->pci.w1c + PCI_STATUS, 0xf900);
+    d->pci.wmask[PCI_CACHE_LINE] = d->pci.wmask[PCI_LATENCY] = 0xff;
+    d->pci.wmask[PCI_INT_LINE] = 0xff;
+    return 0;
+}
+
+void pci_unrealize(struct pci_device *d)
+{
+    pci_set_irq(d, false);
+    for (unsigned n = 0; n < PCI_BARS; n++) {
+        struct pci_bar *bar = &d->pci.bar[n];
+        if (!bar->region) continue;
+        if (bar->mapped) region_remove(bar->region);
+        region_delete(bar->region);
+        bar->region = NULL, bar->mapped = false;
+    }
+    if (d->pci.bus && d->pci.bus->fn[d->pci.devfn] == d) d->pci.bus->fn[d->pci.devfn] = NULL;
+    d->pci.bus = NULL;
+}
+
+void pci_reset(struct pci_device *d)
+{
+    uint8_t *c = d->pci.config;
+    uint8_t caps = c[PCI_STATUS] & PCI_STATUS_CAPS;
+    st16_le(c + PCI_COMMAND, 0);
+    c[PCI_CACHE_LINE] = c[PCI_LATENCY] = c[PCI_INT_LINE] = 0;
+    fill_header(d);
+    c[PCI_STATUS] |= caps;
+    for (unsigned n = 0; n < PCI_BARS; n++) {
+        if (d->pci.bar[n].region) st32_le(c + PCI_BAR0 + 4 * n, d->pci.bar[n].kind);
+    }
+    d->pci.intx = false;
+    bus_transaction_begin();
+    map_bars(d);
+    bus_transaction_commit();
+    update_pin(d);
+}
+
+void pci_post_load(struct pci_device *d)
+{
+    bus_transaction_begin();
+    map_bars(d);
+    bus_transaction_commit();
+    update_pin(d);
+}
+
+unsigned pci_add_capability(struct pci_device *d, uint8_t id, unsigned size)
+{
+    unsigned at = d->pci.cap_end;
+    if (size < 2 || at + size > 256) return 0;
+    uint8_t *c = d->pci.config;
+    c[at] = id;
+    c[at + 1] = c[PCI_CAP_LIST];
+    c[PCI_CAP_LIST] = (uint8_t)at;
+    c[PCI_STATUS] |= PCI_STATUS_CAPS;
+    d->pci.cap_end = (uint8_t)MIN(ALIGN_UP(at + size, 4u), 0xffu);
+    return at;
+}
+
+bool pci_dma_read(struct pci_device *d, uint64_t addr, void *buf, size_t n)
+{
+    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER)) return as_read_buf(d->pci.bus->dma, addr, buf, n);
+    LOG(GUEST_ERRORS, "%s: DMA read while bus mastering is off\n", d->dev.desc->name);
+    memset(buf, 0xff, n);
+    return false;
+}
+
+bool pci_dma_write(struct pci_device *d, uint64_t addr, const void *buf, size_t n)
+{
+    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER)) return as_write_buf(d->pci.bus->dma, addr, buf, n);
+    LOG(GUEST_ERRORS, "%s: DMA write while bus mastering is off\n", d->dev.desc->name);
+    return false;
+}
+
+struct device *pci_make(struct machine_bus *mb, const char *name, unsigned devfn, struct error *e)
+{
+    const struct dev_desc *desc = dev_find(name);
+    if (!desc || desc->bus != BUS_PCI) {
+        error_set(e, "no PCI device model '%s'", name);
+        return NULL;
+    }
+    struct device *d = dev_create(mb, desc, mb->pci ? mb->pci->host : NULL, NULL);
+    char addr[16];
+    snprintf(addr, sizeof addr, "%02x.%x", devfn >> 3 & 31, devfn & 7);
+    if (dev_set_prop(d, "addr", addr, e) || dev_realize(d, e)) {
+        dev_destroy(d);
+        return NULL;
+    }
+    return d;
+}

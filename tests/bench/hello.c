@@ -1,0 +1,3 @@
+/* Start-up: a program that does nothing much. */
+#include "rt.h"
+unsigned bench(void) { return 42; }

@@ -1,0 +1,59 @@
+/*
+ * system.h - what the files of the system emulator's program share: its options as parsed.
+ */
+#ifndef TOOLS_SYSTEM_H
+#define TOOLS_SYSTEM_H
+
+#include "chardev/backend.h"
+#include "machines/machine.h"
+#include "util/opts.h"
+
+struct str_list { char **v; unsigned n; };
+void str_list_add(struct str_list *, const char *s); /* copies */
+void str_list_free(struct str_list *);
+
+/* Everything the command line said. Strings are owned here. */
+struct sysopts {
+    const char *target;           /* "mipsel" */
+    const struct isa *isa;
+    struct machine_config cfg;
+    struct drive_config drives[MACHINE_MAX_DRIVES];
+    struct drive_file { char *path, *format; bool snapshot; } drive_files[MACHINE_MAX_DRIVES];
+    char *machine_name, *cpu_name, *process_name, *pidfile;
+    struct str_list strings;      /* owns strings that cfg points to */
+    struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;
+    bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given;
+    bool image_given;
+    uint8_t echr;
+    uint32_t log_items;
+};
+
+/* An option: see options.def. The handler returns 0, -1 with an error, or 1: all is done, end with status 0. */
+typedef int (*option_fn)(struct sysopts *, const char *arg, struct error *);
+struct option_desc {
+    const char *section;          /* set: a heading, and nothing else is */
+    const char *name;
+    bool has_arg;
+    option_fn fn;                 /* NULL: not built; option_ignored: no effect */
+    const char *targets, *args, *help;
+};
+extern const struct option_desc system_options[];
+extern const unsigned system_option_count;
+int option_ignored(struct sysopts *, const char *arg, struct error *);
+
+void sysopts_init(struct sysopts *, const char *target, const struct isa *, bool big_endian);
+void sysopts_free(struct sysopts *);
+/* Parses a command line. As an option's handler. */
+int sysopts_parse(struct sysopts *, int argc, char **argv, struct error *);
+/* After parsing: board, CPU model and limits. 0 or -1. */
+int sysopts_resolve(struct sysopts *, struct error *);
+
+/* help.c */
+void print_options(void);         /* -h */
+void print_man(void);             /* man/quern.1 */
+void print_version(void);
+void print_usage(void);           /* of `quern` itself */
+
+int system_main(int argc, char **argv, const char *target);
+
+#endif
