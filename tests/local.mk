@@ -39,3 +39,13 @@ check_PROGRAMS += tests/test-mips-priv
 TESTS += tests/test-mips-priv
 tests_test_mips_priv_SOURCES = tests/test-mips-priv.c
 tests_test_mips_priv_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-machine
+TESTS += tests/test-machine
+tests_test_machine_SOURCES = tests/test-machine.c
+tests_test_machine_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-bus
+TESTS += tests/test-bus
+tests_test_bus_SOURCES = tests/test-bus.c
+tests_test_bus_LDADD = libquern.a
