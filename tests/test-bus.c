@@ -615,7 +615,7 @@ static const struct dev_desc empty_desc = { .name = "empty", .size = sizeof(stru
 
 static void noise(struct thing *t)
 {
-    t->u8 = (uint8_t)rng(), t->flag = rng() & 1, t->s16 = (int16_t)rng(), t->u32 = (uint32_t)rng() | 1 << 31;
+    t->u8 = (uint8_t)rng(), t->flag = rng() & 1, t->s16 = (int16_t)rng(), t->u32 = (uint32_t)rng() | 1u << 31;
     t->u64 = rng(), t->colour = rng() & 1 ? RED : GREEN;
     for (unsigned i = 0; i < 12; i++) t->grid[i / 4][i % 4] = (uint32_t)rng();
     t->one.a = (uint8_t)rng(), t->many[2].b = (int32_t)rng(), t->many[1].arr[2] = (uint16_t)rng();
