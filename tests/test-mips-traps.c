@@ -105,7 +105,10 @@ static enum run_exit run(struct box *b, uint32_t status, const uint32_t *code, u
     b->c->halted = false;
     mips_update_key(b->m);
     b->isa->set_pc(b->c, KSEG0 + CODE);
-    return engine_run(b->c, 40);
+    enum run_exit r;
+    do r = engine_run(b->c, 40);
+    while (r == RUN_KICKED);
+    return r;
 }
 
 enum { RS2 = 2 << 21, RT3 = 3 << 16, RD4 = 4 << 11, BEQ_NEXT = 0x10000001, NOP = 0 };
