@@ -25,7 +25,7 @@ enum {
     FLASH_BASE = 0x1e000000, FLASH_SIZE = 0x400000, FPGA_BASE = 0x1f000000, UART_BASE = 0x1f000900, BIOS_BASE = 0x1fc00000,
     REVISION_OFFSET = 0x10,
     REVISION = 0x420, /* core card 1: CoreLV; board revision 2 */
-    PIRQ_PINS = 4,
+    PIRQ_PINS = 4, EMPTY_SIZE = 0x20000000,
 };
 #define LOW_RAM  UINT64_C(0x10000000)
 #define HIGH_RAM UINT64_C(0x80000000)
@@ -103,6 +103,20 @@ static int make_ram(struct malta *b, struct error *e)
     region_add(m->mb->mem_root, b->ram, HIGH_RAM, 0);
     b->low = region_new_alias("mips_malta_low_preio.ram", b->ram, 0, MIN(size, LOW_RAM));
     region_add(m->mb->mem_root, b->low, 0, 0);
+    return 0;
+}
+
+/* Firmware and kernels probe for boards that are not there: below the kernel segments' end nothing gives bus errors. */
+static int make_empty_space(struct malta *b, struct error *e)
+{
+    struct device *d = dev_create(b->machine->mb, dev_find("unimp"), &b->dev, NULL);
+    dev_set_prop(d, "name", "empty-slot", NULL);
+    dev_set_int(d, "size", EMPTY_SIZE);
+    if (dev_realize(d, e)) {
+        dev_destroy(d);
+        return -1;
+    }
+    region_add(b->machine->mb->mem_root, dev_mmio(d, 0), 0, -10000);
     return 0;
 }
 
@@ -371,7 +385,7 @@ static int malta_init(struct machine *m, struct error *e)
     }
     b->machine = m;
     m->board_data = b;
-    if (!machine_add_cpu(m, e) || make_ram(b, e) || make_flash(b, e) || make_fpga(b, e)) return -1;
+    if (!machine_add_cpu(m, e) || make_ram(b, e) || make_empty_space(b, e) || make_flash(b, e) || make_fpga(b, e)) return -1;
     if (make_pics(b, pic, e) || make_pci(b, &isa, &ide, e)) return -1;
     connect_pics(b, pic, isa);
     if (make_isa_devices(b, isa, e) || make_drives(b, ide, e)) return -1;

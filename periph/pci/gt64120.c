@@ -30,6 +30,7 @@ struct gt64120 {
     struct irq_line irq[5];
     struct pci_bus *bus;
     struct region *isd, *pci_mem, *io_win, *mem_win[2];
+    struct region *abort_mem, *abort_io;
     bool isd_mapped, io_mapped, mem_mapped[2];
     int (*ack)(void *);
     void *ack_opaque;
@@ -207,6 +208,23 @@ static void gt_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
 static const struct mmio_ops gt_ops = {.read = gt_read, .write = gt_write, .min_size = 1, .max_size = 8, .impl_min = 1,
                                        .impl_max = 4};
 
+/* ---- cycles that no PCI device claims: master abort, reads as ones ---- */
+
+static uint64_t abort_read(void *opaque, uint64_t addr, unsigned size)
+{
+    LOG(UNIMP, "gt64120: read from PCI address %llx, which no device claims\n", (unsigned long long)addr);
+    return UINT64_MAX;
+}
+
+static void abort_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
+{
+    LOG(UNIMP, "gt64120: write to PCI address %llx, which no device claims\n", (unsigned long long)addr);
+}
+
+static const struct mmio_ops abort_ops = {.read = abort_read, .write = abort_write, .min_size = 1, .max_size = 8,
+                                          .unaligned = true};
+enum { ABORT_PRIORITY = -1000 };
+
 /* ---- life ---- */
 
 void gt64120_set_ack(struct device *d, int (*ack)(void *opaque), void *opaque)
@@ -254,6 +272,10 @@ static int gt_realize(struct device *d, struct error *e)
     if (!mb->io_root) return error_set(e, "gt64120: the machine has no I/O space");
     s->isd = region_new_mmio("gt64120-isd", 0x1000, &gt_ops, s);
     s->pci_mem = region_new_container("pci0-mem", UINT64_C(0x100000000));
+    s->abort_mem = region_new_mmio("pci-mem-abort", UINT64_C(0x100000000), &abort_ops, s);
+    region_add(s->pci_mem, s->abort_mem, 0, ABORT_PRIORITY);
+    s->abort_io = region_new_mmio("pci-io-abort", 0x10000, &abort_ops, s);
+    region_add(mb->io_root, s->abort_io, 0, ABORT_PRIORITY);
     s->bus = pci_bus_new(d, s->pci_mem, mb->io_root, mb->mem, s->irq);
     mb->pci = s->bus;
     return 0;
@@ -273,7 +295,14 @@ static void gt_unrealize(struct device *d)
     if (s->isd) region_delete(s->isd);
     if (d->mb->pci == s->bus) d->mb->pci = NULL;
     pci_bus_delete(s->bus);
-    if (s->pci_mem) region_delete(s->pci_mem);
+    if (s->pci_mem) {
+        region_remove(s->abort_mem);
+        region_delete(s->abort_mem);
+        region_remove(s->abort_io);
+        region_delete(s->abort_io);
+        region_delete(s->pci_mem);
+    }
+    s->abort_mem = s->abort_io = NULL;
     s->isd = s->pci_mem = s->io_win = s->mem_win[0] = s->mem_win[1] = NULL;
     s->bus = NULL;
 }
@@ -292,6 +321,8 @@ static const struct state_field gt_state[] = {
     STATE_RUNTIME(struct gt64120, pci_mem),
     STATE_RUNTIME(struct gt64120, io_win),
     STATE_RUNTIME(struct gt64120, mem_win),
+    STATE_RUNTIME(struct gt64120, abort_mem),
+    STATE_RUNTIME(struct gt64120, abort_io),
     STATE_RUNTIME(struct gt64120, isd_mapped),
     STATE_RUNTIME(struct gt64120, io_mapped),
     STATE_RUNTIME(struct gt64120, mem_mapped),
