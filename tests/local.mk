@@ -45,3 +45,13 @@ TESTS += tests/test-mips-boot
 tests_test_mips_boot_SOURCES = tests/test-mips-boot.c tests/guest/mips-priv.h
 tests_test_mips_boot_LDADD = libquern.a
 EXTRA_DIST += tests/guest/mips-priv.S
+
+check_PROGRAMS += tests/test-malta
+TESTS += tests/test-malta
+tests_test_malta_SOURCES = tests/test-malta.c tests/count.h
+tests_test_malta_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-pci-ide
+TESTS += tests/test-pci-ide
+tests_test_pci_ide_SOURCES = tests/test-pci-ide.c tests/count.h
+tests_test_pci_ide_LDADD = libquern.a
