@@ -306,7 +306,7 @@ static bool setup_frame(struct thread *t, const struct guest_frame *f)
     return true;
 }
 
-static bool sigreturn(struct thread *t, bool rt, uint64_t *mask)
+static bool restore_frame(struct thread *t, bool rt, uint64_t *mask)
 {
     struct proc *p = t->proc;
     const struct abi *abi = p->abi;
@@ -370,7 +370,7 @@ static void cpuinfo(struct thread *t, FILE *f)
     .cc = mips_cc, .n_cc = 23, .ioctls = mips_ioctls, .setup = setup, .start = start, .event = event, \
     .syscall_number = syscall_number, .arg = arg, .syscall_done = syscall_done, .skip_call = skip_call, \
     .set_second = set_second, .pipe_in_regs = true, .get_sp = get_sp, .get_pc = get_pc, .clone = clone_regs, \
-    .set_tls = set_tls, .clone_tls_arg = 3, .setup_frame = setup_frame, .sigreturn = sigreturn, .write_sigpage = write_sigpage, \
+    .set_tls = set_tls, .clone_tls_arg = 3, .setup_frame = setup_frame, .sigreturn = restore_frame, .write_sigpage = write_sigpage, \
     .hwcap = hwcap, .cpuinfo = cpuinfo
 #define MIPS_O32(name, end, data, msq)                                                             \
     const struct abi abi_##name = { MIPS_COMMON, .target = #name, .machine = "mips", .default_cpu = "24Kf", .be = end, .long_size = 4, \
