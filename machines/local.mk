@@ -1,3 +1,5 @@
 # Files of machines/ (see Makefile.am).
 libquern_a_SOURCES += machines/boards.c machines/boards.def machines/machine.c machines/machine.h machines/run.c \
 	machines/save.c
+libquern_a_SOURCES += machines/boot/loader.c machines/boot/loader.h machines/boot/elf.c
+libquern_a_SOURCES += machines/boot/mips-linux.c machines/boot/mips-linux.h machines/malta.c machines/mipssim.c

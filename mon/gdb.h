@@ -58,6 +58,7 @@ void gdb_stub_stopped(struct gdb_stub *, const struct gdb_stop *); /* the debugg
 void gdb_stub_connected(struct gdb_stub *, bool yes);              /* a debugger came, or went (breakpoints are removed) */
 bool gdb_stub_is_connected(const struct gdb_stub *);               /* a debugger has sent something */
 unsigned gdb_stub_sstep(const struct gdb_stub *);
+int gdb_stub_signal(const struct gdb_stub *);                       /* the signal to deliver that the last resume gave; 0: none */
 
 /* ---- system mode (gdb-system.c) ------------------------------------------------------------------- */
 struct mon_env;
@@ -68,7 +69,7 @@ void gdb_server_delete(struct gdb_server *); /* NULL: nothing */
 
 /* ---- user mode (gdb-user.c) ----------------------------------------------------------------------- */
 struct gdb_user;
-/* Listens on a TCP port of the loopback address ("1234", "HOST:1234") or a Unix-domain path ("/...") and waits for one debugger.
+/* Listens on a TCP port of the loopback address ("1234") or a Unix-domain path ("/...") and waits for one debugger.
  * The target's resume, stop and running are filled in here; the rest by the caller. NULL + error. */
 struct gdb_user *gdb_user_wait(const char *where, const struct gdb_target *, struct error *);
 /* The process stopped: talks to the debugger until it lets go. *step: the thread to step by one instruction (0: all run).

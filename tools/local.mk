@@ -1,1 +1,25 @@
 # Files of tools/ (see Makefile.am).
+bin_PROGRAMS += quern
+quern_SOURCES = tools/quern.c tools/system.h tools/system.c tools/system-opts.h tools/system-opts.c \
+	tools/options.c tools/options.def tools/help.c
+quern_LDADD = libquern.a
+
+# The names by which the program is called, as links beside it.
+QUERN_SYSTEM_TARGETS = mips mipsel mips64 mips64el
+QUERN_USER_TARGETS = mips mipsel mips64 mips64el mipsn32 mipsn32el
+QUERN_LINKS = $(addprefix quern-system-,$(QUERN_SYSTEM_TARGETS)) $(addprefix quern-,$(QUERN_USER_TARGETS))
+
+all-local: links-stamp
+links-stamp: quern$(EXEEXT)
+	$(AM_V_GEN)for l in $(QUERN_LINKS); do ln -sf quern$(EXEEXT) $$l$(EXEEXT) || exit 1; done; touch $@
+CLEANFILES += links-stamp $(QUERN_LINKS)
+install-exec-hook:
+	cd '$(DESTDIR)$(bindir)' && for l in $(QUERN_LINKS); do ln -sf quern$(EXEEXT) $$l$(EXEEXT) || exit 1; done
+uninstall-hook:
+	cd '$(DESTDIR)$(bindir)' && rm -f $(QUERN_LINKS)
+
+# The manual page is committed; `make man` brings it up to date, tests/test-cli.sh says when it is not.
+dist_man_MANS += man/quern.1
+.PHONY: man
+man: quern$(EXEEXT)
+	./quern --man >'$(srcdir)/man/quern.1'

@@ -252,7 +252,7 @@ static int place(struct proc *p, struct image *m, uint64_t hint, struct error *e
     return 0;
 }
 
-int elf_load(struct proc *p, const char *path, struct error *e)
+int user_elf_load(struct proc *p, const char *path, struct error *e)
 {
     struct image prog, interp;
     interp.fd = -1;

@@ -285,7 +285,7 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     thread_current = t;
     t->tid = (pid_t)syscall(SYS_gettid);
     if (p->isa->init(t->cpu, p->model, p->abi->be, true, e)) return -1;
-    if (elf_load(p, p->exe, e)) return -1;
+    if (user_elf_load(p, p->exe, e)) return -1;
     if (p->abi->setup(t, e)) return -1;
     uint64_t sp = elf_build_stack(p, argc, argv, env->v, execfn, e);
     if (!sp) return -1;

@@ -151,7 +151,7 @@ enum elf_kind { ELF_GUEST, ELF_FOREIGN, ELF_SCRIPT, ELF_UNKNOWN };
 /* What a file is, from its first n bytes. *abi is set for ELF_GUEST. */
 enum elf_kind elf_probe(const uint8_t *head, size_t n, const struct abi **abi);
 /* Loads the program at host path (and its interpreter). 0 or -1. */
-int elf_load(struct proc *, const char *path, struct error *);
+int user_elf_load(struct proc *, const char *path, struct error *);
 /* Builds the initial stack; returns the stack pointer, 0 on error. */
 uint64_t elf_build_stack(struct proc *, int argc, char **argv, char **envp, const char *execfn, struct error *);
 

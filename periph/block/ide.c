@@ -344,6 +344,9 @@ static int drive_post_load(struct device *dev, struct error *e)
     if (d->pos > d->len || d->len > IDE_BUF || (uint64_t)d->block * IDE_SECTOR > IDE_BUF) {
         return error_set(e, "%s: buffer position outside of the buffer", dev->desc->name);
     }
+    if (d->is_cd && !d->reading_media && d->left > IDE_BUF - d->len) {
+        return error_set(e, "%s: more data left than the buffer holds", dev->desc->name);
+    }
     if (!d->heads || !d->sectors) return error_set(e, "%s: impossible geometry", dev->desc->name);
     if (d->phase > IDE_DMA_WAIT || d->pending > PEND_PACKET) return error_set(e, "%s: unknown phase", dev->desc->name);
     return 0;

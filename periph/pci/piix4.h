@@ -14,5 +14,8 @@ enum { PIIX4_IN_PIRQ = 0, PIIX4_IN_ISA = 4, PIIX4_INPUTS = 20 };
 
 /* The power button of a PIIX4_PM. */
 void piix4_pm_power_button(struct device *);
+/* The SMBus that a PIIX4_PM is host of (periph/misc/smbus.h); it lives as long as the device. */
+struct smbus;
+struct smbus *piix4_pm_smbus(struct device *);
 
 #endif

@@ -3,11 +3,11 @@
  * 3.58 MHz timer, soft off and the power button, and the advanced power management ports b2/b3.
  *
  * Follows the 82371AB data sheet (Intel 290562), chapter 7. Not modelled: device monitors, clock control, general
- * purpose inputs and outputs (their registers hold what is written), SMI#. The SMBus host is only decoded
- * where the program has a model of it; see pm_realize.
+ * purpose inputs and outputs (their registers hold what is written), SMI#. The SMBus host is in piix4_smbus.c.
  */
 #include "periph/pci/piix4.h"
 
+#include "periph/pci/piix4_smbus.h"
 #include "util/log.h"
 
 #define PM_TIMER_HZ UINT64_C(3579545)
@@ -25,9 +25,10 @@ struct piix4_pm {
     uint8_t other[PM_SIZE];    /* registers that only hold what is written */
     uint8_t apmc, apms;
     struct timer overflow;     /* bit 23 of the timer changes */
+    struct smbus_host smb;
     struct irq_line irq[1];
-    struct region *io, *apm;
-    bool io_mapped;
+    struct region *io, *apm, *smb_io;
+    bool io_mapped, smb_mapped;
 };
 
 static struct piix4_pm *pm(struct device *d)
@@ -62,6 +63,11 @@ void piix4_pm_power_button(struct device *d)
     struct piix4_pm *s = pm(d);
     s->sts |= STS_PWRBTN;
     pm_update(s);
+}
+
+struct smbus *piix4_pm_smbus(struct device *d)
+{
+    return pm(d)->smb.bus;
 }
 
 static void write_cntrl(struct piix4_pm *s, uint16_t v)
@@ -137,6 +143,10 @@ static void map_io(struct piix4_pm *s)
     if (s->io_mapped) region_remove(s->io);
     if (on) region_add(s->dev.mb->io_root, s->io, base, 1);
     s->io_mapped = on;
+    on = c[PM_SMB_CONFIG] & 1;
+    if (s->smb_mapped) region_remove(s->smb_io);
+    if (on) region_add(s->dev.mb->io_root, s->smb_io, ld32_le(c + PM_SMB_BASE) & 0xfff0, 1);
+    s->smb_mapped = on;
     bus_transaction_commit();
 }
 
@@ -158,6 +168,8 @@ static int pm_realize(struct device *d, struct error *e)
     s->io = region_new_mmio("piix4-pm", PM_SIZE, &pm_ops, s);
     s->apm = region_new_mmio("apm-io", 2, &apm_ops, s);
     region_add(d->mb->io_root, s->apm, 0xb2, 0);
+    s->smb_io = region_new_mmio("pm-smbus", SMBUS_HOST_PORTS, &smbus_host_ops, &s->smb);
+    s->smb.bus = smbus_new();
     return 0;
 }
 
@@ -170,7 +182,12 @@ static void pm_unrealize(struct device *d)
         region_delete(s->io);
         region_remove(s->apm);
         region_delete(s->apm);
-        s->io = s->apm = NULL;
+        if (s->smb_mapped) region_remove(s->smb_io);
+        region_delete(s->smb_io);
+        smbus_delete(s->smb.bus);
+        s->io = s->apm = s->smb_io = NULL;
+        s->smb.bus = NULL;
+        s->io_mapped = s->smb_mapped = false;
     }
     pci_unrealize(pci_device(d));
 }
@@ -190,6 +207,7 @@ static void pm_reset(struct device *d)
     c[PM_SMB_CONFIG] = 0x09;
     memset(s->other, 0, sizeof s->other);
     timer_cancel(&s->overflow);
+    smbus_host_reset(&s->smb);
     map_io(s);
     pm_update(s);
 }
@@ -212,10 +230,13 @@ static const struct state_field pm_state[] = {
     STATE_INT_RESET(struct piix4_pm, apmc, 0),
     STATE_INT_RESET(struct piix4_pm, apms, 0),
     STATE_TIMER(struct piix4_pm, overflow),
+    STATE_STRUCT(struct piix4_pm, smb, 1, smbus_host_state),
     STATE_IRQ(struct piix4_pm, irq, 1),
     STATE_RUNTIME(struct piix4_pm, io),
     STATE_RUNTIME(struct piix4_pm, apm),
+    STATE_RUNTIME(struct piix4_pm, smb_io),
     STATE_RUNTIME(struct piix4_pm, io_mapped),
+    STATE_RUNTIME(struct piix4_pm, smb_mapped),
     STATE_END,
 };
 static const struct reg_desc pm_regs[] = {{PM_STS, "PMSTS", 2}, {PM_EN, "PMEN", 2}, {PM_CNTRL, "PMCNTRL", 2},

@@ -1,0 +1,145 @@
+/*
+ * info.c - the monitor's `info` commands.
+ */
+#include "mon/internal.h"
+
+#include "blockfmt/block.h"
+
+void mon_info_version(struct monitor *m, const struct mon_args *a) { mon_printf(m, "%s\n", PACKAGE_VERSION); }
+
+void mon_info_status(struct monitor *m, const struct mon_args *a)
+{
+    const char *s = "running";
+
+    switch (m->env->machine->state) {
+    case MACHINE_PRELAUNCH: s = "paused (prelaunch)"; break;
+    case MACHINE_RUNNING: break;
+    case MACHINE_PAUSED: s = "paused"; break;
+    case MACHINE_SHUTDOWN: s = "paused (shutdown)"; break;
+    case MACHINE_DEBUGGED: s = "paused (debug)"; break;
+    }
+    mon_printf(m, "VM status: %s%s\n", s, m->env->machine->cfg.engine.max_block == 1 ? " (single step mode)" : "");
+}
+
+void mon_info_registers(struct monitor *m, const struct mon_args *a)
+{
+    const struct machine *mc = m->env->machine;
+
+    if (!mon_num(a, "cpustate_all")) {
+        mc->cfg.isa->dump(m->cpu, mon_put_line, m, true);
+        return;
+    }
+    for (unsigned i = 0; i < mc->n_cpus; i++) {
+        mon_printf(m, "%sCPU#%u\n", i ? "\n" : "", i);
+        mc->cfg.isa->dump(mc->cpu[i], mon_put_line, m, true);
+    }
+}
+
+void mon_info_cpus(struct monitor *m, const struct mon_args *a)
+{
+    const struct machine *mc = m->env->machine;
+
+    for (unsigned i = 0; i < mc->n_cpus; i++) {
+        struct cpu *c = mc->cpu[i];
+        mon_printf(m, "%c CPU #%u: pc=0x%0*llx%s\n", c == m->cpu ? '*' : ' ', i, c->guest->addr_type == T_I64 ? 16 : 8,
+                   (unsigned long long)cpu_get_slot(c, c->guest->pc_slot), c->halted ? " (halted)" : "");
+    }
+}
+
+void mon_info_mtree(struct monitor *m, const struct mon_args *a)
+{
+    struct machine_bus *mb = m->env->machine->mb;
+    bool flat = mon_num(a, "flatview");
+
+    if (mon_num(a, "dispatch_tree")) {
+        mon_printf(m, "Error: there is no dispatch tree: lookups search the flat view (-f)\n");
+        return;
+    }
+    as_dump(mb->mem, flat, mon_put_line, m);
+    if (mb->io) {
+        mon_printf(m, "\n");
+        as_dump(mb->io, flat, mon_put_line, m);
+    }
+}
+
+void mon_info_qtree(struct monitor *m, const struct mon_args *a) { mb_dump(m->env->machine->mb, mon_put_line, m); }
+
+void mon_info_jit(struct monitor *m, const struct mon_args *a)
+{
+    const struct engine_config *c = engine_get_config(m->env->machine->engine);
+    struct engine_stats s;
+
+    engine_get_stats(m->env->machine->engine, &s);
+    mon_printf(m, "engine              interp,mode=%s,dispatch=%s,fp=%s\n", c->mode == ENGINE_REF ? "ref" : "fast",
+               c->portable_switch ? "switch" : "goto", c->soft_fp || c->mode == ENGINE_REF ? "soft" : "host");
+    mon_printf(m, "blocks              %llu\n", (unsigned long long)s.blocks);
+    mon_printf(m, "block bytes         %llu\n", (unsigned long long)s.block_bytes);
+    mon_printf(m, "guest instructions  %llu\n", (unsigned long long)s.guest_insns);
+    mon_printf(m, "lookups             %llu\n", (unsigned long long)s.lookups);
+    mon_printf(m, "translations        %llu\n", (unsigned long long)s.translations);
+    mon_printf(m, "invalidations       %llu\n", (unsigned long long)s.invalidations);
+    mon_printf(m, "flushes             %llu\n", (unsigned long long)s.flushes);
+}
+
+void mon_info_tlb(struct monitor *m, const struct mon_args *a)
+{
+    const struct isa *isa = m->env->machine->cfg.isa;
+
+    if (isa->dump_tlb) isa->dump_tlb(m->cpu, mon_put_line, m);
+    else mon_printf(m, "Error: this CPU has no TLB to show\n");
+}
+
+void mon_info_chardev(struct monitor *m, const struct mon_args *a)
+{
+    for (struct chardev *c = chr_next(m->env->chrs, NULL); c; c = chr_next(m->env->chrs, c)) {
+        char where[256];
+        chr_describe(c, where, sizeof where);
+        mon_printf(m, "%s: filename=%s\n", chr_id(c), where);
+    }
+}
+
+void mon_info_block(struct monitor *m, const struct mon_args *a)
+{
+    const struct machine_config *c = &m->env->machine->cfg;
+    const char *want = mon_str(a, "device");
+    bool any = false;
+
+    if (mon_num(a, "nodes")) {
+        mon_printf(m, "Error: 'info block -n' is not supported yet\n");
+        return;
+    }
+    for (unsigned i = 0; i < c->n_drives; i++) {
+        const struct drive_config *d = &c->drives[i];
+
+        if (want && strcmp(d->id, want)) continue;
+        if (any) mon_printf(m, "\n");
+        any = true;
+        if (!d->blk) {
+            mon_printf(m, "%s: [not inserted]\n    Removable device: not locked, tray closed\n", d->id);
+            continue;
+        }
+        mon_printf(m, "%s: %s (raw%s)\n", d->id, blk_path(d->blk), blk_readonly(d->blk) ? ", read-only" : "");
+        if (d->cdrom) mon_printf(m, "    Removable device: not locked, tray closed\n");
+        mon_printf(m, "    Cache mode:       writeback\n");
+        if (mon_num(a, "verbose")) mon_printf(m, "    Size:             %llu bytes\n", (unsigned long long)blk_size(d->blk));
+    }
+    if (want && !any) mon_printf(m, "Error: Device '%s' not found\n", want);
+}
+
+void mon_info_name(struct monitor *m, const struct mon_args *a)
+{
+    if (m->env->machine->cfg.name) mon_printf(m, "%s\n", m->env->machine->cfg.name);
+}
+
+void mon_info_uuid(struct monitor *m, const struct mon_args *a)
+{
+    const char *u = m->env->machine->cfg.uuid;
+    mon_printf(m, "%s\n", u ? u : "00000000-0000-0000-0000-000000000000");
+}
+
+void mon_info_history(struct monitor *m, const struct mon_args *a)
+{
+    for (unsigned i = 0; i < m->rl.n_history; i++) mon_printf(m, "%u: '%s'\n", i, m->rl.history[i]);
+}
+
+void mon_info_kvm(struct monitor *m, const struct mon_args *a) { mon_printf(m, "kvm support: not compiled\n"); }
