@@ -47,33 +47,30 @@ static void draw(struct flat_view *v, struct region *r, uint64_t lo, uint64_t hi
     }
 }
 
-static void render(struct flat_view *v, struct region *r, uint64_t lo, uint64_t hi, uint64_t delta,
-                   unsigned depth)
+static void render(struct flat_view *v, struct region *r, uint64_t lo, uint64_t hi, uint64_t delta)
 {
-    if (!r->enabled || !r->size || depth > 64) return;
+    if (!r->enabled || !r->size || r->busy) return; /* busy: a region does not show inside of itself */
+    r->busy = true;
     if (r->kind == REGION_ALIAS) {
         struct region *t = r->target;
-        if (!t || !t->size || r->target_offset > t->last) return;
-        uint64_t room = t->last - r->target_offset;
-        if (lo > room) return;
-        if (hi > room) hi = room;
-        render(v, t, lo + r->target_offset, hi + r->target_offset, delta - r->target_offset,
-               depth + 1);
-        return;
+        uint64_t at = r->target_offset;
+        if (t && t->size && at <= t->last && lo <= t->last - at)
+            render(v, t, lo + at, MIN(hi, t->last - at) + at, delta - at);
     }
     for (struct region *c = r->children; c; c = c->sibling) {
         if (!c->size || c->offset > hi) continue;
         uint64_t end = c->last > UINT64_MAX - c->offset ? UINT64_MAX : c->offset + c->last;
         if (end < lo) continue;
         uint64_t from = MAX(lo, c->offset), to = MIN(hi, end);
-        render(v, c, from - c->offset, to - c->offset, delta + c->offset, depth + 1);
+        render(v, c, from - c->offset, to - c->offset, delta + c->offset);
     }
-    if (r->kind != REGION_CONTAINER) draw(v, r, lo, hi, delta);
+    if (r->kind != REGION_CONTAINER && r->kind != REGION_ALIAS) draw(v, r, lo, hi, delta);
+    r->busy = false;
 }
 
 void flat_render(struct flat_view *v, struct region *root)
 {
-    render(v, root, 0, root->last, 0, 0);
+    render(v, root, 0, root->last, 0);
 
     unsigned n = 0; /* neighbours that continue each other become one */
     for (unsigned i = 0; i < v->n; i++) {

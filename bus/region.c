@@ -19,7 +19,7 @@
 /* A machine is configured and run by one thread, so batching is the thread's. */
 static _Thread_local unsigned batch_depth;
 static _Thread_local struct address_space *batch_pending;
-static _Thread_local uint64_t next_id;
+static _Thread_local uint64_t next_id, next_stamp;
 
 /* ---- creation ---- */
 static struct region *region_new(const char *name, enum region_kind kind, uint64_t size)
@@ -218,23 +218,24 @@ void bus_transaction_commit(void)
 }
 
 /* Marks the spaces that can see r: those rooted here, those that see its parent or an alias. */
-static void mark(struct region *r, unsigned depth)
+static void mark(struct region *r, uint64_t stamp)
 {
-    if (depth > 64) return;
+    if (r->stamp == stamp) return;
+    r->stamp = stamp;
     for (struct address_space *as = r->spaces; as; as = as->root_next) {
         if (as->queued) continue;
         as->queued = true;
         as->pending = batch_pending;
         batch_pending = as;
     }
-    for (struct region *a = r->aliases; a; a = a->alias_next) mark(a, depth + 1);
-    if (r->parent) mark(r->parent, depth + 1);
+    for (struct region *a = r->aliases; a; a = a->alias_next) mark(a, stamp);
+    if (r->parent) mark(r->parent, stamp);
 }
 
 void region_changed(struct region *r)
 {
     bus_transaction_begin();
-    mark(r, 0);
+    mark(r, ++next_stamp);
     bus_transaction_commit();
 }
 
@@ -304,17 +305,19 @@ void as_ram_written(struct address_space *as, const uint8_t *host, uint64_t n)
 }
 
 /* The memory region of the smallest id above `after`, in the tree of r. */
-static void find_ram(struct region *r, uint64_t after, struct region **best, unsigned depth)
+static void find_ram(struct region *r, uint64_t after, struct region **best)
 {
-    if (depth > 64) return;
+    if (r->busy) return;
+    r->busy = true;
     if (r->ram && r->id > after && (!*best || r->id < (*best)->id)) *best = r;
-    if (r->target) find_ram(r->target, after, best, depth + 1);
-    for (struct region *c = r->children; c; c = c->sibling) find_ram(c, after, best, depth + 1);
+    if (r->target) find_ram(r->target, after, best);
+    for (struct region *c = r->children; c; c = c->sibling) find_ram(c, after, best);
+    r->busy = false;
 }
 
 struct region *as_ram_next(struct address_space *as, struct region *prev)
 {
     struct region *best = NULL;
-    if (as->root) find_ram(as->root, prev ? prev->id : 0, &best, 0);
+    if (as->root) find_ram(as->root, prev ? prev->id : 0, &best);
     return best;
 }

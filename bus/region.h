@@ -17,6 +17,8 @@ struct region {
     int priority;
     uint64_t size, last;          /* last = offset of the last byte */
     uint64_t id;                  /* order of creation */
+    uint64_t stamp;               /* the walk of region_changed that came by last */
+    bool busy;                    /* being drawn or searched: aliases may lead back into it */
 
     struct region *parent;
     uint64_t offset;              /* in the parent */

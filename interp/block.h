@@ -157,6 +157,7 @@ const uint8_t *cpu_code_page(struct cpu *, uint64_t va, bool probe); /* host add
 uint64_t mem_slow_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
 void mem_slow_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
 uint64_t mem_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
+uint64_t mem_rmw(struct cpu *, unsigned what, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
 ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);
 /* Raises the fault that fetching at va gives; if there is none any more, runs the unit again. */
 ATTR_NORETURN void fetch_fault(struct cpu *, uint64_t va);

@@ -277,6 +277,17 @@ ir_id ir_cas(struct ir_builder *b, enum ir_type t, ir_id d, ir_id addr, ir_id ex
     return d;
 }
 
+ir_id ir_rmw(struct ir_builder *b, enum ir_type t, enum ir_rmw what, ir_id d, ir_id addr, ir_id value, unsigned mem, unsigned mmu)
+{
+    want(b, d, t, "destination type");
+    want(b, value, t, "operand type");
+    if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit rmw on I32");
+    uint32_t aux = mem_aux(b, addr, 0, mmu);
+    struct ir_op *o = emit(b, OP_RMW, t, d, addr, value, IR_NONE);
+    o->attr = (uint8_t)(mem | IR_MALIGN), o->aux = aux | (uint32_t)what << 28;
+    return d;
+}
+
 ir_id ir_call(struct ir_builder *b, unsigned helper, enum ir_type t, ir_id d, ir_id x, ir_id y, ir_id z)
 {
     if (helper >= b->guest->n_helpers) bug(b, "no such helper");

@@ -63,6 +63,7 @@ extern const struct ir_op_info ir_op_info[OP_COUNT];
  *   LD, ST                  attr = IR_M_*; aux = displacement (int16) | mmu mode << 16 | IR_A64;
  *                           type = type of the data cell
  *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c
+ *   RMW                     as CAS; which operation: aux >> 28 = enum ir_rmw
  *   INSN                    aux = pc - block pc, a = length in bytes, attr = flags (front end's, low 7 bits) | IR_INSN_CONT
  *   BRC, GOTO               aux = link index; BRC: attr = cond, type = operands'
  *   IND                     a = target (type), attr = IR_HINT_*
@@ -94,6 +95,7 @@ enum ir_f2i {                /* what an invalid float -> int conversion gives */
     IR_F2I_SAT_ZERO,         /* nearest limit; NaN: 0 (Arm, MIPS 2008) */
     IR_F2I_SAT_MAX,          /* nearest limit; NaN: largest positive (RISC-V) */
 };
+enum ir_rmw { IR_RMW_XCHG, IR_RMW_ADD, IR_RMW_AND, IR_RMW_OR, IR_RMW_XOR, IR_RMW_MINU, IR_RMW_MAXU, IR_RMW_MINS, IR_RMW_MAXS };
 enum { IR_HINT_NONE, IR_HINT_CALL, IR_HINT_RET };
 enum ir_exit {
     IR_EXIT_MODE,      /* state that the block key depends on, or mappings, may have changed: look up again */
@@ -170,6 +172,8 @@ ir_id ir_fma(struct ir_builder *, enum ir_type, unsigned muladd_flags, ir_id d, 
 ir_id ir_ld(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, int disp, unsigned mem, unsigned mmu);
 void ir_st(struct ir_builder *, enum ir_type, ir_id value, ir_id addr, int disp, unsigned mem, unsigned mmu);
 ir_id ir_cas(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, ir_id expect, ir_id value, unsigned mem, unsigned mmu);
+/* d = old value (sign-extended with IR_MS) */
+ir_id ir_rmw(struct ir_builder *, enum ir_type, enum ir_rmw, ir_id d, ir_id addr, ir_id value, unsigned mem, unsigned mmu);
 ir_id ir_call(struct ir_builder *, unsigned helper, enum ir_type, ir_id d, ir_id a, ir_id b, ir_id c);
 void ir_fence(struct ir_builder *);
 

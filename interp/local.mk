@@ -1,4 +1,5 @@
 # The engine.
 libquern_a_SOURCES += interp/ops.def interp/ir.h interp/ir.c interp/ir-dump.c interp/expr.h interp/eval.h interp/eval.c \
 	interp/cpu.h interp/engine.h interp/block.h interp/engine.c interp/cache.c interp/mem.c interp/fp.c interp/ref.c \
-	interp/opt.c interp/xops.def interp/fuse.def interp/xcode.h interp/xcode.c interp/fpx.h interp/fast-body.h interp/fast.c
+	interp/opt.c interp/xops.def interp/fuse.def interp/xcode.h interp/xcode.c interp/fpx.h interp/fast-body.h interp/fast-values.h \
+	interp/fast-goto-user.c interp/fast-goto-sys.c interp/fast-switch.c

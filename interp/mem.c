@@ -288,6 +288,9 @@ void mem_slow_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigne
 uint64_t cpu_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { return mem_slow_ld(cpu, va, mem, mmu); }
 void cpu_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
 
+/* A read-modify-write faults as a write before it reads. */
+static void cpu_tlb_fill_write(struct cpu *cpu, uint64_t va, unsigned mmu) { tlb_fill(cpu, va, ACCESS_WRITE, mmu); }
+
 #if HOST_GNU
 #define CAS_HOST(bits, p, expect, v)                                                               \
     __atomic_compare_exchange_n((uint##bits##_t *)(void *)(p), &expect, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
@@ -319,12 +322,45 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
     bool lock = cpu->parallel;
     uint64_t mask = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
 
-    if (!cpu->world->user) tlb_fill(cpu, va, ACCESS_WRITE, mmu); /* a write fault comes before the read's */
+    if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, mmu);
     if (lock) pthread_mutex_lock(&odd);
     uint64_t old = mem_slow_ld(cpu, va, mem | IR_MALIGN, mmu);
     if ((old & mask) == (expect & mask)) mem_slow_st(cpu, va, v, mem | IR_MALIGN, mmu);
     if (lock) pthread_mutex_unlock(&odd);
     return old;
+}
+
+static uint64_t rmw(unsigned what, uint64_t a, uint64_t b, unsigned mem)
+{
+    uint64_t ua = extend(a, mem & ~(unsigned)IR_MS), ub = extend(b, mem & ~(unsigned)IR_MS);
+    int64_t sa = (int64_t)extend(a, mem | IR_MS), sb = (int64_t)extend(b, mem | IR_MS);
+    switch (what) {
+    case IR_RMW_ADD: return a + b;
+    case IR_RMW_AND: return a & b;
+    case IR_RMW_OR: return a | b;
+    case IR_RMW_XOR: return a ^ b;
+    case IR_RMW_MINU: return ua < ub ? a : b;
+    case IR_RMW_MAXU: return ua > ub ? a : b;
+    case IR_RMW_MINS: return sa < sb ? a : b;
+    case IR_RMW_MAXS: return sa > sb ? a : b;
+    default: return b;
+    }
+}
+
+uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsigned mem, unsigned mmu)
+{
+    unsigned raw = (mem | IR_MALIGN) & ~(unsigned)IR_MS;
+    if (!cpu->parallel) { /* nobody in between; and a device may read differently each time */
+        if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, mmu);
+        uint64_t old = mem_slow_ld(cpu, va, raw, mmu);
+        mem_slow_st(cpu, va, rmw(what, old, v, mem), raw, mmu);
+        return extend(old, mem);
+    }
+    for (;;) {
+        uint64_t old = mem_slow_ld(cpu, va, raw, mmu);
+        uint64_t seen = mem_cas(cpu, va, old, rmw(what, old, v, mem), raw, mmu);
+        if (extend(seen, raw) == old) return extend(old, mem);
+    }
 }
 
 /* ---- code and debuggers ----------------------------------------------------------------------- */

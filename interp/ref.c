@@ -57,6 +57,7 @@ void ref_exec_op(struct cpu *cpu, const struct ir_op *o, const uint64_t *consts)
         case OP_CAS:
             v = mem_cas(cpu, op_addr(cpu, o, consts), rd(cpu, consts, o->b), rd(cpu, consts, o->c), o->attr, IR_MMU(o));
             break;
+        case OP_RMW: v = mem_rmw(cpu, o->aux >> 28, op_addr(cpu, o, consts), rd(cpu, consts, o->b), o->attr, IR_MMU(o)); break;
         case OP_FENCE:
             atomic_fence();
             return;

@@ -387,7 +387,7 @@ void xcode_lower(struct engine *eng, struct cpu *cpu, struct blk *blk, const str
         if (w.xop[refs[i].at] == XO_SKIP) w.x[refs[i].at].imm = (int32_t)dist;
         else w.x[refs[i].at].d = (uint16_t)dist;
     }
-    if (!eng->cfg.no_fuse) xcode_fuse(w.xop, w.start, w.n);
+    if (!eng->cfg.no_fuse && HOST_GNU && !eng->cfg.portable_switch) xcode_fuse(w.xop, w.start, w.n);
 
     const void *const *table = NULL;
     if (!eng->cfg.portable_switch) table = cpu->world->user ? fast_table_user() : fast_table_sys();

@@ -78,8 +78,6 @@ struct isa {
     /* saves and restores all state that is not a slot; visits named fields (bus/dev.h's visitor) */
     const struct state_field *state;    /* further fields of the CPU structure, for save/restore and lockstep */
     unsigned n_state;
-    /* After slots and state fields were loaded: rebuilds what derives from them (key, FP rules, TLB). May be NULL */
-    void (*post_load)(struct cpu *);
 };
 
 /* All ISAs, in isa/isa.c from the one list isa/isas.def. */

@@ -9,8 +9,8 @@ void periph_make_mmio(struct device *d, unsigned slot, const char *name, uint64_
     d->mmio[slot] = region_new_mmio(name, size, ops, d);
 }
 
-int periph_map_ports(struct device *d, unsigned slot, const char *name, uint64_t base, uint64_t size,
-                     const struct mmio_ops *ops, struct error *e)
+int periph_map_ports(struct device *d, unsigned slot, const char *name, uint64_t base,
+                     uint64_t size, const struct mmio_ops *ops, struct error *e)
 {
     if (!d->mb->io_root) return error_set(e, "%s: this machine has no I/O ports", d->desc->name);
     periph_make_mmio(d, slot, name, size, ops);

@@ -39,3 +39,9 @@ check_PROGRAMS += tests/test-mips-priv
 TESTS += tests/test-mips-priv
 tests_test_mips_priv_SOURCES = tests/test-mips-priv.c
 tests_test_mips_priv_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-mips-boot
+TESTS += tests/test-mips-boot
+tests_test_mips_boot_SOURCES = tests/test-mips-boot.c tests/guest/mips-priv.h
+tests_test_mips_boot_LDADD = libquern.a
+EXTRA_DIST += tests/guest/mips-priv.S

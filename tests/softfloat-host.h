@@ -19,7 +19,7 @@ static unsigned host_flags(void)
            (f & FE_INEXACT ? FP_INEXACT : 0);
 }
 
-/* Tininess is the host's choice: this product lies below 2^-126 by less than a quarter of a unit. */
+/* Tininess is the host's choice: this product is below 2^-126 by less than a quarter of a unit. */
 static bool host_tiny_before(void)
 {
     volatile float a = 0x1.0008p-63f, b = 0x1.fff0p-64f;
@@ -45,8 +45,8 @@ static bool host_fenv_works(void)
     return raised && up > down;
 }
 
-static void report_host(const char *what, struct fp_env *env, const struct val *in, int n_in, int fi,
-                        struct val got, struct val want)
+static void report_host(const char *what, struct fp_env *env, const struct val *in, int n_in,
+                        int fi, struct val got, struct val want)
 {
     if (fi >= 0 && decode(&formats[fi], want).kind >= K_QNAN &&
         decode(&formats[fi], got).kind >= K_QNAN)
@@ -113,10 +113,14 @@ static void test_host_fenv(void)
         HOST_OP("C float -", 2, F32, float, float, uint32_t, s, f32_sub(S(0), S(1), &env), a - b);
         HOST_OP("C float *", 2, F32, float, float, uint32_t, s, f32_mul(S(0), S(1), &env), a * b);
         HOST_OP("C float /", 2, F32, float, float, uint32_t, s, f32_div(S(0), S(1), &env), a / b);
-        HOST_OP("C double +", 2, F64, double, double, uint64_t, d, f64_add(D(0), D(1), &env), a + b);
-        HOST_OP("C double -", 2, F64, double, double, uint64_t, d, f64_sub(D(0), D(1), &env), a - b);
-        HOST_OP("C double *", 2, F64, double, double, uint64_t, d, f64_mul(D(0), D(1), &env), a * b);
-        HOST_OP("C double /", 2, F64, double, double, uint64_t, d, f64_div(D(0), D(1), &env), a / b);
+        HOST_OP("C double +", 2, F64, double, double, uint64_t, d,
+                f64_add(D(0), D(1), &env), a + b);
+        HOST_OP("C double -", 2, F64, double, double, uint64_t, d,
+                f64_sub(D(0), D(1), &env), a - b);
+        HOST_OP("C double *", 2, F64, double, double, uint64_t, d,
+                f64_mul(D(0), D(1), &env), a * b);
+        HOST_OP("C double /", 2, F64, double, double, uint64_t, d,
+                f64_div(D(0), D(1), &env), a / b);
         HOST_OP("C sqrtf", 1, F32, float, float, uint32_t, s, f32_sqrt(S(0), &env), sqrtf(a));
         HOST_OP("C sqrt", 1, F64, double, double, uint64_t, d, f64_sqrt(D(0), &env), sqrt(a));
         /* loading a float into a wider register is a conversion that may not signal */
@@ -276,7 +280,8 @@ static void test_sse(const struct fp_env *env0, unsigned control)
         f64_muladd(in[0].lo, in[1].lo, in[2].lo, 0, &env));
     SSE("FMA vfnmsub213sd", 3, double x = double_in[1];
         RUN("vfnmsub213sd %2, %1, %0" : "+x"(x) : "x"(double_in[0]), "x"(double_in[2])); PUT(x),
-        f64_muladd(in[0].lo, in[1].lo, in[2].lo, FP_MULADD_NEG_PRODUCT | FP_MULADD_NEG_ADDEND, &env));
+        f64_muladd(in[0].lo, in[1].lo, in[2].lo,
+                   (int)FP_MULADD_NEG_PRODUCT | (int)FP_MULADD_NEG_ADDEND, &env));
 }
 
 static f32_t half_to_f32(f16_t half, struct fp_env *env)
@@ -356,8 +361,8 @@ static struct val x87_get(const uint8_t *p)
 
 /* st(0) = a, st(1) = b; the instruction leaves its result in st(0). */
 #define X87_RUN(x, insn)                                                                           \
-    __asm__ volatile("fninit; fldcw %2; fldt %4; fldt %3; fnclex; " insn "; fnstsw %1; fstpt %0; "  \
-                     "fninit"                                                                      \
+    __asm__ volatile("fninit; fldcw %2; fldt %4; fldt %3; fnclex; " insn                           \
+                     "; fnstsw %1; fstpt %0; fninit"                                               \
                      : "=m"((x)->r), "=m"((x)->status)                                             \
                      : "m"((x)->control), "m"((x)->a), "m"((x)->b)                                 \
                      : "ax", "memory")

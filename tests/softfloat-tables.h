@@ -134,8 +134,8 @@ static const struct minmax_case {
     {MAXNUMBER, &env_riscv, NEG, ZERO, ZERO, 0},
 };
 
-static void check32(const char *what, const struct fp_env *env, uint32_t a, uint32_t b, uint64_t got,
-                    uint64_t want, unsigned flags)
+static void check32(const char *what, const struct fp_env *env, uint32_t a, uint32_t b,
+                    uint64_t got, uint64_t want, unsigned flags)
 {
     struct val in[2] = {{0, a}, {0, b}};
     report(what, env, in, 2, from_u64(got), env->flags, from_u64(want), flags);
@@ -300,7 +300,8 @@ static const int special_kinds[] = {K_ZERO, K_FINITE, K_INF, K_QNAN, K_SNAN};
 static struct val special(const struct format *f, int kind, bool sign)
 {
     struct val frac = {0, 0}, quiet = frac_mask(f);
-    unsigned max = (1u << f->exp_bits) - 1, exp = kind == K_ZERO ? 0 : kind == K_FINITE ? max / 2 : max;
+    unsigned max = (1u << f->exp_bits) - 1;
+    unsigned exp = kind == K_ZERO ? 0 : kind == K_FINITE ? max / 2 : max;
     struct val shifted = {quiet.hi >> 1, quiet.lo >> 1 | quiet.hi << 63};
     if (f->explicit_bit) shifted.lo = INT64_MAX >> 1;
     if (kind == K_QNAN) {

@@ -316,7 +316,9 @@ static void random_insn(struct ir_builder *b, ir_id *temps, unsigned *n_temps)
                 a = u;
             }
             int disp = (int)below(64) * 8 - 256;
-            if (below(2)) ir_ld(b, (enum ir_type)type, d, a, disp, mem, 0);
+            if (!below(5)) ir_rmw(b, (enum ir_type)type, (enum ir_rmw)below(9), d, a, SRC(type), mem, 0);
+            else if (!below(5)) ir_cas(b, (enum ir_type)type, d, a, SRC(type), SRC(type), mem, 0);
+            else if (below(2)) ir_ld(b, (enum ir_type)type, d, a, disp, mem, 0);
             else ir_st(b, (enum ir_type)type, SRC(type), a, disp, mem & ~(unsigned)IR_MS, 0);
             break;
         }

@@ -14,12 +14,6 @@
 #define P(name)          FP_CAT(parts, FP_W, _##name)
 #define SIG_T            FP_CAT(sig, FP_W, _t)
 #define SIG(name)        FP_CAT(sig, FP_W, _##name)
-/* The narrow formats are for speed, the wide ones for size. */
-#if FP_W == 64
-#define FP_INLINE ATTR_INLINE
-#else
-#define FP_INLINE
-#endif
 
 struct PARTS {
     SIG_T frac;  /* NORMAL: top bit set. NaN: the fraction from the next bit down */
@@ -75,7 +69,7 @@ static struct PARTS P(silence)(struct PARTS a, const struct fp_env *env)
  * sign, exponent field and fraction (from the second highest bit down) to a number. The flags for
  * denormals are set by the operations, which know whether something more important happened.
  */
-static FP_INLINE struct PARTS P(unpack)(bool sign, int32_t field, SIG_T frac,
+static ATTR_INLINE struct PARTS P(unpack)(bool sign, int32_t field, SIG_T frac,
                                           const struct fp_fmt *fmt, struct fp_env *env)
 {
     struct PARTS r = {frac, field - fmt->bias, FP_CLS_NORMAL, sign, false};
@@ -121,7 +115,8 @@ static ATTR_INLINE bool P(round_at)(SIG_T *frac, unsigned shift, bool sign, unsi
     default:
     case FP_RNE:
         add = SIG(shr)(mask, 1);
-        if (!SIG(is_zero)(SIG(and)(*frac, one))) add = SIG(add)(add, SIG(jam)(SIG(zero)(), true), &carry);
+        if (!SIG(is_zero)(SIG(and)(*frac, one)))
+            add = SIG(add)(add, SIG(jam)(SIG(zero)(), true), &carry);
         break;
     case FP_RNA:
         add = SIG(sub)(mask, SIG(shr)(mask, 1));
@@ -146,7 +141,7 @@ static ATTR_INLINE bool P(round_at)(SIG_T *frac, unsigned shift, bool sign, unsi
  * The end of every operation: rounds to `prec` bits in a format's exponent range and turns exp into
  * the format's exponent field. The fraction stays left-justified, with the integer bit on top.
  */
-static FP_INLINE struct PARTS P(round)(struct PARTS p, const struct fp_fmt *fmt, int prec,
+static ATTR_INLINE struct PARTS P(round)(struct PARTS p, const struct fp_fmt *fmt, int prec,
                                          struct fp_env *env)
 {
     unsigned shift = FP_W - prec, mode = env->round;
@@ -285,7 +280,7 @@ static ATTR_COLD struct PARTS P(pick_nan3)(struct PARTS a, struct PARTS b, struc
 }
 
 /* The end of a conversion between formats: NaNs go by the rule as a single operand. */
-static FP_INLINE struct PARTS P(convert)(struct PARTS p, const struct fp_fmt *fmt,
+static ATTR_INLINE struct PARTS P(convert)(struct PARTS p, const struct fp_fmt *fmt,
                                          struct fp_env *env)
 {
     if (unlikely(p.cls & FP_CLS_NAN))
@@ -297,7 +292,7 @@ static FP_INLINE struct PARTS P(convert)(struct PARTS p, const struct fp_fmt *fm
 
 /* ---- arithmetic ---- */
 
-static FP_INLINE struct PARTS P(add)(struct PARTS a, struct PARTS b, bool subtract,
+static ATTR_INLINE struct PARTS P(add)(struct PARTS a, struct PARTS b, bool subtract,
                                        struct fp_env *env)
 {
     unsigned classes = a.cls | b.cls;
@@ -344,7 +339,7 @@ static FP_INLINE struct PARTS P(add)(struct PARTS a, struct PARTS b, bool subtra
     return a.sign == b.sign ? a : P(zero)(env->round == FP_RDN);
 }
 
-static FP_INLINE struct PARTS P(mul)(struct PARTS a, struct PARTS b, struct fp_env *env)
+static ATTR_INLINE struct PARTS P(mul)(struct PARTS a, struct PARTS b, struct fp_env *env)
 {
     unsigned classes = a.cls | b.cls;
     if (likely(classes == FP_CLS_NORMAL)) {
@@ -367,7 +362,7 @@ static FP_INLINE struct PARTS P(mul)(struct PARTS a, struct PARTS b, struct fp_e
     return classes & FP_CLS_INF ? P(inf)(a.sign ^ b.sign) : P(zero)(a.sign ^ b.sign);
 }
 
-static FP_INLINE struct PARTS P(div)(struct PARTS a, struct PARTS b, struct fp_env *env)
+static ATTR_INLINE struct PARTS P(div)(struct PARTS a, struct PARTS b, struct fp_env *env)
 {
     unsigned classes = a.cls | b.cls;
     if (likely(classes == FP_CLS_NORMAL)) {
@@ -389,7 +384,7 @@ static FP_INLINE struct PARTS P(div)(struct PARTS a, struct PARTS b, struct fp_e
     return P(zero)(a.sign ^ b.sign);
 }
 
-static FP_INLINE struct PARTS P(sqrt)(struct PARTS a, struct fp_env *env)
+static ATTR_INLINE struct PARTS P(sqrt)(struct PARTS a, struct fp_env *env)
 {
     if (unlikely(a.cls & FP_CLS_NAN)) return P(pick_nan1)(a, env);
     if (a.cls == FP_CLS_ZERO) return a;
@@ -434,7 +429,7 @@ static inline struct P(wide) P(wide_shl)(struct P(wide) a, unsigned n)
     return a;
 }
 
-static FP_INLINE struct PARTS P(muladd)(struct PARTS a, struct PARTS b, struct PARTS c, int how,
+static ATTR_INLINE struct PARTS P(muladd)(struct PARTS a, struct PARTS b, struct PARTS c, int how,
                                           struct fp_env *env)
 {
     unsigned ab = a.cls | b.cls;
@@ -642,7 +637,7 @@ static ATTR_INLINE int P(compare_mag)(struct PARTS a, struct PARTS b)
     return SIG(lt)(a.frac, b.frac) ? -1 : !SIG(eq)(a.frac, b.frac);
 }
 
-static FP_INLINE enum fp_rel P(compare)(struct PARTS a, struct PARTS b, bool quiet,
+static ATTR_INLINE enum fp_rel P(compare)(struct PARTS a, struct PARTS b, bool quiet,
                                           struct fp_env *env)
 {
     unsigned classes = a.cls | b.cls;
@@ -695,7 +690,6 @@ static int P(minmax)(struct PARTS a, struct PARTS b, int how, struct PARTS *nan,
     return how & FP_MM_MAX ? c < 0 : c > 0;
 }
 
-#undef FP_INLINE
 #undef PARTS
 #undef P
 #undef SIG_T

@@ -1,9 +1,10 @@
 /*
  * softfloat-ops.h - the public functions of one format: a template over softfloat-core.h.
  *
- * The includer defines FT (the prefix, as in f64), FT_T (the value's type), FP_W (the core's width),
- * FT_RESULT_PREC(env) (bits that add, sub, mul, div, sqrt and muladd round to), FT_ROUND_INT_DENORM
- * (rounding to integers reports denormal operands: the x87 does, SSE does not), and has written
+ * The includer defines FT (the prefix, as in f64), FT_T (the value's type), FP_W (the core's
+ * width), FT_RESULT_PREC(env) (bits that add, sub, mul, div, sqrt and muladd round to),
+ * FT_ROUND_INT_DENORM (rounding to integers reports denormal operands: the x87 does, SSE does
+ * not), and has written
  *     static const struct fp_fmt FT_fmt;
  *     static struct partsW FT_unpack(FT_T, struct fp_env *);
  *     static FT_T FT_pack(struct partsW rounded);
@@ -23,6 +24,12 @@ static ATTR_INLINE FT_T F(finish)(struct PARTS p, struct fp_env *env)
 static ATTR_NOINLINE FT_T F(finish_full)(struct PARTS p, struct fp_env *env)
 {
     return F(pack)(P(round)(p, &F(fmt), F(fmt).prec, env));
+}
+
+/* For what is rarely used: not in line. */
+static ATTR_NOINLINE struct PARTS F(load)(FT_T a, struct fp_env *env)
+{
+    return F(unpack)(a, env);
 }
 
 FT_T F(add)(FT_T a, FT_T b, struct fp_env *env)
@@ -61,19 +68,19 @@ FT_T F(muladd)(FT_T a, FT_T b, FT_T c, int how, struct fp_env *env)
 FT_T F(rem)(FT_T a, FT_T b, struct fp_env *env)
 {
     uint64_t quot;
-    struct PARTS x = F(unpack)(a, env), y = F(unpack)(b, env);
+    struct PARTS x = F(load)(a, env), y = F(load)(b, env);
     return F(finish_full)(P(rem)(x, y, true, &quot, env), env);
 }
 
 FT_T F(mod)(FT_T a, FT_T b, bool nearest, uint64_t *quot, struct fp_env *env)
 {
-    struct PARTS x = F(unpack)(a, env), y = F(unpack)(b, env);
+    struct PARTS x = F(load)(a, env), y = F(load)(b, env);
     return F(finish_full)(P(rem)(x, y, nearest, quot, env), env);
 }
 
 FT_T F(round_int)(FT_T a, enum fp_round mode, bool exact, struct fp_env *env)
 {
-    struct PARTS x = F(unpack)(a, env);
+    struct PARTS x = F(load)(a, env);
     bool inexact;
     if (x.cls & FP_CLS_NAN) return F(finish_full)(P(pick_nan1)(x, env), env);
     if (FT_ROUND_INT_DENORM) P(note_denormal)(x.denorm, env);
@@ -84,7 +91,7 @@ FT_T F(round_int)(FT_T a, enum fp_round mode, bool exact, struct fp_env *env)
 
 FT_T F(scalbn)(FT_T a, int n, struct fp_env *env)
 {
-    struct PARTS x = F(unpack)(a, env);
+    struct PARTS x = F(load)(a, env);
     if (x.cls & FP_CLS_NAN) return F(finish_full)(P(pick_nan1)(x, env), env);
     P(note_denormal)(x.denorm, env);
     /* No format's range is as wide; the exponent cannot overflow then. */
@@ -94,7 +101,7 @@ FT_T F(scalbn)(FT_T a, int n, struct fp_env *env)
 
 static FT_T F(minmax)(FT_T a, FT_T b, int how, struct fp_env *env)
 {
-    struct PARTS x = F(unpack)(a, env), y = F(unpack)(b, env), nan;
+    struct PARTS x = F(load)(a, env), y = F(load)(b, env), nan;
     int which = P(minmax)(x, y, how, &nan, env);
     if (which == 2) return F(finish_full)(nan, env);
     if (which) {
@@ -130,7 +137,7 @@ enum fp_rel F(compare_quiet)(FT_T a, FT_T b, struct fp_env *env)
 bool F(is_snan)(FT_T a, const struct fp_env *env)
 {
     struct fp_env scratch = *env;
-    return F(unpack)(a, &scratch).cls == FP_CLS_SNAN;
+    return F(load)(a, &scratch).cls == FP_CLS_SNAN;
 }
 
 FT_T F(default_nan)(const struct fp_env *env)
@@ -142,7 +149,7 @@ FT_T F(default_nan)(const struct fp_env *env)
 FT_T F(silence_nan)(FT_T a, const struct fp_env *env)
 {
     struct fp_env scratch = *env;
-    struct PARTS x = F(unpack)(a, &scratch);
+    struct PARTS x = F(load)(a, &scratch);
     if (!(x.cls & (FP_CLS_SNAN | FP_CLS_BAD))) return a;
     return F(finish_full)(P(silence)(x, env), &scratch);
 }
@@ -160,12 +167,12 @@ int64_t F(to_i64)(FT_T a, enum fp_round mode, struct fp_env *env)
 
 uint32_t F(to_u32)(FT_T a, enum fp_round mode, struct fp_env *env)
 {
-    return (uint32_t)P(to_int)(F(unpack)(a, env), mode, 0, UINT32_MAX, env);
+    return (uint32_t)P(to_int)(F(load)(a, env), mode, 0, UINT32_MAX, env);
 }
 
 uint64_t F(to_u64)(FT_T a, enum fp_round mode, struct fp_env *env)
 {
-    return P(to_int)(F(unpack)(a, env), mode, 0, UINT64_MAX, env);
+    return P(to_int)(F(load)(a, env), mode, 0, UINT64_MAX, env);
 }
 
 FT_T F(from_i32)(int32_t v, struct fp_env *env)

@@ -13,7 +13,7 @@
 
 #include "util/log.h"
 
-#define REG(n, sel) ((n) * 8 + (sel))
+#define REG(n, sel) ((n)*8 + (sel))
 
 /* The next number of a fixed sequence: deterministic, and saved with the rest of the state. */
 unsigned mips_random(struct mips_cpu *m)
@@ -27,7 +27,8 @@ unsigned mips_random(struct mips_cpu *m)
 static uint32_t index_mask(const struct mips_cpu *m)
 {
     unsigned n = m->model->tlb_entries, mask = 1;
-    while (mask < n) mask <<= 1;
+    while (mask < n)
+        mask <<= 1;
     return n ? mask - 1 : 0;
 }
 
@@ -38,14 +39,15 @@ static unsigned cache_line(const struct mips_cpu *m)
     return l ? 2u << l : 0;
 }
 
-/* ---- registers that do more than hold bits ---------------------------------------------------------- */
+/* ---- registers that do more than hold bits ------------------------------ */
 
 static void write_status(struct mips_cpu *m, uint32_t value)
 {
     uint32_t old = m->status, rw = m->model->status_rw, latched = SR_TS | SR_SR | SR_NMI;
     uint32_t status = (old & ~rw) | (value & rw);
     status &= ~latched | old; /* software can only clear these */
-    if ((status & SR_KSU) == SR_KSU) status &= ~(uint32_t)SR_KSU | (old & SR_KSU); /* reserved mode */
+    if ((status & SR_KSU) == SR_KSU)
+        status &= ~(uint32_t)SR_KSU | (old & SR_KSU); /* reserved mode */
     m->status = status;
     mips_status_changed(m, old);
 }
@@ -64,9 +66,12 @@ static uint64_t entrylo_mask(const struct mips_cpu *m)
     return ((UINT64_C(1) << (m->model->phys_bits - 6)) - 1);
 }
 
-static uint32_t config_m(uint32_t value, uint32_t next) { return value | (next ? CONFIG_M : 0); }
+static uint32_t config_m(uint32_t value, uint32_t next)
+{
+    return value | (next ? CONFIG_M : 0);
+}
 
-/* ---- reading: the full register; MFC0 takes the low half ----------------------------------------------- */
+/* ---- reading: the full register; MFC0 takes the low half ---------------- */
 
 static bool read_reg(struct mips_cpu *m, unsigned reg, uint64_t *v)
 {
@@ -103,26 +108,33 @@ static bool read_reg(struct mips_cpu *m, unsigned reg, uint64_t *v)
     case REG(16, 1): *v = config_m(d->config1, d->config2); return r1;
     case REG(16, 2): *v = config_m(d->config2, m->config3); return r1;
     case REG(16, 3): *v = m->config3; return r1;
-    case REG(16, 4): case REG(16, 5): return r1;
+    case REG(16, 4):
+    case REG(16, 5): return r1;
     case REG(16, 6): *v = d->config6; return r1;
     case REG(16, 7): *v = d->config7; return r1;
     case REG(17, 0): *v = m->lladdr_cp0; return true;
-    case REG(18, 0): case REG(19, 0): return d->r4000_style; /* Watch: never set */
+    case REG(18, 0):
+    case REG(19, 0): return d->r4000_style; /* Watch: never set */
     case REG(20, 0): *v = m->xcontext; return m->is64;
     case REG(23, 0): *v = m->debug | DB_VER_2_6 | DB_NODCR; return mips_has_ejtag(m);
     case REG(24, 0): *v = m->depc; return mips_has_ejtag(m);
     case REG(26, 0): *v = m->errctl; return true;
     case REG(27, 0): return true; /* CacheErr */
-    case REG(28, 0): case REG(28, 2): *v = m->taglo; return true;
-    case REG(28, 1): case REG(28, 3): *v = m->datalo; return true;
-    case REG(29, 0): case REG(29, 1): case REG(29, 2): case REG(29, 3): return true; /* TagHi, DataHi */
+    case REG(28, 0):
+    case REG(28, 2): *v = m->taglo; return true;
+    case REG(28, 1):
+    case REG(28, 3): *v = m->datalo; return true;
+    case REG(29, 0):
+    case REG(29, 1):
+    case REG(29, 2):
+    case REG(29, 3): return true; /* TagHi, DataHi */
     case REG(30, 0): *v = m->errorepc; return true;
     case REG(31, 0): *v = m->desave; return mips_has_ejtag(m);
     default: return false;
     }
 }
 
-/* ---- writing: value is sign-extended by MTC0 ------------------------------------------------------------ */
+/* ---- writing: value is sign-extended by MTC0 ---------------------------- */
 
 static bool write_reg(struct mips_cpu *m, unsigned reg, uint64_t v)
 {
@@ -135,7 +147,9 @@ static bool write_reg(struct mips_cpu *m, unsigned reg, uint64_t v)
     case REG(1, 0): return true; /* Random is read-only */
     case REG(2, 0): m->entrylo0 = v & entrylo_mask(m); return true;
     case REG(3, 0): m->entrylo1 = v & entrylo_mask(m); return true;
-    case REG(4, 0): m->context = (m->context & 0x7fffff) | (addr & ~UINT64_C(0x7fffff)); return true;
+    case REG(4, 0):
+        m->context = (m->context & 0x7fffff) | (addr & ~UINT64_C(0x7fffff));
+        return true;
     case REG(4, 2):
         if (!(d->config3 & C3_ULRI)) return false;
         if (m->is64) m->ulocal.d = v;
@@ -158,7 +172,8 @@ static bool write_reg(struct mips_cpu *m, unsigned reg, uint64_t v)
         if (!r2) return false;
         if (d->config3 & C3_VINT) m->intctl = (m->intctl & ~INTCTL_VS) | (w & INTCTL_VS);
         return true;
-    case REG(12, 2): case REG(12, 3): return r2;
+    case REG(12, 2):
+    case REG(12, 3): return r2;
     case REG(13, 0): write_cause(m, w); return true;
     case REG(14, 0): m->epc = addr; return true;
     case REG(15, 0): return true;
@@ -167,25 +182,37 @@ static bool write_reg(struct mips_cpu *m, unsigned reg, uint64_t v)
         m->ebase = (m->ebase & ~0x3ffff000u) | (w & 0x3ffff000u);
         return true;
     case REG(16, 0): m->config0 = (m->config0 & ~(uint32_t)C0_K0) | (w & C0_K0); return true;
-    case REG(16, 1): case REG(16, 2): case REG(16, 3): case REG(16, 4): case REG(16, 5): case REG(16, 6): case REG(16, 7):
-        return mips_r1(m); /* nothing in them can be written */
+    case REG(16, 1):
+    case REG(16, 2):
+    case REG(16, 3):
+    case REG(16, 4):
+    case REG(16, 5):
+    case REG(16, 6):
+    case REG(16, 7): return mips_r1(m); /* nothing in them can be written */
     case REG(17, 0):
         if (d->r4000_style) m->lladdr_cp0 = w;
         return true;
-    case REG(18, 0): case REG(19, 0): return d->r4000_style;
+    case REG(18, 0):
+    case REG(19, 0): return d->r4000_style;
     case REG(20, 0): {
         if (!m->is64) return false;
         uint64_t low = (UINT64_C(1) << (d->seg_bits - 7)) - 1;
         m->xcontext = (m->xcontext & low) | (v & ~low);
         return true;
     }
-    case REG(23, 0): return mips_has_ejtag(m); /* no single stepping, no debug interrupt: nothing to write */
+    case REG(23, 0):
+        return mips_has_ejtag(m); /* no single stepping, no debug interrupt: nothing to write */
     case REG(24, 0): m->depc = addr; return mips_has_ejtag(m);
     case REG(26, 0): m->errctl = w; return true;
     case REG(27, 0): return true;
-    case REG(28, 0): case REG(28, 2): m->taglo = w; return true;
-    case REG(28, 1): case REG(28, 3): m->datalo = w; return true;
-    case REG(29, 0): case REG(29, 1): case REG(29, 2): case REG(29, 3): return true;
+    case REG(28, 0):
+    case REG(28, 2): m->taglo = w; return true;
+    case REG(28, 1):
+    case REG(28, 3): m->datalo = w; return true;
+    case REG(29, 0):
+    case REG(29, 1):
+    case REG(29, 2):
+    case REG(29, 3): return true;
     case REG(30, 0): m->errorepc = addr; return true;
     case REG(31, 0): m->desave = w; return mips_has_ejtag(m);
     default: return false;
@@ -196,7 +223,8 @@ static uint64_t read_logged(struct mips_cpu *m, unsigned reg)
 {
     uint64_t v;
     if (!read_reg(m, reg, &v)) {
-        LOG(GUEST_ERRORS, "mips: %s has no CP0 register %u.%u (read at pc %" PRIx64 ")\n", m->model->name, reg >> 3, reg & 7, mips_get_pc(m));
+        LOG(GUEST_ERRORS, "mips: %s has no CP0 register %u.%u (read at pc %" PRIx64 ")\n",
+            m->model->name, reg >> 3, reg & 7, mips_get_pc(m));
         return 0;
     }
     return v;
@@ -205,7 +233,8 @@ static uint64_t read_logged(struct mips_cpu *m, unsigned reg)
 static void write_logged(struct mips_cpu *m, unsigned reg, uint64_t v)
 {
     if (!write_reg(m, reg, v))
-        LOG(GUEST_ERRORS, "mips: %s has no CP0 register %u.%u (write of %" PRIx64 ")\n", m->model->name, reg >> 3, reg & 7, v);
+        LOG(GUEST_ERRORS, "mips: %s has no CP0 register %u.%u (write of %" PRIx64 ")\n",
+            m->model->name, reg >> 3, reg & 7, v);
 }
 
 uint64_t mips_helper_mfc0(struct cpu *cpu, uint64_t reg, uint64_t b, uint64_t c)
@@ -230,7 +259,7 @@ uint64_t mips_helper_dmtc0(struct cpu *cpu, uint64_t reg, uint64_t v, uint64_t c
     return 0;
 }
 
-/* ---- returns, interrupt enable, wait ---------------------------------------------------------------------- */
+/* ---- returns, interrupt enable, wait ------------------------------------ */
 
 /* The address to go on at; its bit 0 selects MIPS16e where that exists. */
 static uint64_t return_to(struct mips_cpu *m, uint64_t pc)
@@ -300,7 +329,8 @@ uint64_t mips_helper_wait(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
 uint64_t mips_helper_rdhwr(struct cpu *cpu, uint64_t reg, uint64_t b, uint64_t c)
 {
     struct mips_cpu *m = mips_cpu(cpu);
-    bool always = cpu->key & (MK_CP0 | MK_USERLAND), known = reg <= 3 || (reg == 29 && (m->user || (m->model->config3 & C3_ULRI)));
+    bool always = cpu->key & (MK_CP0 | MK_USERLAND),
+         known = reg <= 3 || (reg == 29 && (m->user || (m->model->config3 & C3_ULRI)));
     if (!known || !(always || (m->hwrena >> reg & 1))) mips_raise(m, ME_RI, 0);
     switch (reg) {
     case 0: return m->ebase & 0x3ff;

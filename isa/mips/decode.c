@@ -38,7 +38,7 @@ enum { FIELDS16 = 7 };
 
 /* A node: either a field and 1 << width children from `first`, or (width 0) lines from `first`. */
 struct node { uint8_t shift, width; uint16_t first, n; };
-enum { MAX_NODES = 6000, MAX_REFS = 6000 };
+enum { MAX_NODES = 3000, MAX_REFS = 3000, LEAF = 3 /* lines that are searched one by one */ };
 static struct node nodes[MAX_NODES];
 static uint16_t refs[MAX_REFS];
 static unsigned n_nodes, n_refs;
@@ -83,18 +83,23 @@ static unsigned fixed_bits(unsigned line)
 /* Fills nodes[at] for the lines; n <= N_INSNS. Depth is bounded as every step removes a field. */
 static void build(unsigned at, const uint16_t *lines, unsigned n, unsigned used, bool is16)
 {
-    unsigned best = 0, best_size = n;
+    unsigned best = 0, best_size = n, best_sum = ~0u;
     uint16_t sub[N_INSNS];
 
-    for (unsigned f = is16 ? FIELDS16 : 0; n > 1 && f < (is16 ? ARRAY_LEN(fields) : FIELDS16); f++) {
-        unsigned largest = 0;
+    /* The field that repeats the fewest lines (free bits put a line into several children), then the one
+     * with the smallest largest child. */
+    for (unsigned f = is16 ? FIELDS16 : 0; n > LEAF && f < (is16 ? ARRAY_LEN(fields) : FIELDS16); f++) {
+        unsigned largest = 0, sum = 0;
         if (used & 1u << f) continue;
         for (unsigned c = 0; c < 1u << fields[f].width; c++) {
             unsigned k = 0;
             for (unsigned i = 0; i < n; i++) k += in_child(lines[i], fields[f], c);
             if (k > largest) largest = k;
+            sum += k;
         }
-        if (largest < best_size) best = f, best_size = largest;
+        if (largest < n && (sum < best_sum || (sum == best_sum && largest < best_size))) {
+            best = f, best_size = largest, best_sum = sum;
+        }
     }
     unsigned children = 1u << fields[best].width;
     if (best_size < n && n_nodes + children <= MAX_NODES) {

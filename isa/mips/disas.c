@@ -302,10 +302,10 @@ static void operand16(struct text *t, char c, unsigned len)
     case 'u': put(t, "%d", ext ? ext16(i) : (int32_t)(i & 0xff)); break;
     case 'U': put(t, "%d", ext ? ext16(i) & 0xffff : (int32_t)(i & 0xff)); break;
     case 'a': put(t, "%u", ext ? i >> 22 & 31 : (i >> 2 & 7) ? i >> 2 & 7 : 8); break;
-    case 'b': address(t, t->pc + len + (uint64_t)((int64_t)(ext ? ext16(i) : signed_field(i, 8)) * 2)); break;
-    case 'B': address(t, t->pc + len + (uint64_t)((int64_t)(ext ? ext16(i) : signed_field(i, 11)) * 2)); break;
+    case 'b': address(t, (t->pc + len + (uint64_t)((int64_t)(ext ? ext16(i) : signed_field(i, 8)) * 2)) | 1); break;
+    case 'B': address(t, (t->pc + len + (uint64_t)((int64_t)(ext ? ext16(i) : signed_field(i, 11)) * 2)) | 1); break;
     case 'P': address(t, (t->pc & ~(uint64_t)3) + (uint64_t)(int64_t)(ext ? ext16(i) : (int32_t)(i & 0xff) * 4)); break;
-    case 'J': address(t, ((t->pc + 4) & ~(uint64_t)0xfffffff) | jump << 2); break;
+    case 'J': address(t, ((t->pc + 4) & ~(uint64_t)0xfffffff) | jump << 2 | !(e >> 10 & 1)); break; /* bit 0: ISA mode */
     case 'm': list16(t); break;
     case 'c': put(t, "0x%x", i >> 5 & 0x3f); break;
     default: put(t, "%c", c); break;
@@ -335,8 +335,12 @@ static unsigned disas16(struct text *t, const uint8_t *bytes, size_t n, bool be)
         return 2;
     }
     put(t, "%s", mips_insns[line].name);
-    if (*mips_insns[line].syntax) put(t, "\t");
-    for (const char *s = mips_insns[line].syntax; *s; s++) operand16(t, *s, len);
+    const char *s = mips_insns[line].syntax;
+    if (*s) put(t, "\t");
+    /* the first operand is left out where the second is the same register */
+    bool shift = !strcmp(s, "x,y,a"), alu = !strcmp(s, "z,x,y");
+    if ((shift && (t->insn >> 8 & 7) == (t->insn >> 5 & 7)) || (alu && (t->insn >> 2 & 7) == (t->insn >> 8 & 7))) s += 2;
+    for (; *s; s++) operand16(t, *s, len);
     return len;
 }
 

@@ -1,11 +1,12 @@
 /*
  * except.c - exception and interrupt entry, and the block key.
  *
- * Follows MD00091 chapter 6 (exceptions and interrupts) and 9 (Status, Cause, EBase, IntCtl); the EJTAG
- * specification (MD00047) for Debug mode, of which only entry, exit and the three registers are built; the
- * R4000 manual where vectors are fixed.
+ * Follows MD00091 chapter 6 (exceptions and interrupts) and 9 (Status, Cause, EBase, IntCtl); the
+ * EJTAG specification (MD00047) for Debug mode, of which only entry, exit and the three registers
+ * are built; the R4000 manual where vectors are fixed.
  *
- * State of the MMU registers is written here at entry, never by mips_mmu: a translator may probe ahead.
+ * State of the MMU registers is written here at entry, never by mips_mmu: a translator may probe
+ * ahead.
  */
 #include "isa/mips/priv.h"
 
@@ -13,7 +14,7 @@
 
 #include "util/log.h"
 
-/* ---- the key --------------------------------------------------------------------------------- */
+/* ---- the key ------------------------------------------------------------ */
 
 static uint32_t key_user(const struct mips_cpu *m)
 {
@@ -47,7 +48,8 @@ static uint32_t key_system(const struct mips_cpu *m)
     if (sr & SR_CU0) key |= MK_CP0;
     if (sr & SR_CU1) key |= MK_CP1;
     if (sr & SR_FR) key |= MK_FR;
-    if (mips_r1(m) || (sr & SR_CU3)) key |= MK_CP3; /* MIPS32 and MIPS64 have no separate enable for COP1X */
+    if (mips_r1(m) || (sr & SR_CU3))
+        key |= MK_CP3; /* MIPS32 and MIPS64 have no separate enable for COP1X */
     key |= (m->hwrena & 0xf) << MK_HWRENA_SHIFT;
     if (m->hwrena & 1u << 29) key |= MK_HWR_ULR;
     return key;
@@ -80,7 +82,7 @@ void mips_status_changed(struct mips_cpu *m, uint32_t old)
     set_key(m);
 }
 
-/* ---- raising ----------------------------------------------------------------------------------- */
+/* ---- raising ------------------------------------------------------------ */
 
 void mips_raise(struct mips_cpu *m, uint32_t code, uint32_t sub)
 {
@@ -90,7 +92,9 @@ void mips_raise(struct mips_cpu *m, uint32_t code, uint32_t sub)
 
 uint64_t mips_helper_raise(struct cpu *cpu, uint64_t code, uint64_t sub, uint64_t addr)
 {
-    cpu->exc = (struct exception){ .code = (uint32_t)code, .sub = (uint32_t)sub, .addr = mips_addr(mips_cpu(cpu), addr) };
+    cpu->exc = (struct exception){ .code = (uint32_t)code,
+                                   .sub = (uint32_t)sub,
+                                   .addr = mips_addr(mips_cpu(cpu), addr) };
     cpu_raise(cpu);
 }
 
@@ -105,7 +109,7 @@ void mips_fault(struct cpu *cpu, enum mem_fault fault, enum mem_access access, u
     cpu->exc = (struct exception){ .code = code, .addr = mips_addr(mips_cpu(cpu), va) };
 }
 
-/* ---- entry --------------------------------------------------------------------------------------- */
+/* ---- entry -------------------------------------------------------------- */
 
 /* Where execution resumes: the branch when the instruction sits in its delay slot. */
 static uint64_t resume_pc(struct mips_cpu *m, bool *delay)
@@ -155,8 +159,11 @@ static void note_bad_address(struct mips_cpu *m, uint32_t code)
 {
     uint64_t va = m->c.exc.addr;
     switch (code & 31) {
-    case ME_MOD: case ME_TLBL: case ME_TLBS: break;
-    case ME_ADEL: case ME_ADES: m->badvaddr = va; return;
+    case ME_MOD:
+    case ME_TLBL:
+    case ME_TLBS: break;
+    case ME_ADEL:
+    case ME_ADES: m->badvaddr = va; return;
     default: return;
     }
     unsigned seg = m->model->seg_bits;
@@ -165,7 +172,8 @@ static void note_bad_address(struct mips_cpu *m, uint32_t code)
     m->entryhi = (m->entryhi & 0xff) | (va & mips_seg_mask(m) & ~UINT64_C(0x1fff));
     if (m->is64) {
         uint64_t vpn2 = (va & ((UINT64_C(1) << seg) - 1)) >> 13;
-        m->xcontext = (m->xcontext & ~((UINT64_C(1) << (seg - 7)) - 1)) | (va >> 62) << (seg - 9) | vpn2 << 4;
+        m->xcontext =
+            (m->xcontext & ~((UINT64_C(1) << (seg - 7)) - 1)) | (va >> 62) << (seg - 9) | vpn2 << 4;
     }
 }
 
@@ -180,7 +188,8 @@ static unsigned vector_offset(const struct mips_cpu *m, uint32_t code)
     if (code & ME_TLB_REFILL) return code & ME_XTLB ? 0x080 : 0x000;
     if (code == ME_INT && (m->cause & CA_IV) && mips_r1(m)) {
         unsigned spacing = m->intctl & INTCTL_VS, ip = pending(m);
-        if ((m->config3 & C3_VINT) && spacing && ip && !(m->status & SR_BEV)) return 0x200 + (31 - host_clz32(ip)) * spacing;
+        if ((m->config3 & C3_VINT) && spacing && ip && !(m->status & SR_BEV))
+            return 0x200 + (31 - host_clz32(ip)) * spacing;
         return 0x200;
     }
     return 0x180;
@@ -206,16 +215,20 @@ void mips_exception(struct cpu *cpu)
         m->cause = (m->cause & ~(uint32_t)(CA_EXC | CA_CE)) | (code & 31) << CA_EXC_SHIFT;
         if (code == ME_CPU) m->cause |= (cpu->exc.sub & 3) << CA_CE_SHIFT;
         m->status |= SR_EXL;
-        uint64_t base = m->status & SR_BEV ? VA_RESET + 0x200 : mips_r2(m) ? sign32(m->ebase & 0xfffff000u) : VA_KSEG0;
+        uint64_t base = m->status & SR_BEV ? VA_RESET + 0x200
+                        : mips_r2(m)       ? sign32(m->ebase & 0xfffff000u)
+                                           : VA_KSEG0;
         enter(m, base + offset);
     }
     if (log_on(LOG_INT))
-        log_printf("mips: exception %u.%u: pc %" PRIx64 " <- epc %" PRIx64 " badvaddr %" PRIx64 " status %08" PRIx32 " cause %08" PRIx32 "\n",
-                   code, cpu->exc.sub, mips_get_pc(m), code == ME_NMI || code == ME_SOFT_RESET ? m->errorepc : m->epc, m->badvaddr,
+        log_printf("mips: exception %u.%u: pc %" PRIx64 " <- epc %" PRIx64 " badvaddr %" PRIx64
+                   " status %08" PRIx32 " cause %08" PRIx32 "\n",
+                   code, cpu->exc.sub, mips_get_pc(m),
+                   code == ME_NMI || code == ME_SOFT_RESET ? m->errorepc : m->epc, m->badvaddr,
                    m->status, m->cause);
 }
 
-/* ---- interrupts ----------------------------------------------------------------------------------- */
+/* ---- interrupts --------------------------------------------------------- */
 
 void mips_update_irq(struct mips_cpu *m)
 {
@@ -242,8 +255,8 @@ void mips_set_irq(struct cpu *cpu, unsigned n, bool level)
     mips_update_irq(m);
 }
 
-/* An interrupt that the mask lets through wakes a waiting CPU even while IE is off; it is then not entered, and
- * execution goes on after WAIT. */
+/* An interrupt that the mask lets through wakes a waiting CPU even while IE is off; it is then not
+ * entered, and execution goes on after WAIT. */
 bool mips_has_work(struct cpu *cpu)
 {
     struct mips_cpu *m = mips_cpu(cpu);

@@ -1,6 +1,6 @@
 /*
- * mips.c - the tables that describe MIPS to the rest of the house: slots, helpers, struct guest, struct isa,
- * gdb registers, saved state; and making, resetting and printing a CPU.
+ * mips.c - the tables that describe MIPS to the rest of the house: slots, helpers, struct guest,
+ * struct isa, gdb registers, saved state; and making, resetting and printing a CPU.
  *
  * Not here: behaviour of instructions and exceptions (see the list of files in mips.h).
  * gdb's register numbers: "MIPS Features" in the gdb manual and gdb's legacy MIPS numbering.
@@ -11,10 +11,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* ---- slots ------------------------------------------------------------------------------------------- */
+/* ---- slots -------------------------------------------------------------- */
 
+/* clang-format off */
 #define OFF(f) offsetof(struct mips_cpu, f)
-#define X32(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) \
+#define X32(X)                                                                                     \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)          \
     X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 
 #define FPR_SLOT(n) [MS_FPR0 + n] = { "f" #n, OFF(fpr[n]), T_I64, SLOT_FPR },
@@ -36,24 +38,29 @@ static const struct slot_desc mips32_slots[MS_COUNT] = { X32(GPR32_SLOT) SLOTS(w
 
 #define GPR64_SLOT(n) [MS_GPR0 + n] = { "r" #n, OFF(gpr.d[n]), T_I64, SLOT_GPR },
 static const struct slot_desc mips64_slots[MS_COUNT] = { X32(GPR64_SLOT) SLOTS(d, T_I64) };
+/* clang-format on */
 
-/* ---- helpers ------------------------------------------------------------------------------------------ */
+/* ---- helpers ------------------------------------------------------------ */
 
 static const struct helper_desc mips_helpers[MH_COUNT] = {
 #define HELPER(N, fn, flags, reads, writes) [MH_##N] = { #N, fn, flags, reads, writes },
 #include "isa/mips/helpers.def"
 };
 
+/* clang-format off */
 #define MIPS_GUEST(name_, slots_, type)                                                            \
     {                                                                                              \
-        .name = name_, .slots = slots_, .n_slots = MS_COUNT, .helpers = mips_helpers, .n_helpers = MH_COUNT, .pc_slot = MS_PC, \
-        .addr_type = type, .cpu_size = sizeof(struct mips_cpu), .translate = mips_translate, .mmu = mips_mmu, .fault = mips_fault,   \
-        .exception = mips_exception, .interrupt = mips_interrupt, .has_work = mips_has_work, .mmu_mode = mips_mmu_mode, .disas = mips_disas,          \
+        .name = name_, .slots = slots_, .n_slots = MS_COUNT, .helpers = mips_helpers,              \
+        .n_helpers = MH_COUNT, .pc_slot = MS_PC, .addr_type = type,                                \
+        .cpu_size = sizeof(struct mips_cpu), .translate = mips_translate, .mmu = mips_mmu,         \
+        .fault = mips_fault, .exception = mips_exception, .interrupt = mips_interrupt,             \
+        .has_work = mips_has_work, .mmu_mode = mips_mmu_mode, .disas = mips_disas,                 \
     }
 const struct guest mips32_guest = MIPS_GUEST("mips32", mips32_slots, T_I32);
 const struct guest mips64_guest = MIPS_GUEST("mips64", mips64_slots, T_I64);
+/* clang-format on */
 
-/* ---- making and resetting -------------------------------------------------------------------------------- */
+/* ---- making and resetting ----------------------------------------------- */
 
 static void reset_system(struct mips_cpu *m)
 {
@@ -65,7 +72,8 @@ static void reset_system(struct mips_cpu *m)
     m->index = m->pagemask = m->pagegrain = m->wired = m->hwrena = m->srsctl = m->cause = 0;
     m->intctl = mips_r2(m) ? 7u << 29 : 0; /* the timer interrupts on IP7 */
     m->ebase = 0x80000000u | (m->c.index & 0x3ff);
-    m->entrylo0 = m->entrylo1 = m->context = m->xcontext = m->badvaddr = m->entryhi = m->epc = m->errorepc = m->lladdr_cp0 = m->depc = 0;
+    m->entrylo0 = m->entrylo1 = m->context = m->xcontext = m->badvaddr = m->entryhi = m->epc =
+        m->errorepc = m->lladdr_cp0 = m->depc = 0;
     m->taglo = m->datalo = m->debug = m->desave = m->errctl = 0;
     m->random_seed = 1;
     memset(m->tlb, 0, sizeof m->tlb);
@@ -88,19 +96,24 @@ void mips_reset(struct cpu *cpu)
     m->fcc = m->fcsr = 0;
     cpu->halted = false;
     cpu->key = m->user && m->is64 ? MK_64 | MK_ADDR64 | MK_FR : 0;
-    cpu->fp = (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_MIPS_LEGACY, .nan_legacy = true };
+    cpu->fp =
+        (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_MIPS_LEGACY, .nan_legacy = true };
+    cpu->fp_note = (struct fp_note){ 0 };
     if (!m->user) reset_system(m);
     mips_fcsr_write(m, 0);
     mips_update_key(m);
 }
 
-static int mips_init(struct cpu *cpu, const struct cpu_model *model, bool big_endian, bool user, struct error *e)
+static int mips_init(struct cpu *cpu, const struct cpu_model *model, bool big_endian, bool user,
+                     struct error *e)
 {
     struct mips_cpu *m = mips_cpu(cpu);
     const struct mips_model *d = model->def;
     bool is64 = cpu->guest == &mips64_guest;
 
-    if (is64 != !!(d->isa & MIPS_3)) return error_set(e, "CPU model '%s' is %d-bit, the target is %d-bit", model->name, is64 ? 32 : 64, is64 ? 64 : 32);
+    if (is64 != !!(d->isa & MIPS_3))
+        return error_set(e, "CPU model '%s' is %d-bit, the target is %d-bit", model->name,
+                         is64 ? 32 : 64, is64 ? 64 : 32);
     m->model = d;
     m->is64 = is64;
     m->big_endian = big_endian;
@@ -115,7 +128,8 @@ void mips_user_setup(struct cpu *cpu, unsigned abi)
 {
     struct mips_cpu *m = mips_cpu(cpu);
     cpu->key &= ~(uint32_t)(MK_64 | MK_ADDR64 | MK_FR);
-    if (m->is64 && abi != MIPS_ABI_O32) cpu->key |= MK_64 | MK_FR | (abi == MIPS_ABI_N64 ? MK_ADDR64 : 0);
+    if (m->is64 && abi != MIPS_ABI_O32)
+        cpu->key |= MK_64 | MK_FR | (abi == MIPS_ABI_N64 ? MK_ADDR64 : 0);
     mips_update_key(m);
 }
 
@@ -130,7 +144,7 @@ void mips_set_pc(struct cpu *cpu, uint64_t pc)
     mips_put_pc(m, pc);
 }
 
-/* ---- registers for debuggers -------------------------------------------------------------------------------- */
+/* ---- registers for debuggers -------------------------------------------- */
 
 enum { SPECIAL_STATUS, SPECIAL_BADVADDR, SPECIAL_CAUSE, SPECIAL_PC, SPECIAL_FCSR, SPECIAL_FIR };
 
@@ -186,26 +200,31 @@ static void fpr_set(struct cpu *cpu, unsigned n, uint64_t v)
     else m->fpr[n] = (m->fpr[n] & ~UINT64_C(0xffffffff)) | (uint32_t)v;
 }
 
+/* clang-format off */
 #define SPECIAL(name_, bits_, which, num)                                                          \
-    { .name = name_, .bits = bits_, .get = special_get, .set = special_set, .arg = which, .regnum = ISA_REGNUM(num) },
-#define GDB_GPR(bits_, n) { .name = "r" #n, .bits = bits_, .arg = MS_GPR0 + n, .regnum = ISA_REGNUM(n) },
-#define GDB_FPR(bits_, n) { .name = "f" #n, .bits = bits_, .get = fpr_get, .set = fpr_set, .arg = n, .regnum = ISA_REGNUM(38 + n) },
+    { .name = name_, .bits = bits_, .get = special_get, .set = special_set, .arg = which, \
+      .regnum = ISA_REGNUM(num) },
+#define GDB_GPR(bits_, n)                                                                          \
+    { .name = "r" #n, .bits = bits_, .arg = MS_GPR0 + n, .regnum = ISA_REGNUM(n) },
+#define GDB_FPR(bits_, n)                                                                          \
+    { .name = "f" #n, .bits = bits_, .get = fpr_get, .set = fpr_set, .arg = n,         \
+      .regnum = ISA_REGNUM(38 + n) },
 #define GDB_TABLES(w)                                                                              \
     static const struct isa_reg gdb_cpu##w[] = {                                                   \
         X32(GDB_GPR##w)                                                                            \
         { .name = "lo", .bits = w, .arg = MS_LO, .regnum = ISA_REGNUM(33) },                       \
         { .name = "hi", .bits = w, .arg = MS_HI, .regnum = ISA_REGNUM(34) },                       \
-        SPECIAL("pc", w, SPECIAL_PC, 37)                                  \
+        SPECIAL("pc", w, SPECIAL_PC, 37)                                                           \
     };                                                                                             \
     static const struct isa_reg gdb_cp0##w[] = {                                                   \
-        SPECIAL("status", w, SPECIAL_STATUS, 32)                          \
-        SPECIAL("badvaddr", w, SPECIAL_BADVADDR, 35)                      \
-        SPECIAL("cause", w, SPECIAL_CAUSE, 36)                            \
+        SPECIAL("status", w, SPECIAL_STATUS, 32)                                                   \
+        SPECIAL("badvaddr", w, SPECIAL_BADVADDR, 35)                                               \
+        SPECIAL("cause", w, SPECIAL_CAUSE, 36)                                                     \
     };                                                                                             \
     static const struct isa_reg gdb_fpu##w[] = {                                                   \
         X32(GDB_FPR##w)                                                                            \
-        SPECIAL("fcsr", w, SPECIAL_FCSR, 70)                              \
-        SPECIAL("fir", w, SPECIAL_FIR, 71)                                \
+        SPECIAL("fcsr", w, SPECIAL_FCSR, 70)                                                       \
+        SPECIAL("fir", w, SPECIAL_FIR, 71)                                                         \
     };                                                                                             \
     static const struct isa_gdb_feature gdb##w[] = {                                               \
         { "org.gnu.gdb.mips.cpu", gdb_cpu##w, ARRAY_LEN(gdb_cpu##w) },                             \
@@ -218,8 +237,9 @@ static void fpr_set(struct cpu *cpu, unsigned n, uint64_t v)
 #define GDB_FPR64(n) GDB_FPR(64, n)
 GDB_TABLES(32)
 GDB_TABLES(64)
+/* clang-format on */
 
-/* ---- printing -------------------------------------------------------------------------------------------------- */
+/* ---- printing ----------------------------------------------------------- */
 
 static const char gpr_names[32][3] = {
     "r0", "at", "v0", "v1", "a0", "a1", "a2", "a3", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7",
@@ -230,11 +250,13 @@ static void dump_fpu(struct mips_cpu *m, void (*put)(void *, const char *), void
 {
     char line[128];
     bool fr = m->c.key & MK_FR;
-    snprintf(line, sizeof line, "CP1 FCR0 0x%08" PRIx32 "  FCR31 0x%08" PRIx32 "  SR.FR %d  flags 0x%02x", m->model->fcr0, mips_fcsr_read(m), fr,
-             cpu_fp_flags(&m->c));
+    snprintf(line, sizeof line,
+             "CP1 FCR0 0x%08" PRIx32 "  FCR31 0x%08" PRIx32 "  SR.FR %d  flags 0x%02x",
+             m->model->fcr0, mips_fcsr_read(m), fr, cpu_fp_flags(&m->c));
     put(opaque, line);
     for (unsigned i = 0; i < 32; i += fr ? 1 : 2) {
-        snprintf(line, sizeof line, "f%-2u: w:%08" PRIx32 " d:%016" PRIx64, i, (uint32_t)m->fpr[i], m->fpr[i]);
+        snprintf(line, sizeof line, "f%-2u: w:%08" PRIx32 " d:%016" PRIx64, i, (uint32_t)m->fpr[i],
+                 m->fpr[i]);
         put(opaque, line);
     }
 }
@@ -247,23 +269,32 @@ static void mips_dump(struct cpu *cpu, void (*put)(void *, const char *), void *
     uint64_t hi = m->is64 ? m->hilo.d[0] : m->hilo.w[0], lo = m->is64 ? m->hilo.d[1] : m->hilo.w[1];
     uint64_t target = m->is64 ? m->btarget.d : m->btarget.w;
 
-    snprintf(line, sizeof line, "pc=0x%0*" PRIx64 " HI=0x%0*" PRIx64 " LO=0x%0*" PRIx64 " ds %08" PRIx32 " %0*" PRIx64 " %d", w, mips_get_pc(m), w,
-             hi, w, lo, cpu->key, w, target, (cpu->key & MK_M16) != 0);
+    snprintf(line, sizeof line,
+             "pc=0x%0*" PRIx64 " HI=0x%0*" PRIx64 " LO=0x%0*" PRIx64 " ds %08" PRIx32 " %0*" PRIx64
+             " %d",
+             w, mips_get_pc(m), w, hi, w, lo, cpu->key, w, target, (cpu->key & MK_M16) != 0);
     put(opaque, line);
     for (unsigned i = 0; i < 32; i += 4) {
         int n = snprintf(line, sizeof line, "GPR%02u:", i);
         for (unsigned j = i; j < i + 4; j++)
-            n += snprintf(line + n, sizeof line - (size_t)n, " %s %0*" PRIx64, gpr_names[j], w, mips_gpr(m, j));
+            n += snprintf(line + n, sizeof line - (size_t)n, " %s %0*" PRIx64, gpr_names[j], w,
+                          mips_gpr(m, j));
         put(opaque, line);
     }
     if (!m->user) {
         const struct mips_model *d = m->model;
-        uint32_t config1 = d->config1 | (d->config2 ? CONFIG_M : 0), config2 = d->config2 | (m->config3 ? CONFIG_M : 0);
-        snprintf(line, sizeof line, "CP0 Status  0x%08" PRIx32 " Cause   0x%08" PRIx32 " EPC    0x%0*" PRIx64, m->status, m->cause, w, m->epc);
+        uint32_t config1 = d->config1 | (d->config2 ? CONFIG_M : 0),
+                 config2 = d->config2 | (m->config3 ? CONFIG_M : 0);
+        snprintf(line, sizeof line,
+                 "CP0 Status  0x%08" PRIx32 " Cause   0x%08" PRIx32 " EPC    0x%0*" PRIx64,
+                 m->status, m->cause, w, m->epc);
         put(opaque, line);
-        snprintf(line, sizeof line, "    Config0 0x%08" PRIx32 " Config1 0x%08" PRIx32 " LLAddr 0x%016" PRIx64, m->config0, config1, m->lladdr_cp0);
+        snprintf(line, sizeof line,
+                 "    Config0 0x%08" PRIx32 " Config1 0x%08" PRIx32 " LLAddr 0x%016" PRIx64,
+                 m->config0, config1, m->lladdr_cp0);
         put(opaque, line);
-        snprintf(line, sizeof line, "    Config2 0x%08" PRIx32 " Config3 0x%08" PRIx32, config2, m->config3);
+        snprintf(line, sizeof line, "    Config2 0x%08" PRIx32 " Config3 0x%08" PRIx32, config2,
+                 m->config3);
         put(opaque, line);
         snprintf(line, sizeof line, "    Config4 0x%08x Config5 0x%08x", 0, 0);
         put(opaque, line);
@@ -281,17 +312,20 @@ static void mips_dump_tlb(struct cpu *cpu, void (*put)(void *, const char *), vo
     for (unsigned i = 0; i < m->model->tlb_entries; i++) {
         const struct mips_tlb_entry *e = &m->tlb[i];
         if (!e->inuse) continue;
-        int n = snprintf(line, sizeof line, "%2u: va %0*" PRIx64 " page %6uK asid %02x %c", i, w, e->vpn, (unsigned)((e->mask + 0x2000) >> 11), e->asid,
-                         e->global ? 'g' : '-');
+        int n =
+            snprintf(line, sizeof line, "%2u: va %0*" PRIx64 " page %6uK asid %02x %c", i, w,
+                     e->vpn, (unsigned)((e->mask + 0x2000) >> 11), e->asid, e->global ? 'g' : '-');
         for (unsigned odd = 0; odd < 2; odd++)
-            n += snprintf(line + n, sizeof line - (size_t)n, " | pa %09" PRIx64 " c%u %c%c", e->page[odd].pfn, e->page[odd].c, e->page[odd].v ? 'v' : '-',
+            n += snprintf(line + n, sizeof line - (size_t)n, " | pa %09" PRIx64 " c%u %c%c",
+                          e->page[odd].pfn, e->page[odd].c, e->page[odd].v ? 'v' : '-',
                           e->page[odd].d ? 'd' : '-');
         put(opaque, line);
     }
 }
 
-/* ---- saved state -------------------------------------------------------------------------------------------------- */
+/* ---- saved state -------------------------------------------------------- */
 
+/* clang-format off */
 #define T(f) STATE_INT(struct mips_tlb_entry, f)
 static const struct state_field tlb_state[] = {
     T(vpn), T(mask), T(asid), T(global), T(inuse),
@@ -304,38 +338,39 @@ static const struct state_field tlb_state[] = {
 #define I(f) STATE_INT(struct mips_cpu, f)
 #define A(f) STATE_ARR(struct mips_cpu, f)
 static const struct state_field mips_state[] = {
-    I(fcsr), I(index), I(random_seed), I(wired), I(pagemask), I(pagegrain), I(hwrena), I(srsctl), I(intctl), I(status), I(cause), I(ebase),
-    I(compare), I(entrylo0), I(entrylo1), I(context), I(xcontext), I(badvaddr), I(entryhi), I(epc), I(errorepc), I(lladdr_cp0), I(config0),
-    I(config3), A(watchlo), A(watchhi), I(taglo), I(datalo), I(debug), I(desave), I(errctl), I(perfctl), I(framemask), A(kscratch_lo), I(depc),
-    STATE_STRUCT(struct mips_cpu, tlb, MIPS_TLB_MAX, tlb_state), I(irq_level), I(count_base), I(count_stopped),
-    STATE_TIMER(struct mips_cpu, timer), STATE_END,
+    I(fcsr), I(index), I(random_seed), I(wired), I(pagemask), I(pagegrain), I(hwrena), I(srsctl),
+    I(intctl), I(status), I(cause), I(ebase), I(compare), I(entrylo0), I(entrylo1), I(context),
+    I(xcontext), I(badvaddr), I(entryhi), I(epc), I(errorepc), I(lladdr_cp0), I(config0),
+    I(config3), A(watchlo), A(watchhi), I(taglo), I(datalo), I(debug), I(desave), I(errctl),
+    I(perfctl), I(framemask), A(kscratch_lo), I(depc),
+    STATE_STRUCT(struct mips_cpu, tlb, MIPS_TLB_MAX, tlb_state),
+    I(irq_level), I(count_base), I(count_stopped), STATE_TIMER(struct mips_cpu, timer), STATE_END,
 };
 #undef I
 #undef A
+/* clang-format on */
 
-static void mips_post_load(struct cpu *cpu)
-{
-    struct mips_cpu *m = mips_cpu(cpu);
-    uint32_t fcsr = mips_fcsr_read(m);
-    mips_fcsr_write(m, fcsr & ~((fcsr & 0xf80) << 5) & ~0x20000u); /* derives rounding and rules; must not trap */
-    mips_update_key(m);
-    if (!m->user) cpu_tlb_flush(cpu);
-}
+/* ---- the ISAs ----------------------------------------------------------- */
 
-/* ---- the ISAs ------------------------------------------------------------------------------------------------------ */
-
-static const struct isa_target targets32[] = { { "mips", true }, { "mipsel", false }, { NULL, false } };
+static const struct isa_target targets32[] = { { "mips", true },
+                                               { "mipsel", false },
+                                               { NULL, false } };
 static const struct isa_target targets64[] = {
-    { "mips64", true }, { "mips64el", false }, { "mipsn32", true }, { "mipsn32el", false }, { NULL, false },
+    { "mips64", true },     { "mips64el", false }, { "mipsn32", true },
+    { "mipsn32el", false }, { NULL, false },
 };
 
-#define MIPS_ISA(w, arch, first, count)                                                                  \
+/* clang-format off */
+#define MIPS_ISA(w, arch, first, count)                                                            \
     {                                                                                              \
-        .name = "mips" #w, .targets = targets##w, .guest = &mips##w##_guest, .models = &mips_models[first], .n_models = count, \
-        .gdb_arch = arch, .gdb = gdb##w, .n_gdb = ARRAY_LEN(gdb##w), .init = mips_init, .reset = mips_reset, \
-        .set_irq = mips_set_irq, .disas = mips_disas, .dump = mips_dump, .dump_tlb = mips_dump_tlb, .set_pc = mips_set_pc,    \
-        .connect_clock = mips_connect_clock, .state = mips_state, .n_state = MIPS_N_STATE, .post_load = mips_post_load,        \
+        .name = "mips" #w, .targets = targets##w, .guest = &mips##w##_guest,                       \
+        .models = &mips_models[first], .n_models = count, .gdb_arch = arch, .gdb = gdb##w,         \
+        .n_gdb = ARRAY_LEN(gdb##w), .init = mips_init, .reset = mips_reset,                        \
+        .set_irq = mips_set_irq, .disas = mips_disas, .dump = mips_dump,                           \
+        .dump_tlb = mips_dump_tlb, .set_pc = mips_set_pc, .connect_clock = mips_connect_clock,     \
+        .state = mips_state, .n_state = MIPS_N_STATE,                                              \
     }
 enum { MIPS_N_STATE = ARRAY_LEN(mips_state) - 1 };
 const struct isa mips32_isa = MIPS_ISA(32, "mips", 0, MIPS32_MODELS);
 const struct isa mips64_isa = MIPS_ISA(64, "mips:isa64r2", MIPS32_MODELS, MIPS64_MODELS);
+/* clang-format on */

@@ -1,8 +1,9 @@
 /*
  * mmu.c - virtual addresses: segments, the TLB with variable page sizes, and fixed mapping.
  *
- * Follows MD00091 chapter 4 (virtual memory) and appendix A (fixed mapping MMU). Nothing here changes
- * guest state: a failed access leaves its registers to be written at exception entry (except.c).
+ * Follows MD00091 chapter 4 (virtual memory) and appendix A (fixed mapping MMU). Nothing here
+ * changes guest state: a failed access leaves its registers to be written at exception entry
+ * (except.c).
  */
 #include "isa/mips/priv.h"
 
@@ -30,7 +31,9 @@ int mips_tlb_find(const struct mips_cpu *m, uint64_t va, unsigned asid)
     uint64_t seg = mips_seg_mask(m);
     for (unsigned i = 0; i < m->model->tlb_entries; i++) {
         const struct mips_tlb_entry *e = &m->tlb[i];
-        if (((va ^ e->vpn) & seg & ~(uint64_t)(e->mask | 0x1fff)) == 0 && e->inuse && (e->global || e->asid == asid)) return (int)i;
+        if (((va ^ e->vpn) & seg & ~(uint64_t)(e->mask | 0x1fff)) == 0 && e->inuse &&
+            (e->global || e->asid == asid))
+            return (int)i;
     }
     return -1;
 }
@@ -43,21 +46,28 @@ static bool fail(struct mips_cpu *m, bool probe, uint32_t code, uint64_t va)
 
 static bool unmapped(struct mmu_hit *hit, uint64_t phys, bool uncached)
 {
-    *hit = (struct mmu_hit){ .phys = phys, .prot = MMU_R | MMU_W | MMU_X, .page_bits = 29, .uncached = uncached };
+    *hit = (struct mmu_hit){
+        .phys = phys, .prot = MMU_R | MMU_W | MMU_X, .page_bits = 29, .uncached = uncached
+    };
     return true;
 }
 
-static bool uncached_attr(unsigned c) { return c == 2 || c == 7; }
+static bool uncached_attr(unsigned c)
+{
+    return c == 2 || c == 7;
+}
 
 /* xtlb: misses go to the 64-bit refill vector. */
-static bool mapped(struct mips_cpu *m, uint64_t va, enum mem_access access, bool probe, bool xtlb, struct mmu_hit *hit)
+static bool mapped(struct mips_cpu *m, uint64_t va, enum mem_access access, bool probe, bool xtlb,
+                   struct mmu_hit *hit)
 {
     uint32_t code = access == ACCESS_WRITE ? ME_TLBS : ME_TLBL;
     int i = mips_tlb_find(m, va, m->entryhi & 0xff);
     if (i < 0) return fail(m, probe, code | ME_TLB_REFILL | (xtlb ? ME_XTLB : 0), va);
 
     const struct mips_tlb_entry *e = &m->tlb[i];
-    uint64_t page = ((uint64_t)e->mask + 0x2000) >> 1; /* bytes; also the bit that tells even from odd */
+    uint64_t page =
+        ((uint64_t)e->mask + 0x2000) >> 1; /* bytes; also the bit that tells even from odd */
     unsigned odd = (va & page) != 0;
     if (!e->page[odd].v) return fail(m, probe, code, va);
     if (access == ACCESS_WRITE && !e->page[odd].d) return fail(m, probe, ME_MOD, va);
@@ -68,8 +78,10 @@ static bool mapped(struct mips_cpu *m, uint64_t va, enum mem_access access, bool
     return true;
 }
 
-/* The 4 GiB that 32-bit programs see: all of a 32-bit CPU, the sign-extended addresses of a 64-bit one. */
-static bool compat(struct mips_cpu *m, uint64_t va, enum mem_access access, unsigned mode, bool probe, struct mmu_hit *hit)
+/* The 4 GiB that 32-bit programs see: all of a 32-bit CPU, the sign-extended addresses of a 64-bit
+ * one. */
+static bool compat(struct mips_cpu *m, uint64_t va, enum mem_access access, unsigned mode,
+                   bool probe, struct mmu_hit *hit)
 {
     uint32_t a = (uint32_t)va, bad = access == ACCESS_WRITE ? ME_ADES : ME_ADEL;
     bool fixed = !m->model->tlb_entries, kernel = mode == MODE_KERNEL || mode == MODE_ERL;
@@ -92,7 +104,8 @@ static bool compat(struct mips_cpu *m, uint64_t va, enum mem_access access, unsi
     return mapped(m, va, access, probe, m->is64 && (m->status & enable), hit);
 }
 
-bool mips_mmu(struct cpu *cpu, uint64_t va, enum mem_access access, unsigned mode, bool probe, struct mmu_hit *hit)
+bool mips_mmu(struct cpu *cpu, uint64_t va, enum mem_access access, unsigned mode, bool probe,
+              struct mmu_hit *hit)
 {
     struct mips_cpu *m = mips_cpu(cpu);
     if (!m->is64 || va == sign32(va)) return compat(m, va, access, mode, probe, hit);
@@ -122,7 +135,7 @@ bool mips_mmu(struct cpu *cpu, uint64_t va, enum mem_access access, unsigned mod
     return fail(m, probe, bad, va);
 }
 
-/* ---- the engine's copy of translations ----------------------------------------------------------- */
+/* ---- the engine's copy of translations ---------------------------------- */
 
 /* The lowest address that the entry maps, as programs write it. */
 static uint64_t entry_va(const struct mips_cpu *m, const struct mips_tlb_entry *e)
@@ -157,7 +170,7 @@ void mips_set_entryhi(struct mips_cpu *m, uint64_t value)
     m->entryhi = (value & mips_seg_mask(m) & ~UINT64_C(0x1fff)) | asid;
 }
 
-/* ---- TLB instructions ------------------------------------------------------------------------------ */
+/* ---- TLB instructions --------------------------------------------------- */
 
 uint64_t mips_helper_tlbp(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
 {
@@ -169,7 +182,8 @@ uint64_t mips_helper_tlbp(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
 
 static uint64_t page_lo(const struct mips_tlb_entry *e, unsigned odd)
 {
-    return e->page[odd].pfn >> 6 | (uint64_t)e->page[odd].c << 3 | e->page[odd].d << 2 | e->page[odd].v << 1 | e->global;
+    return e->page[odd].pfn >> 6 | (uint64_t)e->page[odd].c << 3 | e->page[odd].d << 2 |
+           e->page[odd].v << 1 | e->global;
 }
 
 uint64_t mips_helper_tlbr(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
@@ -191,7 +205,8 @@ static bool overlaps(const struct mips_cpu *m, const struct mips_tlb_entry *e)
     uint64_t seg = mips_seg_mask(m);
     for (unsigned i = 0; i < m->model->tlb_entries; i++) {
         const struct mips_tlb_entry *o = &m->tlb[i];
-        if (((o->vpn ^ e->vpn) & seg & ~(uint64_t)(o->mask | e->mask | 0x1fff)) == 0 && live(m, o)) return true;
+        if (((o->vpn ^ e->vpn) & seg & ~(uint64_t)(o->mask | e->mask | 0x1fff)) == 0 && live(m, o))
+            return true;
     }
     return false;
 }
@@ -208,12 +223,14 @@ static void tlb_write(struct mips_cpu *m, unsigned i)
     e->asid = m->entryhi & 0xff;
     e->global = lo[0] & lo[1] & 1;
     for (unsigned odd = 0; odd < 2; odd++) {
-        e->page[odd].pfn = (lo[odd] << 6) & ((UINT64_C(1) << m->model->phys_bits) - 1) & ~UINT64_C(0xfff);
+        e->page[odd].pfn =
+            (lo[odd] << 6) & ((UINT64_C(1) << m->model->phys_bits) - 1) & ~UINT64_C(0xfff);
         e->page[odd].c = (lo[odd] >> 3) & 7;
         e->page[odd].d = lo[odd] & 4;
         e->page[odd].v = lo[odd] & 2;
     }
-    /* Usually nothing matched there before. If something did, what the engine learnt from it must go. */
+    /* Usually nothing matched there before. If something did, what the engine learnt from it must
+     * go. */
     if (overlaps(m, e)) forget(m, e);
     e->inuse = true;
 }

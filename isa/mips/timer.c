@@ -1,10 +1,10 @@
 /*
  * timer.c - Count and Compare on guest time.
  *
- * Count advances at clock_hz / cc_res. It is never stored while it runs: count_base is Count minus the
- * ticks since time 0. A match is an event at the first nanosecond at which Count equals Compare.
- * Without a clock (user mode, tests) Count follows retired instructions and no match fires.
- * Follows MD00091 section 9 (Count, Compare, Cause.DC and TI).
+ * Count advances at clock_hz / cc_res. It is never stored while it runs: count_base is Count minus
+ * the ticks since time 0. A match is an event at the first nanosecond at which Count equals
+ * Compare. Without a clock (user mode, tests) Count follows retired instructions and no match
+ * fires. Follows MD00091 section 9 (Count, Compare, Cause.DC and TI).
  */
 #include "isa/mips/priv.h"
 

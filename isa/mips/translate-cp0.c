@@ -24,6 +24,10 @@ void tr_mtc0(struct mips_tr *t)
 
     if (!t->is64) v = ir_conv(t->b, OP_SXW, ir_temp(t->b, T_I64), v);
     else if (!t->arg) v = ir_op1(t->b, OP_SX32, T_I64, tr_tmp(t), v);
+    if (mips_cp0_quiet(reg)) {
+        ir_call(t->b, t->arg ? MH_DMTC0_QUIET : MH_MTC0_QUIET, T_I32, IR_NONE, ir_c32(t->b, reg), v, IR_NONE);
+        return;
+    }
     ir_call(t->b, t->arg ? MH_DMTC0 : MH_MTC0, T_I32, IR_NONE, ir_c32(t->b, reg), v, IR_NONE);
     t->exit = IR_EXIT_IRQ;
 }
@@ -82,6 +86,9 @@ void tr_rdhwr(struct mips_tr *t)
     if (t->rt) ir_op1(t->b, t->is64 ? OP_SX32 : OP_MOV, t->w, t->rt, v);
     if (n == 2) t->exit = IR_EXIT_IRQ; /* reads time */
 }
+
+/* Debug mode is the processor's business; a Linux program gets what the kernel makes of it. */
+void tr_sdbbp(struct mips_tr *t) { tr_raise_code(t, t->user ? ME_RI : ME_DBP, 0); }
 
 /* arg: coprocessor number */
 void tr_cop_unusable(struct mips_tr *t) { tr_raise_code(t, ME_CPU, (unsigned)t->arg); }

@@ -11,18 +11,19 @@
  */
 #include "isa/mips/decode.h"
 
-enum { FS = 1, FT = 2, FD = 4, FR = 8 }; /* operands, for doubles_ok */
+enum { FS = 1, FT = 2, FD = 4, FR = 8, NEEDS_FR = 16 }; /* operands, for doubles_ok */
 
 static unsigned fs(const struct mips_tr *t) { return t->rd; }
 static unsigned ft(const struct mips_tr *t) { return t->rt; }
 static unsigned fd(const struct mips_tr *t) { return t->sa; }
 
-/* 64-bit operands need even registers when FR=0; odd ones are reserved. Raises then. */
+/* 64-bit operands need even registers when FR=0; odd ones are reserved, and the format L (NEEDS_FR) is, too. Raises
+ * then. */
 static bool doubles_ok(struct mips_tr *t, unsigned which)
 {
     if (t->fr) return true;
     if ((which & FS && fs(t) & 1) || (which & FT && ft(t) & 1) || (which & FD && fd(t) & 1) ||
-        (which & FR && t->rs & 1)) {
+        (which & FR && t->rs & 1) || which & NEEDS_FR) {
         tr_raise_code(t, ME_RI, 0);
         return false;
     }
@@ -181,7 +182,8 @@ void tr_fcvt(struct mips_tr *t)
     bool in64 = op == OP_F64_F32 || op == OP_I64_F32 || op == OP_I64_F64;
     enum ir_type out = op == OP_F32_F64 || op == OP_I32_F64 || op == OP_I64_F64 ? T_I64 : T_I32;
 
-    if (!doubles_ok(t, (in64 ? FS : 0) | (out == T_I64 ? FD : 0))) return;
+    bool from_l = op == OP_I64_F32 || op == OP_I64_F64;
+    if (!doubles_ok(t, (in64 ? FS : 0) | (out == T_I64 ? FD : 0) | (from_l ? NEEDS_FR : 0))) return;
     ir_id a = in64 ? get64(fs(t)) : get32(t, fs(t)), d = dest(t, out, fd(t));
     if (t->key & MK_FPSLOW) slow(t, op, in64 ? T_I64 : T_I32, 0, out, d, a, IR_NONE);
     else ir_conv(t->b, op, d, a);
@@ -197,7 +199,7 @@ void tr_f2i(struct mips_tr *t)
     enum ir_opcode op = d64 ? to_l ? OP_F64_I64 : OP_F64_I32 : to_l ? OP_F32_I64 : OP_F32_I32;
     enum ir_type out = to_l ? T_I64 : T_I32;
 
-    if (!doubles_ok(t, (d64 ? FS : 0) | (to_l ? FD : 0))) return;
+    if (!doubles_ok(t, (d64 ? FS : 0) | (to_l ? NEEDS_FR : 0))) return;
     ir_id a = get(t, fs(t)), d = dest(t, out, fd(t));
     if (t->key & MK_FPSLOW) slow(t, op, fmt(t), round | (unsigned)rule << 4, out, d, a, IR_NONE);
     else ir_f2i(t->b, op, d, a, round, rule);
@@ -360,14 +362,14 @@ void tr_swxc1(struct mips_tr *t) { store32(t, fs(t), indexed(t, false)); }
 
 void tr_ldxc1(struct mips_tr *t)
 {
-    if (!doubles_ok(t, FD)) return;
+    if (!doubles_ok(t, FD | (t->arg ? NEEDS_FR : 0))) return;
     struct tr_ea e = indexed(t, t->arg);
     ir_ld(t->b, T_I64, get64(fd(t)), e.base, e.disp, tr_mem(t, IR_M64), t->mmu);
 }
 
 void tr_sdxc1(struct mips_tr *t)
 {
-    if (!doubles_ok(t, FS)) return;
+    if (!doubles_ok(t, FS | (t->arg ? NEEDS_FR : 0))) return;
     struct tr_ea e = indexed(t, t->arg);
     ir_st(t->b, T_I64, get64(fs(t)), e.base, e.disp, tr_mem(t, IR_M64), t->mmu);
 }

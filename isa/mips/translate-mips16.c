@@ -122,6 +122,7 @@ void tr16_extend(struct mips_tr *t)
 {
     ir_op1(t->b, (enum ir_opcode)t->arg, t->w, rx(t), tr_gpr(t, rx(t)));
 }
+void tr16_sdbbp(struct mips_tr *t) { tr_sdbbp(t); }
 void tr16_raise(struct mips_tr *t) { tr_raise_code(t, (unsigned)t->arg, t->insn >> 5 & 0x3f); }
 
 /* ---- memory ---- */

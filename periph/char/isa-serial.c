@@ -10,7 +10,7 @@ struct isa_serial {
     struct chardev *chr;
     uint32_t baudbase;
     uint16_t iobase;
-    uint8_t irq_no;     /* for the board that connects the line, and for `info qtree` */
+    uint8_t irq_no; /* for the board that connects the line, and for `info qtree` */
     bool out2_gates;
     struct serial core;
     struct irq_line irq[1];
@@ -28,7 +28,8 @@ static void isa_serial_write(void *opaque, uint64_t addr, uint64_t value, unsign
     serial_write(&((struct isa_serial *)opaque)->core, (unsigned)addr, (uint8_t)value);
 }
 
-static const struct mmio_ops ops = { .read = isa_serial_read, .write = isa_serial_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops ops = {
+    .read = isa_serial_read, .write = isa_serial_write, .impl_min = 1, .impl_max = 1};
 
 static int isa_serial_realize(struct device *d, struct error *e)
 {
@@ -60,8 +61,9 @@ static const struct prop_desc props[] = {
     PROP(struct isa_serial, PROP_U32, "baudbase", baudbase, 115200, "bits per second at divisor 1"),
     PROP(struct isa_serial, PROP_U16, "iobase", iobase, 0x3f8, "first I/O port"),
     PROP(struct isa_serial, PROP_U8, "irq", irq_no, 4, "ISA interrupt"),
-    PROP(struct isa_serial, PROP_BOOL, "out2-gates-irq", out2_gates, 0, "interrupts need MCR.OUT2, as on PCs"),
-    PROP_END
+    PROP(struct isa_serial, PROP_BOOL, "out2-gates-irq", out2_gates, 0,
+         "interrupts need MCR.OUT2, as on PCs"),
+    PROP_END,
 };
 
 static const struct state_field state[] = {
@@ -72,7 +74,7 @@ static const struct state_field state[] = {
     STATE_PROP(struct isa_serial, out2_gates),
     STATE_STRUCT(struct isa_serial, core, 1, serial_state),
     STATE_RUNTIME(struct isa_serial, irq),
-    STATE_END
+    STATE_END,
 };
 
 const struct dev_desc isa_serial_desc = {

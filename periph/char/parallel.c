@@ -1,16 +1,30 @@
 /*
  * parallel.c - a printer port at three I/O ports ("isa-parallel"), in its compatible (SPP) mode.
  *
- * Follows the parallel port chapter of SMSC's FDC37M81x data sheet. The printer takes a byte with the falling edge of
- * STROBE# and acknowledges at once; EPP and ECP modes do not exist. Without a backend the port reads as one
- * with nothing plugged in.
+ * Follows the parallel port chapter of SMSC's FDC37M81x data sheet. The printer takes a byte with
+ * the falling edge of STROBE# and acknowledges at once; EPP and ECP modes do not exist. Without a
+ * backend the port reads as one with nothing plugged in.
  */
 #include "chardev/chardev.h"
 #include "periph/regions.h"
 
 enum { PAR_DATA, PAR_STATUS, PAR_CONTROL };
-enum { ST_BUSY_N = 0x80, ST_ACK_N = 0x40, ST_PAPER_OUT = 0x20, ST_SELECTED = 0x10, ST_ERROR_N = 8, ST_NOT_CONNECTED = 0x7f };
-enum { CTL_STROBE = 1, CTL_AUTOFEED = 2, CTL_INIT_N = 4, CTL_SELECT = 8, CTL_IRQ = 0x10, CTL_INPUT = 0x20 };
+enum {
+    ST_BUSY_N = 0x80,
+    ST_ACK_N = 0x40,
+    ST_PAPER_OUT = 0x20,
+    ST_SELECTED = 0x10,
+    ST_ERROR_N = 8,
+    ST_NOT_CONNECTED = 0x7f
+};
+enum {
+    CTL_STROBE = 1,
+    CTL_AUTOFEED = 2,
+    CTL_INIT_N = 4,
+    CTL_SELECT = 8,
+    CTL_IRQ = 0x10,
+    CTL_INPUT = 0x20
+};
 
 struct parallel {
     struct device dev;
@@ -34,7 +48,8 @@ static uint64_t par_read(void *opaque, uint64_t addr, unsigned size)
 
     (void)size;
     switch (addr) {
-    case PAR_DATA: return s->control & CTL_INPUT ? 0xff : s->data; /* turned around, nobody drives the lines */
+    case PAR_DATA:
+        return s->control & CTL_INPUT ? 0xff : s->data; /* turned around, nobody drives the lines */
     case PAR_STATUS:
         if (!s->chr) return ST_NOT_CONNECTED;
         return ST_BUSY_N | ST_ACK_N | ST_ERROR_N | (s->control & CTL_SELECT ? ST_SELECTED : 0) | 7;
@@ -60,7 +75,8 @@ static void par_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
     update_irq(s);
 }
 
-static const struct mmio_ops ops = { .read = par_read, .write = par_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops ops = {
+    .read = par_read, .write = par_write, .impl_min = 1, .impl_max = 1};
 
 static int no_input(void *opaque)
 {
@@ -76,7 +92,7 @@ static void drop_input(void *opaque, const uint8_t *buf, int n)
 static int par_realize(struct device *d, struct error *e)
 {
     struct parallel *s = (struct parallel *)d;
-    const struct chr_frontend fe = { no_input, drop_input, NULL, s };
+    const struct chr_frontend fe = {no_input, drop_input, NULL, s};
 
     if (s->chr) {
         if (chr_attach(s->chr, &fe, e) < 0) return -1;
@@ -110,7 +126,7 @@ static const struct prop_desc props[] = {
     PROP(struct parallel, PROP_CHR, "chardev", chr, 0, "character backend"),
     PROP(struct parallel, PROP_U16, "iobase", iobase, 0x378, "first I/O port"),
     PROP(struct parallel, PROP_U8, "irq", irq_no, 7, "ISA interrupt"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field state[] = {
@@ -121,10 +137,15 @@ static const struct state_field state[] = {
     STATE_INT_RESET(struct parallel, data, 0),
     STATE_INT_RESET(struct parallel, control, CTL_INIT_N | CTL_SELECT),
     STATE_RUNTIME(struct parallel, irq),
-    STATE_END
+    STATE_END,
 };
 
-static const struct reg_desc regs[] = { { 0, "data", 1 }, { 1, "status", 1 }, { 2, "control", 1 }, REG_END };
+static const struct reg_desc regs[] = {
+    {0, "data", 1},
+    {1, "status", 1},
+    {2, "control", 1},
+    REG_END,
+};
 
 const struct dev_desc parallel_desc = {
     .name = "isa-parallel",

@@ -33,10 +33,14 @@ static void mm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
     serial_write(&s->core, (unsigned)(addr >> s->regshift), (uint8_t)value);
 }
 
-/* With registers a byte apart wider accesses are split; else an access of any size is one of its register. */
-static const struct mmio_ops ops_bytes = { .read = mm_read, .write = mm_write, .impl_min = 1, .impl_max = 1 };
-static const struct mmio_ops ops_le = { .read = mm_read, .write = mm_write, .min_size = 1, .max_size = 8 };
-static const struct mmio_ops ops_be = { .read = mm_read, .write = mm_write, .min_size = 1, .max_size = 8, .big_endian = true };
+/* With registers a byte apart wider accesses are split; else an access of any size is one of its
+ * register. */
+static const struct mmio_ops ops_bytes = {
+    .read = mm_read, .write = mm_write, .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops ops_le = {
+    .read = mm_read, .write = mm_write, .min_size = 1, .max_size = 8};
+static const struct mmio_ops ops_be = {
+    .read = mm_read, .write = mm_write, .min_size = 1, .max_size = 8, .big_endian = true};
 
 static int mm_realize(struct device *d, struct error *e)
 {
@@ -44,7 +48,10 @@ static int mm_realize(struct device *d, struct error *e)
 
     if (s->regshift > 8) return error_set(e, "serial-mm: regshift %u is not in 0..8", s->regshift);
     if (serial_realize(&s->core, d, s->chr, &s->irq[0], s->baudbase, e) < 0) return -1;
-    periph_make_mmio(d, 0, "serial", UINT64_C(8) << s->regshift, !s->regshift ? &ops_bytes : s->big_endian ? &ops_be : &ops_le);
+    periph_make_mmio(d, 0, "serial", UINT64_C(8) << s->regshift,
+                     !s->regshift    ? &ops_bytes
+                     : s->big_endian ? &ops_be
+                                     : &ops_le);
     return 0;
 }
 
@@ -69,7 +76,7 @@ static const struct prop_desc props[] = {
     PROP(struct serial_mm, PROP_U32, "baudbase", baudbase, 115200, "bits per second at divisor 1"),
     PROP(struct serial_mm, PROP_U8, "regshift", regshift, 0, "log2 of the distance of registers"),
     PROP(struct serial_mm, PROP_BOOL, "big-endian", big_endian, 0, "byte order of wider accesses"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field state[] = {
@@ -79,7 +86,7 @@ static const struct state_field state[] = {
     STATE_PROP(struct serial_mm, big_endian),
     STATE_STRUCT(struct serial_mm, core, 1, serial_state),
     STATE_RUNTIME(struct serial_mm, irq),
-    STATE_END
+    STATE_END,
 };
 
 const struct dev_desc serial_mm_desc = {

@@ -1,10 +1,11 @@
 /*
  * serial.c - the core of a 16550A UART: registers, FIFOs, interrupts, modem lines.
  *
- * Follows National Semiconductor's PC16550D data sheet. Sending takes no guest time: a byte is at the backend
- * when the write to THR returns, so THRE and TEMT are always set and the transmit FIFO is always empty; the baud rate
- * times the character timeout only. Received bytes come as fast as the guest takes them. A connected
- * backend is a peer that is ready: CTS, DSR and DCD are on. Fronts: isa-serial.c, serial-mm.c.
+ * Follows National Semiconductor's PC16550D data sheet. Sending takes no guest time: a byte is at
+ * the backend when the write to THR returns, so THRE and TEMT are always set and the transmit FIFO
+ * is always empty; the baud rate times the character timeout only. Received bytes come as fast as
+ * the guest takes them. A connected backend is a peer that is ready: CTS, DSR and DCD are on.
+ * Fronts: isa-serial.c, serial-mm.c.
  */
 #include "periph/char/serial.h"
 
@@ -12,17 +13,43 @@
 
 enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 enum { IER_RDA = 1, IER_THRE = 2, IER_RLS = 4, IER_MSI = 8 };
-enum { IIR_NONE = 1, IIR_MSI = 0, IIR_THRE = 2, IIR_RDA = 4, IIR_RLS = 6, IIR_TIMEOUT = 12, IIR_FIFO = 0xc0 };
+enum {
+    IIR_NONE = 1,
+    IIR_MSI = 0,
+    IIR_THRE = 2,
+    IIR_RDA = 4,
+    IIR_RLS = 6,
+    IIR_TIMEOUT = 12,
+    IIR_FIFO = 0xc0
+};
 enum { FCR_ENABLE = 1, FCR_CLEAR_RX = 2, FCR_CLEAR_TX = 4, FCR_DMA = 8, FCR_TRIGGER = 0xc0 };
 enum { LCR_BREAK = 0x40, LCR_DLAB = 0x80 };
 enum { MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 16 };
-enum { LSR_DR = 1, LSR_OE = 2, LSR_PE = 4, LSR_FE = 8, LSR_BI = 16, LSR_THRE = 32, LSR_TEMT = 64, LSR_FIFO_ERR = 128,
-       LSR_ERRORS = LSR_OE | LSR_PE | LSR_FE | LSR_BI };
-enum { MSR_DCTS = 1, MSR_DDSR = 2, MSR_TERI = 4, MSR_DDCD = 8, MSR_CTS = 16, MSR_DSR = 32, MSR_RI = 64, MSR_DCD = 128 };
+enum {
+    LSR_DR = 1,
+    LSR_OE = 2,
+    LSR_PE = 4,
+    LSR_FE = 8,
+    LSR_BI = 16,
+    LSR_THRE = 32,
+    LSR_TEMT = 64,
+    LSR_FIFO_ERR = 128,
+    LSR_ERRORS = LSR_OE | LSR_PE | LSR_FE | LSR_BI
+};
+enum {
+    MSR_DCTS = 1,
+    MSR_DDSR = 2,
+    MSR_TERI = 4,
+    MSR_DDCD = 8,
+    MSR_CTS = 16,
+    MSR_DSR = 32,
+    MSR_RI = 64,
+    MSR_DCD = 128
+};
 
 static unsigned trigger_level(const struct serial *s)
 {
-    static const uint8_t levels[4] = { 1, 4, 8, 14 };
+    static const uint8_t levels[4] = {1, 4, 8, 14};
 
     return s->fcr & FCR_ENABLE ? levels[s->fcr >> 6] : 1;
 }
@@ -59,12 +86,15 @@ static uint64_t timeout_ns(const struct serial *s)
     return 4 * bits * divisor * NS_PER_SEC / (s->baudbase ? s->baudbase : 1);
 }
 
-/* The timeout runs while there are bytes that no trigger announces; each arrival and each read starts it anew. */
+/* The timeout runs while there are bytes that no trigger announces; each arrival and each read
+ * starts it anew. */
 static void restart_timeout(struct serial *s)
 {
     s->timeout = false;
-    if ((s->fcr & FCR_ENABLE) && s->count) timer_arm(&s->timer, clock_now(s->clock) + timeout_ns(s));
-    else timer_cancel(&s->timer);
+    if ((s->fcr & FCR_ENABLE) && s->count)
+        timer_arm(&s->timer, clock_now(s->clock) + timeout_ns(s));
+    else
+        timer_cancel(&s->timer);
 }
 
 static void timeout_event(void *opaque)
@@ -78,8 +108,10 @@ static void timeout_event(void *opaque)
 /* LSR shows the errors of the byte at the head of the FIFO. */
 static void show_head(struct serial *s)
 {
-    if (s->count) s->lsr |= LSR_DR | s->fifo_lsr[s->head];
-    else s->lsr &= (uint8_t)~LSR_DR;
+    if (s->count)
+        s->lsr |= LSR_DR | s->fifo_lsr[s->head];
+    else
+        s->lsr &= (uint8_t)~LSR_DR;
     if (s->count) s->fifo_lsr[s->head] = 0;
 }
 
@@ -105,7 +137,7 @@ static void clear_rx(struct serial *s)
     s->head = s->count = 0;
     memset(s->fifo, 0, sizeof s->fifo);
     memset(s->fifo_lsr, 0, sizeof s->fifo_lsr);
-    s->lsr &= (uint8_t)~(LSR_DR | LSR_PE | LSR_FE | LSR_BI);
+    s->lsr &= (uint8_t) ~(LSR_DR | LSR_PE | LSR_FE | LSR_BI);
     restart_timeout(s);
 }
 
@@ -124,7 +156,8 @@ static int serial_can_receive(void *opaque)
 
 static void serial_receive(void *opaque, const uint8_t *buf, int n)
 {
-    for (int i = 0; i < n; i++) receive_byte(opaque, buf[i], 0);
+    for (int i = 0; i < n; i++)
+        receive_byte(opaque, buf[i], 0);
 }
 
 static void serial_event(void *opaque, enum chr_event event)
@@ -154,7 +187,8 @@ static void update_msr(struct serial *s)
 
 static void write_fcr(struct serial *s, uint8_t v)
 {
-    if ((v ^ s->fcr) & FCR_ENABLE) v |= FCR_CLEAR_RX | FCR_CLEAR_TX; /* changing the mode empties the FIFOs */
+    if ((v ^ s->fcr) & FCR_ENABLE)
+        v |= FCR_CLEAR_RX | FCR_CLEAR_TX; /* changing the mode empties the FIFOs */
     if (v & FCR_CLEAR_RX) clear_rx(s);
     if (v & FCR_CLEAR_TX) s->thr_pending = true;
     /* The other bits can be set only together with the enable bit. */
@@ -166,9 +200,12 @@ static void write_fcr(struct serial *s, uint8_t v)
 static void transmit(struct serial *s, uint8_t v)
 {
     s->thr_pending = false;
-    update_irq(s); /* the request goes away while the byte is sent: an edge for controllers that want one */
-    if (s->mcr & MCR_LOOP) receive_byte(s, v, 0);
-    else if (s->chr) chr_write_all(s->chr, s, &v, 1);
+    update_irq(s); /* the request goes away while the byte is sent: an edge for controllers that
+                      want one */
+    if (s->mcr & MCR_LOOP)
+        receive_byte(s, v, 0);
+    else if (s->chr)
+        chr_write_all(s->chr, s, &v, 1);
     s->thr_pending = true;
 }
 
@@ -176,8 +213,10 @@ void serial_write(struct serial *s, unsigned reg, uint8_t v)
 {
     switch (reg & 7) {
     case REG_DATA:
-        if (s->lcr & LCR_DLAB) s->divisor = (uint16_t)((s->divisor & 0xff00) | v);
-        else transmit(s, v);
+        if (s->lcr & LCR_DLAB)
+            s->divisor = (uint16_t)((s->divisor & 0xff00) | v);
+        else
+            transmit(s, v);
         break;
     case REG_IER:
         if (s->lcr & LCR_DLAB) {
@@ -200,7 +239,8 @@ void serial_write(struct serial *s, unsigned reg, uint8_t v)
         if (was_loop && !(v & MCR_LOOP)) accept_input(s);
         break;
     }
-    case REG_LSR: case REG_MSR: LOG(GUEST_ERRORS, "serial: write to status register %u\n", reg & 7); break;
+    case REG_LSR:
+    case REG_MSR: LOG(GUEST_ERRORS, "serial: write to status register %u\n", reg & 7); break;
     case REG_SCR: s->scr = v; break;
     }
     update_irq(s);
@@ -240,7 +280,8 @@ uint8_t serial_read(struct serial *s, unsigned reg)
         v = s->lsr | LSR_THRE | LSR_TEMT;
         if (s->fcr & FCR_ENABLE) {
             bool errors = s->lsr & (LSR_PE | LSR_FE | LSR_BI);
-            for (unsigned i = 0; i < s->count; i++) errors |= s->fifo_lsr[(s->head + i) % SERIAL_FIFO] != 0;
+            for (unsigned i = 0; i < s->count; i++)
+                errors |= s->fifo_lsr[(s->head + i) % SERIAL_FIFO] != 0;
             if (errors) v |= LSR_FIFO_ERR;
         }
         s->lsr &= (uint8_t)~LSR_ERRORS;
@@ -255,10 +296,10 @@ uint8_t serial_read(struct serial *s, unsigned reg)
     }
 }
 
-int serial_realize(struct serial *s, struct device *d, struct chardev *chr, struct irq_line *irq, uint32_t baudbase,
-                   struct error *e)
+int serial_realize(struct serial *s, struct device *d, struct chardev *chr, struct irq_line *irq,
+                   uint32_t baudbase, struct error *e)
 {
-    const struct chr_frontend fe = { serial_can_receive, serial_receive, serial_event, s };
+    const struct chr_frontend fe = {serial_can_receive, serial_receive, serial_event, s};
 
     s->irq = irq;
     s->clock = d->clock;
@@ -291,7 +332,8 @@ void serial_reset(struct serial *s)
 
 int serial_post_load(struct serial *s, struct error *e)
 {
-    if (s->head >= SERIAL_FIFO || s->count > SERIAL_FIFO) return error_set(e, "serial: FIFO of %u bytes at %u", s->count, s->head);
+    if (s->head >= SERIAL_FIFO || s->count > SERIAL_FIFO)
+        return error_set(e, "serial: FIFO of %u bytes at %u", s->count, s->head);
     update_irq(s);
     return 0;
 }
@@ -318,11 +360,10 @@ const struct state_field serial_state[] = {
     STATE_INT_RESET(struct serial, thr_pending, 0),
     STATE_INT_RESET(struct serial, timeout, 0),
     STATE_TIMER(struct serial, timer),
-    STATE_END
+    STATE_END,
 };
 
 const struct reg_desc serial_regs[] = {
-    { 0, "RBR/THR/DLL", 1 }, { 1, "IER/DLM", 1 }, { 2, "IIR/FCR", 1 }, { 3, "LCR", 1 },
-    { 4, "MCR", 1 },         { 5, "LSR", 1 },     { 6, "MSR", 1 },     { 7, "SCR", 1 },
-    REG_END
+    {0, "RBR/THR/DLL", 1}, {1, "IER/DLM", 1}, {2, "IIR/FCR", 1}, {3, "LCR", 1}, {4, "MCR", 1},
+    {5, "LSR", 1},         {6, "MSR", 1},     {7, "SCR", 1},     REG_END,
 };

@@ -1,9 +1,9 @@
 /*
  * i8042.c - the keyboard controller of PS/2 compatible PCs.
  *
- * Follows the keyboard/auxiliary device controller chapter of IBM's PS/2 Hardware Interface Technical Reference, with
- * the command set that SMSC's FDC37M81x data sheet lists. The 8042's own program and RAM are seen only through their
- * commands; passwords do not exist.
+ * Follows the keyboard/auxiliary device controller chapter of IBM's PS/2 Hardware Interface
+ * Technical Reference, with the command set that SMSC's FDC37M81x data sheet lists. The 8042's own
+ * program and RAM are seen only through their commands; passwords do not exist.
  */
 #include "periph/input/i8042.h"
 
@@ -12,7 +12,14 @@
 #include "util/log.h"
 
 enum { ST_OBF = 1, ST_IBF = 2, ST_SYS = 4, ST_CMD = 8, ST_UNLOCKED = 0x10, ST_AUX = 0x20 };
-enum { CTR_KBD_INT = 1, CTR_AUX_INT = 2, CTR_SYS = 4, CTR_KBD_OFF = 0x10, CTR_AUX_OFF = 0x20, CTR_XLATE = 0x40 };
+enum {
+    CTR_KBD_INT = 1,
+    CTR_AUX_INT = 2,
+    CTR_SYS = 4,
+    CTR_KBD_OFF = 0x10,
+    CTR_AUX_OFF = 0x20,
+    CTR_XLATE = 0x40
+};
 enum { OUT_RUN = 1, OUT_A20 = 2, OUT_KBD_IRQ = 0x10, OUT_AUX_IRQ = 0x20 };
 enum { INPUT_KBD, INPUT_MOUSE };
 
@@ -20,15 +27,15 @@ struct i8042 {
     struct device dev;
     uint16_t iobase;
     /* state */
-    uint8_t ram[32];      /* byte 0 is the command byte */
+    uint8_t ram[32]; /* byte 0 is the command byte */
     uint8_t out_port;
-    uint8_t data;         /* output buffer */
-    uint8_t result;       /* of a command, waiting for the buffer to be free */
-    uint8_t expect;       /* command that waits for its data byte; 0: none */
-    bool full, from_aux;  /* the output buffer */
+    uint8_t data;        /* output buffer */
+    uint8_t result;      /* of a command, waiting for the buffer to be free */
+    uint8_t expect;      /* command that waits for its data byte; 0: none */
+    bool full, from_aux; /* the output buffer */
     bool has_result, result_aux;
-    bool last_cmd;        /* last write was to the command port */
-    bool release;         /* F0 came from the keyboard: translation marks the next code */
+    bool last_cmd; /* last write was to the command port */
+    bool release;  /* F0 came from the keyboard: translation marks the next code */
     /* runtime */
     struct device *kbd, *mouse;
     struct irq_line irq[3];
@@ -74,7 +81,8 @@ static void refill(struct i8042 *s)
     }
     while (!s->full && !(s->ram[0] & CTR_KBD_OFF) && ps2_has_data(s->kbd))
         if (take_key(s, &v)) put(s, v, false);
-    if (!s->full && !(s->ram[0] & CTR_AUX_OFF) && ps2_has_data(s->mouse)) put(s, ps2_read(s->mouse), true);
+    if (!s->full && !(s->ram[0] & CTR_AUX_OFF) && ps2_has_data(s->mouse))
+        put(s, ps2_read(s->mouse), true);
     drive(s);
 }
 
@@ -83,7 +91,8 @@ static void i8042_input(void *opaque, unsigned n, bool level)
     struct i8042 *s = opaque;
 
     (void)n;
-    /* Bytes are fetched when the device has them and the buffer is free; a fetch itself moves the line. */
+    /* Bytes are fetched when the device has them and the buffer is free; a fetch itself moves the
+     * line. */
     if (level && s->kbd && s->mouse && !s->full) refill(s);
 }
 
@@ -101,7 +110,7 @@ static void request_reset(struct i8042 *s)
 
 static void write_out_port(struct i8042 *s, uint8_t v)
 {
-    s->out_port = (v | OUT_RUN) & (uint8_t)~(OUT_KBD_IRQ | OUT_AUX_IRQ);
+    s->out_port = (v | OUT_RUN) & (uint8_t) ~(OUT_KBD_IRQ | OUT_AUX_IRQ);
     if (!(v & OUT_RUN)) request_reset(s);
 }
 
@@ -126,7 +135,8 @@ static void command(struct i8042 *s, uint8_t v)
         case 0xa4: result(s, 0xf1, false); break; /* no password */
         case 0xa7: s->ram[0] |= CTR_AUX_OFF; break;
         case 0xa8: s->ram[0] &= (uint8_t)~CTR_AUX_OFF; break;
-        case 0xa9: case 0xab: result(s, 0, false); break; /* interface tests: fine */
+        case 0xa9:
+        case 0xab: result(s, 0, false); break; /* interface tests: fine */
         case 0xaa:
             /* The test leaves both interfaces off, and reports 55h. */
             s->ram[0] = CTR_SYS | CTR_KBD_OFF | CTR_AUX_OFF | (s->ram[0] & CTR_XLATE);
@@ -136,9 +146,15 @@ static void command(struct i8042 *s, uint8_t v)
         case 0xae: s->ram[0] &= (uint8_t)~CTR_KBD_OFF; break;
         case 0xc0: result(s, 0x80, false); break; /* input port: keyboard not locked */
         case 0xd0:
-            result(s, s->out_port | (s->full && !s->from_aux ? OUT_KBD_IRQ : 0) | (s->full && s->from_aux ? OUT_AUX_IRQ : 0), false);
+            result(s,
+                   s->out_port | (s->full && !s->from_aux ? OUT_KBD_IRQ : 0) |
+                       (s->full && s->from_aux ? OUT_AUX_IRQ : 0),
+                   false);
             break;
-        case 0xd1: case 0xd2: case 0xd3: case 0xd4: s->expect = v; break;
+        case 0xd1:
+        case 0xd2:
+        case 0xd3:
+        case 0xd4: s->expect = v; break;
         case 0xdd: s->out_port &= (uint8_t)~OUT_A20; break;
         case 0xdf: s->out_port |= OUT_A20; break;
         case 0xe0: result(s, 0, false); break; /* test inputs: clock lines low, nothing held */
@@ -155,8 +171,10 @@ static void data_write(struct i8042 *s, uint8_t v)
     s->expect = 0;
     s->last_cmd = false;
     if (expect >= 0x60 && expect <= 0x7f) {
-        if (expect == 0x60) write_ctr(s, v);
-        else s->ram[expect & 0x1f] = v;
+        if (expect == 0x60)
+            write_ctr(s, v);
+        else
+            s->ram[expect & 0x1f] = v;
     } else {
         switch (expect) {
         case 0xd1: write_out_port(s, v); break;
@@ -192,8 +210,8 @@ static uint64_t i8042_read_status(void *opaque, uint64_t addr, unsigned size)
     struct i8042 *s = opaque;
 
     (void)addr, (void)size;
-    return ST_UNLOCKED | (s->full ? ST_OBF : 0) | (s->full && s->from_aux ? ST_AUX : 0) | (s->ram[0] & CTR_SYS ? ST_SYS : 0) |
-           (s->last_cmd ? ST_CMD : 0);
+    return ST_UNLOCKED | (s->full ? ST_OBF : 0) | (s->full && s->from_aux ? ST_AUX : 0) |
+           (s->ram[0] & CTR_SYS ? ST_SYS : 0) | (s->last_cmd ? ST_CMD : 0);
 }
 
 static void i8042_write_command(void *opaque, uint64_t addr, uint64_t value, unsigned size)
@@ -212,8 +230,10 @@ struct device *i8042_mouse(struct device *d)
     return ((struct i8042 *)d)->mouse;
 }
 
-static const struct mmio_ops data_ops = { .read = i8042_read_data, .write = i8042_write_data, .impl_min = 1, .impl_max = 1 };
-static const struct mmio_ops cmd_ops = { .read = i8042_read_status, .write = i8042_write_command, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops data_ops = {
+    .read = i8042_read_data, .write = i8042_write_data, .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops cmd_ops = {
+    .read = i8042_read_status, .write = i8042_write_command, .impl_min = 1, .impl_max = 1};
 
 static int i8042_realize(struct device *d, struct error *e)
 {
@@ -241,8 +261,9 @@ static int i8042_post_load(struct device *d, struct error *e)
 }
 
 static const struct prop_desc props[] = {
-    PROP(struct i8042, PROP_U16, "iobase", iobase, 0x60, "data port; the command port is four above"),
-    PROP_END
+    PROP(struct i8042, PROP_U16, "iobase", iobase, 0x60,
+         "data port; the command port is four above"),
+    PROP_END,
 };
 
 static const struct state_field state[] = {
@@ -261,10 +282,14 @@ static const struct state_field state[] = {
     STATE_RUNTIME(struct i8042, kbd),
     STATE_RUNTIME(struct i8042, mouse),
     STATE_RUNTIME(struct i8042, irq),
-    STATE_END
+    STATE_END,
 };
 
-static const struct reg_desc regs[] = { { 0, "data", 1 }, { 4, "status/command", 1 }, REG_END };
+static const struct reg_desc regs[] = {
+    {0, "data", 1},
+    {4, "status/command", 1},
+    REG_END,
+};
 
 const struct dev_desc i8042_desc = {
     .name = "i8042",

@@ -1,8 +1,9 @@
 /*
  * i8042.h - the keyboard controller of PCs ("i8042"), with its keyboard and mouse.
  *
- * Outputs: 0 keyboard interrupt (IRQ 1), 1 mouse interrupt (IRQ 12), 2 gate of address line 20. A reset by
- * the output port is asked of the machine (MB_RESET). Region 0 is the data port, region 1 the command port.
+ * Outputs: 0 keyboard interrupt (IRQ 1), 1 mouse interrupt (IRQ 12), 2 gate of address line 20. A
+ * reset by the output port is asked of the machine (MB_RESET). Region 0 is the data port, region 1
+ * the command port.
  */
 #ifndef PERIPH_INPUT_I8042_H
 #define PERIPH_INPUT_I8042_H

@@ -1,10 +1,11 @@
 /*
  * ps2.c - keyboard and mouse with the PS/2 interface.
  *
- * Follows the keyboard and auxiliary device chapters of IBM's PS/2 Hardware Interface Technical Reference, and for the
- * wheel and five buttons Microsoft's description of the IntelliMouse. Bytes move whole and in no
- * time: clock and data lines are not modelled. Keyboard: scan code sets 1, 2 and 3 with typematic repeat in guest
- * time; the shift codes around cursor keys while Num Lock is on are not sent.
+ * Follows the keyboard and auxiliary device chapters of IBM's PS/2 Hardware Interface Technical
+ * Reference, and for the wheel and five buttons Microsoft's description of the IntelliMouse. Bytes
+ * move whole and in no time: clock and data lines are not modelled. Keyboard: scan code sets 1, 2
+ * and 3 with typematic repeat in guest time; the shift codes around cursor keys while Num Lock is
+ * on are not sent.
  */
 #include "periph/input/ps2.h"
 
@@ -17,8 +18,8 @@ struct ps2 {
     struct device dev;
     uint8_t reply[REPLY_SIZE], queue[QUEUE_SIZE];
     uint8_t n_reply, n_queue;
-    uint8_t last;        /* last byte sent, for "resend" */
-    uint8_t expect;      /* command that waits for its argument; 0: none */
+    uint8_t last;   /* last byte sent, for "resend" */
+    uint8_t expect; /* command that waits for its argument; 0: none */
     struct irq_line irq[1];
 };
 
@@ -26,20 +27,20 @@ struct ps2_kbd {
     struct ps2 link;
     uint8_t set, leds, rate;
     bool enabled;
-    uint16_t repeat_key;     /* 0: none */
-    uint8_t held[32];        /* bit map of keys down: code, 0x80 added for e0xx */
-    uint8_t set3_type[144];  /* KEY_* by set 3 code */
+    uint16_t repeat_key;    /* 0: none */
+    uint8_t held[32];       /* bit map of keys down: code, 0x80 added for e0xx */
+    uint8_t set3_type[144]; /* KEY_* by set 3 code */
     struct timer repeat;
 };
 enum { KEY_TYPEMATIC = 1, KEY_BREAK = 2 };
 
 struct ps2_mouse {
     struct ps2 link;
-    int32_t dx, dy, dz;      /* movement not reported yet */
+    int32_t dx, dy, dz; /* movement not reported yet */
     uint8_t buttons, sent_buttons;
-    uint8_t id;              /* 0: three buttons, 3: wheel, 4: five buttons */
+    uint8_t id; /* 0: three buttons, 3: wheel, 4: five buttons */
     uint8_t rate, resolution;
-    uint8_t knock;           /* the last two sample rates matched so far: see sample_rate_set */
+    uint8_t knock; /* the last two sample rates matched so far: see sample_rate_set */
     bool enabled, remote, wrap, scaling;
     struct timer pace;
 };
@@ -59,17 +60,20 @@ const uint8_t ps2_set2_to_set1[128] = {
 
 /* Set 3 by set 1 code; 0: no such key. */
 static const uint8_t set3_plain[0x59] = {
-    0x00, 0x08, 0x16, 0x1e, 0x26, 0x25, 0x2e, 0x36, 0x3d, 0x3e, 0x46, 0x45, 0x4e, 0x55, 0x66, 0x0d,
-    0x15, 0x1d, 0x24, 0x2d, 0x2c, 0x35, 0x3c, 0x43, 0x44, 0x4d, 0x54, 0x5b, 0x5a, 0x11, 0x1c, 0x1b,
-    0x23, 0x2b, 0x34, 0x33, 0x3b, 0x42, 0x4b, 0x4c, 0x52, 0x0e, 0x12, 0x5c, 0x1a, 0x22, 0x21, 0x2a,
-    0x32, 0x31, 0x3a, 0x41, 0x49, 0x4a, 0x59, 0x7e, 0x19, 0x29, 0x14, 0x07, 0x0f, 0x17, 0x1f, 0x27,
-    0x2f, 0x37, 0x3f, 0x47, 0x4f, 0x76, 0x5f, 0x6c, 0x75, 0x7d, 0x84, 0x6b, 0x73, 0x74, 0x7c, 0x69,
-    0x72, 0x7a, 0x70, 0x71, 0x57, 0x00, 0x13, 0x56, 0x5e,
+    0x00, 0x08, 0x16, 0x1e, 0x26, 0x25, 0x2e, 0x36, 0x3d, 0x3e, 0x46, 0x45, 0x4e, 0x55, 0x66,
+    0x0d, 0x15, 0x1d, 0x24, 0x2d, 0x2c, 0x35, 0x3c, 0x43, 0x44, 0x4d, 0x54, 0x5b, 0x5a, 0x11,
+    0x1c, 0x1b, 0x23, 0x2b, 0x34, 0x33, 0x3b, 0x42, 0x4b, 0x4c, 0x52, 0x0e, 0x12, 0x5c, 0x1a,
+    0x22, 0x21, 0x2a, 0x32, 0x31, 0x3a, 0x41, 0x49, 0x4a, 0x59, 0x7e, 0x19, 0x29, 0x14, 0x07,
+    0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x47, 0x4f, 0x76, 0x5f, 0x6c, 0x75, 0x7d, 0x84,
+    0x6b, 0x73, 0x74, 0x7c, 0x69, 0x72, 0x7a, 0x70, 0x71, 0x57, 0x00, 0x13, 0x56, 0x5e,
 };
-static const struct { uint8_t set1, set3; } set3_e0[] = {
-    { 0x1c, 0x79 }, { 0x1d, 0x58 }, { 0x35, 0x77 }, { 0x37, 0x57 }, { 0x38, 0x39 }, { 0x46, 0x62 }, { 0x47, 0x6e },
-    { 0x48, 0x63 }, { 0x49, 0x6f }, { 0x4b, 0x61 }, { 0x4d, 0x6a }, { 0x4f, 0x65 }, { 0x50, 0x60 }, { 0x51, 0x6d },
-    { 0x52, 0x67 }, { 0x53, 0x64 }, { 0x5b, 0x8b }, { 0x5c, 0x8c }, { 0x5d, 0x8d },
+static const struct {
+    uint8_t set1, set3;
+} set3_e0[] = {
+    {0x1c, 0x79}, {0x1d, 0x58}, {0x35, 0x77}, {0x37, 0x57}, {0x38, 0x39},
+    {0x46, 0x62}, {0x47, 0x6e}, {0x48, 0x63}, {0x49, 0x6f}, {0x4b, 0x61},
+    {0x4d, 0x6a}, {0x4f, 0x65}, {0x50, 0x60}, {0x51, 0x6d}, {0x52, 0x67},
+    {0x53, 0x64}, {0x5b, 0x8b}, {0x5c, 0x8c}, {0x5d, 0x8d},
 };
 
 /* --- the link --- */
@@ -140,10 +144,11 @@ static uint8_t set3_of(unsigned key)
 /* Writes the code of a key into buf; returns its length, 0 when it has none. */
 static unsigned key_code(const struct ps2_kbd *s, unsigned key, bool down, uint8_t buf[8])
 {
-    static const uint8_t pause1[] = { 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5 };
-    static const uint8_t pause2[] = { 0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77 };
-    static const uint8_t print1[2][4] = { { 0xe0, 0xb7, 0xe0, 0xaa }, { 0xe0, 0x2a, 0xe0, 0x37 } };
-    static const uint8_t print2_up[] = { 0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12 }, print2_down[] = { 0xe0, 0x12, 0xe0, 0x7c };
+    static const uint8_t pause1[] = {0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5};
+    static const uint8_t pause2[] = {0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77};
+    static const uint8_t print1[2][4] = {{0xe0, 0xb7, 0xe0, 0xaa}, {0xe0, 0x2a, 0xe0, 0x37}};
+    static const uint8_t print2_up[] = {0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12},
+                         print2_down[] = {0xe0, 0x12, 0xe0, 0x7c};
     uint8_t set1 = key & 0x7f, code;
     unsigned n = 0;
 
@@ -187,7 +192,8 @@ static void send_key(struct ps2_kbd *s, unsigned key, bool down)
     if (s->link.n_queue + n <= KEY_SIZE) {
         memcpy(s->link.queue + s->link.n_queue, buf, n);
         s->link.n_queue = (uint8_t)(s->link.n_queue + n);
-    } else if (s->link.n_queue < QUEUE_SIZE && (!s->link.n_queue || s->link.queue[s->link.n_queue - 1] != overrun)) {
+    } else if (s->link.n_queue < QUEUE_SIZE &&
+               (!s->link.n_queue || s->link.queue[s->link.n_queue - 1] != overrun)) {
         s->link.queue[s->link.n_queue++] = overrun;
     }
     update(&s->link);
@@ -236,7 +242,8 @@ void ps2_kbd_key(struct device *kbd, unsigned key, bool down)
         if (s->repeat_key == key) stop_repeat(s);
         return;
     }
-    typematic = key != PS2_KEY_PAUSE && (s->set != 3 || (s->set3_type[set3_of(key)] & KEY_TYPEMATIC));
+    typematic =
+        key != PS2_KEY_PAUSE && (s->set != 3 || (s->set3_type[set3_of(key)] & KEY_TYPEMATIC));
     if (!typematic) {
         stop_repeat(s);
         return;
@@ -252,16 +259,20 @@ unsigned ps2_kbd_leds(struct device *kbd)
 
 static void kbd_defaults(struct ps2_kbd *s)
 {
-    /* Set 3: shifts make and break, the digits' and letters' block repeats, function and editing keys make only. */
-    static const uint8_t make_break[] = { 0x11, 0x12, 0x14, 0x19, 0x59 };
-    static const uint8_t make_only[] = { 0x07, 0x08, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x47, 0x4f, 0x56, 0x5e, 0x57,
-                                         0x5f, 0x62, 0x39, 0x58, 0x67, 0x65, 0x6e, 0x6f, 0x6d, 0x76, 0x6c, 0x6b, 0x69,
-                                         0x77, 0x75, 0x73, 0x72, 0x70, 0x7e, 0x7d, 0x74, 0x7a, 0x71, 0x84, 0x79 };
+    /* Set 3: shifts make and break, the digits' and letters' block repeats, function and editing
+     * keys make only. */
+    static const uint8_t make_break[] = {0x11, 0x12, 0x14, 0x19, 0x59};
+    static const uint8_t make_only[] = {0x07, 0x08, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x47,
+                                        0x4f, 0x56, 0x5e, 0x57, 0x5f, 0x62, 0x39, 0x58, 0x67, 0x65,
+                                        0x6e, 0x6f, 0x6d, 0x76, 0x6c, 0x6b, 0x69, 0x77, 0x75, 0x73,
+                                        0x72, 0x70, 0x7e, 0x7d, 0x74, 0x7a, 0x71, 0x84, 0x79};
 
     s->rate = 0x2b; /* 500 ms, 10.9 a second */
     memset(s->set3_type, KEY_TYPEMATIC, sizeof s->set3_type);
-    for (unsigned i = 0; i < sizeof make_break; i++) s->set3_type[make_break[i]] = KEY_BREAK;
-    for (unsigned i = 0; i < sizeof make_only; i++) s->set3_type[make_only[i]] = 0;
+    for (unsigned i = 0; i < sizeof make_break; i++)
+        s->set3_type[make_break[i]] = KEY_BREAK;
+    for (unsigned i = 0; i < sizeof make_only; i++)
+        s->set3_type[make_only[i]] = 0;
     s->link.n_queue = 0;
     stop_repeat(s);
 }
@@ -291,11 +302,14 @@ static bool kbd_argument(struct ps2_kbd *s, uint8_t v)
             return true;
         }
         reply(&s->link, PS2_ACK);
-        if (!v) reply(&s->link, s->set);
-        else s->set = v;
+        if (!v)
+            reply(&s->link, s->set);
+        else
+            s->set = v;
         return true;
     default: /* fb, fc, fd: any number of keys */
-        if (v < sizeof s->set3_type) s->set3_type[v] = command == 0xfb ? KEY_TYPEMATIC : command == 0xfc ? KEY_BREAK : 0;
+        if (v < sizeof s->set3_type)
+            s->set3_type[v] = command == 0xfb ? KEY_TYPEMATIC : command == 0xfc ? KEY_BREAK : 0;
         s->link.expect = command;
         break;
     }
@@ -305,22 +319,39 @@ static bool kbd_argument(struct ps2_kbd *s, uint8_t v)
 
 static void kbd_command(struct ps2_kbd *s, uint8_t v)
 {
-    static const uint8_t all_types[] = { KEY_TYPEMATIC, KEY_BREAK, 0, KEY_TYPEMATIC | KEY_BREAK };
+    static const uint8_t all_types[] = {KEY_TYPEMATIC, KEY_BREAK, 0, KEY_TYPEMATIC | KEY_BREAK};
 
     if (s->link.expect && kbd_argument(s, v)) return;
     switch (v) {
     case 0xee: reply(&s->link, PS2_ECHO); return;
     case 0xfe: reply(&s->link, s->link.last); return;
-    case 0xed: case 0xf0: case 0xf3: case 0xfb: case 0xfc: case 0xfd: s->link.expect = v; break;
+    case 0xed:
+    case 0xf0:
+    case 0xf3:
+    case 0xfb:
+    case 0xfc:
+    case 0xfd: s->link.expect = v; break;
     case 0xf2:
         reply(&s->link, PS2_ACK);
         reply(&s->link, 0xab);
         reply(&s->link, 0x83);
         return;
-    case 0xf4: s->enabled = true; s->link.n_queue = 0; break;
-    case 0xf5: kbd_defaults(s); s->enabled = false; break;
-    case 0xf6: kbd_defaults(s); s->enabled = true; break;
-    case 0xf7: case 0xf8: case 0xf9: case 0xfa: memset(s->set3_type, all_types[v - 0xf7], sizeof s->set3_type); break;
+    case 0xf4:
+        s->enabled = true;
+        s->link.n_queue = 0;
+        break;
+    case 0xf5:
+        kbd_defaults(s);
+        s->enabled = false;
+        break;
+    case 0xf6:
+        kbd_defaults(s);
+        s->enabled = true;
+        break;
+    case 0xf7:
+    case 0xf8:
+    case 0xf9:
+    case 0xfa: memset(s->set3_type, all_types[v - 0xf7], sizeof s->set3_type); break;
     case 0xff:
         kbd_power_on(s);
         reply(&s->link, PS2_ACK);
@@ -370,7 +401,7 @@ static int kbd_post_load(struct device *d, struct error *e)
 /* Stream mode reports small movements as they are and doubles larger ones when scaling is 2:1. */
 static int scale(const struct ps2_mouse *s, int v)
 {
-    static const uint8_t small[6] = { 0, 1, 1, 3, 6, 9 };
+    static const uint8_t small[6] = {0, 1, 1, 3, 6, 9};
     int a = v < 0 ? -v : v;
 
     if (!s->scaling || s->remote) return v;
@@ -405,13 +436,16 @@ static void send_packet(struct ps2_mouse *s, bool asked)
     }
     s->sent_buttons = s->buttons;
     for (unsigned i = 0; i < n; i++) {
-        if (asked) reply(&s->link, p[i]);
-        else s->link.queue[s->link.n_queue++] = p[i];
+        if (asked)
+            reply(&s->link, p[i]);
+        else
+            s->link.queue[s->link.n_queue++] = p[i];
     }
     update(&s->link);
 }
 
-/* Stream mode: reports what is new, at most at the sample rate and not before the last report was read. */
+/* Stream mode: reports what is new, at most at the sample rate and not before the last report was
+ * read. */
 static void stream(struct ps2_mouse *s)
 {
     bool news = s->dx || s->dy || (s->id && s->dz) || s->buttons != s->sent_buttons;
@@ -469,8 +503,10 @@ static void sample_rate_set(struct ps2_mouse *s, uint8_t rate)
 
     if (rate == 80 && s->knock == KNOCK_200_100) s->id = MAX(s->id, 3);
     if (rate == 80 && s->knock == KNOCK_200_200 && s->id) s->id = 4;
-    if (rate == 200) s->knock = s->knock == KNOCK_200 || s->knock == KNOCK_200_200 ? KNOCK_200_200 : KNOCK_200;
-    else s->knock = rate == 100 && s->knock == KNOCK_200 ? KNOCK_200_100 : KNOCK_NONE;
+    if (rate == 200)
+        s->knock = s->knock == KNOCK_200 || s->knock == KNOCK_200_200 ? KNOCK_200_200 : KNOCK_200;
+    else
+        s->knock = rate == 100 && s->knock == KNOCK_200 ? KNOCK_200_100 : KNOCK_NONE;
     s->rate = rate;
 }
 
@@ -483,8 +519,10 @@ static void mouse_command(struct ps2_mouse *s, uint8_t v)
         return;
     }
     if (s->link.expect) {
-        if (s->link.expect == 0xe8) s->resolution = v & 3;
-        else sample_rate_set(s, v);
+        if (s->link.expect == 0xe8)
+            s->resolution = v & 3;
+        else
+            sample_rate_set(s, v);
         s->link.expect = 0;
         reply(&s->link, PS2_ACK);
         return;
@@ -497,10 +535,13 @@ static void mouse_command(struct ps2_mouse *s, uint8_t v)
     switch (v) {
     case 0xe6: s->scaling = false; break;
     case 0xe7: s->scaling = true; break;
-    case 0xe8: case 0xf3: s->link.expect = v; break;
+    case 0xe8:
+    case 0xf3: s->link.expect = v; break;
     case 0xe9:
-        reply(&s->link, (uint8_t)(s->remote << 6 | s->enabled << 5 | s->scaling << 4 | (s->buttons & PS2_BUTTON_LEFT) << 2 |
-                                  (s->buttons & PS2_BUTTON_MIDDLE) >> 1 | (s->buttons & PS2_BUTTON_RIGHT) >> 1));
+        reply(&s->link, (uint8_t)(s->remote << 6 | s->enabled << 5 | s->scaling << 4 |
+                                  (s->buttons & PS2_BUTTON_LEFT) << 2 |
+                                  (s->buttons & PS2_BUTTON_MIDDLE) >> 1 |
+                                  (s->buttons & PS2_BUTTON_RIGHT) >> 1));
         reply(&s->link, s->resolution);
         reply(&s->link, s->rate);
         break;
@@ -510,7 +551,10 @@ static void mouse_command(struct ps2_mouse *s, uint8_t v)
     case 0xee: s->wrap = true; break;
     case 0xf0: s->remote = true; break;
     case 0xf2: reply(&s->link, s->id); break;
-    case 0xf4: s->enabled = true; forget_movement(s); break;
+    case 0xf4:
+        s->enabled = true;
+        forget_movement(s);
+        break;
     case 0xf5: s->enabled = false; break;
     case 0xf6: mouse_defaults(s); break;
     case 0xff:
@@ -553,8 +597,10 @@ static int mouse_post_load(struct device *d, struct error *e)
 {
     struct ps2_mouse *s = (struct ps2_mouse *)d;
 
-    if (s->id != 0 && s->id != 3 && s->id != 4) return error_set(e, "ps2-mouse: identity %u", s->id);
-    if (s->link.n_queue > 4) return error_set(e, "ps2-mouse: %u bytes of a report", s->link.n_queue);
+    if (s->id != 0 && s->id != 3 && s->id != 4)
+        return error_set(e, "ps2-mouse: identity %u", s->id);
+    if (s->link.n_queue > 4)
+        return error_set(e, "ps2-mouse: %u bytes of a report", s->link.n_queue);
     s->dx = add_clamped(s->dx, 0), s->dy = add_clamped(s->dy, 0), s->dz = add_clamped(s->dz, 0);
     return link_post_load(&s->link, e);
 }
@@ -563,29 +609,27 @@ void ps2_write(struct device *d, uint8_t byte)
 {
     struct ps2 *s = (struct ps2 *)d;
 
-    if (d->desc->realize == kbd_realize) kbd_command((struct ps2_kbd *)d, byte);
-    else mouse_command((struct ps2_mouse *)d, byte);
+    if (d->desc->realize == kbd_realize)
+        kbd_command((struct ps2_kbd *)d, byte);
+    else
+        mouse_command((struct ps2_mouse *)d, byte);
     update(s);
 }
 
 /* --- descriptors --- */
 
 /* The link comes first in both structures; its fields are listed flat, after the device part. */
-#define LINK_STATE(S)                                                                                              \
-    STATE_ARR(S, link.reply), STATE_ARR(S, link.queue), STATE_INT(S, link.n_reply), STATE_INT(S, link.n_queue),    \
-        STATE_INT_RESET(S, link.last, 0), STATE_INT(S, link.expect), STATE_RUNTIME(S, link.irq)
+#define LINK_STATE(S)                                                                              \
+    STATE_ARR(S, link.reply), STATE_ARR(S, link.queue), STATE_INT(S, link.n_reply),                \
+        STATE_INT(S, link.n_queue), STATE_INT_RESET(S, link.last, 0), STATE_INT(S, link.expect),   \
+        STATE_RUNTIME(S, link.irq)
 
 static const struct state_field kbd_state[] = {
-    LINK_STATE(struct ps2_kbd),
-    STATE_INT(struct ps2_kbd, set),
-    STATE_INT(struct ps2_kbd, leds),
-    STATE_INT(struct ps2_kbd, rate),
-    STATE_INT(struct ps2_kbd, enabled),
-    STATE_INT(struct ps2_kbd, repeat_key),
-    STATE_ARR(struct ps2_kbd, held),
-    STATE_ARR(struct ps2_kbd, set3_type),
-    STATE_TIMER(struct ps2_kbd, repeat),
-    STATE_END
+    LINK_STATE(struct ps2_kbd),          STATE_INT(struct ps2_kbd, set),
+    STATE_INT(struct ps2_kbd, leds),     STATE_INT(struct ps2_kbd, rate),
+    STATE_INT(struct ps2_kbd, enabled),  STATE_INT(struct ps2_kbd, repeat_key),
+    STATE_ARR(struct ps2_kbd, held),     STATE_ARR(struct ps2_kbd, set3_type),
+    STATE_TIMER(struct ps2_kbd, repeat), STATE_END,
 };
 
 static const struct state_field mouse_state[] = {
@@ -604,10 +648,12 @@ static const struct state_field mouse_state[] = {
     STATE_INT(struct ps2_mouse, wrap),
     STATE_INT(struct ps2_mouse, scaling),
     STATE_TIMER(struct ps2_mouse, pace),
-    STATE_END
+    STATE_END,
 };
 
-static const struct prop_desc no_props[] = { PROP_END };
+static const struct prop_desc no_props[] = {
+    PROP_END,
+};
 
 const struct dev_desc ps2_kbd_desc = {
     .name = "ps2-kbd",

@@ -9,16 +9,23 @@
 
 #include "bus/dev.h"
 
-/* User interfaces. Keys are named by their code in scan code set 1: 0x01..0x58 plain, 0xe0xx with prefix; Pause is
- * PS2_KEY_PAUSE and Print Screen PS2_KEY_PRINT. Repeats of the host may be passed on: the keyboard ignores them
- * and repeats by itself in guest time. Unknown codes are ignored. */
+/* User interfaces. Keys are named by their code in scan code set 1: 0x01..0x58 plain, 0xe0xx with
+ * prefix; Pause is PS2_KEY_PAUSE and Print Screen PS2_KEY_PRINT. Repeats of the host may be passed
+ * on: the keyboard ignores them and repeats by itself in guest time. Unknown codes are ignored. */
 enum { PS2_KEY_PAUSE = 0xe046, PS2_KEY_PRINT = 0xe037 };
 void ps2_kbd_key(struct device *kbd, unsigned key, bool down);
 /* Bits: 0 scroll lock, 1 num lock, 2 caps lock. */
 unsigned ps2_kbd_leds(struct device *kbd);
 
-enum { PS2_BUTTON_LEFT = 1, PS2_BUTTON_RIGHT = 2, PS2_BUTTON_MIDDLE = 4, PS2_BUTTON_SIDE = 8, PS2_BUTTON_EXTRA = 16 };
-/* Relative movement since the last call: right, down, and wheel towards the user are positive. buttons: those held now. */
+enum {
+    PS2_BUTTON_LEFT = 1,
+    PS2_BUTTON_RIGHT = 2,
+    PS2_BUTTON_MIDDLE = 4,
+    PS2_BUTTON_SIDE = 8,
+    PS2_BUTTON_EXTRA = 16
+};
+/* Relative movement since the last call: right, down, and wheel towards the user are positive.
+ * buttons: those held now. */
 void ps2_mouse_event(struct device *mouse, int dx, int dy, int dz, unsigned buttons);
 
 /* The link, for controllers; either device. ps2_read returns 0 when nothing waits. */

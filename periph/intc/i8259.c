@@ -1,9 +1,10 @@
 /*
- * i8259.c - one 8259A programmable interrupt controller, with the edge/level control register (ELCR)
- * that PCI-to-ISA bridges add.
+ * i8259.c - one 8259A programmable interrupt controller, with the edge/level control register
+ * (ELCR) that PCI-to-ISA bridges add.
  *
- * Follows Intel's data sheet of the 8259A and, for the ELCR, that of the 82371AB (PIIX4). The 8080/8085 acknowledge
- * (a CALL instruction in three bytes) is not modelled: the vector is given in 8086 form always.
+ * Follows Intel's data sheet of the 8259A and, for the ELCR, that of the 82371AB (PIIX4). The
+ * 8080/8085 acknowledge (a CALL instruction in three bytes) is not modelled: the vector is given in
+ * 8086 form always.
  */
 #include "periph/intc/i8259.h"
 
@@ -14,14 +15,14 @@ struct i8259 {
     struct device dev;
     /* properties */
     uint16_t iobase, elcr_port;
-    uint8_t elcr_mask;      /* bits of the ELCR that can be set */
+    uint8_t elcr_mask; /* bits of the ELCR that can be set */
     /* state */
-    uint8_t pins;           /* levels of IR0..7 */
-    uint8_t latched;        /* edges seen and not yet acknowledged */
+    uint8_t pins;    /* levels of IR0..7 */
+    uint8_t latched; /* edges seen and not yet acknowledged */
     uint8_t imr, isr, elcr;
     uint8_t icw1, icw2, icw3, icw4;
-    uint8_t next_icw;       /* 2, 3 or 4 while initialising, else 0 */
-    uint8_t lowest;         /* input with the lowest priority */
+    uint8_t next_icw; /* 2, 3 or 4 while initialising, else 0 */
+    uint8_t lowest;   /* input with the lowest priority */
     bool rotate_aeoi, special_mask, poll, read_isr;
     /* runtime */
     struct irq_line irq[1];
@@ -44,7 +45,8 @@ static uint8_t irr(const struct i8259 *s)
     return (uint8_t)((s->latched & ~level) | (s->pins & level));
 }
 
-/* Position of the set bit with the highest priority counted from the rotating top: 0..7; 8: none. */
+/* Position of the set bit with the highest priority counted from the rotating top: 0..7; 8: none.
+ */
 static unsigned rank(const struct i8259 *s, uint8_t bits)
 {
     for (unsigned r = 0; r < 8; r++)
@@ -66,8 +68,10 @@ static int pending(const struct i8259 *s)
     /* In special mask mode a masked level in service does not hold the others back. */
     if (s->special_mask) serviced &= (uint8_t)~s->imr;
     cur = rank(s, serviced);
-    /* Special fully nested: a slave may interrupt its own service with a higher level of its own. */
-    if (want == cur && (s->icw4 & ICW4_SFNM) && !(s->icw1 & ICW1_SNGL) && (s->icw3 & (1u << ir))) return ir;
+    /* Special fully nested: a slave may interrupt its own service with a higher level of its own.
+     */
+    if (want == cur && (s->icw4 & ICW4_SFNM) && !(s->icw1 & ICW1_SNGL) && (s->icw3 & (1u << ir)))
+        return ir;
     return want < cur ? ir : -1;
 }
 
@@ -85,7 +89,8 @@ static void i8259_input(void *opaque, unsigned n, bool level)
         if (!(s->pins & bit)) s->latched |= bit;
         s->pins |= bit;
     } else {
-        /* The request must stay until the acknowledge; one that goes earlier becomes the spurious IR7. */
+        /* The request must stay until the acknowledge; one that goes earlier becomes the spurious
+         * IR7. */
         s->pins &= (uint8_t)~bit;
         s->latched &= (uint8_t)~bit;
     }
@@ -98,7 +103,7 @@ static int acknowledge(struct i8259 *s)
     int ir = pending(s);
 
     if (ir < 0) return -1;
-    s->latched &= (uint8_t)~(1u << ir);
+    s->latched &= (uint8_t) ~(1u << ir);
     if (s->icw4 & ICW4_AEOI) {
         if (s->rotate_aeoi) s->lowest = (uint8_t)ir;
     } else {
@@ -147,7 +152,8 @@ static void write_icw1(struct i8259 *s, uint8_t v)
     s->icw2 = s->icw3 = 0;
     s->icw4 = 0;
     s->imr = 0;
-    /* The data sheet leaves ISR out of its list; drivers rely on initialisation ending all services. */
+    /* The data sheet leaves ISR out of its list; drivers rely on initialisation ending all
+     * services. */
     s->isr = 0;
     s->latched = 0;
     s->lowest = 7;
@@ -174,7 +180,7 @@ static void write_ocw2(struct i8259 *s, uint8_t v)
         if (r == 8) return;
         ir = (s->lowest + 1 + r) & 7;
     }
-    s->isr &= (uint8_t)~(1u << ir);
+    s->isr &= (uint8_t) ~(1u << ir);
     if (rotate) s->lowest = (uint8_t)ir;
 }
 
@@ -248,15 +254,18 @@ static void elcr_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
     update(s);
 }
 
-static const struct mmio_ops i8259_ops = { .read = i8259_read, .write = i8259_write, .impl_min = 1, .impl_max = 1 };
-static const struct mmio_ops elcr_ops = { .read = elcr_read, .write = elcr_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops i8259_ops = {
+    .read = i8259_read, .write = i8259_write, .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops elcr_ops = {
+    .read = elcr_read, .write = elcr_write, .impl_min = 1, .impl_max = 1};
 
 static int i8259_realize(struct device *d, struct error *e)
 {
     struct i8259 *s = (struct i8259 *)d;
 
     if (periph_map_ports(d, 0, "pic", s->iobase, 2, &i8259_ops, e) < 0) return -1;
-    if (s->elcr_port && periph_map_ports(d, 1, "elcr", s->elcr_port, 1, &elcr_ops, e) < 0) return -1;
+    if (s->elcr_port && periph_map_ports(d, 1, "elcr", s->elcr_port, 1, &elcr_ops, e) < 0)
+        return -1;
     return 0;
 }
 
@@ -269,7 +278,8 @@ static int i8259_post_load(struct device *d, struct error *e)
 {
     struct i8259 *s = (struct i8259 *)d;
 
-    if (s->next_icw == 1 || s->next_icw > 4) return error_set(e, "isa-i8259: next_icw is %u", s->next_icw);
+    if (s->next_icw == 1 || s->next_icw > 4)
+        return error_set(e, "isa-i8259: next_icw is %u", s->next_icw);
     s->lowest &= 7;
     update(s);
     return 0;
@@ -277,9 +287,11 @@ static int i8259_post_load(struct device *d, struct error *e)
 
 static const struct prop_desc i8259_props[] = {
     PROP(struct i8259, PROP_U16, "iobase", iobase, 0x20, "first I/O port"),
-    PROP(struct i8259, PROP_U16, "elcr", elcr_port, 0, "port of the edge/level control register (0: none)"),
-    PROP(struct i8259, PROP_U8, "elcr-mask", elcr_mask, 0xf8, "bits of the edge/level register that can be set"),
-    PROP_END
+    PROP(struct i8259, PROP_U16, "elcr", elcr_port, 0,
+         "port of the edge/level control register (0: none)"),
+    PROP(struct i8259, PROP_U8, "elcr-mask", elcr_mask, 0xf8,
+         "bits of the edge/level register that can be set"),
+    PROP_END,
 };
 
 static const struct state_field i8259_state[] = {
@@ -303,13 +315,13 @@ static const struct state_field i8259_state[] = {
     STATE_INT_RESET(struct i8259, read_isr, 0),
     STATE_RUNTIME(struct i8259, irq),
     STATE_RUNTIME(struct i8259, slave),
-    STATE_END
+    STATE_END,
 };
 
 static const struct reg_desc i8259_regs[] = {
-    { 0, "ICW1/OCW2/OCW3/IRR/ISR", 1 },
-    { 1, "ICW2/ICW3/ICW4/IMR", 1 },
-    REG_END
+    {0, "ICW1/OCW2/OCW3/IRR/ISR", 1},
+    {1, "ICW2/ICW3/ICW4/IMR", 1},
+    REG_END,
 };
 
 const struct dev_desc i8259_desc = {

@@ -10,12 +10,17 @@
 #include "bus/dev.h"
 
 /* The interrupt acknowledge cycle of a CPU or bridge: the vector (0..255), and the request moves to
- * in-service. When nothing requests any more it is the spurious IR7. On a master this acknowledges the slave as well. */
+ * in-service. When nothing requests any more it is the spurious IR7. On a master this acknowledges
+ * the slave as well. */
 int i8259_ack(struct device *d);
-/* Both must be isa-i8259. The master asks the slave for the vector of input `ir`. NULL: no slave. */
+/* Both must be isa-i8259. The master asks the slave for the vector of input `ir`. NULL: no slave.
+ */
 void i8259_set_slave(struct device *master, struct device *slave, unsigned ir);
 /* For `info pic`: the registers as the priority logic sees them. */
-struct i8259_info { uint8_t irr, imr, isr, elcr; bool int_out; };
+struct i8259_info {
+    uint8_t irr, imr, isr, elcr;
+    bool int_out;
+};
 void i8259_query(struct device *d, struct i8259_info *info);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * cfi-flash.h - NOR flash with Intel's command set ("cfi.pflash01").
  *
- * Region 0 is the flash, to be mapped by the board. Loaders that put firmware into it write region_ram of it.
+ * Region 0 is the flash, to be mapped by the board. Loaders that put firmware into it write
+ * region_ram of it.
  */
 #ifndef PERIPH_MISC_CFI_FLASH_H
 #define PERIPH_MISC_CFI_FLASH_H

@@ -1,7 +1,8 @@
 /*
  * i2c-bits.c - start and stop conditions, bytes and acknowledges out of the two lines of an I2C.
  *
- * Follows Philips' I2C-bus specification, standard mode with 7-bit addresses. Slaves do not stretch the clock.
+ * Follows Philips' I2C-bus specification, standard mode with 7-bit addresses. Slaves do not stretch
+ * the clock.
  */
 #include "periph/misc/i2c-bits.h"
 
@@ -87,14 +88,9 @@ void i2c_bits_drive(struct i2c_bits *s, bool scl, bool sda)
 }
 
 const struct state_field i2c_bits_state[] = {
-    STATE_RUNTIME(struct i2c_bits, bus),
-    STATE_INT(struct i2c_bits, phase),
-    STATE_INT(struct i2c_bits, bits),
-    STATE_INT(struct i2c_bits, shift),
-    STATE_INT(struct i2c_bits, address),
-    STATE_INT(struct i2c_bits, reading),
-    STATE_INT(struct i2c_bits, scl),
-    STATE_INT(struct i2c_bits, sda),
-    STATE_INT(struct i2c_bits, out),
-    STATE_END
+    STATE_RUNTIME(struct i2c_bits, bus), STATE_INT(struct i2c_bits, phase),
+    STATE_INT(struct i2c_bits, bits),    STATE_INT(struct i2c_bits, shift),
+    STATE_INT(struct i2c_bits, address), STATE_INT(struct i2c_bits, reading),
+    STATE_INT(struct i2c_bits, scl),     STATE_INT(struct i2c_bits, sda),
+    STATE_INT(struct i2c_bits, out),     STATE_END,
 };

@@ -1,9 +1,10 @@
 /*
  * i8257.c - the pair of DMA controllers of PCs, under the name the world gives this device.
  *
- * Follows Intel's data sheet of the 8237A (which PCs have in place of the 8257) and the DMA chapter of that of the
- * 82371AB, with page registers for bits 16..23. Transfers take no guest time and are made when the device has data.
- * Not modelled: memory to memory transfers, and transfers by software request (the request register is kept).
+ * Follows Intel's data sheet of the 8237A (which PCs have in place of the 8257) and the DMA chapter
+ * of that of the 82371AB, with page registers for bits 16..23. Transfers take no guest time and are
+ * made when the device has data. Not modelled: memory to memory transfers, and transfers by
+ * software request (the request register is kept).
  */
 #include "periph/misc/i8257.h"
 
@@ -11,7 +12,14 @@
 #include "util/log.h"
 
 enum { CMD_DISABLE = 4 };
-enum { MODE_TYPE = 0x0c, MODE_VERIFY = 0, MODE_TO_MEMORY = 4, MODE_FROM_MEMORY = 8, MODE_AUTO = 0x10, MODE_DOWN = 0x20 };
+enum {
+    MODE_TYPE = 0x0c,
+    MODE_VERIFY = 0,
+    MODE_TO_MEMORY = 4,
+    MODE_FROM_MEMORY = 8,
+    MODE_AUTO = 0x10,
+    MODE_DOWN = 0x20
+};
 
 struct dma_channel {
     uint16_t base_addr, base_count, addr, count;
@@ -22,20 +30,23 @@ struct dma_chip {
     struct dma_channel c[4];
     uint8_t command, tc, dreq, software, mask;
     uint8_t temporary;
-    bool high;             /* byte pointer: the high byte is next */
+    bool high; /* byte pointer: the high byte is next */
 };
 
 struct dma {
     struct device dev;
     struct dma_chip chip[2];
-    uint8_t page_ram[16];  /* ports 80h..8fh as written; some are memory only */
-    struct { dma_ready_fn fn; void *opaque; } client[8];
+    uint8_t page_ram[16]; /* ports 80h..8fh as written; some are memory only */
+    struct {
+        dma_ready_fn fn;
+        void *opaque;
+    } client[8];
     struct address_space *as;
-    bool running;          /* inside of a client's callback */
+    bool running; /* inside of a client's callback */
 };
 
 /* Channel that a page port belongs to (offset from 80h); 8: none. */
-static const uint8_t page_channel[16] = { 8, 2, 3, 1, 8, 8, 8, 0, 8, 6, 7, 5, 8, 8, 8, 4 };
+static const uint8_t page_channel[16] = {8, 2, 3, 1, 8, 8, 8, 0, 8, 6, 7, 5, 8, 8, 8, 4};
 
 /* Serves requests: calls clients of channels that can run. */
 static void run(struct dma *s)
@@ -44,7 +55,8 @@ static void run(struct dma *s)
 
     if (s->running) return; /* called from a client: the loop below goes on */
     s->running = true;
-    /* A client that cannot move anything must take its request back; one round each is enough otherwise. */
+    /* A client that cannot move anything must take its request back; one round each is enough
+     * otherwise. */
     for (int round = 0; again && round < 16; round++) {
         again = false;
         for (unsigned i = 0; i < 8; i++) {
@@ -76,8 +88,10 @@ void dma_request(struct device *dma, unsigned channel, bool level)
     struct dma_chip *k = &s->chip[channel >> 2 & 1];
     uint8_t bit = (uint8_t)(1u << (channel & 3));
 
-    if (level) k->dreq |= bit;
-    else k->dreq &= (uint8_t)~bit;
+    if (level)
+        k->dreq |= bit;
+    else
+        k->dreq &= (uint8_t)~bit;
     if (level) run(s);
 }
 
@@ -86,7 +100,8 @@ void dma_set_memory(struct device *dma, struct address_space *as)
     ((struct dma *)dma)->as = as;
 }
 
-uint32_t dma_transfer(struct device *dma, unsigned channel, bool to_memory, void *buf, uint32_t n, bool *tc)
+uint32_t dma_transfer(struct device *dma, unsigned channel, bool to_memory, void *buf, uint32_t n,
+                      bool *tc)
 {
     struct dma *s = (struct dma *)dma;
     struct dma_chip *k = &s->chip[channel >> 2 & 1];
@@ -103,10 +118,13 @@ uint32_t dma_transfer(struct device *dma, unsigned channel, bool to_memory, void
     }
     while (done + (1u << shift) <= n) {
         /* Words: the address counts words, and page bit 0 is not used. */
-        uint64_t at = shift ? (uint64_t)(c->page & 0xfe) << 16 | (uint64_t)c->addr << 1 : (uint64_t)c->page << 16 | c->addr;
+        uint64_t at = shift ? (uint64_t)(c->page & 0xfe) << 16 | (uint64_t)c->addr << 1
+                            : (uint64_t)c->page << 16 | c->addr;
 
-        if (type == MODE_TO_MEMORY) as_write_buf(s->as, at, (uint8_t *)buf + done, 1u << shift);
-        else if (type == MODE_FROM_MEMORY) as_read_buf(s->as, at, (uint8_t *)buf + done, 1u << shift);
+        if (type == MODE_TO_MEMORY)
+            as_write_buf(s->as, at, (uint8_t *)buf + done, 1u << shift);
+        else if (type == MODE_FROM_MEMORY)
+            as_read_buf(s->as, at, (uint8_t *)buf + done, 1u << shift);
         done += 1u << shift;
         c->addr = (uint16_t)(c->mode & MODE_DOWN ? c->addr - 1 : c->addr + 1);
         if (c->count-- == 0) {
@@ -175,7 +193,11 @@ static uint8_t chip_read(struct dma_chip *k, unsigned reg)
         return (uint8_t)v;
     case 13: return k->temporary;
     case 15: return k->mask | 0xf0;
-    case 9: case 10: case 11: case 12: case 14: return 0xff;
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+    case 14: return 0xff;
     default:
         v = reg & 1 ? k->c[reg >> 1].count : k->c[reg >> 1].addr;
         k->high = !k->high;
@@ -228,9 +250,12 @@ static void page_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
     if (ch < 8) s->chip[ch >> 2].c[ch & 3].page = (uint8_t)value;
 }
 
-static const struct mmio_ops chip0_ops = { .read = chip0_read, .write = chip0_write, .impl_min = 1, .impl_max = 1 };
-static const struct mmio_ops chip1_ops = { .read = chip1_read, .write = chip1_write, .impl_min = 1, .impl_max = 1 };
-static const struct mmio_ops page_ops = { .read = page_read, .write = page_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops chip0_ops = {
+    .read = chip0_read, .write = chip0_write, .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops chip1_ops = {
+    .read = chip1_read, .write = chip1_write, .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops page_ops = {
+    .read = page_read, .write = page_write, .impl_min = 1, .impl_max = 1};
 
 static int dma_realize(struct device *d, struct error *e)
 {
@@ -257,7 +282,7 @@ static const struct state_field channel_state[] = {
     STATE_INT(struct dma_channel, count),
     STATE_INT(struct dma_channel, mode),
     STATE_INT(struct dma_channel, page),
-    STATE_END
+    STATE_END,
 };
 
 static const struct state_field chip_state[] = {
@@ -269,7 +294,7 @@ static const struct state_field chip_state[] = {
     STATE_INT(struct dma_chip, mask),
     STATE_INT(struct dma_chip, temporary),
     STATE_INT(struct dma_chip, high),
-    STATE_END
+    STATE_END,
 };
 
 static const struct state_field state[] = {
@@ -278,10 +303,12 @@ static const struct state_field state[] = {
     STATE_RUNTIME(struct dma, client),
     STATE_RUNTIME(struct dma, as),
     STATE_RUNTIME(struct dma, running),
-    STATE_END
+    STATE_END,
 };
 
-static const struct prop_desc props[] = { PROP_END };
+static const struct prop_desc props[] = {
+    PROP_END,
+};
 
 const struct dev_desc i8257_desc = {
     .name = "i8257",

@@ -1,9 +1,9 @@
 /*
  * malta-fpga.c - switches, LEDs, display, reset and I2C pins of the MIPS Malta board.
  *
- * Follows the register map of MIPS Technologies' Malta User's Manual (MD00048), chapter "FPGA registers". With a
- * character backend the display is written there as one line, "[LEDs] text", whenever it changes. The CBUS UART at
- * 0x900 is a device of its own.
+ * Follows the register map of MIPS Technologies' Malta User's Manual (MD00048), chapter "FPGA
+ * registers". With a character backend the display is written there as one line, "[LEDs] text",
+ * whenever it changes. The CBUS UART at 0x900 is a device of its own.
  */
 #include "periph/misc/malta-fpga.h"
 
@@ -16,16 +16,31 @@
 
 enum {
     FPGA_SIZE = 0x100000,
-    NMISTATUS = 0x24, NMIACK = 0x104, SWITCH = 0x200, STATUS = 0x208, JMPRS = 0x210, LEDGREEN = 0x400, LEDBAR = 0x408,
-    ASCIIWORD = 0x410, ASCIIPOS0 = 0x418, ASCIIPOS7 = 0x450, SOFTRES = 0x500, BRKRES = 0x508,
-    GPOUT = 0xa00, GPINP = 0xa08, I2CINP = 0xb00, I2COE = 0xb08, I2COUT = 0xb10, I2CSEL = 0xb18,
+    NMISTATUS = 0x24,
+    NMIACK = 0x104,
+    SWITCH = 0x200,
+    STATUS = 0x208,
+    JMPRS = 0x210,
+    LEDGREEN = 0x400,
+    LEDBAR = 0x408,
+    ASCIIWORD = 0x410,
+    ASCIIPOS0 = 0x418,
+    ASCIIPOS7 = 0x450,
+    SOFTRES = 0x500,
+    BRKRES = 0x508,
+    GPOUT = 0xa00,
+    GPINP = 0xa08,
+    I2CINP = 0xb00,
+    I2COE = 0xb08,
+    I2COUT = 0xb10,
+    I2CSEL = 0xb18,
 };
 enum { STATUS_BIGEND = 2, GO_RESET = 0x42, I2C_SDA = 1, I2C_SCL = 2 };
 
 struct malta_fpga {
     struct device dev;
     struct chardev *chr;
-    uint8_t switches;      /* as set on the board */
+    uint8_t switches; /* as set on the board */
     bool big_endian;
     bool attached;
     uint8_t leds, brkres;
@@ -44,10 +59,12 @@ static void show(struct malta_fpga *s)
     if (!s->attached) return;
     line[n++] = '\r';
     line[n++] = '[';
-    for (int i = 7; i >= 0; i--) line[n++] = s->leds & (1u << i) ? '*' : '.';
+    for (int i = 7; i >= 0; i--)
+        line[n++] = s->leds & (1u << i) ? '*' : '.';
     line[n++] = ']';
     line[n++] = ' ';
-    for (unsigned i = 0; i < sizeof s->text; i++) line[n++] = s->text[i] >= ' ' && s->text[i] <= '~' ? s->text[i] : ' ';
+    for (unsigned i = 0; i < sizeof s->text; i++)
+        line[n++] = s->text[i] >= ' ' && s->text[i] <= '~' ? s->text[i] : ' ';
     chr_write_all(s->chr, s, (const uint8_t *)line, (int)n);
 }
 
@@ -62,7 +79,8 @@ static void set_word(struct malta_fpga *s, uint32_t v)
 {
     static const char digits[] = "0123456789ABCDEF";
 
-    for (unsigned i = 0; i < 8; i++) s->text[i] = digits[v >> (28 - 4 * i) & 15];
+    for (unsigned i = 0; i < 8; i++)
+        s->text[i] = digits[v >> (28 - 4 * i) & 15];
     show(s);
 }
 
@@ -79,14 +97,18 @@ static uint64_t fpga_read(void *opaque, uint64_t addr, unsigned size)
     struct malta_fpga *s = opaque;
 
     (void)size;
-    if (addr >= ASCIIPOS0 && addr <= ASCIIPOS7 && !(addr & 7)) return (uint8_t)s->text[(addr - ASCIIPOS0) / 8];
+    if (addr >= ASCIIPOS0 && addr <= ASCIIPOS7 && !(addr & 7))
+        return (uint8_t)s->text[(addr - ASCIIPOS0) / 8];
     switch (addr) {
-    case NMISTATUS: case NMIACK: return 0; /* no button causes an NMI */
+    case NMISTATUS:
+    case NMIACK: return 0; /* no button causes an NMI */
     case SWITCH: return s->switches;
     case STATUS: return s->big_endian ? STATUS_BIGEND : 0;
     case JMPRS: return 0; /* PCI at 33 MHz */
     case LEDBAR: return s->leds;
-    case LEDGREEN: case ASCIIWORD: case SOFTRES: return 0; /* write only */
+    case LEDGREEN:
+    case ASCIIWORD:
+    case SOFTRES: return 0; /* write only */
     case BRKRES: return s->brkres;
     case GPOUT: return s->gpout;
     case GPINP: return 0;
@@ -94,7 +116,9 @@ static uint64_t fpga_read(void *opaque, uint64_t addr, unsigned size)
     case I2COE: return s->i2coe;
     case I2COUT: return s->i2cout;
     case I2CSEL: return s->i2csel;
-    default: LOG(GUEST_ERRORS, "malta-fpga: read of unknown register 0x%05" PRIx64 "\n", addr); return 0;
+    default:
+        LOG(GUEST_ERRORS, "malta-fpga: read of unknown register 0x%05" PRIx64 "\n", addr);
+        return 0;
     }
 }
 
@@ -109,7 +133,8 @@ static void fpga_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
         return;
     }
     switch (addr) {
-    case NMIACK: case LEDGREEN: break;
+    case NMIACK:
+    case LEDGREEN: break;
     case LEDBAR:
         if (s->leds == (uint8_t)v) break;
         s->leds = (uint8_t)v;
@@ -119,7 +144,9 @@ static void fpga_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
     case SOFTRES:
         if (v == GO_RESET && s->dev.mb->request) s->dev.mb->request(s->dev.mb, MB_RESET);
         break;
-    case BRKRES: s->brkres = (uint8_t)v; break; /* ms of break that reset the board; breaks do not do so here */
+    case BRKRES:
+        s->brkres = (uint8_t)v;
+        break; /* ms of break that reset the board; breaks do not do so here */
     case GPOUT: s->gpout = v; break;
     case I2COE:
         s->i2coe = v & 3;
@@ -130,7 +157,10 @@ static void fpga_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
         drive_i2c(s);
         break;
     case I2CSEL: s->i2csel = v & 1; break;
-    default: LOG(GUEST_ERRORS, "malta-fpga: write of 0x%" PRIx32 " to register 0x%05" PRIx64 "\n", v, addr); break;
+    default:
+        LOG(GUEST_ERRORS, "malta-fpga: write of 0x%" PRIx32 " to register 0x%05" PRIx64 "\n", v,
+            addr);
+        break;
     }
 }
 
@@ -160,14 +190,24 @@ static void drop_input(void *opaque, const uint8_t *buf, int n)
 }
 
 /* Registers take the CPU's byte order, as the system controller in between swaps. */
-static const struct mmio_ops ops_le = { .read = fpga_read, .write = fpga_write, .min_size = 1, .max_size = 8, .impl_min = 4, .impl_max = 4 };
-static const struct mmio_ops ops_be = { .read = fpga_read, .write = fpga_write, .min_size = 1, .max_size = 8, .impl_min = 4, .impl_max = 4,
-                                        .big_endian = true };
+static const struct mmio_ops ops_le = {.read = fpga_read,
+                                       .write = fpga_write,
+                                       .min_size = 1,
+                                       .max_size = 8,
+                                       .impl_min = 4,
+                                       .impl_max = 4};
+static const struct mmio_ops ops_be = {.read = fpga_read,
+                                       .write = fpga_write,
+                                       .min_size = 1,
+                                       .max_size = 8,
+                                       .impl_min = 4,
+                                       .impl_max = 4,
+                                       .big_endian = true};
 
 static int fpga_realize(struct device *d, struct error *e)
 {
     struct malta_fpga *s = (struct malta_fpga *)d;
-    const struct chr_frontend fe = { no_input, drop_input, NULL, s };
+    const struct chr_frontend fe = {no_input, drop_input, NULL, s};
 
     if (s->chr) {
         if (chr_attach(s->chr, &fe, e) < 0) return -1;
@@ -202,7 +242,8 @@ static int fpga_post_load(struct device *d, struct error *e)
 {
     struct malta_fpga *s = (struct malta_fpga *)d;
 
-    if (s->i2c.bits > 9 || s->i2c.address > 0x7f) return error_set(e, "malta-fpga: I2C bit %u", s->i2c.bits);
+    if (s->i2c.bits > 9 || s->i2c.address > 0x7f)
+        return error_set(e, "malta-fpga: I2C bit %u", s->i2c.bits);
     show(s);
     return 0;
 }
@@ -211,7 +252,7 @@ static const struct prop_desc props[] = {
     PROP(struct malta_fpga, PROP_CHR, "chardev", chr, 0, "where the display is shown"),
     PROP(struct malta_fpga, PROP_U8, "switches", switches, 0, "the DIP switches S2"),
     PROP(struct malta_fpga, PROP_BOOL, "big-endian", big_endian, 0, "byte order of the board"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field state[] = {
@@ -225,17 +266,35 @@ static const struct state_field state[] = {
     STATE_INT_RESET(struct malta_fpga, i2csel, 1),
     STATE_STRUCT(struct malta_fpga, i2c, 1, i2c_bits_state),
     STATE_RUNTIME(struct malta_fpga, bus),
-    STATE_END
+    STATE_END,
 };
 
 static const struct reg_desc regs[] = {
-    { NMISTATUS, "NMISTATUS", 4 }, { NMIACK, "NMIACK", 4 },       { SWITCH, "SWITCH", 4 },       { STATUS, "STATUS", 4 },
-    { JMPRS, "JMPRS", 4 },         { LEDGREEN, "LEDGREEN", 4 },   { LEDBAR, "LEDBAR", 4 },       { ASCIIWORD, "ASCIIWORD", 4 },
-    { 0x418, "ASCIIPOS0", 4 },     { 0x420, "ASCIIPOS1", 4 },     { 0x428, "ASCIIPOS2", 4 },     { 0x430, "ASCIIPOS3", 4 },
-    { 0x438, "ASCIIPOS4", 4 },     { 0x440, "ASCIIPOS5", 4 },     { 0x448, "ASCIIPOS6", 4 },     { 0x450, "ASCIIPOS7", 4 },
-    { SOFTRES, "SOFTRES", 4 },     { BRKRES, "BRKRES", 4 },       { GPOUT, "GPOUT", 4 },         { GPINP, "GPINP", 4 },
-    { I2CINP, "I2CINP", 4 },       { I2COE, "I2COE", 4 },         { I2COUT, "I2COUT", 4 },       { I2CSEL, "I2CSEL", 4 },
-    REG_END
+    {NMISTATUS, "NMISTATUS", 4},
+    {NMIACK, "NMIACK", 4},
+    {SWITCH, "SWITCH", 4},
+    {STATUS, "STATUS", 4},
+    {JMPRS, "JMPRS", 4},
+    {LEDGREEN, "LEDGREEN", 4},
+    {LEDBAR, "LEDBAR", 4},
+    {ASCIIWORD, "ASCIIWORD", 4},
+    {0x418, "ASCIIPOS0", 4},
+    {0x420, "ASCIIPOS1", 4},
+    {0x428, "ASCIIPOS2", 4},
+    {0x430, "ASCIIPOS3", 4},
+    {0x438, "ASCIIPOS4", 4},
+    {0x440, "ASCIIPOS5", 4},
+    {0x448, "ASCIIPOS6", 4},
+    {0x450, "ASCIIPOS7", 4},
+    {SOFTRES, "SOFTRES", 4},
+    {BRKRES, "BRKRES", 4},
+    {GPOUT, "GPOUT", 4},
+    {GPINP, "GPINP", 4},
+    {I2CINP, "I2CINP", 4},
+    {I2COE, "I2COE", 4},
+    {I2COUT, "I2COUT", 4},
+    {I2CSEL, "I2CSEL", 4},
+    REG_END,
 };
 
 const struct dev_desc malta_fpga_desc = {

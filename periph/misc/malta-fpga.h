@@ -1,8 +1,8 @@
 /*
  * malta-fpga.h - the board registers of a MIPS Malta ("malta-fpga"): 1 MiB at 0x1f000000.
  *
- * Region 0 is mapped by the board, which puts the CBUS UART (serial-mm) above it at offset 0x900. SOFTRES asks
- * the machine for a reset.
+ * Region 0 is mapped by the board, which puts the CBUS UART (serial-mm) above it at offset 0x900.
+ * SOFTRES asks the machine for a reset.
  */
 #ifndef PERIPH_MISC_MALTA_FPGA_H
 #define PERIPH_MISC_MALTA_FPGA_H

@@ -1,14 +1,25 @@
 /*
- * mipsnet.c - the network device of MIPS Technologies' simulator board ("mipsnet"), without a cable.
+ * mipsnet.c - the network device of MIPS Technologies' simulator board ("mipsnet"), without a
+ * cable.
  *
- * Register use as the Linux driver of the time documents it: a frame is written byte by byte after its length, and
- * TXDONE tells that it left. Nothing is connected: frames that are sent vanish, and none arrives.
+ * Register use as the Linux driver of the time documents it: a frame is written byte by byte after
+ * its length, and TXDONE tells that it left. Nothing is connected: frames that are sent vanish, and
+ * none arrives.
  */
 #include "periph/regions.h"
 #include "util/log.h"
 
-enum { NET_ID = 0x00, NET_BUSY = 0x08, NET_RX_COUNT = 0x0c, NET_TX_COUNT = 0x10, NET_INT_CONTROL = 0x14, NET_INT_INFO = 0x18,
-       NET_RX_DATA = 0x1c, NET_TX_DATA = 0x20, NET_SIZE = 0x24 };
+enum {
+    NET_ID = 0x00,
+    NET_BUSY = 0x08,
+    NET_RX_COUNT = 0x0c,
+    NET_TX_COUNT = 0x10,
+    NET_INT_CONTROL = 0x14,
+    NET_INT_INFO = 0x18,
+    NET_RX_DATA = 0x1c,
+    NET_TX_DATA = 0x20,
+    NET_SIZE = 0x24
+};
 enum { INT_TX_DONE = 1, INT_RX_DONE = 2 };
 enum { NET_MAX_FRAME = 1514 };
 #define INT_TEST 0x80000000u
@@ -17,8 +28,8 @@ struct mipsnet {
     struct device dev;
     uint16_t iobase;
     uint8_t irq_no;
-    uint32_t int_control;   /* TXDONE, RXDONE and TESTBIT: pending until written back as one */
-    uint32_t tx_count;      /* length of the frame that is being written */
+    uint32_t int_control; /* TXDONE, RXDONE and TESTBIT: pending until written back as one */
+    uint32_t tx_count;    /* length of the frame that is being written */
     uint32_t tx_written;
     struct irq_line irq[1];
 };
@@ -69,7 +80,12 @@ static void net_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
     update_irq(s);
 }
 
-static const struct mmio_ops ops = { .read = net_read, .write = net_write, .min_size = 1, .max_size = 8, .impl_min = 4, .impl_max = 4 };
+static const struct mmio_ops ops = {.read = net_read,
+                                    .write = net_write,
+                                    .min_size = 1,
+                                    .max_size = 8,
+                                    .impl_min = 4,
+                                    .impl_max = 4};
 
 static int net_realize(struct device *d, struct error *e)
 {
@@ -85,7 +101,8 @@ static int net_post_load(struct device *d, struct error *e)
 {
     struct mipsnet *s = (struct mipsnet *)d;
 
-    if (s->tx_count > NET_MAX_FRAME) return error_set(e, "mipsnet: frame of %u bytes", (unsigned)s->tx_count);
+    if (s->tx_count > NET_MAX_FRAME)
+        return error_set(e, "mipsnet: frame of %u bytes", (unsigned)s->tx_count);
     update_irq(s);
     return 0;
 }
@@ -93,7 +110,7 @@ static int net_post_load(struct device *d, struct error *e)
 static const struct prop_desc props[] = {
     PROP(struct mipsnet, PROP_U16, "iobase", iobase, 0x4200, "first I/O port"),
     PROP(struct mipsnet, PROP_U8, "irq", irq_no, 2, "interrupt, for the board"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field state[] = {
@@ -101,15 +118,19 @@ static const struct state_field state[] = {
     STATE_INT_RESET(struct mipsnet, tx_count, 0),
     STATE_INT_RESET(struct mipsnet, tx_written, 0),
     STATE_RUNTIME(struct mipsnet, irq),
-    STATE_END
+    STATE_END,
 };
 
 static const struct reg_desc regs[] = {
-    { NET_ID, "devId", 8 },           { NET_BUSY, "busy", 4 },
-    { NET_RX_COUNT, "rxDataCount", 4 }, { NET_TX_COUNT, "txDataCount", 4 },
-    { NET_INT_CONTROL, "interruptControl", 4 }, { NET_INT_INFO, "interruptInfo", 4 },
-    { NET_RX_DATA, "rxDataBuffer", 4 }, { NET_TX_DATA, "txDataBuffer", 4 },
-    REG_END
+    {NET_ID, "devId", 8},
+    {NET_BUSY, "busy", 4},
+    {NET_RX_COUNT, "rxDataCount", 4},
+    {NET_TX_COUNT, "txDataCount", 4},
+    {NET_INT_CONTROL, "interruptControl", 4},
+    {NET_INT_INFO, "interruptInfo", 4},
+    {NET_RX_DATA, "rxDataBuffer", 4},
+    {NET_TX_DATA, "txDataBuffer", 4},
+    REG_END,
 };
 
 const struct dev_desc mipsnet_desc = {

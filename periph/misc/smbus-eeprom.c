@@ -1,8 +1,9 @@
 /*
  * smbus-eeprom.c - a 256-byte serial EEPROM such as memory modules carry ("smbus-eeprom").
  *
- * Follows Atmel's AT24C02 data sheet: the first byte written sets the address pointer, further ones are stored, reads
- * go on from the pointer. Writes take no time; the pointer wraps at 256 (the part's 8-byte write page is not kept).
+ * Follows Atmel's AT24C02 data sheet: the first byte written sets the address pointer, further ones
+ * are stored, reads go on from the pointer. Writes take no time; the pointer wraps at 256 (the
+ * part's 8-byte write page is not kept).
  */
 #include "bus/dev.h"
 #include "periph/misc/smbus.h"
@@ -13,7 +14,7 @@ struct eeprom {
     bool readonly;
     uint8_t data[256];
     uint8_t pointer;
-    bool want_pointer;  /* the next byte written is the pointer */
+    bool want_pointer; /* the next byte written is the pointer */
     struct smbus *bus;
 };
 
@@ -46,7 +47,7 @@ static uint8_t ee_recv(void *opaque)
     return s->data[s->pointer++];
 }
 
-static const struct smbus_slave_ops ee_ops = { ee_start, ee_send, ee_recv, NULL };
+static const struct smbus_slave_ops ee_ops = {ee_start, ee_send, ee_recv, NULL};
 
 int smbus_eeprom_attach(struct device *eeprom, struct smbus *bus, struct error *e)
 {
@@ -79,7 +80,7 @@ static void ee_unrealize(struct device *d)
 static const struct prop_desc props[] = {
     PROP(struct eeprom, PROP_U8, "address", address, 0x50, "7-bit address on the bus"),
     PROP(struct eeprom, PROP_BOOL, "readonly", readonly, 0, "write protected"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field state[] = {
@@ -89,7 +90,7 @@ static const struct state_field state[] = {
     STATE_INT_RESET(struct eeprom, pointer, 0),
     STATE_INT_RESET(struct eeprom, want_pointer, 0),
     STATE_RUNTIME(struct eeprom, bus),
-    STATE_END
+    STATE_END,
 };
 
 const struct dev_desc smbus_eeprom_desc = {

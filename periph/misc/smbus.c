@@ -1,7 +1,8 @@
 /*
  * smbus.c - an SMBus: slaves, and the protocols a host controller speaks with them.
  *
- * Follows the System Management Bus specification, version 1.1. Not modelled: several hosts, alerts, PEC.
+ * Follows the System Management Bus specification, version 1.1. Not modelled: several hosts,
+ * alerts, PEC.
  */
 #include "periph/misc/smbus.h"
 
@@ -12,7 +13,9 @@ struct slave {
     struct slave *next;
 };
 
-struct smbus { struct slave *first; };
+struct smbus {
+    struct slave *first;
+};
 
 struct smbus *smbus_new(void)
 {
@@ -22,7 +25,8 @@ struct smbus *smbus_new(void)
 void smbus_delete(struct smbus *bus)
 {
     if (!bus) return;
-    while (bus->first) smbus_detach(bus, bus->first->opaque);
+    while (bus->first)
+        smbus_detach(bus, bus->first->opaque);
     mem_free(bus);
 }
 
@@ -30,11 +34,13 @@ static struct slave *find(struct smbus *bus, uint8_t address)
 {
     struct slave *s = bus->first;
 
-    while (s && s->address != address) s = s->next;
+    while (s && s->address != address)
+        s = s->next;
     return s;
 }
 
-bool smbus_attach(struct smbus *bus, uint8_t address, const struct smbus_slave_ops *ops, void *opaque)
+bool smbus_attach(struct smbus *bus, uint8_t address, const struct smbus_slave_ops *ops,
+                  void *opaque)
 {
     struct slave *s;
 
@@ -52,7 +58,8 @@ void smbus_detach(struct smbus *bus, void *opaque)
 {
     struct slave **p = &bus->first, *s;
 
-    while (*p && (*p)->opaque != opaque) p = &(*p)->next;
+    while (*p && (*p)->opaque != opaque)
+        p = &(*p)->next;
     s = *p;
     if (!s) return;
     *p = s->next;
@@ -92,7 +99,8 @@ static bool send_all(struct smbus *bus, uint8_t address, const uint8_t *data, un
 {
     bool ok = smbus_start(bus, address, false);
 
-    for (unsigned i = 0; ok && i < n; i++) ok = smbus_send(bus, address, data[i]);
+    for (unsigned i = 0; ok && i < n; i++)
+        ok = smbus_send(bus, address, data[i]);
     return ok;
 }
 
@@ -109,7 +117,8 @@ static bool read_in(struct smbus *bus, uint8_t address, uint8_t command, uint8_t
 {
     bool ok = send_all(bus, address, &command, 1) && smbus_start(bus, address, true);
 
-    for (unsigned i = 0; ok && i < n; i++) data[i] = smbus_recv(bus, address);
+    for (unsigned i = 0; ok && i < n; i++)
+        data[i] = smbus_recv(bus, address);
     smbus_stop(bus, address);
     return ok;
 }
@@ -138,7 +147,7 @@ bool smbus_receive_byte(struct smbus *bus, uint8_t address, uint8_t *byte)
 
 bool smbus_write_byte(struct smbus *bus, uint8_t address, uint8_t command, uint8_t byte)
 {
-    const uint8_t data[2] = { command, byte };
+    const uint8_t data[2] = {command, byte};
 
     return write_out(bus, address, data, 2);
 }
@@ -150,7 +159,7 @@ bool smbus_read_byte(struct smbus *bus, uint8_t address, uint8_t command, uint8_
 
 bool smbus_write_word(struct smbus *bus, uint8_t address, uint8_t command, uint16_t word)
 {
-    const uint8_t data[3] = { command, (uint8_t)word, (uint8_t)(word >> 8) };
+    const uint8_t data[3] = {command, (uint8_t)word, (uint8_t)(word >> 8)};
 
     return write_out(bus, address, data, 3);
 }
@@ -164,22 +173,25 @@ bool smbus_read_word(struct smbus *bus, uint8_t address, uint8_t command, uint16
     return true;
 }
 
-bool smbus_write_block(struct smbus *bus, uint8_t address, uint8_t command, const uint8_t *data, uint8_t n)
+bool smbus_write_block(struct smbus *bus, uint8_t address, uint8_t command, const uint8_t *data,
+                       uint8_t n)
 {
-    uint8_t all[34] = { command, n };
+    uint8_t all[34] = {command, n};
 
     if (n < 1 || n > 32) return false;
     memcpy(all + 2, data, n);
     return write_out(bus, address, all, n + 2u);
 }
 
-bool smbus_read_block(struct smbus *bus, uint8_t address, uint8_t command, uint8_t data[32], uint8_t *n)
+bool smbus_read_block(struct smbus *bus, uint8_t address, uint8_t command, uint8_t data[32],
+                      uint8_t *n)
 {
     bool ok = send_all(bus, address, &command, 1) && smbus_start(bus, address, true);
 
     if (ok) *n = smbus_recv(bus, address);
     ok = ok && *n >= 1 && *n <= 32;
-    for (unsigned i = 0; ok && i < *n; i++) data[i] = smbus_recv(bus, address);
+    for (unsigned i = 0; ok && i < *n; i++)
+        data[i] = smbus_recv(bus, address);
     smbus_stop(bus, address);
     return ok;
 }

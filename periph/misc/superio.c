@@ -1,10 +1,11 @@
 /*
  * superio.c - the configuration registers of SMSC's FDC37M81x super I/O chip.
  *
- * Follows that chip's data sheet, chapter "Configuration": 55h enters the configuration state, AAh leaves it, an index
- * and data port reach the global registers and those of one logical device. The property preset (default
- * on) lets reset leave what firmware sets up, for boards that start a kernel without firmware.
- * Power management, GPIO and the routing of interrupts are registers without effect.
+ * Follows that chip's data sheet, chapter "Configuration": 55h enters the configuration state, AAh
+ * leaves it, an index and data port reach the global registers and those of one logical device. The
+ * property preset (default on) lets reset leave what firmware sets up, for boards that start a
+ * kernel without firmware. Power management, GPIO and the routing of interrupts are registers
+ * without effect.
  */
 #include "periph/misc/superio.h"
 
@@ -12,25 +13,45 @@
 #include "util/log.h"
 
 enum { KEY_ENTER = 0x55, KEY_EXIT = 0xaa };
-enum { CR_CONTROL = 0x02, CR_LDN = 0x07, CR_ID = 0x20, CR_REV = 0x21, CR_PORT_LO = 0x26, CR_PORT_HI = 0x27, CR_LOGICAL = 0x30 };
-enum { LD_ACTIVE = 0x30, LD_BASE_HI = 0x60, LD_BASE_LO = 0x61, LD_IRQ = 0x70, LD_IRQ2 = 0x72, LD_DMA = 0x74, LD_REGS = 256 - CR_LOGICAL };
+enum {
+    CR_CONTROL = 0x02,
+    CR_LDN = 0x07,
+    CR_ID = 0x20,
+    CR_REV = 0x21,
+    CR_PORT_LO = 0x26,
+    CR_PORT_HI = 0x27,
+    CR_LOGICAL = 0x30
+};
+enum {
+    LD_ACTIVE = 0x30,
+    LD_BASE_HI = 0x60,
+    LD_BASE_LO = 0x61,
+    LD_IRQ = 0x70,
+    LD_IRQ2 = 0x72,
+    LD_DMA = 0x74,
+    LD_REGS = 256 - CR_LOGICAL
+};
 enum { ID_FDC37M81X = 0x4d, REVISION = 1 };
 
 struct superio {
     struct device dev;
     uint16_t port;
     bool preset;
-    bool config;                    /* configuration state */
+    bool config; /* configuration state */
     uint8_t index;
     uint8_t global[CR_LOGICAL];
     uint8_t logical[SUPERIO_LDNS][LD_REGS];
     struct device *child[SUPERIO_LDNS];
 };
 
-struct preset { uint8_t ldn, irq, irq2, dma; uint16_t base; };
+struct preset {
+    uint8_t ldn, irq, irq2, dma;
+    uint16_t base;
+};
 static const struct preset presets[] = {
-    { SUPERIO_FDC, 6, 0, 2, 0x3f0 },     { SUPERIO_PARALLEL, 7, 0, 4, 0x378 }, { SUPERIO_SERIAL1, 4, 0, 0, 0x3f8 },
-    { SUPERIO_SERIAL2, 3, 0, 0, 0x2f8 }, { SUPERIO_KBD, 1, 12, 0, 0x60 },
+    {SUPERIO_FDC, 6, 0, 2, 0x3f0},     {SUPERIO_PARALLEL, 7, 0, 4, 0x378},
+    {SUPERIO_SERIAL1, 4, 0, 0, 0x3f8}, {SUPERIO_SERIAL2, 3, 0, 0, 0x2f8},
+    {SUPERIO_KBD, 1, 12, 0, 0x60},
 };
 
 static uint8_t *reg(struct superio *s, unsigned ldn, unsigned r)
@@ -48,8 +69,10 @@ static void place(struct superio *s, unsigned ldn)
     if (!d) return;
     /* The keyboard's ports are fixed; the others decode 100h..ff8h. */
     if (ldn != SUPERIO_KBD) {
-        if (base < 0x100 || base > 0xff8) active = false;
-        else if (d->mmio[0] && active) region_move(d->mmio[0], base);
+        if (base < 0x100 || base > 0xff8)
+            active = false;
+        else if (d->mmio[0] && active)
+            region_move(d->mmio[0], base);
     }
     for (unsigned i = 0; i < DEV_MAX_MMIO; i++)
         if (d->mmio[i]) region_set_enabled(d->mmio[i], active);
@@ -58,7 +81,8 @@ static void place(struct superio *s, unsigned ldn)
 static void place_all(struct superio *s)
 {
     bus_transaction_begin();
-    for (unsigned i = 0; i < SUPERIO_LDNS; i++) place(s, i);
+    for (unsigned i = 0; i < SUPERIO_LDNS; i++)
+        place(s, i);
     bus_transaction_commit();
 }
 
@@ -105,9 +129,13 @@ static void config_write(struct superio *s, uint8_t v)
         defaults(s);
         place_all(s);
         break;
-    case CR_ID: case CR_REV: LOG(GUEST_ERRORS, "fdc37m81x-superio: write to read-only register 0x%02x\n", s->index); break;
+    case CR_ID:
+    case CR_REV:
+        LOG(GUEST_ERRORS, "fdc37m81x-superio: write to read-only register 0x%02x\n", s->index);
+        break;
     case CR_PORT_HI:
-        /* The high byte's write moves the port, at the next exit in the chip; at once here, as the low byte is there. */
+        /* The high byte's write moves the port, at the next exit in the chip; at once here, as the
+         * low byte is there. */
         s->global[CR_PORT_HI] = v;
         region_move(s->dev.mmio[0], (unsigned)v << 8 | (s->global[CR_PORT_LO] & 0xfe));
         break;
@@ -150,7 +178,8 @@ void superio_attach(struct device *superio, enum superio_ldn ldn, struct device 
     place(s, ldn);
 }
 
-static const struct mmio_ops ops = { .read = superio_read, .write = superio_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops ops = {
+    .read = superio_read, .write = superio_write, .impl_min = 1, .impl_max = 1};
 
 static int superio_realize(struct device *d, struct error *e)
 {
@@ -181,20 +210,22 @@ static int superio_post_load(struct device *d, struct error *e)
 
 static const struct prop_desc props[] = {
     PROP(struct superio, PROP_U16, "config", port, 0x3f0, "configuration port (3f0 or 370)"),
-    PROP(struct superio, PROP_BOOL, "preset", preset, 1, "reset leaves the devices as firmware sets them up"),
-    PROP_END
+    PROP(struct superio, PROP_BOOL, "preset", preset, 1,
+         "reset leaves the devices as firmware sets them up"),
+    PROP_END,
 };
 
 static const struct state_field state[] = {
-    STATE_INT_RESET(struct superio, config, 0),
-    STATE_INT_RESET(struct superio, index, 0),
-    STATE_ARR(struct superio, global),
-    STATE_ARR2(struct superio, logical),
-    STATE_RUNTIME(struct superio, child),
-    STATE_END
+    STATE_INT_RESET(struct superio, config, 0), STATE_INT_RESET(struct superio, index, 0),
+    STATE_ARR(struct superio, global),          STATE_ARR2(struct superio, logical),
+    STATE_RUNTIME(struct superio, child),       STATE_END,
 };
 
-static const struct reg_desc regs[] = { { 0, "index", 1 }, { 1, "data", 1 }, REG_END };
+static const struct reg_desc regs[] = {
+    {0, "index", 1},
+    {1, "data", 1},
+    REG_END,
+};
 
 const struct dev_desc superio_desc = {
     .name = "fdc37m81x-superio",

@@ -1,6 +1,6 @@
 /*
- * unimp.c - a place in memory where hardware is missing ("unimp"): reads give 0, writes go nowhere, and
- * every access is logged under -d unimp.
+ * unimp.c - a place in memory where hardware is missing ("unimp"): reads give 0, writes go nowhere,
+ * and every access is logged under -d unimp.
  */
 #include "periph/regions.h"
 #include "util/log.h"
@@ -28,10 +28,12 @@ static void unimp_write(void *opaque, uint64_t addr, uint64_t value, unsigned si
 {
     struct unimp *s = opaque;
 
-    LOG(UNIMP, "%s: write of 0x%" PRIx64 " (%u bytes) at offset 0x%" PRIx64 "\n", s->name, value, size, addr);
+    LOG(UNIMP, "%s: write of 0x%" PRIx64 " (%u bytes) at offset 0x%" PRIx64 "\n", s->name, value,
+        size, addr);
 }
 
-static const struct mmio_ops ops = { .read = unimp_read, .write = unimp_write, .min_size = 1, .max_size = 8 };
+static const struct mmio_ops ops = {
+    .read = unimp_read, .write = unimp_write, .min_size = 1, .max_size = 8};
 
 static int unimp_realize(struct device *d, struct error *e)
 {
@@ -48,14 +50,14 @@ static const struct prop_desc props[] = {
     PROP_STRING(struct unimp, "name", name, "unimplemented-device", "what is missing, for the log"),
     PROP(struct unimp, PROP_U64, "base", base, NOT_MAPPED, "address (default: the board maps it)"),
     PROP(struct unimp, PROP_SIZE, "size", size, 0x1000, "bytes"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field state[] = {
     STATE_PROP(struct unimp, name),
     STATE_PROP(struct unimp, base),
     STATE_PROP(struct unimp, size),
-    STATE_END
+    STATE_END,
 };
 
 const struct dev_desc unimp_desc = {

@@ -3,7 +3,8 @@
  *
  * Follows Intel's 8254 data sheet (231164). Counters are not stepped: each keeps the clock tick
  * at which its counting element was loaded, and count and OUT are functions of the ticks since
- * then. Only counter 0's OUT leaves the chip, so only it has a timer, armed for the next change of OUT.
+ * then. Only counter 0's OUT leaves the chip, so only it has a timer, armed for the next change of
+ * OUT.
  */
 #include "periph/timer/i8254.h"
 
@@ -14,23 +15,23 @@
 
 /* Ticks are counted from machine start; `start` may lie before it. */
 struct pit_counter {
-    int64_t start;       /* tick at which the counting element holds `n` */
-    int64_t frozen;      /* ticks counted when the gate stopped counting */
-    int64_t reload_at;   /* end of the (half) cycle that moves next_n to n (modes 2, 3); TICK_NONE */
-    uint32_t n;          /* loaded count: 1..65536 (10000 in BCD) */
-    uint32_t next_n;     /* count register, the load to come; 0: none was written */
-    uint16_t latch;      /* latched count, as read */
-    uint16_t hold;       /* count shown while nothing is loaded, as read */
-    uint8_t mode;        /* 0..5 */
-    uint8_t rw;          /* 1: LSB, 2: MSB, 3: LSB then MSB */
-    uint8_t status;      /* latched status */
-    uint8_t low_byte;    /* LSB written, waiting for the MSB */
-    uint8_t latched;     /* bytes of `latch` still to be read */
+    int64_t start;     /* tick at which the counting element holds `n` */
+    int64_t frozen;    /* ticks counted when the gate stopped counting */
+    int64_t reload_at; /* end of the (half) cycle that moves next_n to n (modes 2, 3); TICK_NONE */
+    uint32_t n;        /* loaded count: 1..65536 (10000 in BCD) */
+    uint32_t next_n;   /* count register, the load to come; 0: none was written */
+    uint16_t latch;    /* latched count, as read */
+    uint16_t hold;     /* count shown while nothing is loaded, as read */
+    uint8_t mode;      /* 0..5 */
+    uint8_t rw;        /* 1: LSB, 2: MSB, 3: LSB then MSB */
+    uint8_t status;    /* latched status */
+    uint8_t low_byte;  /* LSB written, waiting for the MSB */
+    uint8_t latched;   /* bytes of `latch` still to be read */
     bool bcd, gate;
-    bool loaded;         /* the counting element was loaded since the control word */
-    bool stopped;        /* the gate holds counting */
-    bool waiting;        /* next_n was written and not moved to n */
-    bool prev_out;       /* OUT until the load takes place */
+    bool loaded;   /* the counting element was loaded since the control word */
+    bool stopped;  /* the gate holds counting */
+    bool waiting;  /* next_n was written and not moved to n */
+    bool prev_out; /* OUT until the load takes place */
     bool status_latched;
     bool read_msb, write_msb; /* rw = 3: the MSB is next */
 };
@@ -39,8 +40,8 @@ struct pit {
     struct device dev;
     uint16_t iobase;
     struct pit_counter c[3];
-    struct timer timer;  /* next change of OUT0 */
-    int64_t event;       /* the tick of it; TICK_NONE: none */
+    struct timer timer; /* next change of OUT0 */
+    int64_t event;      /* the tick of it; TICK_NONE: none */
     struct irq_line irq[1];
 };
 
@@ -79,7 +80,8 @@ static bool out_at(const struct pit_counter *c, int64_t t)
     if (!c->loaded) return c->mode != 0;
     if (e < 0) return c->prev_out;
     switch (c->mode) {
-    case 0: case 1: return e >= c->n;
+    case 0:
+    case 1: return e >= c->n;
     case 2: return c->stopped || c->n < 2 || e % c->n != c->n - 1;
     case 3: return c->stopped || c->n < 2 || e % c->n < (c->n + 1) / 2;
     default: return e != c->n;
@@ -94,8 +96,10 @@ static int64_t next_change(const struct pit_counter *c, int64_t t)
     if (!c->loaded || c->stopped) return TICK_NONE;
     if (e < 0) return c->start;
     switch (c->mode) {
-    case 0: case 1: return e < c->n ? c->start + c->n : TICK_NONE;
-    case 2: case 3:
+    case 0:
+    case 1: return e < c->n ? c->start + c->n : TICK_NONE;
+    case 2:
+    case 3:
         if (c->n < 2) return c->reload_at;
         r = e % c->n;
         if (c->mode == 2) return r < c->n - 1 ? t + c->n - 1 - r : t + 1;
@@ -162,7 +166,8 @@ static void count_written(struct pit_counter *c, uint16_t v, int64_t t)
     c->next_n = n ? n : modulus(c);
     c->waiting = true;
     switch (c->mode) {
-    case 1: case 5: break; /* loaded by a trigger */
+    case 1:
+    case 5: break; /* loaded by a trigger */
     case 0:
         load(c, t);
         c->prev_out = false;
@@ -224,8 +229,10 @@ static void update(struct pit *s)
     settle(c, t);
     irq_set(&s->irq[0], out_at(c, t));
     s->event = next_change(c, t);
-    if (s->event == TICK_NONE) timer_cancel(&s->timer);
-    else timer_arm(&s->timer, clock_ticks_to_ns((uint64_t)s->event, PIT_HZ));
+    if (s->event == TICK_NONE)
+        timer_cancel(&s->timer);
+    else
+        timer_arm(&s->timer, clock_ticks_to_ns((uint64_t)s->event, PIT_HZ));
 }
 
 static void pit_event(void *opaque)
@@ -306,7 +313,8 @@ static void pit_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
             }
         } else {
             c->write_msb = false;
-            count_written(c, (uint16_t)(c->rw == 1 ? v : v << 8 | (c->rw == 3 ? c->low_byte : 0)), t);
+            count_written(c, (uint16_t)(c->rw == 1 ? v : v << 8 | (c->rw == 3 ? c->low_byte : 0)),
+                          t);
         }
     }
     update(s);
@@ -366,7 +374,8 @@ uint32_t pit_frequency(struct device *pit, unsigned counter)
     return periodic && c->loaded && !c->stopped && c->n > 1 ? PIT_HZ / c->n : 0;
 }
 
-static const struct mmio_ops pit_ops = { .read = pit_read, .write = pit_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops pit_ops = {
+    .read = pit_read, .write = pit_write, .impl_min = 1, .impl_max = 1};
 
 static int pit_realize(struct device *d, struct error *e)
 {
@@ -404,8 +413,8 @@ static int pit_post_load(struct device *d, struct error *e)
     for (unsigned i = 0; i < 3; i++) {
         struct pit_counter *c = &s->c[i];
 
-        if (c->mode > 5 || c->rw < 1 || c->rw > 3 || c->latched > 2 || c->n > 65536 || c->next_n > 65536 ||
-            (c->loaded && !c->n) || (c->reload_at != TICK_NONE && !c->next_n))
+        if (c->mode > 5 || c->rw < 1 || c->rw > 3 || c->latched > 2 || c->n > 65536 ||
+            c->next_n > 65536 || (c->loaded && !c->n) || (c->reload_at != TICK_NONE && !c->next_n))
             return error_set(e, "isa-pit: counter %u cannot be in this state", i);
     }
     irq_set(&s->irq[0], out_at(&s->c[0], now_tick(s)));
@@ -414,7 +423,7 @@ static int pit_post_load(struct device *d, struct error *e)
 
 static const struct prop_desc pit_props[] = {
     PROP(struct pit, PROP_U16, "iobase", iobase, 0x40, "first I/O port"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field counter_state[] = {
@@ -439,20 +448,17 @@ static const struct state_field counter_state[] = {
     STATE_INT(struct pit_counter, status_latched),
     STATE_INT(struct pit_counter, read_msb),
     STATE_INT(struct pit_counter, write_msb),
-    STATE_END
+    STATE_END,
 };
 
 static const struct state_field pit_state[] = {
-    STATE_PROP(struct pit, iobase),
-    STATE_STRUCT(struct pit, c, 3, counter_state),
-    STATE_TIMER(struct pit, timer),
-    STATE_INT(struct pit, event),
-    STATE_RUNTIME(struct pit, irq),
-    STATE_END
+    STATE_PROP(struct pit, iobase), STATE_STRUCT(struct pit, c, 3, counter_state),
+    STATE_TIMER(struct pit, timer), STATE_INT(struct pit, event),
+    STATE_RUNTIME(struct pit, irq), STATE_END,
 };
 
 static const struct reg_desc pit_regs[] = {
-    { 0, "counter 0", 1 }, { 1, "counter 1", 1 }, { 2, "counter 2", 1 }, { 3, "control word", 1 }, REG_END
+    {0, "counter 0", 1}, {1, "counter 1", 1}, {2, "counter 2", 1}, {3, "control word", 1}, REG_END,
 };
 
 const struct dev_desc i8254_desc = {

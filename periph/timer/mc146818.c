@@ -1,10 +1,10 @@
 /*
  * mc146818.c - real time clock with 114 bytes of CMOS memory.
  *
- * Follows Motorola's MC146818 data sheet with a 32.768 kHz time base, in the 128-byte form that PC chip sets
- * have. The registers hold the time themselves, as in the chip, and an update once a second of guest time
- * advances them; the host's clock is never read. The property base_time says when the guest begins.
- * Not modelled: the square wave pin and daylight saving (bit DSE).
+ * Follows Motorola's MC146818 data sheet with a 32.768 kHz time base, in the 128-byte form that PC
+ * chip sets have. The registers hold the time themselves, as in the chip, and an update once a
+ * second of guest time advances them; the host's clock is never read. The property base_time says
+ * when the guest begins. Not modelled: the square wave pin and daylight saving (bit DSE).
  */
 #include "periph/timer/mc146818.h"
 
@@ -12,29 +12,53 @@
 #include "util/log.h"
 
 enum {
-    RTC_SEC, RTC_SEC_ALARM, RTC_MIN, RTC_MIN_ALARM, RTC_HOUR, RTC_HOUR_ALARM, RTC_WDAY, RTC_MDAY,
-    RTC_MONTH, RTC_YEAR, RTC_A, RTC_B, RTC_C, RTC_D, RTC_FIRST_RAM, RTC_CENTURY = 0x32
+    RTC_SEC,
+    RTC_SEC_ALARM,
+    RTC_MIN,
+    RTC_MIN_ALARM,
+    RTC_HOUR,
+    RTC_HOUR_ALARM,
+    RTC_WDAY,
+    RTC_MDAY,
+    RTC_MONTH,
+    RTC_YEAR,
+    RTC_A,
+    RTC_B,
+    RTC_C,
+    RTC_D,
+    RTC_FIRST_RAM,
+    RTC_CENTURY = 0x32
 };
 enum { A_UIP = 0x80, A_DV = 0x70, A_DV_RUN = 0x20, A_DV_RESET = 0x60, A_RS = 0x0f };
-enum { B_SET = 0x80, B_PIE = 0x40, B_AIE = 0x20, B_UIE = 0x10, B_SQWE = 8, B_DM = 4, B_24 = 2, B_DSE = 1 };
+enum {
+    B_SET = 0x80,
+    B_PIE = 0x40,
+    B_AIE = 0x20,
+    B_UIE = 0x10,
+    B_SQWE = 8,
+    B_DM = 4,
+    B_24 = 2,
+    B_DSE = 1
+};
 enum { C_IRQF = 0x80, C_PF = 0x40, C_AF = 0x20, C_UF = 0x10 };
 enum { D_VRT = 0x80, HOUR_PM = 0x80, ALARM_ANY = 0xc0 };
 
 #define RTC_HZ 32768
-/* UIP goes high this long before the update cycle, which itself takes so long (data sheet, table 6). */
+/* UIP goes high this long before the update cycle, which itself takes so long (data sheet, table
+ * 6). */
 #define UIP_AHEAD_NS 244000
 #define UPDATE_NS    1984000
 
 struct rtc {
     struct device dev;
-    uint64_t base_time;      /* int64_t: seconds since 1970-01-01 at guest time 0 */
+    uint64_t base_time; /* int64_t: seconds since 1970-01-01 at guest time 0 */
     uint16_t iobase;
     uint8_t index;
-    uint8_t ram[128];        /* registers A, B, C and D included */
-    uint64_t divider_start;  /* ns when the divider chain was at zero */
-    uint64_t periodic_seen;  /* periods counted when PF was last brought up to date */
-    struct timer update;     /* end of the next update cycle */
-    struct timer periodic;   /* next period, while PIE is set and PF clear */
+    uint8_t ram[128];       /* registers A, B, C and D included */
+    uint64_t divider_start; /* ns when the divider chain was at zero */
+    uint64_t periodic_seen; /* periods counted when PF was last brought up to date */
+    struct timer update;    /* end of the next update cycle */
+    struct timer periodic;  /* next period, while PIE is set and PF clear */
     struct irq_line irq[1];
 };
 
@@ -70,7 +94,7 @@ static uint8_t encode_hour(const struct rtc *s, unsigned h)
 
 static unsigned month_days(unsigned month, unsigned year)
 {
-    static const uint8_t days[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    static const uint8_t days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 
     if (month < 1 || month > 12) return 31;
     /* The chip knows two digits of the year: every fourth is a leap year. */
@@ -94,12 +118,14 @@ static void set_time(struct rtc *s, int64_t seconds)
     s->ram[RTC_SEC] = encode(s, (unsigned)(rest % 60));
     s->ram[RTC_MIN] = encode(s, (unsigned)(rest / 60 % 60));
     s->ram[RTC_HOUR] = encode_hour(s, (unsigned)(rest / 3600));
-    s->ram[RTC_WDAY] = encode(s, (unsigned)(((days + 4) % 7 + 7) % 7) + 1); /* 1970-01-01 was a Thursday; 1 = Sunday */
+    s->ram[RTC_WDAY] = encode(s, (unsigned)(((days + 4) % 7 + 7) % 7) +
+                                     1); /* 1970-01-01 was a Thursday; 1 = Sunday */
     /* The calendar repeats every 400 years, which also bounds the loop. */
     year = 1970 + days / DAYS_400_YEARS * 400;
     days %= DAYS_400_YEARS;
     if (days < 0) days += DAYS_400_YEARS, year -= 400;
-    for (; days >= year_days(year); year++) days -= year_days(year);
+    for (; days >= year_days(year); year++)
+        days -= year_days(year);
     for (month = 1;; month++) {
         int n = month == 2 ? year_days(year) - 337 : (int)month_days(month, 1);
         if (days < n) break;
@@ -109,7 +135,8 @@ static void set_time(struct rtc *s, int64_t seconds)
     s->ram[RTC_MONTH] = encode(s, month);
     year = (year % 10000 + 10000) % 10000;
     s->ram[RTC_YEAR] = encode(s, (unsigned)(year % 100));
-    s->ram[RTC_CENTURY] = (uint8_t)(year / 1000 << 4 | year / 100 % 10); /* by convention of PCs; always BCD */
+    s->ram[RTC_CENTURY] =
+        (uint8_t)(year / 1000 << 4 | year / 100 % 10); /* by convention of PCs; always BCD */
 }
 
 /* One second more, register by register as the chip carries. */
@@ -143,7 +170,8 @@ static void advance(struct rtc *s)
 
 static bool alarm_matches(const struct rtc *s)
 {
-    static const uint8_t pairs[3][2] = { { RTC_SEC, RTC_SEC_ALARM }, { RTC_MIN, RTC_MIN_ALARM }, { RTC_HOUR, RTC_HOUR_ALARM } };
+    static const uint8_t pairs[3][2] = {
+        {RTC_SEC, RTC_SEC_ALARM}, {RTC_MIN, RTC_MIN_ALARM}, {RTC_HOUR, RTC_HOUR_ALARM}};
 
     for (unsigned i = 0; i < 3; i++) {
         uint8_t alarm = s->ram[pairs[i][1]];
@@ -183,12 +211,15 @@ static void update_irq(struct rtc *s)
 {
     bool on = s->ram[RTC_B] & s->ram[RTC_C] & (C_PF | C_AF | C_UF);
 
-    if (on) s->ram[RTC_C] |= C_IRQF;
-    else s->ram[RTC_C] &= (uint8_t)~C_IRQF;
+    if (on)
+        s->ram[RTC_C] |= C_IRQF;
+    else
+        s->ram[RTC_C] &= (uint8_t)~C_IRQF;
     irq_set(&s->irq[0], on);
     /* Nobody sees PF set a second time before C is read: no events are spent on that. */
     if ((s->ram[RTC_B] & B_PIE) && !(s->ram[RTC_C] & C_PF) && period(s))
-        timer_arm(&s->periodic, s->divider_start + clock_ticks_to_ns((periods(s) + 1) * period(s), RTC_HZ));
+        timer_arm(&s->periodic,
+                  s->divider_start + clock_ticks_to_ns((periods(s) + 1) * period(s), RTC_HZ));
     else
         timer_cancel(&s->periodic);
 }
@@ -239,7 +270,10 @@ static void data_write(struct rtc *s, uint8_t v)
         if (v & B_SET) v &= (uint8_t)~B_UIE; /* as the data sheet says */
         s->ram[RTC_B] = v;
         break;
-    case RTC_C: case RTC_D: LOG(GUEST_ERRORS, "mc146818rtc: write to read-only register %c\n", 'A' + s->index - RTC_A); return;
+    case RTC_C:
+    case RTC_D:
+        LOG(GUEST_ERRORS, "mc146818rtc: write to read-only register %c\n", 'A' + s->index - RTC_A);
+        return;
     case RTC_SEC: s->ram[RTC_SEC] = v & 0x7f; return; /* bit 7 is always 0 */
     default: s->ram[s->index] = v; return;
     }
@@ -253,7 +287,8 @@ static uint8_t data_read(struct rtc *s)
     switch (s->index) {
     case RTC_A: {
         uint64_t now = clock_now(s->dev.clock);
-        bool soon = timer_armed(&s->update) && s->update.deadline - MIN(now, s->update.deadline) <= UIP_AHEAD_NS + UPDATE_NS;
+        bool soon = timer_armed(&s->update) &&
+                    s->update.deadline - MIN(now, s->update.deadline) <= UIP_AHEAD_NS + UPDATE_NS;
         return s->ram[RTC_A] | (soon && !(s->ram[RTC_B] & B_SET) ? A_UIP : 0);
     }
     case RTC_C:
@@ -279,8 +314,10 @@ static void rtc_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
     struct rtc *s = opaque;
 
     (void)size;
-    if (addr & 1) data_write(s, (uint8_t)value);
-    else s->index = value & 0x7f; /* bit 7 is the NMI mask, outside of this chip */
+    if (addr & 1)
+        data_write(s, (uint8_t)value);
+    else
+        s->index = value & 0x7f; /* bit 7 is the NMI mask, outside of this chip */
 }
 
 void mc146818_set_cmos(struct device *d, unsigned index, uint8_t value)
@@ -293,7 +330,8 @@ uint8_t mc146818_get_cmos(struct device *d, unsigned index)
     return index < 128 ? ((struct rtc *)d)->ram[index] : 0xff;
 }
 
-static const struct mmio_ops rtc_ops = { .read = rtc_read, .write = rtc_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops rtc_ops = {
+    .read = rtc_read, .write = rtc_write, .impl_min = 1, .impl_max = 1};
 
 static int rtc_realize(struct device *d, struct error *e)
 {
@@ -330,7 +368,7 @@ static void rtc_reset(struct device *d)
     struct rtc *s = (struct rtc *)d;
 
     catch_up(s);
-    s->ram[RTC_B] &= (uint8_t)~(B_PIE | B_AIE | B_UIE | B_SQWE);
+    s->ram[RTC_B] &= (uint8_t) ~(B_PIE | B_AIE | B_UIE | B_SQWE);
     s->ram[RTC_C] = 0;
     update_irq(s);
 }
@@ -346,25 +384,26 @@ static int rtc_post_load(struct device *d, struct error *e)
 }
 
 static const struct prop_desc rtc_props[] = {
-    PROP(struct rtc, PROP_U64, "base_time", base_time, 0, "seconds since 1970 at machine start (signed)"),
-    PROP(struct rtc, PROP_U16, "iobase", iobase, 0x70, "first I/O port (0: the board maps region 0)"),
-    PROP_END
+    PROP(struct rtc, PROP_U64, "base_time", base_time, 0,
+         "seconds since 1970 at machine start (signed)"),
+    PROP(struct rtc, PROP_U16, "iobase", iobase, 0x70,
+         "first I/O port (0: the board maps region 0)"),
+    PROP_END,
 };
 
 static const struct state_field rtc_state[] = {
-    STATE_PROP(struct rtc, base_time),
-    STATE_PROP(struct rtc, iobase),
-    STATE_INT_RESET(struct rtc, index, 0),
-    STATE_ARR(struct rtc, ram),
-    STATE_INT(struct rtc, divider_start),
-    STATE_INT(struct rtc, periodic_seen),
-    STATE_TIMER(struct rtc, update),
-    STATE_TIMER(struct rtc, periodic),
-    STATE_RUNTIME(struct rtc, irq),
-    STATE_END
+    STATE_PROP(struct rtc, base_time),     STATE_PROP(struct rtc, iobase),
+    STATE_INT_RESET(struct rtc, index, 0), STATE_ARR(struct rtc, ram),
+    STATE_INT(struct rtc, divider_start),  STATE_INT(struct rtc, periodic_seen),
+    STATE_TIMER(struct rtc, update),       STATE_TIMER(struct rtc, periodic),
+    STATE_RUNTIME(struct rtc, irq),        STATE_END,
 };
 
-static const struct reg_desc rtc_regs[] = { { 0, "index", 1 }, { 1, "data", 1 }, REG_END };
+static const struct reg_desc rtc_regs[] = {
+    {0, "index", 1},
+    {1, "data", 1},
+    REG_END,
+};
 
 const struct dev_desc mc146818_desc = {
     .name = "mc146818rtc",

@@ -1,14 +1,16 @@
 /*
- * pcspk.c - port 61h of PCs: gate and output of timer 2, the refresh toggle, and the speaker's switch.
+ * pcspk.c - port 61h of PCs: gate and output of timer 2, the refresh toggle, and the speaker's
+ * switch.
  *
- * Nothing is played: there is no sound output yet. The port follows the NMI status and control register of
- * Intel's 82371AB data sheet; its error sources (parity, IOCHK#) do not exist here.
+ * Nothing is played: there is no sound output yet. The port follows the NMI status and control
+ * register of Intel's 82371AB data sheet; its error sources (parity, IOCHK#) do not exist here.
  */
 #include "periph/regions.h"
 #include "periph/timer/i8254.h"
 
 enum { SPKR_GATE2 = 1, SPKR_DATA = 2, SPKR_REFRESH = 0x10, SPKR_OUT2 = 0x20 };
-/* Refresh requests come every 15.085 us: 18 ticks of the timer's clock; the bit toggles with each. */
+/* Refresh requests come every 15.085 us: 18 ticks of the timer's clock; the bit toggles with each.
+ */
 enum { REFRESH_TICKS = 18 };
 
 struct pcspk {
@@ -43,7 +45,8 @@ void pcspk_set_pit(struct device *pcspk, struct device *pit)
     ((struct pcspk *)pcspk)->pit = pit;
 }
 
-static const struct mmio_ops spk_ops = { .read = spk_read, .write = spk_write, .impl_min = 1, .impl_max = 1 };
+static const struct mmio_ops spk_ops = {
+    .read = spk_read, .write = spk_write, .impl_min = 1, .impl_max = 1};
 
 static int spk_realize(struct device *d, struct error *e)
 {
@@ -52,17 +55,20 @@ static int spk_realize(struct device *d, struct error *e)
 
 static const struct prop_desc spk_props[] = {
     PROP(struct pcspk, PROP_U16, "iobase", iobase, 0x61, "I/O port"),
-    PROP_END
+    PROP_END,
 };
 
 static const struct state_field spk_state[] = {
     STATE_PROP(struct pcspk, iobase),
     STATE_INT_RESET(struct pcspk, control, 0),
     STATE_RUNTIME(struct pcspk, pit),
-    STATE_END
+    STATE_END,
 };
 
-static const struct reg_desc spk_regs[] = { { 0, "NMI status and speaker control", 1 }, REG_END };
+static const struct reg_desc spk_regs[] = {
+    {0, "NMI status and speaker control", 1},
+    REG_END,
+};
 
 const struct dev_desc pcspk_desc = {
     .name = "isa-pcspk",

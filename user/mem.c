@@ -1,0 +1,412 @@
+/*
+ * mem.c - the guest's address space: a window reserved in the host's, a byte of flags per page,
+ * and the calls that map into it.
+ *
+ * Guest address + proc->base is the host address. Pages are as large as the larger of 4 KiB and
+ * the host's, so host protection can follow the guest's page by page. Pages that hold translated code
+ * are write-protected on the host (PAGE_CODE); a write by the guest faults and drops the translations,
+ * a write by a call does the same ahead (mem_out).
+ *
+ * Lock order: the engine may call mem_user_code_page with locks of its own held, so the engine is
+ * never called with mem_lock held.
+ */
+#include "user/abi.h"
+
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#define PROT_MASK (PAGE_READ | PAGE_WRITE | PAGE_EXEC)
+
+static inline uint64_t page_of(const struct proc *p, uint64_t addr) { return addr >> p->page_bits; }
+static inline uint64_t page_up(const struct proc *p, uint64_t n) { return ALIGN_UP(n, p->page_size); }
+
+int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, struct error *e)
+{
+    uint64_t host_page = (uint64_t)sysconf(_SC_PAGESIZE);
+    if (page_size < host_page) page_size = host_page;
+    if (page_size < CPU_PAGE_SIZE) page_size = CPU_PAGE_SIZE;
+    p->page_size = page_size;
+    p->page_bits = host_ctz64(page_size);
+    if (limit > SIZE_MAX / 2 + 1) limit = SIZE_MAX / 4 + 1; /* a 32-bit host: as much as may be had */
+    limit = ALIGN_DOWN(limit, page_size);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#ifdef MAP_FIXED_NOREPLACE
+    if (base) flags |= MAP_FIXED_NOREPLACE;
+#endif
+    void *m = MAP_FAILED;
+    for (; limit >= 0x10000000; limit /= 2) {
+        m = mmap((void *)(uintptr_t)base, (size_t)limit, PROT_NONE, flags, -1, 0);
+        if (m != MAP_FAILED || base || sizeof(size_t) > 4) break;
+    }
+    if (m == MAP_FAILED || (base && m != (void *)(uintptr_t)base)) {
+        if (m != MAP_FAILED) munmap(m, (size_t)limit);
+        error_set(e, "cannot reserve %llu MiB of address space for the guest%s: %s", (unsigned long long)(limit >> 20),
+                  base ? " at the address of -B" : "", strerror(errno));
+        error_hint(e, "check the limit on virtual memory (ulimit -v)%s", base ? ", or leave -B out" : "");
+        return -1;
+    }
+    p->base = m;
+    p->limit = limit;
+    size_t n = (size_t)(limit >> p->page_bits);
+    void *flags_table = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (flags_table == MAP_FAILED) return error_set(e, "no memory for the guest's page flags: %s", strerror(errno));
+    p->pages = flags_table;
+    pthread_mutex_init(&p->mem_lock, NULL);
+    p->mmap_top = limit;
+    return 0;
+}
+
+unsigned mem_page(struct proc *p, uint64_t addr) { return addr < p->limit ? p->pages[page_of(p, addr)] : 0; }
+
+bool mem_check(struct proc *p, uint64_t addr, uint64_t len, unsigned want)
+{
+    if (addr >= p->limit || len > p->limit - addr) return false;
+    if (!len) return true;
+    for (uint64_t n = page_of(p, addr), last = page_of(p, addr + len - 1); n <= last; n++)
+        if ((p->pages[n] & (want | PAGE_USED)) != (want | PAGE_USED)) return false;
+    return true;
+}
+
+const void *mem_in(struct proc *p, uint64_t addr, uint64_t len)
+{
+    return mem_check(p, addr, len, PAGE_READ) ? p->base + addr : NULL;
+}
+
+void *mem_out(struct proc *p, uint64_t addr, uint64_t len)
+{
+    if (!mem_check(p, addr, len, PAGE_WRITE)) return NULL;
+    if (len)
+        for (uint64_t n = page_of(p, addr), last = page_of(p, addr + len - 1); n <= last; n++)
+            if (p->pages[n] & PAGE_CODE) mem_code_fault(p, p->base + (n << p->page_bits));
+    return p->base + addr;
+}
+
+const char *mem_str(struct proc *p, uint64_t addr, size_t max)
+{
+    for (uint64_t a = addr; a - addr < max;) {
+        if (!(mem_page(p, a) & PAGE_READ)) return NULL;
+        uint64_t end = MIN(ALIGN_DOWN(a, p->page_size) + p->page_size, addr + max);
+        if (memchr(p->base + a, 0, (size_t)(end - a))) return (const char *)(p->base + addr);
+        a = end;
+    }
+    return NULL;
+}
+
+/* ---- translated code ------------------------------------------------------------------------- */
+const uint8_t *mem_user_code(struct cpu *cpu, uint64_t va)
+{
+    struct proc *p = ((struct thread *)cpu->bus)->proc;
+    unsigned f = mem_page(p, va);
+    /* As on the many machines without an execute-inhibit bit, readable pages are executable. */
+    return f & (PAGE_EXEC | PAGE_READ) ? p->base + va : NULL;
+}
+
+void mem_user_code_page(struct cpu *cpu, uint64_t va)
+{
+    struct proc *p = ((struct thread *)cpu->bus)->proc;
+    if (va >= p->limit) return;
+    pthread_mutex_lock(&p->mem_lock);
+    uint64_t n = page_of(p, va);
+    if ((p->pages[n] & PAGE_USED) && !(p->pages[n] & PAGE_CODE)) {
+        if (p->pages[n] & PAGE_WRITE) mprotect(p->base + (n << p->page_bits), (size_t)p->page_size, PROT_READ);
+        p->pages[n] |= PAGE_CODE;
+    }
+    pthread_mutex_unlock(&p->mem_lock);
+}
+
+/* Runs in signal handlers too, so without the lock: the byte and the protection are set to the same
+ * values whoever comes second. */
+bool mem_code_fault(struct proc *p, const void *host)
+{
+    uint64_t va = (uint64_t)((const uint8_t *)host - p->base);
+    if (va >= p->limit) return false;
+    uint64_t n = page_of(p, va);
+    unsigned f = p->pages[n];
+    if ((f & (PAGE_USED | PAGE_WRITE)) != (PAGE_USED | PAGE_WRITE)) return false;
+    uint8_t *page = p->base + (n << p->page_bits);
+    if (f & PAGE_CODE) {
+        for (uint64_t k = 0; k < p->page_size; k += CPU_PAGE_SIZE) engine_code_page_fault(p->engine, page + k);
+        p->pages[n] &= (uint8_t)~PAGE_CODE;
+    } else if (!engine_code_page_fault(p->engine, host)) {
+        return false;
+    }
+    mprotect(page, (size_t)p->page_size, PROT_READ | PROT_WRITE);
+    return true;
+}
+
+/* Drops translations of a range whose mapping has changed. `had`: some page was PAGE_CODE. */
+static void code_gone(struct proc *p, uint64_t addr, uint64_t len, bool had)
+{
+    if (had && p->engine) engine_code_written(p->engine, p->base + addr, (size_t)len);
+}
+
+/* ---- the page table ---------------------------------------------------------------------------- */
+static bool set_pages(struct proc *p, uint64_t addr, uint64_t len, unsigned flags)
+{
+    bool had = false;
+    for (uint64_t n = page_of(p, addr), end = page_of(p, addr + len); n < end; n++) {
+        had |= (p->pages[n] & PAGE_CODE) != 0;
+        p->pages[n] = (uint8_t)flags;
+    }
+    return had;
+}
+
+static bool range_free(struct proc *p, uint64_t addr, uint64_t len)
+{
+    if (addr >= p->limit || len > p->limit - addr) return false;
+    for (uint64_t n = page_of(p, addr), end = page_of(p, addr + len); n < end; n++)
+        if (p->pages[n]) return false;
+    return true;
+}
+
+/* Highest free range below mmap_top, else the lowest above. 0: none */
+static uint64_t find_free(struct proc *p, uint64_t len, uint64_t align)
+{
+    uint64_t need = len >> p->page_bits, run = 0;
+    uint64_t lowest = page_of(p, 0x10000);
+    for (uint64_t n = page_of(p, p->mmap_top); n-- > lowest;) {
+        run = p->pages[n] ? 0 : run + 1;
+        if (run >= need) {
+            uint64_t at = n << p->page_bits;
+            if (ALIGN_DOWN(at + (run - need) * p->page_size, align) >= at)
+                return ALIGN_DOWN(at + (run - need) * p->page_size, align);
+        }
+    }
+    return 0;
+}
+
+static int host_prot(int prot)
+{
+    /* The host never executes guest memory; what the guest may execute must be readable. */
+    int h = prot & (PROT_READ | PROT_WRITE);
+    if (prot & (PROT_EXEC | PROT_WRITE)) h |= PROT_READ;
+    return h;
+}
+
+static unsigned page_flags(int prot, bool shared)
+{
+    unsigned f = PAGE_USED | (shared ? PAGE_SHARED : 0);
+    if (prot & PROT_READ) f |= PAGE_READ;
+    if (prot & PROT_WRITE) f |= PAGE_WRITE | PAGE_READ;
+    if (prot & PROT_EXEC) f |= PAGE_EXEC | PAGE_READ;
+    return f;
+}
+
+int64_t mem_mmap(struct proc *p, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
+{
+    if (!len) return -EINVAL;
+    if (off & (p->page_size - 1)) return -EINVAL;
+    if (len > p->limit) return -ENOMEM;
+    len = page_up(p, len);
+    bool fixed = (flags & MAP_FIXED) != 0, noreplace = false;
+#ifdef MAP_FIXED_NOREPLACE
+    noreplace = (flags & MAP_FIXED_NOREPLACE) != 0;
+    flags &= ~MAP_FIXED_NOREPLACE;
+#endif
+    flags &= ~(MAP_FIXED | MAP_GROWSDOWN);
+#ifdef MAP_32BIT
+    flags &= ~MAP_32BIT;
+#endif
+    pthread_mutex_lock(&p->mem_lock);
+    int64_t ret;
+    if (fixed || noreplace) {
+        if (addr & (p->page_size - 1)) {
+            ret = -EINVAL;
+            goto out;
+        }
+        if (addr >= p->limit || len > p->limit - addr) {
+            ret = -ENOMEM;
+            goto out;
+        }
+        if (noreplace && !range_free(p, addr, len)) {
+            ret = -EEXIST;
+            goto out;
+        }
+    } else {
+        addr = page_up(p, addr);
+        if (addr < 0x10000 || !range_free(p, addr, len)) {
+            /* Shared mappings keep the widest colour a cache may need. */
+            addr = find_free(p, len, flags & MAP_SHARED ? MAX(p->page_size, 0x10000) : p->page_size);
+            if (!addr) {
+                ret = -ENOMEM;
+                goto out;
+            }
+        }
+    }
+    void *m = mmap(p->base + addr, (size_t)len, host_prot(prot), flags | MAP_FIXED, fd, (off_t)off);
+    if (m == MAP_FAILED) {
+        ret = -errno;
+        goto out;
+    }
+    bool had = set_pages(p, addr, len, page_flags(prot, (flags & MAP_SHARED) != 0));
+    pthread_mutex_unlock(&p->mem_lock);
+    code_gone(p, addr, len, had);
+    return (int64_t)addr;
+out:
+    pthread_mutex_unlock(&p->mem_lock);
+    return ret;
+}
+
+/* Gives a range back to the reservation. */
+static bool unmap(struct proc *p, uint64_t addr, uint64_t len)
+{
+    mmap(p->base + addr, (size_t)len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return set_pages(p, addr, len, 0);
+}
+
+int64_t mem_munmap(struct proc *p, uint64_t addr, uint64_t len)
+{
+    if ((addr & (p->page_size - 1)) || !len || addr >= p->limit || len > p->limit - addr) return -EINVAL;
+    len = page_up(p, len);
+    pthread_mutex_lock(&p->mem_lock);
+    bool had = unmap(p, addr, len);
+    pthread_mutex_unlock(&p->mem_lock);
+    code_gone(p, addr, len, had);
+    return 0;
+}
+
+int64_t mem_mprotect(struct proc *p, uint64_t addr, uint64_t len, int prot)
+{
+    if (addr & (p->page_size - 1)) return -EINVAL;
+    len = page_up(p, len);
+    if (!len) return 0;
+    if (addr >= p->limit || len > p->limit - addr) return -ENOMEM;
+    pthread_mutex_lock(&p->mem_lock);
+    for (uint64_t n = page_of(p, addr); n < page_of(p, addr + len); n++)
+        if (!(p->pages[n] & PAGE_USED)) {
+            pthread_mutex_unlock(&p->mem_lock);
+            return -ENOMEM;
+        }
+    if (mprotect(p->base + addr, (size_t)len, host_prot(prot))) {
+        int err = errno;
+        pthread_mutex_unlock(&p->mem_lock);
+        return -err;
+    }
+    bool had = false;
+    for (uint64_t n = page_of(p, addr); n < page_of(p, addr + len); n++) {
+        had |= (p->pages[n] & PAGE_CODE) != 0;
+        p->pages[n] = (uint8_t)(page_flags(prot, false) | (p->pages[n] & PAGE_SHARED));
+    }
+    pthread_mutex_unlock(&p->mem_lock);
+    code_gone(p, addr, len, had);
+    return 0;
+}
+
+int64_t mem_mremap(struct proc *p, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
+{
+    bool fixed = (flags & MREMAP_FIXED) != 0, may_move = (flags & MREMAP_MAYMOVE) != 0, had = false;
+    if ((old & (p->page_size - 1)) || !new_len || (fixed && (!may_move || (new_addr & (p->page_size - 1))))) return -EINVAL;
+    if (flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE)) return -EINVAL;
+    old_len = page_up(p, old_len);
+    new_len = page_up(p, new_len);
+    if (!old_len || !new_len || new_len > p->limit) return !old_len || !new_len ? -EINVAL : -ENOMEM;
+    if (!mem_check(p, old, old_len, 0)) return -EFAULT;
+    if (fixed && (new_addr >= p->limit || new_len > p->limit - new_addr)) return -EINVAL;
+    if (fixed && new_addr < old + old_len && old < new_addr + new_len) return -EINVAL;
+    pthread_mutex_lock(&p->mem_lock);
+    unsigned f = p->pages[page_of(p, old)] & ~(unsigned)PAGE_CODE;
+    uint64_t at = old;
+    int64_t ret = 0;
+    if (!fixed && new_len <= old_len) {
+        if (new_len < old_len) had = unmap(p, old + new_len, old_len - new_len);
+    } else {
+        bool grow = !fixed && range_free(p, old + old_len, new_len - old_len);
+        if (fixed) at = new_addr;
+        else if (!grow) at = may_move ? find_free(p, new_len, p->page_size) : 0;
+        if (!at) {
+            ret = -ENOMEM;
+        } else {
+            /* The pages behind lie in the reservation, so growing in place is a move onto itself: through a
+             * spare place, since the host refuses overlapping moves. */
+            if (grow) munmap(p->base + old + old_len, (size_t)(new_len - old_len));
+            void *m = mremap(p->base + old, (size_t)old_len, (size_t)new_len,
+                             grow ? 0 : MREMAP_MAYMOVE | MREMAP_FIXED, p->base + at);
+            if (m == MAP_FAILED) {
+                ret = -errno;
+                if (grow)
+                    mmap(p->base + old + old_len, (size_t)(new_len - old_len), PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+            } else {
+                if (at != old) had = unmap(p, old, old_len);
+                had |= set_pages(p, at, new_len, f);
+                /* Pages that held code came along write-protected. */
+                mprotect(p->base + at, (size_t)new_len, host_prot((int)(f & PROT_MASK)));
+            }
+        }
+    }
+    pthread_mutex_unlock(&p->mem_lock);
+    if (ret) return ret;
+    code_gone(p, old, old_len, had);
+    if (at != old) code_gone(p, at, new_len, had);
+    return (int64_t)at;
+}
+
+int64_t mem_brk(struct proc *p, uint64_t addr)
+{
+    if (addr < p->brk_start || addr >= p->limit) return (int64_t)p->brk_now;
+    uint64_t end = page_up(p, addr);
+    if (end > p->brk_mapped) {
+        if (!range_free(p, p->brk_mapped, end - p->brk_mapped)) return (int64_t)p->brk_now;
+        if (mem_mmap(p, p->brk_mapped, end - p->brk_mapped, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) < 0)
+            return (int64_t)p->brk_now;
+        p->brk_mapped = end;
+    } else if (end < p->brk_mapped) {
+        mem_munmap(p, end, p->brk_mapped - end);
+        p->brk_mapped = end;
+    }
+    /* What lies between is zero when it is given out again. */
+    if (addr < p->brk_now && addr < end) memset(p->base + addr, 0, (size_t)(end - addr));
+    p->brk_now = addr;
+    return (int64_t)addr;
+}
+
+int64_t mem_shmat(struct proc *p, int id, uint64_t addr, int flags)
+{
+    struct shmid_ds ds;
+    if (shmctl(id, IPC_STAT, &ds)) return -errno;
+    uint64_t len = page_up(p, ds.shm_segsz), align = MAX(p->page_size, (uint64_t)SHMLBA);
+    if (addr && (flags & SHM_RND)) addr = ALIGN_DOWN(addr, align);
+    if (addr & (p->page_size - 1)) return -EINVAL;
+    pthread_mutex_lock(&p->mem_lock);
+    if (!addr) addr = find_free(p, len, align);
+    else if (!(flags & SHM_REMAP) && !range_free(p, addr, len)) addr = 0;
+    int64_t ret = addr ? (int64_t)addr : -ENOMEM;
+    bool had = false;
+    if (addr) {
+        if (shmat(id, p->base + addr, (flags & SHM_RDONLY) | SHM_REMAP) == (void *)-1) ret = -errno;
+        else had = set_pages(p, addr, len, page_flags(flags & SHM_RDONLY ? PROT_READ : PROT_READ | PROT_WRITE, true));
+    }
+    pthread_mutex_unlock(&p->mem_lock);
+    code_gone(p, addr, len, had);
+    return ret;
+}
+
+int64_t mem_shmdt(struct proc *p, uint64_t addr)
+{
+    if (addr >= p->limit || !(p->pages[page_of(p, addr)] & PAGE_SHARED)) return -EINVAL;
+    pthread_mutex_lock(&p->mem_lock);
+    int64_t ret = 0;
+    if (shmdt(p->base + addr)) {
+        ret = -errno;
+    } else {
+        /* The host has cut a hole; its length is the run of pages that are gone now. */
+        uint64_t a = addr;
+        while (a < p->limit && (p->pages[page_of(p, a)] & PAGE_SHARED)) {
+            void *m = mmap(p->base + a, (size_t)p->page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+#ifdef MAP_FIXED_NOREPLACE
+                           | MAP_FIXED_NOREPLACE
+#endif
+                           , -1, 0);
+            if (m != p->base + a) {
+                if (m != MAP_FAILED) munmap(m, (size_t)p->page_size);
+                break;
+            }
+            p->pages[page_of(p, a)] = 0;
+            a += p->page_size;
+        }
+    }
+    pthread_mutex_unlock(&p->mem_lock);
+    return ret;
+}
