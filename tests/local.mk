@@ -45,3 +45,6 @@ TESTS += tests/test-mips-boot
 tests_test_mips_boot_SOURCES = tests/test-mips-boot.c tests/guest/mips-priv.h
 tests_test_mips_boot_LDADD = libquern.a
 EXTRA_DIST += tests/guest/mips-priv.S
+
+dist_check_SCRIPTS += tests/test-cli.sh
+TESTS += tests/test-cli.sh
