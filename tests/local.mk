@@ -48,3 +48,6 @@ EXTRA_DIST += tests/guest/mips-priv.S
 
 dist_check_SCRIPTS += tests/test-cli.sh
 TESTS += tests/test-cli.sh
+
+dist_check_SCRIPTS += tests/test-gdb.sh
+TESTS += tests/test-gdb.sh
