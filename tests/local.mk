@@ -51,3 +51,6 @@ TESTS += tests/test-cli.sh
 
 dist_check_SCRIPTS += tests/test-gdb.sh
 TESTS += tests/test-gdb.sh
+
+dist_check_SCRIPTS += tests/test-boot.sh
+TESTS += tests/test-boot.sh
