@@ -17,6 +17,16 @@ TESTS += tests/test-opts
 tests_test_opts_SOURCES = tests/test-opts.c tests/count.h
 tests_test_opts_LDADD = libquern.a
 
+check_PROGRAMS += tests/test-pci-ide
+TESTS += tests/test-pci-ide
+tests_test_pci_ide_SOURCES = tests/test-pci-ide.c tests/count.h
+tests_test_pci_ide_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-malta
+TESTS += tests/test-malta
+tests_test_malta_SOURCES = tests/test-malta.c tests/count.h
+tests_test_malta_LDADD = libquern.a
+
 check_PROGRAMS += tests/test-chardev
 TESTS += tests/test-chardev
 tests_test_chardev_SOURCES = tests/test-chardev.c tests/count.h
