@@ -71,9 +71,9 @@ int main(int argc, char **argv)
     printf("exec status %d\n", WEXITSTATUS(status));
     char *args[] = { "spawned", "x", NULL };
     pid_t pid;
-    CHECK(posix_spawn(&pid, self, NULL, NULL, args, environ));
+    int err = posix_spawn(&pid, self, NULL, NULL, args, environ);
     waitpid(pid, &status, 0);
-    printf("spawn status %d\n", WEXITSTATUS(status));
+    printf("spawn %d status %d\n", err, WEXITSTATUS(status));
     char script[] = "/tmp/quern-script-XXXXXX";
     int fd = mkstemp(script);
     dprintf(fd, "#!%s scriptarg\nnothing\n", self);
