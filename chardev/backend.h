@@ -45,7 +45,8 @@ int chr_wait_connected(struct chr_set *, struct error *e);
 void chr_set_escape(struct chr_set *, uint8_t c);
 /* What the mux's own commands do: C-a x (quit), C-a s (commit); also for the msmouse of the future. */
 void chr_set_actions(struct chr_set *, void (*quit)(void *), void (*commit)(void *), void *opaque);
-/* Gives the first front end of every mux the focus (after all have attached). */
+/* Gives the first front end of every mux the focus (after all have attached). Until then a mux's front ends are not told of
+ * the focus. */
 void chr_focus_first(struct chr_set *);
 
 /* ring buffers: 0, or -1 when the backend is of another kind */
@@ -119,5 +120,6 @@ int chr_mux_write(struct chardev *, void *opaque, const uint8_t *buf, int n);
 void chr_mux_focus(struct chardev *, unsigned n);
 uint8_t chr_set_get_escape(const struct chr_set *);
 void chr_set_act(struct chr_set *, char what); /* 'x' or 's' */
+bool chr_set_started(const struct chr_set *);
 
 #endif

@@ -15,6 +15,7 @@ struct chr_set {
     struct loop *loop;
     struct chardev *first;
     uint8_t escape;
+    bool started;                  /* chr_focus_first was called: changes of focus are told */
     void (*quit)(void *), (*commit)(void *);
     void *opaque;
 };
@@ -208,8 +209,11 @@ void chr_set_act(struct chr_set *s, char what)
     if (what == 's' && s->commit) s->commit(s->opaque);
 }
 
+bool chr_set_started(const struct chr_set *s) { return s->started; }
+
 void chr_focus_first(struct chr_set *s)
 {
+    s->started = true;
     for (struct chardev *c = s->first; c; c = c->next) {
         if (c->ops == &chr_mux) chr_mux_focus(c, 0);
     }

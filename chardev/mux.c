@@ -82,9 +82,9 @@ void chr_mux_focus(struct chardev *c, unsigned n)
     struct mux *m = mux_of(c);
 
     if (n >= m->n) return;
-    if (m->focus != n) tell(m, m->focus, CHR_MUX_OUT);
+    if (m->focus != n && chr_set_started(c->set)) tell(m, m->focus, CHR_MUX_OUT);
     m->focus = n;
-    tell(m, n, CHR_MUX_IN);
+    if (chr_set_started(c->set)) tell(m, n, CHR_MUX_IN);
     deliver(m, n);
 }
 

@@ -45,3 +45,20 @@ TESTS += tests/test-mips-boot
 tests_test_mips_boot_SOURCES = tests/test-mips-boot.c tests/guest/mips-priv.h
 tests_test_mips_boot_LDADD = libquern.a
 EXTRA_DIST += tests/guest/mips-priv.S
+
+check_PROGRAMS += tests/test-mips-table
+TESTS += tests/test-mips-table
+tests_test_mips_table_SOURCES = tests/test-mips-table.c
+tests_test_mips_table_LDADD = libquern.a
+EXTRA_DIST += tests/mips-disas.txt tests/mips-disas.sh
+
+check_PROGRAMS += tests/test-mips-exec
+TESTS += tests/test-mips-exec
+tests_test_mips_exec_SOURCES = tests/test-mips-exec.c
+tests_test_mips_exec_LDADD = libquern.a
+EXTRA_DIST += tests/mips-insn
+
+check_PROGRAMS += tests/test-mips-traps
+TESTS += tests/test-mips-traps
+tests_test_mips_traps_SOURCES = tests/test-mips-traps.c
+tests_test_mips_traps_LDADD = libquern.a

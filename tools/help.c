@@ -82,7 +82,7 @@ static const char man_head[] =
     ".SH SYNOPSIS\n"
     ".B quern\\-system\\-\\fITARGET\\fP\n[options] [disk_image]\n.br\n"
     ".B quern\\-\\fITARGET\\fP\n[options] program [arguments]\n.br\n"
-    ".B quern \\-\\-target=\\fR[\\fPsystem\\-\\fR]\\fP\\fITARGET\\fP\n...\n"
+    ".B quern \\-\\-target=\\fR[\\fPsystem\\-\\fR]\\fP\\fITARGET\\fP\n\\&...\n"
     ".SH DESCRIPTION\n"
     "Quern runs a whole machine, or a single Linux program, of another kind of computer. One program does all: "
     "it is told by the name it is called by, or by\n.B \\-\\-target\nas the first argument, what to be.\n"

@@ -1,0 +1,236 @@
+#!/bin/sh
+# test-cli.sh - the command line from outside: what is refused and how, help texts, the manual page, the monitor over
+# standard input, signals and exit statuses. Machines are started stopped (-S) with a few bytes for a kernel.
+set -u
+build=${QUERN_BUILD:-.}
+src=${QUERN_SOURCE:-..}
+q=$build/quern-system-mipsel
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); printf 'FAILED: %s\n' "$*"; }
+
+# run ARGS: status in $rc, output in $out and $err
+run() {
+    "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    rc=$?
+    out=$(cat "$dir/out") err=$(cat "$dir/err")
+}
+
+# refused TEXT ARGS...: ends with 1 and TEXT on stderr, nothing on stdout
+refused() {
+    text=$1
+    shift
+    run "$q" "$@"
+    case $rc:$out:$err in
+    1::*"$text"*) ok ;;
+    *) bad "$* -> $rc '$out' '$err' (wanted '$text')" ;;
+    esac
+}
+
+# prints TEXT ARGS...: ends with 0 and TEXT on stdout
+prints() {
+    text=$1
+    shift
+    run "$q" "$@"
+    case $rc:$out in
+    0:*"$text"*) ok ;;
+    *) bad "$* -> $rc '$out' '$err' (wanted '$text')" ;;
+    esac
+}
+
+refused 'quern-system-mipsel: -foo: invalid option' -foo
+refused '--foo: invalid option' --foo
+refused '-m: requires an argument' -m
+refused 'not supported yet' -usb
+refused 'not supported for this target' -no-acpi
+refused "unsupported machine type 'nix'" -M nix
+refused "unable to find CPU model 'nix'" -cpu nix
+refused "expects a size" -m many
+refused 'too large' -m 99999999999999E
+refused 'Too much memory' -m 100G
+refused 'memory hotplug' -m 128,slots=2
+refused 'Invalid SMP CPUs' -smp 200
+refused "Invalid parameter 'wheels'" -smp wheels=4
+refused 'topology' -smp 3,cores=2,sockets=1
+refused "invalid accelerator 'steam'" -accel steam
+refused 'not supported yet' -accel kvm
+refused 'not supported yet' -accel jit
+refused "invalid value 'slow' of 'mode'" -accel interp,mode=slow
+refused "Property 'wings' not found" -M malta,wings=on
+refused "expects 'on' or 'off'" -M malta,usb=perhaps
+refused 'wrong format' -uuid 123
+refused "expects an identifier" -drive file=x,id=1x
+refused "Invalid parameter 'speed'" -drive file=x,speed=9
+refused "unsupported bus type" -drive file=x,if=string
+refused 'not supported yet' -drive file=x,if=virtio
+refused "invalid media" -drive file=x,media=tape
+refused 'exists' -hda x -hda y
+refused 'exists' -hdc x -cdrom y
+refused "Duplicate ID 'a'" -drive file=x,id=a,if=none -drive file=y,id=a,if=none
+refused 'drive is empty' -drive if=ide
+refused 'too many serial ports' -serial null -serial null -serial null -serial null -serial null
+refused 'not a valid char driver name' -kernel "$dir/k" -serial teapot
+refused 'no id specified' -kernel "$dir/k" -chardev null
+refused 'not found' -kernel "$dir/k" -serial chardev:nix
+refused "'-d help' lists" -d everything
+refused 'bad address range' -dfilter 1
+refused 'could not open log file' -D /nonexistent/log
+refused 'invalid date' -rtc base=2006-13-01
+refused 'invalid date' -rtc base=yesterday
+refused 'not supported yet' -rtc clock=host
+refused 'not supported yet' -icount auto
+refused 'out of range' -icount 99
+refused 'expects a number' -echr x
+refused 'not supported yet' -display sdl
+refused 'not supported yet' -net user
+refused 'not supported yet' -vga std
+refused 'only allowed with -kernel' -append x
+refused "there is no device 'nix'" -global nix.a=1
+refused "Invalid parameter 'x'" -global x
+refused 'invalid global property' -global driver=x
+refused 'not supported yet' -mon chardev=x,mode=control
+refused 'only one disk image' a.img b.img
+refused 'could not' -kernel "$dir/absent" -display none -serial null -monitor null
+refused 'already in use' -kernel "$dir/k" -serial stdio -monitor stdio
+refused 'cannot be used with' -daemonize -nographic
+refused 'not supported yet' -readconfig x
+
+prints 'Quern emulator version' -version
+prints '-nographic' -h
+prints 'malta' -M help
+prints '(default)' -machine '?'
+prints '24Kf' -cpu help
+prints 'interp' -accel help
+prints 'in_asm' -d help
+prints 'socket' -chardev help
+prints 'none' -display help
+prints 'raw' -drive format=help
+prints '/usr/share' -L help
+prints 'name "' -device help
+
+# All by one name.
+q=$build/quern
+prints 'targets: ' --help
+prints 'malta' --target=system-mips -M help
+refused "there is no target 'vax'" --target=system-vax
+refused 'Try' --frobnicate
+q=$build/quern-system-mipsel
+
+# The manual page is that of this program.
+if "$build/quern" --man | cmp -s - "$src/man/quern.1"; then ok; else bad "man/quern.1 is not current: make man"; fi
+
+# A kernel that is a loop: an ELF file of one instruction and its delay slot, b . ; nop
+printf '\177ELF\001\001\001\000\000\000\000\000\000\000\000\000' >"$dir/k"           # 32 bits, little-endian
+printf '\002\000\010\000\001\000\000\000\000\000\020\200\064\000\000\000' >>"$dir/k" # EXEC, MIPS, entry 0x80100000
+printf '\000\000\000\000\000\020\000\000\064\000\040\000\001\000\000\000' >>"$dir/k"
+printf '\000\000\000\000' >>"$dir/k"
+printf '\001\000\000\000\124\000\000\000\000\000\020\200\000\000\020\000' >>"$dir/k" # LOAD, offset 84
+printf '\010\000\000\000\010\000\000\000\005\000\000\000\004\000\000\000' >>"$dir/k"
+printf '\377\377\000\020\000\000\000\000' >>"$dir/k"
+
+# monitor COMMANDS: runs a stopped machine with them on standard input, output in $out without escape sequences
+monitor() {
+    printf '%s\n' "$@" quit | "$q" -M malta -display none -serial null -monitor stdio -S -kernel "$dir/k" -name me \
+        -uuid 12345678-9abc-def0-1234-56789abcdef0 -chardev ringbuf,id=rb,size=16 >"$dir/raw" 2>&1
+    rc=$?
+    tr -d '\r' <"$dir/raw" >"$dir/out"
+    out=$(cat "$dir/out")
+}
+# says COMMAND TEXT
+says() {
+    monitor "$1"
+    case $rc:$out in
+    0:*"
+$2"*) ok ;;
+    *) bad "monitor: $1 -> $rc '$out' (wanted '$2')" ;;
+    esac
+}
+says 'info version' '0.'
+says 'info status' 'VM status: paused (prelaunch)'
+says 'info name' 'me'
+says 'info uuid' '12345678-9abc-def0-1234-56789abcdef0'
+says 'info cpus' '* CPU #0: pc=0x80100000'
+says 'info chardev' 'rb: filename=ringbuf'
+says 'info registers' 'pc=0x80100000'
+says 'info mtree' 'address-space'
+says 'info qtree' 'bus'
+says 'info jit' 'engine'
+says 'info kvm' 'kvm support: not compiled'
+says 'print 1+2*3' '0x7'
+says 'p/d -(5%3)+~0' '-3'
+says 'p/x 0x10|3&1' '0x1'
+says 'p/c 65' "'A'"
+says 'p/o 010' '010'
+says "p 'a'" '0x61'
+says 'p $pc' '0x80100000'
+says 'p $r29-$r29' '0x0'
+says 'p $nix' 'unknown register'
+says 'p 1/0' 'division by zero'
+says 'p (1' "')' expected"
+says 'p' 'unexpected end of expression'
+says 'p 1 2' 'extraneous characters'
+says 'x/2xw 0x80100000' '80100000: 0x1000ffff 0x00000000'
+says 'xp/4xb 0x100000' '0000000000100000: 0xff 0xff 0x00 0x10'
+says 'x/i $pc' '0x80100000:  b'
+says 'x/dh 0x80100000' '80100000:    -1'
+says 'x 0x00000000' 'Cannot access memory'
+says 'x/z 0' "invalid char in format: 'z'"
+says 'gva2gpa 0x80001000' 'gpa: 0x1000'
+says 'gva2gpa 0' 'Unmapped'
+says 'sum 0x100000 2' '33150'
+says 'nix' "unknown command: 'nix'"
+says 'info nix' "unknown command: 'info nix'"
+says 'savevm a' "Error: 'savevm' is not supported yet"
+says 'cpu 7' 'invalid CPU index'
+says 'log nix' "unknown log item 'nix'"
+says 'ringbuf_read nix 1' "Error: Chardev 'nix' not found"
+says 'help sum' 'sum addr size -- '
+says 'help' 'quit|q'
+says 'info' 'info status'
+monitor 'ringbuf_write rb "a\\b"' 'ringbuf_read rb 16' "memsave 0x80100000 8 \"$dir/m\"" "pmemsave 0x100000 8 \"$dir/p\"" 'info history'
+case $out in *'a\\b'*"0: 'ringbuf_write"*) ok ;; *) bad "ring buffer, history: $out" ;; esac
+if cmp -s "$dir/m" "$dir/p" && [ "$(wc -c <"$dir/m")" = 8 ]; then ok; else bad memsave; fi
+# Editing: C-a, C-k, word erase, Up.
+monitor "$(printf 'xx print 5\001\004\004\004')" "$(printf '\033[A\010')6" "$(printf 'print nonsense\0277')"
+case $out in *0x5*0x6*0x7*) ok ;; *) bad "line editing: $out" ;; esac
+monitor "$(printf 'info sta\t')"
+case $out in *'paused (prelaunch)'*) ok ;; *) bad "completion: $out" ;; esac
+monitor cont 'info status' stop 'info status' system_reset cont 'info status'
+case $out in *'status: running'*'status: paused'*'status: running'*) ok ;; *) bad "stop and cont: $out" ;; esac
+
+# Signals: an orderly end with status 0, and the terminal mux untouched.
+for sig in TERM INT HUP; do
+    ( trap - INT; exec "$q" -M malta -display none -serial null -monitor null -kernel "$dir/k" -pidfile "$dir/pid" ) \
+        >"$dir/out" 2>"$dir/err" </dev/null &
+    i=0
+    while [ ! -s "$dir/pid" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+    pid=$(cat "$dir/pid" 2>/dev/null)
+    kill -s $sig "${pid:-0}"
+    wait $!
+    rc=$?
+    case $sig:$rc:$(cat "$dir/err") in
+    INT:*) # a shell without job control starts background commands with SIGINT ignored: ours still ends by it
+        case $rc in 0) ok ;; *) bad "SIGINT: status $rc" ;; esac ;;
+    *:0:*'terminating on signal '*' from pid '*) ok ;;
+    *) bad "SIG$sig: $rc $(cat "$dir/err")" ;;
+    esac
+    if [ -e "$dir/pid" ]; then bad "SIG$sig: the pid file stays"; rm -f "$dir/pid"; else ok; fi
+done
+
+# -daemonize: back at once, reachable by its socket, gone after quit
+run "$q" -M malta -display none -serial null -monitor "unix:$dir/mon,server,nowait" -kernel "$dir/k" -daemonize -pidfile "$dir/pid"
+if [ $rc = 0 ] && [ -s "$dir/pid" ] && [ -S "$dir/mon" ]; then ok; else bad "-daemonize: $rc $err"; fi
+[ -s "$dir/pid" ] && kill "$(cat "$dir/pid")" && sleep 0.5
+if [ -e "$dir/pid" ]; then bad "-daemonize: did not end"; else ok; fi
+
+# Accelerators in order of preference.
+printf 'info jit\nquit\n' | "$q" -M malta,accel=kvm:tcg -display none -serial null -monitor stdio -S -kernel "$dir/k" >"$dir/out" 2>&1
+case $?:$(cat "$dir/out") in 0:*"accelerator 'kvm' is not supported yet; using tcg"*'mode=fast'*) ok ;; *) bad "accel=kvm:tcg: $(cat "$dir/out")" ;; esac
+printf 'info jit\nquit\n' | "$q" -accel interp,mode=ref,fp=soft -display none -serial null -monitor stdio -S -kernel "$dir/k" >"$dir/out" 2>&1
+case $?:$(cat "$dir/out") in 0:*'mode=ref'*) ok ;; *) bad "mode=ref: $(cat "$dir/out")" ;; esac
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
