@@ -125,12 +125,9 @@ bool mem_code_fault(struct proc *p, const void *host)
     unsigned f = p->pages[n];
     if ((f & (PAGE_USED | PAGE_WRITE)) != (PAGE_USED | PAGE_WRITE)) return false;
     uint8_t *page = p->base + (n << p->page_bits);
-    if (f & PAGE_CODE) {
-        for (uint64_t k = 0; k < p->page_size; k += CPU_PAGE_SIZE) engine_code_page_fault(p->engine, page + k);
-        p->pages[n] &= (uint8_t)~PAGE_CODE;
-    } else if (!engine_code_page_fault(p->engine, host)) {
-        return false;
-    }
+    /* Without the flag another thread is just ahead of us, in either direction: the next try will tell. */
+    for (uint64_t k = 0; k < p->page_size; k += CPU_PAGE_SIZE) engine_code_page_fault(p->engine, page + k);
+    p->pages[n] &= (uint8_t)~PAGE_CODE;
     mprotect(page, (size_t)p->page_size, PROT_READ | PROT_WRITE);
     return true;
 }

@@ -104,7 +104,10 @@ void strace_call(struct thread *t, const struct syscall_desc *call, const uint64
         case 'P': case 'B': add_address(&x, abi, a[i]); break;
         case 'x': add(&x, "0x%llx", (unsigned long long)a[i]); break;
         case 'm': add(&x, "0%03llo", (unsigned long long)a[i]); break;
-        case 'o': add_flags(&x, abi_flags_to_host(abi->open_flags, (uint32_t)a[i], NULL), open_names, "O_RDONLY"); break;
+        case 'o':
+            if (!strncmp(call->name, "open", 4) && !(abi_flags_to_host(abi->open_flags, (uint32_t)a[i], NULL) & O_ACCMODE))
+                add(&x, a[i] ? "O_RDONLY|" : "");
+            add_flags(&x, abi_flags_to_host(abi->open_flags, (uint32_t)a[i], NULL), open_names, "O_RDONLY"); break;
         case 'M': add_flags(&x, (uint32_t)a[i], prot_names, "PROT_NONE"); break;
         case 'F': add_flags(&x, abi_flags_to_host(abi->mmap_flags, (uint32_t)a[i], NULL), map_names, "0"); break;
         case 'S': add_signal(&x, abi_sig_to_host(abi, (int)a[i]), (int)a[i]); break;

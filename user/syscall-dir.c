@@ -117,18 +117,26 @@ int64_t sys_faccessat2(struct thread *t, const uint64_t *a) { return do_access(t
 /* The host's linux_dirent64: u64 inode, s64 offset, u16 length, u8 type, name */
 enum { DIRENT64_NAME = 19 };
 
+/* Positions in a directory may be 64-bit hashes, which a 32-bit C library refuses. The upper half alone orders
+ * the entries nearly as well; sys_lseek widens it again for descriptors marked here. */
+static uint64_t dir_offset(struct thread *t, int fd, uint64_t off)
+{
+    if (t->proc->abi->long_size == 8 || off <= INT32_MAX) return off;
+    if (fd_kind_get(t->proc, fd) != FD_BIGDIR) fd_kind_set(t->proc, fd, FD_BIGDIR);
+    return off >> 32 & INT32_MAX;
+}
+
 int64_t sys_getdents64(struct thread *t, const uint64_t *a)
 {
     const struct abi *abi = t->proc->abi;
     uint8_t *buf = mem_out(t->proc, a[1], a[2]);
     if (!buf) return -EFAULT;
     int64_t n = sys_ret(syscall(SYS_getdents64, (int)a[0], buf, (unsigned)a[2]));
-    if (abi->be == HOST_BE) return n;
     for (int64_t i = 0; i < n;) {
         uint8_t *d = buf + i;
         uint16_t len = ld16_host(d + 16);
         guest_st(abi, d, 8, ld64_host(d));
-        guest_st(abi, d + 8, 8, ld64_host(d + 8));
+        guest_st(abi, d + 8, 8, dir_offset(t, (int)a[0], ld64_host(d + 8)));
         guest_st(abi, d + 16, 2, len);
         i += len;
     }
@@ -153,7 +161,7 @@ int64_t sys_getdents(struct thread *t, const uint64_t *a)
         uint8_t *o = out + done;
         memset(o, 0, len);
         guest_st(abi, o, w, ld64_host(d));
-        guest_st(abi, o + w, w, ld64_host(d + 8));
+        guest_st(abi, o + w, w, dir_offset(t, (int)a[0], ld64_host(d + 8)));
         guest_st(abi, o + 2 * w, 2, len);
         memcpy(o + 2 * w + 2, d + DIRENT64_NAME, name + 1);
         o[len - 1] = d[18];

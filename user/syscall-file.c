@@ -207,12 +207,19 @@ int64_t sys_pipe2(struct thread *t, const uint64_t *a)
     return put_scalar(t, a[0] + 4, 4, (uint64_t)fd[1]);
 }
 
-int64_t sys_lseek(struct thread *t, const uint64_t *a) { return sys_ret(lseek((int)a[0], (off_t)a[1], (int)a[2])); }
+static int64_t do_lseek(struct thread *t, int fd, off_t off, int whence)
+{
+    bool big = fd_kind_get(t->proc, fd) == FD_BIGDIR; /* see syscall-dir.c */
+    off_t r = lseek(fd, big && whence == SEEK_SET ? (off_t)((uint64_t)off << 32) : off, whence);
+    return r == -1 ? -errno : big ? r >> 32 : r;
+}
+
+int64_t sys_lseek(struct thread *t, const uint64_t *a) { return do_lseek(t, (int)a[0], (off_t)a[1], (int)a[2]); }
 
 int64_t sys__llseek(struct thread *t, const uint64_t *a)
 {
-    off_t r = lseek((int)a[0], (off_t)(a[1] << 32 | (uint32_t)a[2]), (int)a[4]);
-    return r == -1 ? -errno : put_scalar(t, a[3], 8, (uint64_t)r);
+    int64_t r = do_lseek(t, (int)a[0], (off_t)(a[1] << 32 | (uint32_t)a[2]), (int)a[4]);
+    return r < 0 ? r : put_scalar(t, a[3], 8, (uint64_t)r);
 }
 
 /* ---- fcntl ------------------------------------------------------------------------------------------- */

@@ -54,7 +54,8 @@ static int64_t do_semctl(struct thread *t, int id, int num, int cmd, uint64_t ar
     switch (cmd) {
     case GETVAL: case GETPID: case GETNCNT: case GETZCNT: case IPC_RMID: return sys_ret(semctl(id, num, cmd));
     case SETVAL:
-        u.val = (int)arg;
+        /* A union passed by value: an int lies at its start. */
+        u.val = (int)(abi->be && abi->long_size == 8 ? arg >> 32 : arg);
         return sys_ret(semctl(id, num, cmd, u));
     case IPC_STAT:
     case SEM_STAT: {

@@ -161,7 +161,7 @@ struct clone_args {
     uint64_t flags, ptid, ctid;
     pthread_mutex_t lock;
     pthread_cond_t started;
-    bool up;
+    pid_t tid;       /* of the child, 0 until it runs; it may be gone before the parent looks */
 };
 
 static void *thread_main(void *opaque)
@@ -174,7 +174,7 @@ static void *thread_main(void *opaque)
     if (c->flags & CLONE_CHILD_SETTID) put_scalar(t, c->ctid, 4, (uint64_t)t->tid);
     if (c->flags & CLONE_CHILD_CLEARTID) t->clear_tid = c->ctid;
     pthread_mutex_lock(&c->lock);
-    c->up = true;
+    c->tid = t->tid;
     pthread_cond_signal(&c->started);
     pthread_mutex_unlock(&c->lock);
     signal_init_thread(t);
@@ -213,7 +213,7 @@ static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_
     child->mask = t->mask;
     abi->clone(child, sp, tls, (flags & CLONE_SETTLS) != 0);
     abi->syscall_done(child, 0);
-    struct clone_args c = { t, child, flags, ptid, ctid, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+    struct clone_args c = { t, child, flags, ptid, ctid, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -227,8 +227,8 @@ static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_
     int64_t ret = -err;
     if (!err) {
         pthread_mutex_lock(&c.lock);
-        while (!c.up) pthread_cond_wait(&c.started, &c.lock);
-        ret = child->tid;
+        while (!c.tid) pthread_cond_wait(&c.started, &c.lock);
+        ret = c.tid;
         pthread_mutex_unlock(&c.lock);
     } else {
         unlink_thread(child);

@@ -50,7 +50,8 @@ struct signal_state {       /* shared by the threads of the process */
     struct guest_action action[SIGNALS];
 };
 
-enum fd_kind { FD_PLAIN, FD_SIGNALFD, FD_COUNTER /* 8-byte values: eventfd, timerfd */, FD_INOTIFY };
+enum fd_kind { FD_PLAIN, FD_SIGNALFD, FD_COUNTER /* 8-byte values: eventfd, timerfd */, FD_INOTIFY,
+               FD_BIGDIR /* a directory whose positions are told by their upper half */ };
 
 struct proc {
     const struct abi *abi;

@@ -1,0 +1,59 @@
+#!/bin/sh
+# run-user.sh - runs the guest programs of tests/user under every engine mode and compares output and exit
+# status with the expected ones, which qemu-user and hardware give too (tests/user/README).
+#
+# usage: run-user.sh [--exec DIRECTORY-OF-quern-TARGET] [--prefix NAME]
+#   --exec DIR     programs are DIR/quern-mipsel and so on (default: .)
+#   --prefix NAME  other program names: NAME-mipsel, without the engine options (say qemu)
+srcdir=${srcdir:-.}
+case $0 in */run-user.sh) here=${0%/run-user.sh} ;; *) here=$srcdir/tests ;; esac
+dir=. prefix=quern
+while [ $# -gt 0 ]; do
+    case $1 in
+    --exec) dir=$2; shift 2 ;;
+    --prefix) prefix=$2; shift 2 ;;
+    *) echo "usage: run-user.sh [--exec DIR] [--prefix NAME]" >&2; exit 2 ;;
+    esac
+done
+passed=0 failed=0 skipped=0
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/quern-run-user-XXXXXX") || exit 1
+trap 'rm -rf "$tmp"' EXIT
+limit=
+command -v timeout >/dev/null && limit="timeout 120"
+if [ "$prefix" = quern ]; then
+    modes="interp,mode=fast interp,mode=ref interp,dispatch=switch interp,fp=soft"
+else
+    modes=other
+fi
+for packed in "$here"/user/bin/suite-*.gz; do
+    [ -f "$packed" ] || continue
+    name=${packed##*/suite-} target=${name%.gz}
+    run=$dir/$prefix-$target
+    [ "$prefix" = quern ] || run=$prefix-$target
+    if ! command -v "$run" >/dev/null; then
+        echo "SKIP suite-$target: no $run"
+        skipped=$((skipped + 1))
+        continue
+    fi
+    suite=$tmp/suite-$target
+    gzip -dc "$packed" >"$suite" && chmod 755 "$suite"
+    for expected in "$here"/user/*.expected; do
+        test=${expected##*/} test=${test%.expected}
+        for mode in $modes; do
+            opt="-accel $mode"
+            [ "$mode" = other ] && opt=
+            # shellcheck disable=SC2086
+            $limit "$run" $opt "$suite" "$test" >"$tmp/out" 2>"$tmp/err" </dev/null
+            echo "status $?" >>"$tmp/out"
+            if sed "s,$suite,SUITE,g" "$tmp/out" | diff "$expected" - >"$tmp/diff"; then
+                passed=$((passed + 1))
+            else
+                failed=$((failed + 1))
+                echo "FAIL $test on $target ($mode)"
+                sed 's/^/    /' "$tmp/diff" "$tmp/err" | head -20
+            fi
+        done
+    done
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]

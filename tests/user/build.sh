@@ -1,0 +1,20 @@
+#!/bin/sh
+# build.sh - builds tests/user/bin/suite-TARGET.gz with the Debian cross compilers (gcc-mipsel-linux-gnu and so on).
+set -e
+cd "$(dirname "$0")"
+mkdir -p bin
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+for pair in mipsel:mipsel-linux-gnu mips:mips-linux-gnu mips64el:mips64el-linux-gnuabi64 mips64:mips64-linux-gnuabi64; do
+    target=${pair%%:*} cc=${pair#*:}-gcc
+    command -v "$cc" >/dev/null || { echo "no $cc: $target left as it is"; continue; }
+    objects=
+    for test in signals threads files process; do
+        "$cc" -Os -w -Dmain=${test}_main -c $test.c -o "$tmp/$test.o"
+        objects="$objects $tmp/$test.o"
+    done
+    # shellcheck disable=SC2086
+    "$cc" -Os -static -s suite.c $objects -o "$tmp/suite-$target" -lpthread
+    gzip -9n <"$tmp/suite-$target" >"bin/suite-$target.gz"
+done
+ls -l bin
