@@ -54,3 +54,8 @@ TESTS += tests/test-gdb.sh
 
 dist_check_SCRIPTS += tests/test-boot.sh
 TESTS += tests/test-boot.sh
+
+check_PROGRAMS += tests/test-mon
+TESTS += tests/test-mon
+tests_test_mon_SOURCES = tests/test-mon.c tests/count.h
+tests_test_mon_LDADD = libquern.a
