@@ -1,7 +1,7 @@
 /*
- * block.c - opening an image by name, and the checks every request goes through. It does no I/O of its own: raw.c and
- * overlay.c do. Formats other than raw are recognised by their signatures, so that none is taken for a raw disk and
- * overwritten by a guest.
+ * block.c - opening an image by name, and the checks every request goes through. It does no I/O of
+ * its own: raw.c and overlay.c do. Formats other than raw are recognised by their signatures, so
+ * that none is taken for a raw disk and overwritten by a guest.
  */
 #include "blockfmt/driver.h"
 
@@ -50,7 +50,8 @@ static const char *probe(const struct blk_driver *drv, void *state, uint64_t siz
         uint8_t buf[32];
         if (size < (uint64_t)s->offset + (s->from_end ? 0 : s->len)) continue;
         uint64_t at = s->from_end ? size - s->offset : s->offset;
-        if (drv->read(state, at, buf, s->len) == 0 && !memcmp(buf, s->bytes, s->len)) return s->format;
+        if (drv->read(state, at, buf, s->len) == 0 && !memcmp(buf, s->bytes, s->len))
+            return s->format;
     }
     return NULL;
 }
@@ -66,8 +67,10 @@ static bool known_format(const char *name)
 struct blk_backend *blk_open(const char *path, const char *format, unsigned flags, struct error *e)
 {
     if (format && strcmp(format, "raw")) {
-        if (known_format(format)) error_set(e, "'%s': image format '%s' is not supported yet", path, format);
-        else error_set(e, "'%s': Unknown driver '%s'", path, format);
+        if (known_format(format))
+            error_set(e, "'%s': image format '%s' is not supported yet", path, format);
+        else
+            error_set(e, "'%s': Unknown driver '%s'", path, format);
         return NULL;
     }
     uint64_t size;
@@ -78,7 +81,8 @@ struct blk_backend *blk_open(const char *path, const char *format, unsigned flag
     if (!format) {
         const char *found = probe(drv, state, size);
         if (found) {
-            error_set(e, "'%s' is an image of format '%s', which is not supported yet", path, found);
+            error_set(e, "'%s' is an image of format '%s', which is not supported yet", path,
+                      found);
             error_hint(e, "format=raw takes the bytes of the file as the disk");
             drv->close(state);
             return NULL;

@@ -1,5 +1,6 @@
 /*
- * driver.h - between block.c and the files that implement a kind of storage. Not for devices or programs.
+ * driver.h - between block.c and the files that implement a kind of storage. Not for devices or
+ * programs.
  */
 #ifndef BLOCKFMT_DRIVER_H
 #define BLOCKFMT_DRIVER_H
@@ -20,8 +21,9 @@ extern const struct blk_driver blk_raw_driver;
 void *blk_raw_open(const char *path, bool readonly, uint64_t *size, struct error *);
 
 extern const struct blk_driver blk_overlay_driver;
-/* A copy-on-write layer in an anonymous temporary file over `base`, which it takes over and closes. NULL + error
- * (base is then still the caller's). */
-void *blk_overlay_open(const struct blk_driver *base, void *base_state, uint64_t size, struct error *);
+/* A copy-on-write layer in an anonymous temporary file over `base`, which it takes over and closes.
+ * NULL + error (base is then still the caller's). */
+void *blk_overlay_open(const struct blk_driver *base, void *base_state, uint64_t size,
+                       struct error *);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * overlay.c - `-snapshot`: writes go to an anonymous temporary file and are gone at exit. Clusters of 64 KiB are
- * copied on the first write; cluster n lies at n * 64 KiB of the (sparse) temporary file.
+ * overlay.c - `-snapshot`: writes go to an anonymous temporary file and are gone at exit. Clusters
+ * of 64 KiB are copied on the first write; cluster n lies at n * 64 KiB of the (sparse) temporary
+ * file.
  */
 #include "blockfmt/driver.h"
 
@@ -23,13 +24,16 @@ static int temp_file(struct error *e)
     const char *dir = getenv("TMPDIR");
     char *name = mem_printf("%s/quern-XXXXXX", dir && *dir ? dir : "/var/tmp");
     int fd = mkstemp(name);
-    if (fd < 0) error_set(e, "Could not create a temporary file '%s': %s", name, strerror(errno));
-    else unlink(name);
+    if (fd < 0)
+        error_set(e, "Could not create a temporary file '%s': %s", name, strerror(errno));
+    else
+        unlink(name);
     mem_free(name);
     return fd;
 }
 
-void *blk_overlay_open(const struct blk_driver *base, void *base_state, uint64_t size, struct error *e)
+void *blk_overlay_open(const struct blk_driver *base, void *base_state, uint64_t size,
+                       struct error *e)
 {
     int fd = temp_file(e);
     if (fd < 0) return NULL;

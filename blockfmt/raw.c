@@ -1,10 +1,11 @@
 /*
- * raw.c - bytes of a plain file or a host block device as they are, with the advisory locks that keep two programs from
- * writing one image. It is not a format: nothing in the file is interpreted.
+ * raw.c - bytes of a plain file or a host block device as they are, with the advisory locks that
+ * keep two programs from writing one image. It is not a format: nothing in the file is interpreted.
  *
- * Locks are Linux open file description locks on single bytes, all of them shared: byte 100 + n says "I use permission n",
- * byte 200 + n says "I do not share permission n"; a conflict is found by asking whether an exclusive lock would be
- * possible on the opposite byte. Permissions: 0 consistent read, 1 write, 3 resize. Hosts without such locks have none.
+ * Locks are Linux open file description locks on single bytes, all of them shared: byte 100 + n
+ * says "I use permission n", byte 200 + n says "I do not share permission n"; a conflict is found
+ * by asking whether an exclusive lock would be possible on the opposite byte. Permissions: 0
+ * consistent read, 1 write, 3 resize. Hosts without such locks have none.
  */
 #include "blockfmt/driver.h"
 
@@ -28,7 +29,8 @@ static const char *perm_name(int n)
     return n == 0 ? "consistent read" : n == 1 ? "write" : "resize";
 }
 
-/* Applies `cmd` to one byte; for F_OFD_GETLK *busy tells whether somebody else holds it. 0 or -errno. */
+/* Applies `cmd` to one byte; for F_OFD_GETLK *busy tells whether somebody else holds it. 0 or
+ * -errno. */
 static int lock_byte(int fd, int cmd, short type, off_t byte, bool *busy)
 {
     struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
@@ -40,12 +42,14 @@ static int lock_byte(int fd, int cmd, short type, off_t byte, bool *busy)
 static int raw_lock(int fd, const char *path, bool readonly, struct error *e)
 {
     unsigned used = readonly ? PERM_READ : PERM_READ | PERM_WRITE | PERM_RESIZE;
-    unsigned exclusive = PERM_WRITE | PERM_RESIZE; /* what no other program may do while we have it open */
+    unsigned exclusive =
+        PERM_WRITE | PERM_RESIZE; /* what no other program may do while we have it open */
     for (int n = 0; n < 4; n++) {
         int rc = 0;
         if (used >> n & 1) rc = lock_byte(fd, F_OFD_SETLK, F_RDLCK, 100 + n, NULL);
         if (!rc && (exclusive >> n & 1)) rc = lock_byte(fd, F_OFD_SETLK, F_RDLCK, 200 + n, NULL);
-        /* EINVAL, ENOLCK, ...: the file system has no locks; go without, as any program before locks did. */
+        /* EINVAL, ENOLCK, ...: the file system has no locks; go without, as any program before
+         * locks did. */
         if (rc == -EAGAIN || rc == -EACCES) {
             error_set(e, "cannot lock image '%s': Failed to get \"%s\" lock", path, perm_name(n));
             error_hint(e, "Is another process using the image [%s]?", path);

@@ -370,7 +370,7 @@ uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsign
 const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
 {
     if (cpu->world->user) {
-        const uint8_t *p = va < cpu->ulimit ? cpu->world->user_code(cpu, va) : NULL;
+        const uint8_t *p = va < cpu->ulimit ? cpu->world->user_code(cpu, va & CPU_PAGE_MASK) : NULL;
         if (!p && !probe) cpu->guest->fault(cpu, FAULT_USER, ACCESS_EXEC, va);
         return p;
     }

@@ -1,9 +1,10 @@
 /*
- * malta.c - MIPS Malta evaluation board with a CoreLV card: GT-64120 system controller, PIIX4 south bridge, FDC37M81x
- * super I/O, board FPGA, 4 MiB of flash, PCnet Ethernet.
+ * malta.c - MIPS Malta evaluation board with a CoreLV card: GT-64120 system controller, PIIX4 south
+ * bridge, FDC37M81x super I/O, board FPGA, 4 MiB of flash, PCnet Ethernet.
  *
- * Follows MIPS Technologies' Malta User's Manual (MD00048). A kernel given by -kernel is started as YAMON would, with the
- * system controller set up as YAMON leaves it. Not there: the display adapter, the floppy controller, AC'97.
+ * Follows MIPS Technologies' Malta User's Manual (MD00048). A kernel given by -kernel is started as
+ * YAMON would, with the system controller set up as YAMON leaves it. Not there: the display
+ * adapter, the floppy controller, AC'97.
  */
 #include "machines/boot/mips-linux.h"
 #include "machines/machine.h"
@@ -22,20 +23,43 @@
 #include <stdio.h>
 
 enum {
-    FLASH_BASE = 0x1e000000, FLASH_SIZE = 0x400000, FPGA_BASE = 0x1f000000, UART_BASE = 0x1f000900, BIOS_BASE = 0x1fc00000,
+    FLASH_BASE = 0x1e000000,
+    FLASH_SIZE = 0x400000,
+    FPGA_BASE = 0x1f000000,
+    UART_BASE = 0x1f000900,
+    BIOS_BASE = 0x1fc00000,
     REVISION_OFFSET = 0x10,
     REVISION = 0x420, /* core card 1: CoreLV; board revision 2 */
     PIRQ_PINS = 4,
+    EMPTY_SIZE = 0x20000000,
 };
 #define LOW_RAM  UINT64_C(0x10000000)
 #define HIGH_RAM UINT64_C(0x80000000)
-enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x50, DEVFN_IDE = 0x51, DEVFN_USB = 0x52, DEVFN_PM = 0x53, DEVFN_ETHERNET = 0x58 };
+enum {
+    DEVFN_HOST = 0x00,
+    DEVFN_ISA = 0x50,
+    DEVFN_IDE = 0x51,
+    DEVFN_USB = 0x52,
+    DEVFN_PM = 0x53,
+    DEVFN_ETHERNET = 0x58
+};
 enum { CPU_PIN_I8259 = 2, CPU_PIN_UART = 4 }; /* hardware interrupts 0 and 2 */
-enum { IRQ_PIT = 0, IRQ_KBD = 1, IRQ_CASCADE = 2, IRQ_COM2 = 3, IRQ_COM1 = 4, IRQ_LPT = 7, IRQ_RTC = 8, IRQ_SCI = 9, IRQ_MOUSE = 12,
-       IRQ_IDE0 = 14, IRQ_IDE1 = 15 };
+enum {
+    IRQ_PIT = 0,
+    IRQ_KBD = 1,
+    IRQ_CASCADE = 2,
+    IRQ_COM2 = 3,
+    IRQ_COM1 = 4,
+    IRQ_LPT = 7,
+    IRQ_RTC = 8,
+    IRQ_SCI = 9,
+    IRQ_MOUSE = 12,
+    IRQ_IDE0 = 14,
+    IRQ_IDE1 = 15
+};
 
 struct malta {
-    struct device dev;          /* the board itself: owns its memory */
+    struct device dev; /* the board itself: owns its memory */
     struct machine *machine;
     struct region *ram, *low, *bios;
     struct device *gt, *pm;
@@ -63,14 +87,21 @@ static void board_unrealize(struct device *d)
 
 static const struct prop_desc board_props[] = {PROP_END};
 static const struct state_field board_state[] = {
-    STATE_RUNTIME(struct malta, machine), STATE_RUNTIME(struct malta, ram),  STATE_RUNTIME(struct malta, low),
-    STATE_RUNTIME(struct malta, bios),    STATE_RUNTIME(struct malta, gt),   STATE_RUNTIME(struct malta, pm),
+    STATE_RUNTIME(struct malta, machine), STATE_RUNTIME(struct malta, ram),
+    STATE_RUNTIME(struct malta, low),     STATE_RUNTIME(struct malta, bios),
+    STATE_RUNTIME(struct malta, gt),      STATE_RUNTIME(struct malta, pm),
     STATE_RUNTIME(struct malta, boot),    STATE_END,
 };
 static const struct dev_desc board_desc = {
-    .name = "mips-malta", .help = "the Malta board", .bus = BUS_SYSTEM, .category = DEV_MISC,
-    .size = sizeof(struct malta), .props = board_props, .state = board_state,
-    .realize = board_realize, .unrealize = board_unrealize,
+    .name = "mips-malta",
+    .help = "the Malta board",
+    .bus = BUS_SYSTEM,
+    .category = DEV_MISC,
+    .size = sizeof(struct malta),
+    .props = board_props,
+    .state = board_state,
+    .realize = board_realize,
+    .unrealize = board_unrealize,
 };
 
 /* ---- wiring ---- */
@@ -106,6 +137,21 @@ static int make_ram(struct malta *b, struct error *e)
     return 0;
 }
 
+/* Firmware and kernels probe for boards that are not there: below the kernel segments' end nothing
+ * gives bus errors. */
+static int make_empty_space(struct malta *b, struct error *e)
+{
+    struct device *d = dev_create(b->machine->mb, dev_find("unimp"), &b->dev, NULL);
+    dev_set_prop(d, "name", "empty-slot", NULL);
+    dev_set_int(d, "size", EMPTY_SIZE);
+    if (dev_realize(d, e)) {
+        dev_destroy(d);
+        return -1;
+    }
+    region_add(b->machine->mb->mem_root, dev_mmio(d, 0), 0, -10000);
+    return 0;
+}
+
 static const struct drive_config *find_drive(const struct machine *m, enum drive_if kind, int index)
 {
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
@@ -115,7 +161,8 @@ static const struct drive_config *find_drive(const struct machine *m, enum drive
     return NULL;
 }
 
-/* Firmware images are those of big-endian boards; the other byte order has the words swapped on the way to the flash. */
+/* Firmware images are those of big-endian boards; the other byte order has the words swapped on the
+ * way to the flash. */
 static int load_bios(struct machine *m, uint8_t *flash, uint64_t flash_size, struct error *e)
 {
     struct boot_file f;
@@ -155,12 +202,15 @@ static int make_flash(struct malta *b, struct error *e)
     region_add(m->mb->mem_root, dev_mmio(d, 0), FLASH_BASE, 0);
     uint8_t *flash = cfi_flash_contents(d, &size);
     if (!drive && m->cfg.bios && load_bios(m, flash, size, e)) return -1;
-    /* The reset vector's view of the flash, in which the FPGA answers for one word: the board's revision. */
+    /* The reset vector's view of the flash, in which the FPGA answers for one word: the board's
+     * revision. */
     b->bios = region_new_rom("bios.1fc", FLASH_SIZE, e);
     if (!b->bios) return -1;
     memcpy(region_ram(b->bios), flash, (size_t)MIN(size, (uint64_t)FLASH_SIZE));
-    if (m->cfg.big_endian) st32_be(region_ram(b->bios) + REVISION_OFFSET, REVISION);
-    else st32_le(region_ram(b->bios) + REVISION_OFFSET, REVISION);
+    if (m->cfg.big_endian)
+        st32_be(region_ram(b->bios) + REVISION_OFFSET, REVISION);
+    else
+        st32_le(region_ram(b->bios) + REVISION_OFFSET, REVISION);
     region_add(m->mb->mem_root, b->bios, BIOS_BASE, 0);
     return 0;
 }
@@ -170,16 +220,19 @@ static int make_flash(struct malta *b, struct error *e)
 /* One SDRAM module: what its serial presence detect EEPROM says (JEDEC 21-C). */
 static void make_spd(uint8_t spd[128], uint64_t size)
 {
-    static const uint8_t base[64] = {128, 8, 4, 13, 10, 1, 64, 0, 1, 0x75, 0x54, 0, 0x82, 8, 0, 1, 0x8f, 4, 6, 1, 1, 0, 0x0e,
-                                     0, 0, 0, 0, 20, 15, 20, 45, 0, 0x15, 8, 0x15, 8};
+    static const uint8_t base[64] = {128,  8, 4, 13, 10,   1,  64, 0, 1,    0x75, 0x54, 0,
+                                     0x82, 8, 0, 1,  0x8f, 4,  6,  1, 1,    0,    0x0e, 0,
+                                     0,    0, 0, 20, 15,   20, 45, 0, 0x15, 8,    0x15, 8};
     memset(spd, 0, 128);
     memcpy(spd, base, sizeof base);
     uint64_t unit = size / (4 << 20); /* byte 31: density of a row in 4 MiB, one bit */
     unsigned bit = 0;
-    while (bit < 7 && (UINT64_C(2) << bit) <= unit) bit++;
+    while (bit < 7 && (UINT64_C(2) << bit) <= unit)
+        bit++;
     spd[31] = (uint8_t)(1u << bit);
     spd[62] = 0x12;
-    for (unsigned i = 0; i < 63; i++) spd[63] = (uint8_t)(spd[63] + spd[i]);
+    for (unsigned i = 0; i < 63; i++)
+        spd[63] = (uint8_t)(spd[63] + spd[i]);
 }
 
 static int make_fpga(struct malta *b, struct error *e)
@@ -250,7 +303,8 @@ static int make_pci(struct malta *b, struct device **isa, struct device **ide, s
     if (!pci_make(m->mb, "gt64120_pci", DEVFN_HOST, e)) return -1;
     *isa = pci_make(m->mb, "piix4-isa", DEVFN_ISA, e);
     if (!*isa) return -1;
-    for (unsigned i = 0; i < PIRQ_PINS; i++) dev_connect(b->gt, i, *isa, PIIX4_IN_PIRQ + i);
+    for (unsigned i = 0; i < PIRQ_PINS; i++)
+        dev_connect(b->gt, i, *isa, PIIX4_IN_PIRQ + i);
     *ide = pci_make(m->mb, "piix4-ide", DEVFN_IDE, e);
     if (!*ide) return -1;
     dev_connect(*ide, 0, *isa, PIIX4_IN_ISA + IRQ_IDE0);
@@ -269,8 +323,8 @@ static int make_pci(struct malta *b, struct device **isa, struct device **ide, s
 }
 
 /* Makes an ISA device at `iobase` (0: its default); its output 0 is ISA interrupt `irq`. */
-static struct device *make_isa(struct malta *b, struct device *isa, const char *name, unsigned iobase, unsigned irq,
-                               struct chardev *chr, struct error *e)
+static struct device *make_isa(struct malta *b, struct device *isa, const char *name,
+                               unsigned iobase, unsigned irq, struct chardev *chr, struct error *e)
 {
     struct device *d = dev_create(b->machine->mb, dev_find(name), isa, NULL);
     if (iobase) dev_set_int(d, "iobase", iobase);
@@ -320,7 +374,9 @@ static int make_drives(struct malta *b, struct device *ide, struct error *e)
         const struct drive_config *c = &m->cfg.drives[i];
         if (c->interface == DRIVE_PFLASH || c->interface == DRIVE_NONE) continue;
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
-            return error_set(e, "machine \"malta\" has no place for drive '%s' (IDE 0 to 3, one pflash)", c->id ? c->id : "?");
+            return error_set(
+                e, "machine \"malta\" has no place for drive '%s' (IDE 0 to 3, one pflash)",
+                c->id ? c->id : "?");
         }
         struct device *d = dev_create(m->mb, dev_find(c->cdrom ? "ide-cd" : "ide-hd"), ide, c->id);
         dev_set_int(d, "unit", (uint64_t)c->index);
@@ -361,7 +417,8 @@ static int malta_init(struct machine *m, struct error *e)
     struct device *isa, *ide, *pic[2];
     struct malta *b;
     if (!m->cfg.kernel && !m->cfg.bios && !find_drive(m, DRIVE_PFLASH, 0)) {
-        error_set(e, "machine \"malta\" needs a kernel (-kernel) or firmware (-bios, -drive if=pflash)");
+        error_set(
+            e, "machine \"malta\" needs a kernel (-kernel) or firmware (-bios, -drive if=pflash)");
         return -1;
     }
     b = (struct malta *)dev_create(m->mb, &board_desc, NULL, NULL);
@@ -371,7 +428,9 @@ static int malta_init(struct machine *m, struct error *e)
     }
     b->machine = m;
     m->board_data = b;
-    if (!machine_add_cpu(m, e) || make_ram(b, e) || make_flash(b, e) || make_fpga(b, e)) return -1;
+    if (!machine_add_cpu(m, e) || make_ram(b, e) || make_empty_space(b, e) || make_flash(b, e) ||
+        make_fpga(b, e))
+        return -1;
     if (make_pics(b, pic, e) || make_pci(b, &isa, &ide, e)) return -1;
     connect_pics(b, pic, isa);
     if (make_isa_devices(b, isa, e) || make_drives(b, ide, e)) return -1;

@@ -1,6 +1,7 @@
 /*
- * mipssim.c - the board of MIPS Technologies' instruction set simulator: RAM, a boot ROM, and an ISA I/O window with a
- * 16550 and the simulator's network device. There is no interrupt controller but the CPU's.
+ * mipssim.c - the board of MIPS Technologies' instruction set simulator: RAM, a boot ROM, and an
+ * ISA I/O window with a 16550 and the simulator's network device. There is no interrupt controller
+ * but the CPU's.
  */
 #include "machines/boot/mips-linux.h"
 #include "machines/machine.h"
@@ -38,13 +39,22 @@ static void board_unrealize(struct device *d)
 
 static const struct prop_desc board_props[] = {PROP_END};
 static const struct state_field board_state[] = {
-    STATE_RUNTIME(struct mipssim, ram), STATE_RUNTIME(struct mipssim, rom), STATE_RUNTIME(struct mipssim, io),
-    STATE_RUNTIME(struct mipssim, boot), STATE_END,
+    STATE_RUNTIME(struct mipssim, ram),
+    STATE_RUNTIME(struct mipssim, rom),
+    STATE_RUNTIME(struct mipssim, io),
+    STATE_RUNTIME(struct mipssim, boot),
+    STATE_END,
 };
 static const struct dev_desc board_desc = {
-    .name = "mipssim-board", .help = "the simulator's board", .bus = BUS_SYSTEM, .category = DEV_MISC,
-    .size = sizeof(struct mipssim), .props = board_props, .state = board_state,
-    .realize = board_realize, .unrealize = board_unrealize,
+    .name = "mipssim-board",
+    .help = "the simulator's board",
+    .bus = BUS_SYSTEM,
+    .category = DEV_MISC,
+    .size = sizeof(struct mipssim),
+    .props = board_props,
+    .state = board_state,
+    .realize = board_realize,
+    .unrealize = board_unrealize,
 };
 
 static void cpu_pin(void *opaque, unsigned n, bool level)
@@ -94,7 +104,8 @@ static int mipssim_init(struct machine *m, struct error *e)
         return error_set(e, "machine \"mipssim\" needs a kernel (-kernel) or firmware (-bios)");
     }
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
-        if (m->cfg.drives[i].interface != DRIVE_NONE) return error_set(e, "machine \"mipssim\" has no drives");
+        if (m->cfg.drives[i].interface != DRIVE_NONE)
+            return error_set(e, "machine \"mipssim\" has no drives");
     }
     struct mipssim *b = (struct mipssim *)dev_create(m->mb, &board_desc, NULL, NULL);
     if (dev_realize(&b->dev, e)) {

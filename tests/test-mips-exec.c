@@ -48,7 +48,7 @@ static const uint8_t *user_code(struct cpu *c, uint64_t va)
     return va < ARENA ? c->ubase + (va & CPU_PAGE_MASK) : NULL;
 }
 
-static bool open_box(struct box *b, bool is64, const char *model, bool be, enum engine_mode mode, bool user)
+static bool open_box(struct box *b, bool is64, const char *model, bool be, enum engine_mode mode, unsigned abi)
 {
     const struct isa *isa = is64 ? &mips64_isa : &mips32_isa;
     struct engine_config cfg = { .mode = mode };
@@ -56,7 +56,7 @@ static bool open_box(struct box *b, bool is64, const char *model, bool be, enum 
     struct error e = ERROR_INIT;
 
     memset(b, 0, sizeof *b);
-    b->world = (struct cpu_world){ .user = user, .user_code = user_code };
+    b->world = (struct cpu_world){ .user = true, .user_code = user_code };
     b->engine = engine_new(&cfg, &e);
     b->c = cpu_new(isa->guest, &b->world, b->engine, NULL, 0);
     b->m = mips_cpu(b->c);
@@ -64,8 +64,8 @@ static bool open_box(struct box *b, bool is64, const char *model, bool be, enum 
     b->mem = (uint8_t *)(((uintptr_t)b->alloc + CPU_PAGE_SIZE) & ~(uintptr_t)(CPU_PAGE_SIZE - 1)); /* code is found by pages */
     b->c->ubase = b->mem;
     b->c->ulimit = ARENA;
-    if (!check(md && !isa->init(b->c, md, be, user, &e), "%s: %s", model, e.msg)) return false;
-    mips_user_setup(b->c, is64 ? MIPS_ABI_N64 : MIPS_ABI_O32);
+    if (!check(md && !isa->init(b->c, md, be, true, &e), "%s: %s", model, e.msg)) return false;
+    mips_user_setup(b->c, abi);
     return true;
 }
 
@@ -115,13 +115,13 @@ static bool syscall_exit(struct box *b)
 
     mips_set_gpr(b->m, 7, 0);
     switch (nr) {
-    case 4004: case 5001:
+    case 4004: case 5001: case 6001:
         b->out = mem_realloc(b->out, b->n_out + a2 + 1);
         memcpy(b->out + b->n_out, b->mem + a1, a2);
         b->n_out += a2;
         b->out[b->n_out] = 0;
         break;
-    case 4147: case 5197: engine_code_written(b->engine, b->mem + a0, a1); break;
+    case 4147: case 5197: case 6197: engine_code_written(b->engine, b->mem + a0, a1); break;
     default: return false;
     }
     return true;
@@ -134,7 +134,7 @@ static void run_program(const char *dir, const char *name, bool is64, bool be, e
     struct box b;
     uint64_t entry;
 
-    if (!open_box(&b, is64, is64 ? "MIPS64R2-generic" : "24Kf", be, mode, true)) return;
+    if (!open_box(&b, is64, is64 ? "MIPS64R2-generic" : "24Kf", be, mode, !is64 ? MIPS_ABI_O32 : strstr(name, "n32") ? MIPS_ABI_N32 : MIPS_ABI_N64)) return;
     snprintf(path, sizeof path, "%s/tests/mips-insn/%s.elf", dir, name);
     if (!check(load_elf(&b, path, &entry), "cannot load %s", path)) return;
     mips_set_gpr(b.m, 29, ARENA - 4096);
@@ -179,6 +179,8 @@ int main(int argc, char **argv)
         run_program(src, "m16el", false, false, (enum engine_mode)mode);
         run_program(src, "mips64", true, true, (enum engine_mode)mode);
         run_program(src, "mips64el", true, false, (enum engine_mode)mode);
+        run_program(src, "mipsn32", true, true, (enum engine_mode)mode);
+        run_program(src, "mipsn32el", true, false, (enum engine_mode)mode);
     }
     printf("%u passed, %u failed\n", passed, failed);
     return failed != 0;

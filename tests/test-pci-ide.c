@@ -1,6 +1,7 @@
 /*
- * test-pci-ide.c - PCI configuration space and BARs, the GT-64120's windows, the PIIX4 functions, IDE disks and CD-ROM
- * command by command, PCnet, raw images and their overlay, the ELF loader with hostile files; no CPU runs.
+ * test-pci-ide.c - PCI configuration space and BARs, the GT-64120's windows, the PIIX4 functions,
+ * IDE disks and CD-ROM command by command, PCnet, raw images and their overlay, the ELF loader with
+ * hostile files; no CPU runs.
  */
 #include "blockfmt/block.h"
 #include "machines/boot/loader.h"
@@ -62,8 +63,10 @@ static void rig_up(struct rig *r, bool big_endian)
     r->uhci = pci_make(r->mb, "piix4-usb-uhci", 0x52, &e);
     r->pm = pci_make(r->mb, "PIIX4_PM", 0x53, &e);
     CHECK(r->isa && r->ide && r->uhci && r->pm);
-    for (unsigned i = 0; i < 4; i++) dev_connect(r->gt, i, r->isa, PIIX4_IN_PIRQ + i);
-    for (unsigned i = 0; i < 16; i++) irq_connect(dev_irq(r->isa, i), pin, r, i);
+    for (unsigned i = 0; i < 4; i++)
+        dev_connect(r->gt, i, r->isa, PIIX4_IN_PIRQ + i);
+    for (unsigned i = 0; i < 16; i++)
+        irq_connect(dev_irq(r->isa, i), pin, r, i);
     dev_connect(r->ide, 0, r->isa, PIIX4_IN_ISA + 14);
     dev_connect(r->ide, 1, r->isa, PIIX4_IN_ISA + 15);
     dev_connect(r->pm, 0, r->isa, PIIX4_IN_ISA + 9);
@@ -71,7 +74,8 @@ static void rig_up(struct rig *r, bool big_endian)
 
 static void rig_down(struct rig *r)
 {
-    while (r->mb->last) dev_destroy(r->mb->last);
+    while (r->mb->last)
+        dev_destroy(r->mb->last);
     region_remove(r->ram);
     region_delete(r->ram);
     mb_delete(r->mb);
@@ -152,7 +156,8 @@ static void test_gt64120(void)
     CHECK(mem32(&r, GT_BASE + 0x68) == 0xa0);
     rig_down(&r);
 
-    rig_up(&r, true); /* big-endian: values on the bus of a board whose CPU writes big-endian words */
+    rig_up(&r,
+           true); /* big-endian: values on the bus of a board whose CPU writes big-endian words */
     mb_reset(r.mb);
     CHECK(mem32(&r, GT_BASE + 0x000) == 0);
     CHECK(cfg(&r, GT_BASE, 0x00, 0) == 0x462011ab); /* the controller itself is not swapped */
@@ -206,8 +211,9 @@ static void test_bars(void)
 
 static void test_audit(void)
 {
-    static const char *const names[] = {"gt64120", "gt64120_pci", "piix4-isa", "piix4-ide", "piix4-usb-uhci", "PIIX4_PM",
-                                        "ide-hd", "ide-cd", "pcnet"};
+    static const char *const names[] = {"gt64120",   "gt64120_pci",    "piix4-isa",
+                                        "piix4-ide", "piix4-usb-uhci", "PIIX4_PM",
+                                        "ide-hd",    "ide-cd",         "pcnet"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const struct dev_desc *d = dev_find(names[i]);
         CHECK(d != NULL);
@@ -299,7 +305,8 @@ static void test_images(void)
     error_clear(&e);
 #endif
     blk_close(w);
-    struct blk_backend *r1 = blk_open(path, "raw", BLK_RDONLY, &e), *r2 = blk_open(path, NULL, BLK_RDONLY, &e);
+    struct blk_backend *r1 = blk_open(path, "raw", BLK_RDONLY, &e),
+                       *r2 = blk_open(path, NULL, BLK_RDONLY, &e);
     CHECK(r1 && r2 && blk_readonly(r1));
     CHECK(r1 && blk_write(r1, 0, a, 512) == -EROFS);
     blk_close(r1);
@@ -325,7 +332,8 @@ static void test_images(void)
     error_clear(&e);
     CHECK(blk_open(path, "nonsense", 0, &e) == NULL);
     error_clear(&e);
-    CHECK(blk_open("/nonexistent/image", "raw", 0, &e) == NULL && strstr(e.msg, "/nonexistent/image"));
+    CHECK(blk_open("/nonexistent/image", "raw", 0, &e) == NULL &&
+          strstr(e.msg, "/nonexistent/image"));
     error_clear(&e);
     unlink(path);
     mem_free(path);
@@ -335,11 +343,13 @@ static void test_images(void)
 
 static uint8_t wait_ide(struct rig *r, unsigned base)
 {
-    for (unsigned i = 0; i < 1000 && (in(r, base + 0x206, 1) & ATA_BSY); i++) rig_run(r, 1000);
+    for (unsigned i = 0; i < 1000 && (in(r, base + 0x206, 1) & ATA_BSY); i++)
+        rig_run(r, 1000);
     return (uint8_t)in(r, base + 0x206, 1);
 }
 
-static uint8_t command28(struct rig *r, unsigned base, uint8_t drive, uint32_t lba, uint8_t count, uint8_t cmd)
+static uint8_t command28(struct rig *r, unsigned base, uint8_t drive, uint32_t lba, uint8_t count,
+                         uint8_t cmd)
 {
     out(r, base + 6, 0xe0u | drive << 4 | (lba >> 24 & 15), 1);
     out(r, base + 2, count, 1);
@@ -353,12 +363,14 @@ static uint8_t command28(struct rig *r, unsigned base, uint8_t drive, uint32_t l
 
 static void read_pio(struct rig *r, unsigned base, uint8_t *buf, unsigned n)
 {
-    for (unsigned i = 0; i < n; i += 2) st16_le(buf + i, (uint16_t)in(r, base, 2));
+    for (unsigned i = 0; i < n; i += 2)
+        st16_le(buf + i, (uint16_t)in(r, base, 2));
 }
 
 static void write_pio(struct rig *r, unsigned base, const uint8_t *buf, unsigned n)
 {
-    for (unsigned i = 0; i < n; i += 2) out(r, base, ld16_le(buf + i), 2);
+    for (unsigned i = 0; i < n; i += 2)
+        out(r, base, ld16_le(buf + i), 2);
 }
 
 static void test_disk_pio(struct rig *r, struct blk_backend *blk)
@@ -428,12 +440,14 @@ static void test_disk_pio(struct rig *r, struct blk_backend *blk)
     command28(r, base, 0, 0, 0, 0xe5);
     CHECK(in(r, base + 2, 1) == 0xff);
     out(r, base + 1, 0xda, 1);
-    CHECK(command28(r, base, 0, 0xc24f00, 0, 0xb0) == (ATA_DRDY | ATA_DSC) && in(r, base + 4, 1) == 0x4f);
+    CHECK(command28(r, base, 0, 0xc24f00, 0, 0xb0) == (ATA_DRDY | ATA_DSC) &&
+          in(r, base + 4, 1) == 0x4f);
     /* software reset */
     out(r, base + 0x206, 4, 1);
     CHECK(in(r, base + 0x206, 1) & ATA_BSY);
     out(r, base + 0x206, 0, 1);
-    CHECK(wait_ide(r, base) == (ATA_DRDY | ATA_DSC) && in(r, base + 1, 1) == 1 && in(r, base + 4, 1) == 0);
+    CHECK(wait_ide(r, base) == (ATA_DRDY | ATA_DSC) && in(r, base + 1, 1) == 1 &&
+          in(r, base + 4, 1) == 0);
     /* the missing slave answers with zeros */
     out(r, base + 6, 0xb0, 1);
     CHECK(in(r, base + 7, 1) == 0);
@@ -485,7 +499,8 @@ static void test_disk_dma(struct rig *r, struct blk_backend *blk)
     out(r, bm, 1, 1);
     command28(r, base, 0, 30, 2, 0xca);
     rig_run(r, 1000000);
-    CHECK(r->line[14] && blk_read(blk, 30 * 512, check, 1024) == 0 && check[0] == 0x77 && check[1023] == 0x77);
+    CHECK(r->line[14] && blk_read(blk, 30 * 512, check, 1024) == 0 && check[0] == 0x77 &&
+          check[1023] == 0x77);
     in(r, base + 7, 1);
     out(r, bm, 0, 1), out(r, bm + 2, 4, 1);
     /* a table that is too short */
@@ -531,11 +546,14 @@ static uint8_t packet(struct rig *r, const uint8_t *cdb, unsigned limit)
 static void test_cd(struct rig *r, struct device *cd, struct blk_backend *medium)
 {
     const unsigned base = 0x170;
-    static const uint8_t ready[12] = {0}, sense[12] = {3, 0, 0, 0, 18}, inquiry[12] = {0x12, 0, 0, 0, 36};
+    static const uint8_t ready[12] = {0}, sense[12] = {3, 0, 0, 0, 18},
+                         inquiry[12] = {0x12, 0, 0, 0, 36};
     static const uint8_t capacity[12] = {0x25}, read10[12] = {0x28, 0, 0, 0, 0, 2, 0, 0, 3};
     static const uint8_t bad[12] = {0x99}, beyond[12] = {0x28, 0, 0x7f, 0, 0, 0, 0, 0, 1};
-    static const uint8_t toc[12] = {0x43, 0, 0, 0, 0, 0, 0, 0, 64}, config[12] = {0x46, 0, 0, 0, 0, 0, 0, 0, 128};
-    static const uint8_t lock[12] = {0x1e, 0, 0, 0, 1}, unlock[12] = {0x1e}, eject[12] = {0x1b, 0, 0, 0, 2};
+    static const uint8_t toc[12] = {0x43, 0, 0, 0, 0, 0, 0, 0, 64},
+                         config[12] = {0x46, 0, 0, 0, 0, 0, 0, 0, 128};
+    static const uint8_t lock[12] = {0x1e, 0, 0, 0, 1}, unlock[12] = {0x1e},
+                         eject[12] = {0x1b, 0, 0, 0, 2};
     static const uint8_t event[12] = {0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8};
     struct error e = ERROR_INIT;
     struct blk_backend *old;
@@ -544,7 +562,8 @@ static void test_cd(struct rig *r, struct device *cd, struct blk_backend *medium
     /* identify says it is a packet device and leaves its signature */
     out(r, base + 6, 0xa0, 1);
     out(r, base + 7, 0xec, 1);
-    CHECK((wait_ide(r, base) & ATA_ERR) && in(r, base + 4, 1) == 0x14 && in(r, base + 5, 1) == 0xeb);
+    CHECK((wait_ide(r, base) & ATA_ERR) && in(r, base + 4, 1) == 0x14 &&
+          in(r, base + 5, 1) == 0xeb);
     out(r, base + 7, 0xa1, 1);
     CHECK((wait_ide(r, base) & ATA_DRQ) && r->line[15]);
     read_pio(r, base, buf, 512);
@@ -577,7 +596,8 @@ static void test_cd(struct rig *r, struct device *cd, struct blk_backend *medium
     /* three sectors with a limit of one */
     uint8_t st = packet(r, read10, 2048);
     for (unsigned i = 0; i < 3; i++) {
-        CHECK((st & ATA_DRQ) && (in(r, base + 4, 1) | in(r, base + 5, 1) << 8) == 2048 && r->line[15]);
+        CHECK((st & ATA_DRQ) && (in(r, base + 4, 1) | in(r, base + 5, 1) << 8) == 2048 &&
+              r->line[15]);
         in(r, base + 7, 1);
         read_pio(r, base, buf, 2048);
         CHECK(ld32_le(buf) == (2 + i) * 4 && ld32_le(buf + 1536) == (2 + i) * 4 + 3);
@@ -638,7 +658,8 @@ static void test_ide(void)
     struct rig r;
     struct error e = ERROR_INIT;
     char *path = temp_image(1 << 20), *cd_path = temp_image(1 << 20);
-    struct blk_backend *blk = blk_open(path, "raw", 0, &e), *iso = blk_open(cd_path, "raw", BLK_RDONLY, &e);
+    struct blk_backend *blk = blk_open(path, "raw", 0, &e),
+                       *iso = blk_open(cd_path, "raw", BLK_RDONLY, &e);
     CHECK(blk && iso);
     rig_up(&r, false);
     struct device *none = dev_create(r.mb, dev_find("ide-hd"), r.ide, NULL);
@@ -750,7 +771,8 @@ static bool low_memory(void *opaque, uint64_t vaddr, uint64_t paddr, uint64_t *p
     return (vaddr & 0xe0000000) == 0x80000000;
 }
 
-static const struct elf_target elf_mips = {.machine = ELF_EM_MIPS, .to_phys = low_memory, .limit = 0x100000};
+static const struct elf_target elf_mips = {
+    .machine = ELF_EM_MIPS, .to_phys = low_memory, .limit = 0x100000};
 
 static void make_elf(uint8_t *f)
 {
@@ -760,19 +782,39 @@ static void make_elf(uint8_t *f)
     st32_le(f + 24, 0x80001000);
     st32_le(f + 28, 52);
     st16_le(f + 40, 52), st16_le(f + 42, 32), st16_le(f + 44, 1);
-    st32_le(f + 52, 1), st32_le(f + 56, 96), st32_le(f + 60, 0x80001000), st32_le(f + 64, 0x80001000);
+    st32_le(f + 52, 1), st32_le(f + 56, 96), st32_le(f + 60, 0x80001000),
+        st32_le(f + 64, 0x80001000);
     st32_le(f + 68, 16), st32_le(f + 72, 32);
     memcpy(f + 96, "0123456789abcdef", 16);
 }
 
 static void test_elf(void)
 {
-    static const struct { unsigned at, bytes; uint32_t value; const char *says; } hostile[] = {
-        {4, 1, 9, "class"}, {5, 1, 0, "encoding"}, {5, 1, 2, "endianness"}, {18, 2, 62, "architecture"}, {16, 2, 1, "e_type"},
-        {44, 2, 0, "e_phnum"}, {44, 2, 0xffff, "e_phnum"}, {44, 2, 1000, "e_phoff"}, {42, 2, 8, "e_phentsize"},
-        {28, 4, 0xfffffff0, "e_phoff"}, {28, 4, 120, "e_phoff"}, {56, 4, 0xffffffff, "p_offset"}, {68, 4, 33, "p_filesz"},
-        {56, 4, 120, "p_offset"}, {72, 4, 0xffffffff, "p_memsz"}, {60, 4, 0x00001000, "p_vaddr"}, {60, 4, 0x800ffff0, "p_memsz"},
-        {60, 4, 0x90000000, "p_vaddr"}, {52, 4, 0, "no segment"}, {4, 1, 2, "64-bit"},
+    static const struct {
+        unsigned at, bytes;
+        uint32_t value;
+        const char *says;
+    } hostile[] = {
+        {4, 1, 9, "class"},
+        {5, 1, 0, "encoding"},
+        {5, 1, 2, "endianness"},
+        {18, 2, 62, "architecture"},
+        {16, 2, 1, "e_type"},
+        {44, 2, 0, "e_phnum"},
+        {44, 2, 0xffff, "e_phnum"},
+        {44, 2, 1000, "e_phoff"},
+        {42, 2, 8, "e_phentsize"},
+        {28, 4, 0xfffffff0, "e_phoff"},
+        {28, 4, 120, "e_phoff"},
+        {56, 4, 0xffffffff, "p_offset"},
+        {68, 4, 33, "p_filesz"},
+        {56, 4, 120, "p_offset"},
+        {72, 4, 0xffffffff, "p_memsz"},
+        {60, 4, 0x00001000, "p_vaddr"},
+        {60, 4, 0x800ffff0, "p_memsz"},
+        {60, 4, 0x90000000, "p_vaddr"},
+        {52, 4, 0, "no segment"},
+        {4, 1, 2, "64-bit"},
     };
     struct rig r;
     struct error e = ERROR_INIT;
@@ -785,19 +827,24 @@ static void test_elf(void)
     CHECK(info.entry == UINT64_C(0xffffffff80001000) && info.low == 0x1000 && info.high == 0x1020);
     memset(region_ram(r.ram), 0xff, RAM_SIZE);
     mb_reset(r.mb);
-    CHECK(!memcmp(region_ram(r.ram) + 0x1000, "0123456789abcdef\0\0\0\0", 20) && region_ram(r.ram)[0x1020] == 0xff);
+    CHECK(!memcmp(region_ram(r.ram) + 0x1000, "0123456789abcdef\0\0\0\0", 20) &&
+          region_ram(r.ram)[0x1020] == 0xff);
     CHECK(boot_images_overlap(images, 0x101f, 1) && !boot_images_overlap(images, 0x1020, 1));
     for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
         error_clear(&e);
         make_elf(f);
-        if (hostile[i].bytes == 1) f[hostile[i].at] = (uint8_t)hostile[i].value;
-        else if (hostile[i].bytes == 2) st16_le(f + hostile[i].at, (uint16_t)hostile[i].value);
-        else st32_le(f + hostile[i].at, hostile[i].value);
+        if (hostile[i].bytes == 1)
+            f[hostile[i].at] = (uint8_t)hostile[i].value;
+        else if (hostile[i].bytes == 2)
+            st16_le(f + hostile[i].at, (uint16_t)hostile[i].value);
+        else
+            st32_le(f + hostile[i].at, hostile[i].value);
         bool refused = elf_load("hostile", f, 112, &elf_mips, images, &info, &e) == -1;
         if (!refused || !strstr(e.msg, hostile[i].says)) printf("case %zu: %s\n", i, e.msg);
         CHECK(refused && strstr(e.msg, hostile[i].says) && strstr(e.msg, "hostile"));
     }
-    /* cut off everywhere, and random bytes flipped: no crash (for sanitizers: in a buffer of the exact size) */
+    /* cut off everywhere, and random bytes flipped: no crash (for sanitizers: in a buffer of the
+     * exact size) */
     uint32_t rnd = 1;
     for (unsigned i = 0; i < 3000; i++) {
         size_t n = i < 112 ? i : 112;

@@ -99,7 +99,7 @@ const uint8_t *mem_user_code(struct cpu *cpu, uint64_t va)
     struct proc *p = ((struct thread *)cpu->bus)->proc;
     unsigned f = mem_page(p, va);
     /* As on the many machines without an execute-inhibit bit, readable pages are executable. */
-    return f & (PAGE_EXEC | PAGE_READ) ? p->base + va : NULL;
+    return f & (PAGE_EXEC | PAGE_READ) ? p->base + (va & CPU_PAGE_MASK) : NULL;
 }
 
 void mem_user_code_page(struct cpu *cpu, uint64_t va)

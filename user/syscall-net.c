@@ -13,8 +13,6 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
-int user_get_iov(struct thread *t, uint64_t addr, uint64_t n, bool out, struct iovec **iov);
-
 /* ---- addresses: the family and some members are in the machine's order, ports and addresses are not ------- */
 static int get_addr(struct thread *t, uint64_t addr, uint64_t len, struct sockaddr_storage *s)
 {

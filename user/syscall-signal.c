@@ -251,7 +251,7 @@ int64_t sys_pidfd_send_signal(struct thread *t, const uint64_t *a)
 {
 #ifdef SYS_pidfd_send_signal
     siginfo_t info;
-    int sig, r = a[2] ? get_info(t, a[2], a[1], &info) : sig_arg(t, a[1], &sig);
+    int sig = 0, r = a[2] ? get_info(t, a[2], a[1], &info) : sig_arg(t, a[1], &sig);
     if (r) return r;
     return sys_ret(syscall(SYS_pidfd_send_signal, (int)a[0], a[2] ? info.si_signo : sig, a[2] ? &info : NULL, (unsigned)a[3]));
 #else

@@ -320,7 +320,6 @@ int64_t sys_clone(struct thread *t, const uint64_t *a)
 }
 
 int64_t sys_fork(struct thread *t, const uint64_t *a) { return fork_process(t, 0, 0, 0, 0, 0); }
-int64_t sys_vfork(struct thread *t, const uint64_t *a) { return fork_process(t, CLONE_VFORK, 0, 0, 0, 0); }
 
 int64_t sys_exit(struct thread *t, const uint64_t *a)
 {

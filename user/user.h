@@ -214,6 +214,10 @@ void strace_signal(struct thread *, int sig, const siginfo_t *);
 int fd_kind_get(struct proc *, int fd);
 void fd_kind_set(struct proc *, int fd, enum fd_kind);
 
+/* user/syscall-file.c: n entries of a guest iovec as a host one (freed by the caller); 0 or -errno. out: written to */
+struct iovec;
+int user_get_iov(struct thread *, uint64_t addr, uint64_t n, bool out, struct iovec **);
+
 /* user/exec.c. Does not return on success. */
 int64_t exec_program(struct thread *, int dirfd, const char *path, char **argv, char **envp, int flags);
 

@@ -250,12 +250,14 @@ uint64_t mips_helper_dmfc0(struct cpu *cpu, uint64_t reg, uint64_t b, uint64_t c
 uint64_t mips_helper_mtc0(struct cpu *cpu, uint64_t reg, uint64_t v, uint64_t c)
 {
     write_logged(mips_cpu(cpu), (unsigned)reg & 0xff, sign32(v));
+    mips_kick_if_interrupted(mips_cpu(cpu)); /* the slot of jr leaves by the jump, without a look at interrupts */
     return 0;
 }
 
 uint64_t mips_helper_dmtc0(struct cpu *cpu, uint64_t reg, uint64_t v, uint64_t c)
 {
     write_logged(mips_cpu(cpu), (unsigned)reg & 0xff, v);
+    mips_kick_if_interrupted(mips_cpu(cpu));
     return 0;
 }
 

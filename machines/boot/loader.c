@@ -1,5 +1,6 @@
 /*
- * loader.c - reading files (and unwrapping gzip), finding firmware, and the images that every reset writes to memory again.
+ * loader.c - reading files (and unwrapping gzip), finding firmware, and the images that every reset
+ * writes to memory again.
  */
 #include "machines/boot/loader.h"
 
@@ -34,7 +35,8 @@ static int gunzip(const char *path, uint64_t max, struct boot_file *f, struct er
     uint64_t cap = MIN(MAX(f->size * 3, 65536u), max);
     int rc;
     memset(&z, 0, sizeof z);
-    if (inflateInit2(&z, 15 + 16) != Z_OK) return error_set(e, "'%s': zlib cannot be started", path);
+    if (inflateInit2(&z, 15 + 16) != Z_OK)
+        return error_set(e, "'%s': zlib cannot be started", path);
     out.data = mem_alloc((size_t)cap + 1);
     z.next_in = f->data;
     z.avail_in = (uInt)MIN(f->size, UINT32_MAX / 2);
@@ -93,7 +95,8 @@ int boot_read_raw(const char *path, uint64_t max, struct boot_file *out, struct 
     out->data = NULL, out->size = 0;
     if (!f) return error_set(e, "could not open '%s': %s", path, strerror(errno));
     if (fstat(fileno(f), &st) < 0 || S_ISDIR(st.st_mode)) {
-        error_set(e, "could not read '%s': %s", path, S_ISDIR(st.st_mode) ? strerror(EISDIR) : strerror(errno));
+        error_set(e, "could not read '%s': %s", path,
+                  S_ISDIR(st.st_mode) ? strerror(EISDIR) : strerror(errno));
         goto fail;
     }
     if (st.st_size < 0 || (uint64_t)st.st_size > max) {
@@ -103,7 +106,8 @@ int boot_read_raw(const char *path, uint64_t max, struct boot_file *out, struct 
     out->size = (uint64_t)st.st_size;
     out->data = mem_alloc((size_t)out->size + 1);
     if (fread(out->data, 1, (size_t)out->size, f) != out->size) {
-        error_set(e, "could not read '%s': %s", path, ferror(f) ? strerror(errno) : "it is shorter than it was");
+        error_set(e, "could not read '%s': %s", path,
+                  ferror(f) ? strerror(errno) : "it is shorter than it was");
         boot_file_free(out);
         goto fail;
     }
@@ -126,8 +130,8 @@ int boot_read_file(const char *path, uint64_t max, struct boot_file *out, struct
 
 char *boot_find_firmware(const char *name, const char *const *search, struct error *e)
 {
-    static const char *const built_in[] = {"/usr/share/quern", "/usr/local/share/quern", "/usr/share/seabios",
-                                           "/usr/share/qemu", NULL};
+    static const char *const built_in[] = {"/usr/share/quern", "/usr/local/share/quern",
+                                           "/usr/share/seabios", "/usr/share/qemu", NULL};
     const char *const *lists[2] = {search, built_in};
     if (!access(name, R_OK)) return mem_strdup(name);
     for (unsigned i = 0; i < 2 && !strchr(name, '/'); i++) {
@@ -221,7 +225,8 @@ struct device *boot_images_new(struct machine_bus *mb, struct error *e)
     return d;
 }
 
-void boot_images_add(struct device *images, const char *name, uint64_t addr, uint8_t *data, uint64_t size, uint64_t mem_size)
+void boot_images_add(struct device *images, const char *name, uint64_t addr, uint8_t *data,
+                     uint64_t size, uint64_t mem_size)
 {
     struct boot_images *s = (struct boot_images *)images;
     struct boot_image *i = NEW(struct boot_image);

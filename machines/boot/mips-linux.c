@@ -1,6 +1,7 @@
 /*
- * mips-linux.c - loading a MIPS kernel and its initial RAM disk without firmware. Follows what YAMON's reference manual (MD00008)
- * says an application finds: argc, argv, envp, memory size in a0..a3, kseg0 addresses, and the names the Linux kernel reads.
+ * mips-linux.c - loading a MIPS kernel and its initial RAM disk without firmware. Follows what
+ * YAMON's reference manual (MD00008) says an application finds: argc, argv, envp, memory size in
+ * a0..a3, kseg0 addresses, and the names the Linux kernel reads.
  */
 #include "machines/boot/mips-linux.h"
 
@@ -24,7 +25,8 @@ bool mips_kseg_phys(void *opaque, uint64_t vaddr, uint64_t paddr, uint64_t *phys
             *phys = low & 0x1fffffff;
             return true;
         }
-        if (seg < 4) { /* kuseg, which ERL leaves unmapped: an image linked at its physical address */
+        if (seg <
+            4) { /* kuseg, which ERL leaves unmapped: an image linked at its physical address */
             *phys = low;
             return true;
         }
@@ -32,8 +34,8 @@ bool mips_kseg_phys(void *opaque, uint64_t vaddr, uint64_t paddr, uint64_t *phys
     return false;
 }
 
-static int load_initrd(struct machine *m, struct device *images, uint64_t low_memory, struct mips_boot *b, uint64_t *start,
-                       uint64_t *size, struct error *e)
+static int load_initrd(struct machine *m, struct device *images, uint64_t low_memory,
+                       struct mips_boot *b, uint64_t *start, uint64_t *size, struct error *e)
 {
     struct boot_file f;
     /* Not unwrapped: kernels do that themselves. */
@@ -47,7 +49,8 @@ static int load_initrd(struct machine *m, struct device *images, uint64_t low_me
     if (room > low_memory || ALIGN_DOWN(low_memory - room, (uint64_t)INITRD_ALIGN) < floor) {
         boot_file_free(&f);
         error_set(e, "memory too small for initial ram disk '%s'", m->cfg.initrd);
-        error_hint(e, "kernel and RAM disk need %" PRIu64 " MiB (-m)", (floor + room + 0xfffff) >> 20);
+        error_hint(e, "kernel and RAM disk need %" PRIu64 " MiB (-m)",
+                   (floor + room + 0xfffff) >> 20);
         return -1;
     }
     *start = ALIGN_DOWN(low_memory - room, (uint64_t)INITRD_ALIGN);
@@ -56,7 +59,8 @@ static int load_initrd(struct machine *m, struct device *images, uint64_t low_me
     return 0;
 }
 
-int mips_load_kernel(struct machine *m, struct device *images, uint64_t low_memory, struct mips_boot *b, struct error *e)
+int mips_load_kernel(struct machine *m, struct device *images, uint64_t low_memory,
+                     struct mips_boot *b, struct error *e)
 {
     struct elf_target t = {.machine = ELF_EM_MIPS,
                            .big_endian = m->cfg.big_endian,
@@ -81,15 +85,17 @@ int mips_load_kernel(struct machine *m, struct device *images, uint64_t low_memo
 
 struct block {
     uint8_t data[0x3000];
-    uint32_t words;  /* pointers so far */
-    uint32_t end;    /* next free byte for strings */
+    uint32_t words; /* pointers so far */
+    uint32_t end;   /* next free byte for strings */
     bool be, full;
 };
 
 static void add_word(struct block *b, uint32_t v)
 {
-    if (b->be) st32_be(b->data + 4 * b->words, v);
-    else st32_le(b->data + 4 * b->words, v);
+    if (b->be)
+        st32_be(b->data + 4 * b->words, v);
+    else
+        st32_le(b->data + 4 * b->words, v);
     b->words++;
 }
 
@@ -105,18 +111,22 @@ static void add_string(struct block *b, const char *s)
     b->end += (uint32_t)ALIGN_UP(n, 4);
 }
 
-int mips_yamon_block(struct machine *m, struct device *images, struct mips_boot *boot, const char *const *env, struct error *e)
+int mips_yamon_block(struct machine *m, struct device *images, struct mips_boot *boot,
+                     const char *const *env, struct error *e)
 {
     struct block b = {.be = m->cfg.big_endian, .end = 0x100};
     uint64_t start = 0, size = 0;
     char *cmdline;
     unsigned n_env = 0;
-    while (env[n_env]) n_env++;
+    while (env[n_env])
+        n_env++;
     if (n_env > 32) return error_set(e, "too many environment variables");
-    if (m->cfg.initrd && load_initrd(m, images, boot->low_memory, boot, &start, &size, e)) return -1;
+    if (m->cfg.initrd && load_initrd(m, images, boot->low_memory, boot, &start, &size, e))
+        return -1;
     const char *append = m->cfg.append ? m->cfg.append : "";
     if (m->cfg.initrd) {
-        cmdline = mem_printf("rd_start=0x%" PRIx64 " rd_size=%" PRIu64 "%s%s", KSEG0 + start, size, *append ? " " : "", append);
+        cmdline = mem_printf("rd_start=0x%" PRIx64 " rd_size=%" PRIu64 "%s%s", KSEG0 + start, size,
+                             *append ? " " : "", append);
     } else {
         cmdline = mem_strdup(append);
     }
@@ -124,12 +134,14 @@ int mips_yamon_block(struct machine *m, struct device *images, struct mips_boot 
     boot->argc = 1;
     if (*cmdline) add_string(&b, cmdline), boot->argc++;
     mem_free(cmdline);
-    for (unsigned i = 0; i < n_env; i++) add_string(&b, env[i]);
+    for (unsigned i = 0; i < n_env; i++)
+        add_string(&b, env[i]);
     add_word(&b, 0);
     if (b.full) return error_set(e, "the kernel's command line is too long");
     if (boot_images_overlap(images, MIPS_YAMON_ENV, b.end)) {
-        return error_set(e, "could not load kernel '%s': it lies where its arguments go (physical 0x%x)", m->cfg.kernel,
-                         MIPS_YAMON_ENV);
+        return error_set(
+            e, "could not load kernel '%s': it lies where its arguments go (physical 0x%x)",
+            m->cfg.kernel, MIPS_YAMON_ENV);
     }
     uint8_t *copy = mem_alloc(b.end);
     memcpy(copy, b.data, b.end);

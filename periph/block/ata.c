@@ -1,8 +1,9 @@
 /*
- * ata.c - the commands of an ATA hard disk: PIO, multiple, DMA, 28 and 48 bit addresses, CHS, SMART in short
- * (ATA/ATAPI-6, T13/1410D, chapter 8), and those it shares with a packet device.
+ * ata.c - the commands of an ATA hard disk: PIO, multiple, DMA, 28 and 48 bit addresses, CHS, SMART
+ * in short (ATA/ATAPI-6, T13/1410D, chapter 8), and those it shares with a packet device.
  *
- * Not modelled: queued DMA, security, host protected area, trusted commands; they end with ABRT as the identify data say.
+ * Not modelled: queued DMA, security, host protected area, trusted commands; they end with ABRT as
+ * the identify data say.
  */
 #include "periph/block/ide.h"
 
@@ -12,14 +13,45 @@
 #include <stdio.h>
 
 enum {
-    CMD_NOP = 0x00, CMD_RECALIBRATE = 0x10, CMD_READ = 0x20, CMD_READ_ONCE = 0x21, CMD_READ_EXT = 0x24, CMD_READ_DMA_EXT = 0x25,
-    CMD_READ_NATIVE_MAX_EXT = 0x27, CMD_READ_MULTIPLE_EXT = 0x29, CMD_WRITE = 0x30, CMD_WRITE_ONCE = 0x31,
-    CMD_WRITE_EXT = 0x34, CMD_WRITE_DMA_EXT = 0x35, CMD_WRITE_MULTIPLE_EXT = 0x39, CMD_WRITE_DMA_FUA_EXT = 0x3d,
-    CMD_VERIFY = 0x40, CMD_VERIFY_ONCE = 0x41, CMD_VERIFY_EXT = 0x42, CMD_SEEK = 0x70, CMD_INIT_PARAMS = 0x91, CMD_SMART = 0xb0,
-    CMD_READ_MULTIPLE = 0xc4, CMD_WRITE_MULTIPLE = 0xc5, CMD_SET_MULTIPLE = 0xc6, CMD_READ_DMA = 0xc8,
-    CMD_READ_DMA_ONCE = 0xc9, CMD_WRITE_DMA = 0xca, CMD_WRITE_DMA_ONCE = 0xcb, CMD_WRITE_MULTIPLE_FUA_EXT = 0xce,
-    CMD_STANDBY_NOW = 0xe0, CMD_IDLE_NOW = 0xe1, CMD_STANDBY = 0xe2, CMD_IDLE = 0xe3, CMD_CHECK_POWER = 0xe5, CMD_SLEEP = 0xe6,
-    CMD_FLUSH = 0xe7, CMD_FLUSH_EXT = 0xea, CMD_IDENTIFY = 0xec, CMD_SET_FEATURES = 0xef, CMD_READ_NATIVE_MAX = 0xf8,
+    CMD_NOP = 0x00,
+    CMD_RECALIBRATE = 0x10,
+    CMD_READ = 0x20,
+    CMD_READ_ONCE = 0x21,
+    CMD_READ_EXT = 0x24,
+    CMD_READ_DMA_EXT = 0x25,
+    CMD_READ_NATIVE_MAX_EXT = 0x27,
+    CMD_READ_MULTIPLE_EXT = 0x29,
+    CMD_WRITE = 0x30,
+    CMD_WRITE_ONCE = 0x31,
+    CMD_WRITE_EXT = 0x34,
+    CMD_WRITE_DMA_EXT = 0x35,
+    CMD_WRITE_MULTIPLE_EXT = 0x39,
+    CMD_WRITE_DMA_FUA_EXT = 0x3d,
+    CMD_VERIFY = 0x40,
+    CMD_VERIFY_ONCE = 0x41,
+    CMD_VERIFY_EXT = 0x42,
+    CMD_SEEK = 0x70,
+    CMD_INIT_PARAMS = 0x91,
+    CMD_SMART = 0xb0,
+    CMD_READ_MULTIPLE = 0xc4,
+    CMD_WRITE_MULTIPLE = 0xc5,
+    CMD_SET_MULTIPLE = 0xc6,
+    CMD_READ_DMA = 0xc8,
+    CMD_READ_DMA_ONCE = 0xc9,
+    CMD_WRITE_DMA = 0xca,
+    CMD_WRITE_DMA_ONCE = 0xcb,
+    CMD_WRITE_MULTIPLE_FUA_EXT = 0xce,
+    CMD_STANDBY_NOW = 0xe0,
+    CMD_IDLE_NOW = 0xe1,
+    CMD_STANDBY = 0xe2,
+    CMD_IDLE = 0xe3,
+    CMD_CHECK_POWER = 0xe5,
+    CMD_SLEEP = 0xe6,
+    CMD_FLUSH = 0xe7,
+    CMD_FLUSH_EXT = 0xea,
+    CMD_IDENTIFY = 0xec,
+    CMD_SET_FEATURES = 0xef,
+    CMD_READ_NATIVE_MAX = 0xf8,
 };
 enum { POWER_ACTIVE, POWER_IDLE, POWER_STANDBY };
 #define BLOCK_NS UINT64_C(2000)
@@ -40,15 +72,17 @@ static bool take_range(struct ide_drive *d, bool ext)
 {
     d->lba48 = ext;
     if (ext) {
-        d->lba = (uint64_t)d->hob_high << 40 | (uint64_t)d->hob_mid << 32 | (uint64_t)d->hob_low << 24 |
-                 (uint32_t)d->lba_high << 16 | (uint32_t)d->lba_mid << 8 | d->lba_low;
+        d->lba = (uint64_t)d->hob_high << 40 | (uint64_t)d->hob_mid << 32 |
+                 (uint64_t)d->hob_low << 24 | (uint32_t)d->lba_high << 16 |
+                 (uint32_t)d->lba_mid << 8 | d->lba_low;
         d->left = (uint32_t)d->hob_nsector << 8 | d->nsector;
         if (!d->left) d->left = 65536;
         if (!(d->device & ATA_DEV_LBA)) return false;
     } else {
         d->left = d->nsector ? d->nsector : 256;
         if (d->device & ATA_DEV_LBA) {
-            d->lba = (uint32_t)(d->device & 15) << 24 | (uint32_t)d->lba_high << 16 | (uint32_t)d->lba_mid << 8 | d->lba_low;
+            d->lba = (uint32_t)(d->device & 15) << 24 | (uint32_t)d->lba_high << 16 |
+                     (uint32_t)d->lba_mid << 8 | d->lba_low;
         } else {
             uint32_t cyl = (uint32_t)d->lba_high << 8 | d->lba_mid, head = d->device & 15;
             if (!d->lba_low || d->lba_low > d->sectors || head >= d->heads) return false;
@@ -62,7 +96,8 @@ static bool take_range(struct ide_drive *d, bool ext)
 static void show_address(struct ide_drive *d, uint64_t lba)
 {
     if (d->lba48) {
-        d->hob_low = (uint8_t)(lba >> 24), d->hob_mid = (uint8_t)(lba >> 32), d->hob_high = (uint8_t)(lba >> 40);
+        d->hob_low = (uint8_t)(lba >> 24), d->hob_mid = (uint8_t)(lba >> 32),
+        d->hob_high = (uint8_t)(lba >> 40);
     } else if (d->device & ATA_DEV_LBA) {
         d->device = (uint8_t)((d->device & 0xf0) | (lba >> 24 & 15));
     } else {
@@ -78,7 +113,8 @@ static void show_address(struct ide_drive *d, uint64_t lba)
 
 static void media_error(struct ide_drive *d, bool write, int err)
 {
-    LOG(GUEST_ERRORS, "ide-hd: %s of sector %llu: %s\n", write ? "write" : "read", (unsigned long long)d->lba, strerror(-err));
+    LOG(GUEST_ERRORS, "ide-hd: %s of sector %llu: %s\n", write ? "write" : "read",
+        (unsigned long long)d->lba, strerror(-err));
     show_address(d, d->lba);
     if (write) {
         ide_abort(d, ATA_E_ABRT);
@@ -152,8 +188,10 @@ static void write_block(struct ide_drive *d)
     }
     d->lba += n, d->left -= MIN(n, d->left);
     d->pos = d->len = 0;
-    if (d->left) want_data(d, true);
-    else finish_write(d, is_fua(d->command));
+    if (d->left)
+        want_data(d, true);
+    else
+        finish_write(d, is_fua(d->command));
 }
 
 void ata_data_done(struct ide_drive *d)
@@ -184,8 +222,10 @@ static void start_pio(struct ide_drive *d, bool write, bool ext, bool multiple)
         return;
     }
     d->block = multiple ? d->multiple : 1;
-    if (write) want_data(d, false);
-    else read_block(d);
+    if (write)
+        want_data(d, false);
+    else
+        read_block(d);
 }
 
 /* ---- DMA ---- */
@@ -208,8 +248,8 @@ static void start_dma(struct ide_drive *d, bool ext)
 
 static bool dma_writes(uint8_t command)
 {
-    return command == CMD_WRITE_DMA || command == CMD_WRITE_DMA_ONCE || command == CMD_WRITE_DMA_EXT ||
-           command == CMD_WRITE_DMA_FUA_EXT;
+    return command == CMD_WRITE_DMA || command == CMD_WRITE_DMA_ONCE ||
+           command == CMD_WRITE_DMA_EXT || command == CMD_WRITE_DMA_FUA_EXT;
 }
 
 void ata_dma(struct ide_drive *d)
@@ -223,7 +263,8 @@ void ata_dma(struct ide_drive *d)
         int rc = write ? 0 : blk_read(d->blk, d->lba * IDE_SECTOR, d->buf, bytes);
         if (!rc) {
             long moved = f->dma(d->ch->opaque, !write, d->buf, bytes);
-            if (moved != (long)bytes) { /* bus error, or the descriptors gave less memory than the command moves */
+            if (moved != (long)bytes) { /* bus error, or the descriptors gave less memory than the
+                                           command moves */
                 show_address(d, d->lba);
                 ide_abort(d, moved < 0 ? ATA_E_ICRC | ATA_E_ABRT : ATA_E_ABRT);
                 f->dma_done(d->ch->opaque, true);
@@ -239,8 +280,10 @@ void ata_dma(struct ide_drive *d)
         d->lba += n, d->left -= n;
     }
     f->dma_done(d->ch->opaque, false);
-    if (write) finish_write(d, is_fua(d->command));
-    else ide_complete(d);
+    if (write)
+        finish_write(d, is_fua(d->command));
+    else
+        ide_complete(d);
 }
 
 /* ---- identify ---- */
@@ -272,11 +315,11 @@ static void identify(struct ide_drive *d)
     ide_put_string(d->buf + 54, d->model ? d->model : "QUERN HARDDISK", 40);
     word(d, 47, 0x8000 | IDE_MAX_MULTIPLE);
     word(d, 48, 1);
-    word(d, 49, 0x0b00);                 /* IORDY, LBA, DMA */
+    word(d, 49, 0x0b00); /* IORDY, LBA, DMA */
     word(d, 50, 0x4000);
     word(d, 51, 0x0200);
     word(d, 52, 0x0200);
-    word(d, 53, 7);                      /* words 54-58, 64-70, 88 are valid */
+    word(d, 53, 7); /* words 54-58, 64-70, 88 are valid */
     word(d, 54, MIN(d->n_sectors / ((uint32_t)d->heads * d->sectors), 65535u));
     word(d, 55, d->heads);
     word(d, 56, d->sectors);
@@ -285,12 +328,13 @@ static void identify(struct ide_drive *d)
     dword(d, 60, (uint32_t)MIN(d->n_sectors, 0x0fffffffu));
     word(d, 62, 0x07 | ((d->dma_mode & 0xf8) == 0x10 ? 0x100u << (d->dma_mode & 7) : 0));
     word(d, 63, 0x07 | ((d->dma_mode & 0xf8) == 0x20 ? 0x100u << (d->dma_mode & 7) : 0));
-    word(d, 64, 3);                      /* PIO 3, 4 */
-    for (unsigned i = 65; i <= 68; i++) word(d, i, 120);
-    word(d, 80, 0x00f0);                 /* ATA-4 to ATA-7 */
+    word(d, 64, 3); /* PIO 3, 4 */
+    for (unsigned i = 65; i <= 68; i++)
+        word(d, i, 120);
+    word(d, 80, 0x00f0); /* ATA-4 to ATA-7 */
     word(d, 81, 0x0016);
     word(d, 82, 0x4021); /* NOP, write cache, SMART */
-    word(d, 83, 0x7400);                 /* FLUSH, FLUSH EXT, 48 bit */
+    word(d, 83, 0x7400); /* FLUSH, FLUSH EXT, 48 bit */
     word(d, 84, 0x4000);
     word(d, 85, 0x4000 | (d->write_cache ? 0x20 : 0) | (d->smart_on ? 1 : 0));
     word(d, 86, 0x3400);
@@ -317,15 +361,18 @@ static void set_features(struct ide_drive *d)
     case 0x55: d->read_ahead = false; break;
     case 0x03: {
         uint8_t kind = d->nsector >> 3, mode = d->nsector & 7;
-        bool ok = kind <= 1 || (kind == 2 && mode <= 2) || (kind == 4 && mode <= 2) || (kind == 8 && mode <= 5);
+        bool ok = kind <= 1 || (kind == 2 && mode <= 2) || (kind == 4 && mode <= 2) ||
+                  (kind == 8 && mode <= 5);
         if (!ok) goto abort;
         if (kind > 1) d->dma_mode = d->nsector;
         break;
     }
-    case 0x05: case 0x85: /* power management levels, */
-    case 0x42: case 0xc2: /* acoustics, */
-    case 0x66: case 0xcc: /* defaults after soft reset: nothing to do */
-        break;
+    case 0x05:
+    case 0x85: /* power management levels, */
+    case 0x42:
+    case 0xc2: /* acoustics, */
+    case 0x66:
+    case 0xcc: /* defaults after soft reset: nothing to do */ break;
     default: goto abort;
     }
     ide_complete(d);
@@ -347,12 +394,15 @@ static void smart(struct ide_drive *d)
         memset(d->buf, 0, IDE_SECTOR);
         d->buf[0] = 1;
         if (d->feature == 0xd0) d->buf[368] = 3; /* capabilities: saves attributes */
-        for (unsigned i = 0; i < 511; i++) sum = (uint8_t)(sum + d->buf[i]);
+        for (unsigned i = 0; i < 511; i++)
+            sum = (uint8_t)(sum + d->buf[i]);
         d->buf[511] = (uint8_t)(0x100 - sum);
         d->left = 0;
         offer_data(d, IDE_SECTOR);
         return;
-    case 0xd2: case 0xd3: case 0xd4: break; /* autosave, save, self test that passes at once */
+    case 0xd2:
+    case 0xd3:
+    case 0xd4: break; /* autosave, save, self test that passes at once */
     case 0xd8: d->smart_on = true; break;
     case 0xd9: d->smart_on = false; break;
     case 0xda: break; /* RETURN STATUS: the registers stay at 4f c2: no threshold exceeded */
@@ -364,10 +414,14 @@ static void smart(struct ide_drive *d)
 bool ata_common(struct ide_drive *d)
 {
     switch (d->command) {
-    case CMD_STANDBY_NOW: case CMD_STANDBY: d->power_state = POWER_STANDBY; break;
-    case CMD_IDLE_NOW: case CMD_IDLE: d->power_state = POWER_IDLE; break;
+    case CMD_STANDBY_NOW:
+    case CMD_STANDBY: d->power_state = POWER_STANDBY; break;
+    case CMD_IDLE_NOW:
+    case CMD_IDLE: d->power_state = POWER_IDLE; break;
     case CMD_CHECK_POWER:
-        d->nsector = d->power_state == POWER_STANDBY ? 0x00 : d->power_state == POWER_IDLE ? 0x80 : 0xff;
+        d->nsector = d->power_state == POWER_STANDBY ? 0x00
+                     : d->power_state == POWER_IDLE  ? 0x80
+                                                     : 0xff;
         break;
     case CMD_SLEEP: d->power_state = POWER_STANDBY, d->sleeping = true; break;
     case CMD_SET_FEATURES: set_features(d); return true;
@@ -392,17 +446,27 @@ void ata_execute(struct ide_drive *d)
     if (ata_common(d)) return;
     d->power_state = POWER_ACTIVE;
     switch (cmd) {
-    case CMD_READ: case CMD_READ_ONCE: start_pio(d, false, false, false); break;
+    case CMD_READ:
+    case CMD_READ_ONCE: start_pio(d, false, false, false); break;
     case CMD_READ_EXT: start_pio(d, false, true, false); break;
     case CMD_READ_MULTIPLE: start_pio(d, false, false, true); break;
     case CMD_READ_MULTIPLE_EXT: start_pio(d, false, true, true); break;
-    case CMD_WRITE: case CMD_WRITE_ONCE: start_pio(d, true, false, false); break;
+    case CMD_WRITE:
+    case CMD_WRITE_ONCE: start_pio(d, true, false, false); break;
     case CMD_WRITE_EXT: start_pio(d, true, true, false); break;
     case CMD_WRITE_MULTIPLE: start_pio(d, true, false, true); break;
-    case CMD_WRITE_MULTIPLE_EXT: case CMD_WRITE_MULTIPLE_FUA_EXT: start_pio(d, true, true, true); break;
-    case CMD_READ_DMA: case CMD_READ_DMA_ONCE: case CMD_WRITE_DMA: case CMD_WRITE_DMA_ONCE: start_dma(d, false); break;
-    case CMD_READ_DMA_EXT: case CMD_WRITE_DMA_EXT: case CMD_WRITE_DMA_FUA_EXT: start_dma(d, true); break;
-    case CMD_VERIFY: case CMD_VERIFY_ONCE: case CMD_VERIFY_EXT:
+    case CMD_WRITE_MULTIPLE_EXT:
+    case CMD_WRITE_MULTIPLE_FUA_EXT: start_pio(d, true, true, true); break;
+    case CMD_READ_DMA:
+    case CMD_READ_DMA_ONCE:
+    case CMD_WRITE_DMA:
+    case CMD_WRITE_DMA_ONCE: start_dma(d, false); break;
+    case CMD_READ_DMA_EXT:
+    case CMD_WRITE_DMA_EXT:
+    case CMD_WRITE_DMA_FUA_EXT: start_dma(d, true); break;
+    case CMD_VERIFY:
+    case CMD_VERIFY_ONCE:
+    case CMD_VERIFY_EXT:
         if (take_range(d, cmd == CMD_VERIFY_EXT)) {
             d->left = 0;
             ide_complete(d);
@@ -426,13 +490,17 @@ void ata_execute(struct ide_drive *d)
         d->multiple = d->nsector;
         ide_complete(d);
         break;
-    case CMD_FLUSH: case CMD_FLUSH_EXT: {
+    case CMD_FLUSH:
+    case CMD_FLUSH_EXT: {
         int rc = blk_flush(d->blk);
-        if (rc) media_error(d, true, rc);
-        else ide_complete(d);
+        if (rc)
+            media_error(d, true, rc);
+        else
+            ide_complete(d);
         break;
     }
-    case CMD_READ_NATIVE_MAX: case CMD_READ_NATIVE_MAX_EXT:
+    case CMD_READ_NATIVE_MAX:
+    case CMD_READ_NATIVE_MAX_EXT:
         d->lba48 = cmd == CMD_READ_NATIVE_MAX_EXT;
         d->device |= ATA_DEV_LBA;
         show_address(d, d->lba48 ? d->n_sectors - 1 : MIN(d->n_sectors - 1, 0x0fffffffu));

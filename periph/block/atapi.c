@@ -1,6 +1,7 @@
 /*
- * atapi.c - a CD/DVD-ROM drive behind the packet interface: ATA/ATAPI-6 chapter 9.8 and the commands of MMC-3 (T10/1363D) and
- * SPC-2 that operating systems use. Data discs with 2048 byte sectors only; no audio, no writing.
+ * atapi.c - a CD/DVD-ROM drive behind the packet interface: ATA/ATAPI-6 chapter 9.8 and the
+ * commands of MMC-3 (T10/1363D) and SPC-2 that operating systems use. Data discs with 2048 byte
+ * sectors only; no audio, no writing.
  */
 #include "periph/block/ide.h"
 
@@ -12,9 +13,25 @@
 enum { CMD_PACKET = 0xa0, CMD_IDENTIFY_PACKET = 0xa1, CMD_IDENTIFY = 0xec };
 /* Interrupt reason (sector count register). */
 enum { IR_COD = 1, IR_IO = 2 };
-enum { SENSE_NONE = 0, SENSE_NOT_READY = 2, SENSE_MEDIUM = 3, SENSE_ILLEGAL = 5, SENSE_ATTENTION = 6, SENSE_ABORTED = 11 };
-enum { ASC_INVALID_OP = 0x20, ASC_LBA_RANGE = 0x21, ASC_INVALID_FIELD = 0x24, ASC_CHANGED = 0x28, ASC_RESET = 0x29,
-       ASC_SAVING = 0x39, ASC_NO_MEDIUM = 0x3a, ASC_READ_ERROR = 0x11, ASC_LOCKED = 0x53 };
+enum {
+    SENSE_NONE = 0,
+    SENSE_NOT_READY = 2,
+    SENSE_MEDIUM = 3,
+    SENSE_ILLEGAL = 5,
+    SENSE_ATTENTION = 6,
+    SENSE_ABORTED = 11
+};
+enum {
+    ASC_INVALID_OP = 0x20,
+    ASC_LBA_RANGE = 0x21,
+    ASC_INVALID_FIELD = 0x24,
+    ASC_CHANGED = 0x28,
+    ASC_RESET = 0x29,
+    ASC_SAVING = 0x39,
+    ASC_NO_MEDIUM = 0x3a,
+    ASC_READ_ERROR = 0x11,
+    ASC_LOCKED = 0x53
+};
 #define PACKET_NS UINT64_C(20000)
 
 static uint16_t be16(const uint8_t *p)
@@ -47,7 +64,8 @@ static void packet_error(struct ide_drive *d, uint8_t key, uint8_t asc, uint8_t 
 {
     d->sense_key = key, d->asc = asc, d->ascq = ascq;
     d->nsector = (uint8_t)((d->nsector & ~7) | IR_COD | IR_IO);
-    ide_abort(d, (uint8_t)(key << 4 | (key == SENSE_ILLEGAL || key == SENSE_ABORTED ? ATA_E_ABRT : 0)));
+    ide_abort(
+        d, (uint8_t)(key << 4 | (key == SENSE_ILLEGAL || key == SENSE_ABORTED ? ATA_E_ABRT : 0)));
 }
 
 /* Offers the first bytes of buf; `left` counts what comes after. */
@@ -61,7 +79,8 @@ static void offer(struct ide_drive *d, uint32_t bytes)
     ide_set_irq(d, true);
 }
 
-/* One DRQ block: whole sectors where the limit allows. d->lba counts bytes here, so smaller limits work as well. */
+/* One DRQ block: whole sectors where the limit allows. d->lba counts bytes here, so smaller limits
+ * work as well. */
 static void read_chunk(struct ide_drive *d)
 {
     uint32_t bytes = MIN(d->left, d->limit);
@@ -91,9 +110,12 @@ void atapi_data_done(struct ide_drive *d)
         return;
     }
     if (d->reading_media && d->left) {
-        if (!d->blk) packet_error(d, SENSE_NOT_READY, ASC_NO_MEDIUM, 0);
-        else read_chunk(d);
-    } else if (d->left) { /* the rest of a reply longer than the limit: already in the buffer, move it down */
+        if (!d->blk)
+            packet_error(d, SENSE_NOT_READY, ASC_NO_MEDIUM, 0);
+        else
+            read_chunk(d);
+    } else if (d->left) { /* the rest of a reply longer than the limit: already in the buffer, move
+                             it down */
         uint32_t n = MIN(d->left, d->limit);
         memmove(d->buf, d->buf + d->len, d->left);
         d->left -= n;
@@ -208,13 +230,16 @@ static void msf(uint8_t *out, uint32_t lba)
 {
     lba += 150;
     out[0] = 0;
-    out[1] = (uint8_t)(lba / 75 / 60), out[2] = (uint8_t)(lba / 75 % 60), out[3] = (uint8_t)(lba % 75);
+    out[1] = (uint8_t)(lba / 75 / 60), out[2] = (uint8_t)(lba / 75 % 60),
+    out[3] = (uint8_t)(lba % 75);
 }
 
 static void toc_address(uint8_t *out, bool in_msf, uint32_t lba)
 {
-    if (in_msf) msf(out, lba);
-    else st32_be(out, lba);
+    if (in_msf)
+        msf(out, lba);
+    else
+        st32_be(out, lba);
 }
 
 /* One data track and the lead-out. */
@@ -251,9 +276,12 @@ static void cmd_read_toc(struct ide_drive *d)
         b[2] = b[3] = 1;
         for (unsigned i = 0; i < 4; i++, n += 11) {
             b[n] = 1, b[n + 1] = 0x14, b[n + 3] = points[i];
-            if (points[i] == 0xa2) msf(b + n + 7, total);
-            else if (points[i] == 1) msf(b + n + 7, 0);
-            else b[n + 8] = 1;
+            if (points[i] == 0xa2)
+                msf(b + n + 7, total);
+            else if (points[i] == 1)
+                msf(b + n + 7, 0);
+            else
+                b[n + 8] = 1;
         }
         break;
     }
@@ -290,8 +318,8 @@ static void cmd_mode_sense(struct ide_drive *d)
     if (page == 0x2a || page == 0x3f) { /* capabilities and mechanical status */
         b[n] = 0x2a, b[n + 1] = 20;
         if (control != 1) {
-            b[n + 2] = 0x3b;   /* reads CD-R, CD-RW, DVD */
-            b[n + 4] = 0x70;   /* mode 2, multisession */
+            b[n + 2] = 0x3b;                                  /* reads CD-R, CD-RW, DVD */
+            b[n + 4] = 0x70;                                  /* mode 2, multisession */
             b[n + 6] = (uint8_t)(0x29 | (d->locked ? 2 : 0)); /* tray, eject, lock */
             st16_be(b + n + 8, 706);
             st16_be(b + n + 10, 2);
@@ -317,14 +345,21 @@ static void cmd_get_configuration(struct ide_drive *d)
     uint16_t profile = !has_medium(d) ? 0 : dvd ? 0x10 : 0x08, start = be16(p + 2);
     uint8_t rt = p[1] & 3;
     uint32_t n = 8;
-    struct { uint16_t code; uint8_t flags, len; uint8_t data[8]; } f[] = {
-        {0x0000, 0x03, 8, {0x00, 0x10, dvd && profile, 0, 0x00, 0x08, !dvd && profile, 0}}, /* profiles */
-        {0x0001, 0x0b, 8, {0, 0, 0, 2, 1, 0, 0, 0}},  /* core: ATAPI */
-        {0x0002, 0x07, 4, {2, 0, 0, 0}},              /* morphing: events */
-        {0x0003, 0x03, 4, {0x29, 0, 0, 0}},           /* removable medium: tray */
-        {0x0010, 0x01, 8, {0, 0, 8, 0, 0, 1, 0, 0}},  /* random readable */
-        {0x001e, 0x09, 4, {0, 0, 0, 0}},              /* CD read */
-        {0x001f, 0x01, 0, {0}},                       /* DVD read */
+    struct {
+        uint16_t code;
+        uint8_t flags, len;
+        uint8_t data[8];
+    } f[] = {
+        {0x0000,
+         0x03,
+         8,
+         {0x00, 0x10, dvd && profile, 0, 0x00, 0x08, !dvd && profile, 0}}, /* profiles */
+        {0x0001, 0x0b, 8, {0, 0, 0, 2, 1, 0, 0, 0}},                       /* core: ATAPI */
+        {0x0002, 0x07, 4, {2, 0, 0, 0}},                                   /* morphing: events */
+        {0x0003, 0x03, 4, {0x29, 0, 0, 0}},          /* removable medium: tray */
+        {0x0010, 0x01, 8, {0, 0, 8, 0, 0, 1, 0, 0}}, /* random readable */
+        {0x001e, 0x09, 4, {0, 0, 0, 0}},             /* CD read */
+        {0x001f, 0x01, 0, {0}},                      /* DVD read */
     };
     if (rt == 3) {
         packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0);
@@ -333,7 +368,8 @@ static void cmd_get_configuration(struct ide_drive *d)
     memset(b, 0, 128);
     st16_be(b + 6, profile);
     for (size_t i = 0; i < ARRAY_LEN(f); i++) {
-        bool current = (f[i].flags & 1) || (f[i].code == 0x1e && profile == 8) || (f[i].code == 0x1f && profile == 0x10);
+        bool current = (f[i].flags & 1) || (f[i].code == 0x1e && profile == 8) ||
+                       (f[i].code == 0x1f && profile == 0x10);
         if (f[i].code < start || (rt == 1 && !current) || (rt == 2 && f[i].code != start)) continue;
         st16_be(b + n, f[i].code);
         b[n + 2] = (uint8_t)((f[i].flags & ~1u) | current);
@@ -437,9 +473,20 @@ enum { PF_ALWAYS = 1, PF_MEDIUM = 2 };
 static unsigned packet_flags(uint8_t op)
 {
     switch (op) {
-    case 0x03: case 0x12: case 0x46: case 0x4a: return PF_ALWAYS;
-    case 0x00: case 0x25: case 0x28: case 0xa8: case 0xbe: case 0x2b: case 0x42: case 0x43: case 0x51: case 0xad:
-        return PF_MEDIUM;
+    case 0x03:
+    case 0x12:
+    case 0x46:
+    case 0x4a: return PF_ALWAYS;
+    case 0x00:
+    case 0x25:
+    case 0x28:
+    case 0xa8:
+    case 0xbe:
+    case 0x2b:
+    case 0x42:
+    case 0x43:
+    case 0x51:
+    case 0xad: return PF_MEDIUM;
     default: return 0;
     }
 }
@@ -478,13 +525,18 @@ void atapi_packet(struct ide_drive *d)
     case 0x28: cmd_read(d, ld32_be(p + 2), be16(p + 7)); break;
     case 0xa8: cmd_read(d, ld32_be(p + 2), ld32_be(p + 6)); break;
     case 0xbe: /* READ CD: user data only */
-        if ((p[9] & 0xf8) == 0x10) cmd_read(d, ld32_be(p + 2), be24(p + 6));
-        else if ((p[9] & 0xf8) == 0) packet_ok(d);
-        else packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0);
+        if ((p[9] & 0xf8) == 0x10)
+            cmd_read(d, ld32_be(p + 2), be24(p + 6));
+        else if ((p[9] & 0xf8) == 0)
+            packet_ok(d);
+        else
+            packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0);
         break;
     case 0x2b: /* SEEK */
-        if (ld32_be(p + 2) >= d->n_sectors) packet_error(d, SENSE_ILLEGAL, ASC_LBA_RANGE, 0);
-        else packet_ok(d);
+        if (ld32_be(p + 2) >= d->n_sectors)
+            packet_error(d, SENSE_ILLEGAL, ASC_LBA_RANGE, 0);
+        else
+            packet_ok(d);
         break;
     case 0x42: /* READ SUB-CHANNEL: no audio is playing */
         memset(d->buf, 0, 4);
@@ -519,16 +571,19 @@ static void identify_packet(struct ide_drive *d)
     st16_le(b + 98, d->ch->front->dma ? 0x0b00 : 0x0a00); /* IORDY, LBA, DMA */
     st16_le(b + 106, 7);
     st16_le(b + 124, 0x07);
-    st16_le(b + 126, (uint16_t)(0x07 | ((d->dma_mode & 0xf8) == 0x20 ? 0x100u << (d->dma_mode & 7) : 0)));
+    st16_le(b + 126,
+            (uint16_t)(0x07 | ((d->dma_mode & 0xf8) == 0x20 ? 0x100u << (d->dma_mode & 7) : 0)));
     st16_le(b + 128, 3);
-    for (unsigned i = 65; i <= 68; i++) st16_le(b + 2 * i, 120);
+    for (unsigned i = 65; i <= 68; i++)
+        st16_le(b + 2 * i, 120);
     st16_le(b + 160, 0x001e);
     st16_le(b + 164, 0x4010 | 0x0200); /* packet, device reset */
     st16_le(b + 166, 0x4000);
     st16_le(b + 168, 0x4000);
     st16_le(b + 170, 0x4210);
     st16_le(b + 174, 0x4000);
-    st16_le(b + 176, (uint16_t)(0x3f | ((d->dma_mode & 0xf8) == 0x40 ? 0x100u << (d->dma_mode & 7) : 0)));
+    st16_le(b + 176,
+            (uint16_t)(0x3f | ((d->dma_mode & 0xf8) == 0x40 ? 0x100u << (d->dma_mode & 7) : 0)));
     d->left = 0;
     d->pos = 0, d->len = IDE_SECTOR;
     d->phase = IDE_DATA_IN;
@@ -540,17 +595,20 @@ void atapi_execute(struct ide_drive *d)
 {
     if (d->command == CMD_PACKET) {
         d->packet_dma = d->feature & 1;
-        if ((d->feature & 2) || (d->packet_dma && !d->ch->front->dma)) { /* overlapped; DMA without an engine */
+        if ((d->feature & 2) ||
+            (d->packet_dma && !d->ch->front->dma)) { /* overlapped; DMA without an engine */
             ide_abort(d, ATA_E_ABRT);
             return;
         }
         d->limit = (uint32_t)d->lba_high << 8 | d->lba_mid;
-        if (!d->limit || d->limit == 0xffff) d->limit = 0xfffe; /* odd limits only for the last block */
+        if (!d->limit || d->limit == 0xffff)
+            d->limit = 0xfffe; /* odd limits only for the last block */
         if (d->limit > 1) d->limit &= ~1u;
         d->nsector = (uint8_t)((d->nsector & ~7) | IR_COD);
         d->pos = 0, d->len = sizeof d->packet;
         d->phase = IDE_PACKET;
-        d->status = ATA_DRDY | ATA_DSC | ATA_DRQ; /* without an interrupt, as the identify data say */
+        d->status =
+            ATA_DRDY | ATA_DSC | ATA_DRQ; /* without an interrupt, as the identify data say */
         return;
     }
     if (d->command == CMD_IDENTIFY_PACKET) {
@@ -558,6 +616,7 @@ void atapi_execute(struct ide_drive *d)
         return;
     }
     if (ata_common(d)) return;
-    if (d->command == CMD_IDENTIFY || d->command == 0x20) ata_signature(d); /* says: I am a packet device */
+    if (d->command == CMD_IDENTIFY || d->command == 0x20)
+        ata_signature(d); /* says: I am a packet device */
     ide_abort(d, ATA_E_ABRT);
 }

@@ -1,9 +1,10 @@
 /*
- * ide.c - the ATA channel: taskfile registers, drive selection, resets and interrupts (ATA/ATAPI-6, chapters 7 and 9), and the
- * devices "ide-hd" and "ide-cd". What commands do is in ata.c and atapi.c.
+ * ide.c - the ATA channel: taskfile registers, drive selection, resets and interrupts (ATA/ATAPI-6,
+ * chapters 7 and 9), and the devices "ide-hd" and "ide-cd". What commands do is in ata.c and
+ * atapi.c.
  *
- * A command shows BSY for some microseconds of guest time, as drivers may rely on that the interrupt does not come
- * inside the write that started it.
+ * A command shows BSY for some microseconds of guest time, as drivers may rely on that the
+ * interrupt does not come inside the write that started it.
  */
 #include "periph/block/ide.h"
 
@@ -82,12 +83,16 @@ static void drive_event(void *opaque)
     switch (what) {
     case PEND_COMMAND:
         d->status &= (uint8_t)~ATA_BSY;
-        if (d->is_cd) atapi_execute(d);
-        else ata_execute(d);
+        if (d->is_cd)
+            atapi_execute(d);
+        else
+            ata_execute(d);
         break;
     case PEND_DMA:
-        if (d->is_cd) atapi_dma(d);
-        else ata_dma(d);
+        if (d->is_cd)
+            atapi_dma(d);
+        else
+            ata_dma(d);
         break;
     case PEND_PACKET: atapi_packet(d); break;
     default: break;
@@ -98,7 +103,8 @@ void ide_dma_started(struct ide_channel *ch)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct ide_drive *d = ch->drive[i];
-        if (d && d->phase == IDE_DMA_WAIT && d->pending == PEND_NONE) ide_start_timer(d, PEND_DMA, COMMAND_NS);
+        if (d && d->phase == IDE_DMA_WAIT && d->pending == PEND_NONE)
+            ide_start_timer(d, PEND_DMA, COMMAND_NS);
     }
 }
 
@@ -136,8 +142,10 @@ uint8_t ide_read(struct ide_channel *ch, unsigned reg)
     struct ide_drive *d = ch->drive[ch->select];
     bool hob = ch->control & ATA_CTL_HOB;
     if (!d) {
-        /* The other drive answers for a missing one with zeros; with none the pulled bus floats, BSY held low. */
-        return ch->drive[!ch->select] ? (reg == REG_DEVICE ? (uint8_t)(ch->select << 4 | 0xa0) : 0) : 0x7f;
+        /* The other drive answers for a missing one with zeros; with none the pulled bus floats,
+         * BSY held low. */
+        return ch->drive[!ch->select] ? (reg == REG_DEVICE ? (uint8_t)(ch->select << 4 | 0xa0) : 0)
+                                      : 0x7f;
     }
     switch (reg) {
     case REG_ERROR: return hob ? d->hob_feature : d->error;
@@ -174,7 +182,8 @@ static void write_command(struct ide_channel *ch, uint8_t v)
         drive_soft_reset(d);
         return;
     }
-    if (d->status & (ATA_BSY | ATA_DRQ)) LOG(GUEST_ERRORS, "ide: command %02x while the drive is busy\n", v);
+    if (d->status & (ATA_BSY | ATA_DRQ))
+        LOG(GUEST_ERRORS, "ide: command %02x while the drive is busy\n", v);
     if (d->status & ATA_BSY) return;
     ide_set_irq(d, false);
     d->command = v;
@@ -244,10 +253,13 @@ uint32_t ide_read_data(struct ide_channel *ch, unsigned size)
     struct ide_drive *d = ch->drive[ch->select];
     uint32_t v = 0;
     if (!d || d->phase != IDE_DATA_IN || !(d->status & ATA_DRQ)) return 0;
-    for (unsigned i = 0; i < size && d->pos < d->len; i++) v |= (uint32_t)d->buf[d->pos++] << (8 * i);
+    for (unsigned i = 0; i < size && d->pos < d->len; i++)
+        v |= (uint32_t)d->buf[d->pos++] << (8 * i);
     if (d->pos >= d->len) {
-        if (d->is_cd) atapi_data_done(d);
-        else ata_data_done(d);
+        if (d->is_cd)
+            atapi_data_done(d);
+        else
+            ata_data_done(d);
     }
     return v;
 }
@@ -255,11 +267,15 @@ uint32_t ide_read_data(struct ide_channel *ch, unsigned size)
 void ide_write_data(struct ide_channel *ch, uint32_t v, unsigned size)
 {
     struct ide_drive *d = ch->drive[ch->select];
-    if (!d || (d->phase != IDE_DATA_OUT && d->phase != IDE_PACKET) || !(d->status & ATA_DRQ)) return;
-    for (unsigned i = 0; i < size && d->pos < d->len; i++) d->buf[d->pos++] = (uint8_t)(v >> (8 * i));
+    if (!d || (d->phase != IDE_DATA_OUT && d->phase != IDE_PACKET) || !(d->status & ATA_DRQ))
+        return;
+    for (unsigned i = 0; i < size && d->pos < d->len; i++)
+        d->buf[d->pos++] = (uint8_t)(v >> (8 * i));
     if (d->pos < d->len) return;
-    if (d->is_cd) atapi_data_done(d);
-    else ata_data_done(d);
+    if (d->is_cd)
+        atapi_data_done(d);
+    else
+        ata_data_done(d);
 }
 
 /* ---- the devices ---- */
@@ -280,7 +296,8 @@ static int drive_realize(struct device *dev, struct error *e)
     d->is_cd = !strcmp(dev->desc->name, "ide-cd");
     if (!d->is_cd && !d->blk) return error_set(e, "%s: drive property not set", dev->desc->name);
     if (!d->is_cd && blk_readonly(d->blk)) {
-        return error_set(e, "%s: image '%s' is read-only, which a disk cannot be", dev->desc->name, blk_path(d->blk));
+        return error_set(e, "%s: image '%s' is read-only, which a disk cannot be", dev->desc->name,
+                         blk_path(d->blk));
     }
     if (!d->is_cd && blk_size(d->blk) < IDE_SECTOR) {
         return error_set(e, "%s: image '%s' is empty", dev->desc->name, blk_path(d->blk));
@@ -294,12 +311,16 @@ static int drive_realize(struct device *dev, struct error *e)
             if (ch && !ch->drive[at & 1]) break;
         }
         if (at == 8) {
-            return error_set(e, any ? "%s: all places on the IDE buses are in use" : "No 'IDE' bus found for device '%s'",
+            return error_set(e,
+                             any ? "%s: all places on the IDE buses are in use"
+                                 : "No 'IDE' bus found for device '%s'",
                              dev->desc->name);
         }
     } else {
-        if (at >= 8 || !dev->mb->ide[at / 2]) return error_set(e, "%s: there is no IDE unit %u", dev->desc->name, at);
-        if (dev->mb->ide[at / 2]->drive[at & 1]) return error_set(e, "%s: IDE unit %u is in use", dev->desc->name, at);
+        if (at >= 8 || !dev->mb->ide[at / 2])
+            return error_set(e, "%s: there is no IDE unit %u", dev->desc->name, at);
+        if (dev->mb->ide[at / 2]->drive[at & 1])
+            return error_set(e, "%s: IDE unit %u is in use", dev->desc->name, at);
     }
     d->unit = at;
     d->ch = dev->mb->ide[at / 2];
@@ -348,16 +369,21 @@ static int drive_post_load(struct device *dev, struct error *e)
         return error_set(e, "%s: more data left than the buffer holds", dev->desc->name);
     }
     if (!d->heads || !d->sectors) return error_set(e, "%s: impossible geometry", dev->desc->name);
-    if (d->phase > IDE_DMA_WAIT || d->pending > PEND_PACKET) return error_set(e, "%s: unknown phase", dev->desc->name);
+    if (d->phase > IDE_DMA_WAIT || d->pending > PEND_PACKET)
+        return error_set(e, "%s: unknown phase", dev->desc->name);
     return 0;
 }
 
-int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_backend **old, bool force, struct error *e)
+int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_backend **old,
+                  bool force, struct error *e)
 {
     struct ide_drive *d = drive(dev);
-    if (strcmp(dev->desc->name, "ide-cd")) return error_set(e, "Device '%s' is not removable", dev->id ? dev->id : dev->path);
+    if (strcmp(dev->desc->name, "ide-cd"))
+        return error_set(e, "Device '%s' is not removable", dev->id ? dev->id : dev->path);
     if (d->locked && !force && !d->tray_open) {
-        return error_set(e, "Device '%s' is locked and force was not specified, wait for tray to open and try again",
+        return error_set(e,
+                         "Device '%s' is locked and force was not specified, wait for tray to open "
+                         "and try again",
                          dev->id ? dev->id : dev->path);
     }
     *old = d->blk;
@@ -372,14 +398,15 @@ int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_bac
 
 static const struct prop_desc drive_props[] = {
     PROP(struct ide_drive, PROP_DRIVE, "drive", blk, 0, "the disk image or medium"),
-    PROP(struct ide_drive, PROP_U32, "unit", unit, UINT32_MAX, "place: 0, 1: primary; 2, 3: secondary (default: the first free)"),
+    PROP(struct ide_drive, PROP_U32, "unit", unit, UINT32_MAX,
+         "place: 0, 1: primary; 2, 3: secondary (default: the first free)"),
     PROP_STRING(struct ide_drive, "serial", serial, NULL, "serial number"),
     PROP_STRING(struct ide_drive, "model", model, NULL, "model name"),
     PROP_STRING(struct ide_drive, "ver", ver, NULL, "firmware version"),
     PROP_END,
 };
 
-#define F(f) STATE_INT(struct ide_drive, f)
+#define F(f)  STATE_INT(struct ide_drive, f)
 #define F0(f) STATE_INT_RESET(struct ide_drive, f, 0)
 static const struct state_field drive_state[] = {
     STATE_PROP(struct ide_drive, blk),
@@ -387,15 +414,51 @@ static const struct state_field drive_state[] = {
     STATE_PROP(struct ide_drive, serial),
     STATE_PROP(struct ide_drive, model),
     STATE_PROP(struct ide_drive, ver),
-    F0(feature), F0(nsector), F0(lba_low), F0(lba_mid), F0(lba_high), F0(device), F0(status), F0(error), F0(command),
-    F0(hob_feature), F0(hob_nsector), F0(hob_low), F0(hob_mid), F0(hob_high), F0(phase), F0(pending), F0(multiple),
-    F(dma_mode), F(heads), F(sectors), F(write_cache), F(read_ahead), F0(sleeping), F0(lba48), F(smart_on), F0(block), F0(left),
-    F0(lba), F0(pos), F0(len),
+    F0(feature),
+    F0(nsector),
+    F0(lba_low),
+    F0(lba_mid),
+    F0(lba_high),
+    F0(device),
+    F0(status),
+    F0(error),
+    F0(command),
+    F0(hob_feature),
+    F0(hob_nsector),
+    F0(hob_low),
+    F0(hob_mid),
+    F0(hob_high),
+    F0(phase),
+    F0(pending),
+    F0(multiple),
+    F(dma_mode),
+    F(heads),
+    F(sectors),
+    F(write_cache),
+    F(read_ahead),
+    F0(sleeping),
+    F0(lba48),
+    F(smart_on),
+    F0(block),
+    F0(left),
+    F0(lba),
+    F0(pos),
+    F0(len),
     STATE_ARR(struct ide_drive, buf),
     STATE_TIMER(struct ide_drive, timer),
     STATE_ARR(struct ide_drive, packet),
-    F(sense_key), F(asc), F(ascq), F(media_event), F0(power_state), F0(limit), F0(packet_dma), F0(reading_media), F(tray_open),
-    F(locked), F(unit_attention), F(changed),
+    F(sense_key),
+    F(asc),
+    F(ascq),
+    F(media_event),
+    F0(power_state),
+    F0(limit),
+    F0(packet_dma),
+    F0(reading_media),
+    F(tray_open),
+    F(locked),
+    F(unit_attention),
+    F(changed),
     STATE_RUNTIME(struct ide_drive, ch),
     STATE_RUNTIME(struct ide_drive, n_sectors),
     STATE_RUNTIME(struct ide_drive, cylinders),

@@ -1,9 +1,11 @@
 /*
- * pcnet.c - AMD Am79C973 (PCnet-FAST III) Ethernet controller on PCI. Follows AMD's data sheet 20550.
+ * pcnet.c - AMD Am79C973 (PCnet-FAST III) Ethernet controller on PCI. Follows AMD's data sheet
+ * 20550.
  *
- * It is attached to no network yet: what is transmitted goes nowhere and completes, nothing is received, and the link is down
- * unless the property "link" or pcnet_set_link says otherwise. Not modelled: loopback, Magic Packet, the EEPROM's serial port,
- * the boot ROM, and polling of the transmit ring without a demand (TDMD).
+ * It is attached to no network yet: what is transmitted goes nowhere and completes, nothing is
+ * received, and the link is down unless the property "link" or pcnet_set_link says otherwise. Not
+ * modelled: loopback, Magic Packet, the EEPROM's serial port, the boot ROM, and polling of the
+ * transmit ring without a demand (TDMD).
  */
 #include "periph/net/pcnet.h"
 
@@ -11,13 +13,34 @@
 #include "util/log.h"
 
 enum {
-    CSR0_INIT = 0x0001, CSR0_STRT = 0x0002, CSR0_STOP = 0x0004, CSR0_TDMD = 0x0008, CSR0_TXON = 0x0010, CSR0_RXON = 0x0020,
-    CSR0_IENA = 0x0040, CSR0_INTR = 0x0080, CSR0_IDON = 0x0100, CSR0_TINT = 0x0200, CSR0_RINT = 0x0400, CSR0_MERR = 0x0800,
-    CSR0_MISS = 0x1000, CSR0_CERR = 0x2000, CSR0_BABL = 0x4000, CSR0_ERR = 0x8000,
-    CSR0_EVENTS = 0x7f00, CSR0_ERRORS = 0x7800,
+    CSR0_INIT = 0x0001,
+    CSR0_STRT = 0x0002,
+    CSR0_STOP = 0x0004,
+    CSR0_TDMD = 0x0008,
+    CSR0_TXON = 0x0010,
+    CSR0_RXON = 0x0020,
+    CSR0_IENA = 0x0040,
+    CSR0_INTR = 0x0080,
+    CSR0_IDON = 0x0100,
+    CSR0_TINT = 0x0200,
+    CSR0_RINT = 0x0400,
+    CSR0_MERR = 0x0800,
+    CSR0_MISS = 0x1000,
+    CSR0_CERR = 0x2000,
+    CSR0_BABL = 0x4000,
+    CSR0_ERR = 0x8000,
+    CSR0_EVENTS = 0x7f00,
+    CSR0_ERRORS = 0x7800,
 };
-enum { CSR3_MASKS = 0x5f00, CSR4_UINT = 0x40, CSR4_UINTCMD = 0x80, CSR4_EVENTS = 0x026a, CSR5_SPND = 1,
-       CSR5_LTINTEN = 0x4000, CSR5_EVENTS = 0x0a8a };
+enum {
+    CSR3_MASKS = 0x5f00,
+    CSR4_UINT = 0x40,
+    CSR4_UINTCMD = 0x80,
+    CSR4_EVENTS = 0x026a,
+    CSR5_SPND = 1,
+    CSR5_LTINTEN = 0x4000,
+    CSR5_EVENTS = 0x0a8a
+};
 enum { MODE_DRX = 1, MODE_DTX = 2 };
 enum { TMD_OWN = 0x8000, TMD_LTINT = 0x1000, TMD_STP = 0x0200, TMD_ENP = 0x0100 };
 enum { BCR_SWS = 20, BCR_BSBC = 18, BCR_MIICAS = 32, BCR_MIIADDR = 33, BCR_MIIMDR = 34 };
@@ -28,7 +51,7 @@ struct pcnet {
     struct device dev;
     struct pci_func pci;
     uint8_t mac[6];
-    bool link;               /* property: the cable is in */
+    bool link; /* property: the cable is in */
     uint8_t prom[16];
     uint16_t rap;
     uint16_t csr[N_CSR];
@@ -47,10 +70,11 @@ static struct pcnet *pcnet(struct device *d)
 
 static void update_irq(struct pcnet *s)
 {
-    uint16_t c0 = s->csr[0] & (uint16_t)~(CSR0_INTR | CSR0_ERR);
+    uint16_t c0 = s->csr[0] & (uint16_t) ~(CSR0_INTR | CSR0_ERR);
     bool event = (c0 & CSR0_EVENTS & ~(s->csr[3] & CSR3_MASKS)) != 0;
     /* CSR4: each event's mask is the bit below it; CSR5: its enable is. */
-    event |= (s->csr[4] & CSR4_EVENTS & ~CSR4_UINT & ~(s->csr[4] << 1)) != 0 || (s->csr[4] & CSR4_UINT);
+    event |=
+        (s->csr[4] & CSR4_EVENTS & ~CSR4_UINT & ~(s->csr[4] << 1)) != 0 || (s->csr[4] & CSR4_UINT);
     event |= (s->csr[5] & CSR5_EVENTS & (s->csr[5] << 1)) != 0;
     if (event) c0 |= CSR0_INTR;
     if (c0 & CSR0_ERRORS) c0 |= CSR0_ERR;
@@ -71,7 +95,8 @@ static void chip_reset(struct pcnet *s)
     memset(s->bcr, 0, sizeof s->bcr);
     s->csr[0] = CSR0_STOP;
     s->csr[4] = 0x0115;
-    for (unsigned i = 0; i < 3; i++) s->csr[12 + i] = ld16_le(s->prom + 2 * i);
+    for (unsigned i = 0; i < 3; i++)
+        s->csr[12 + i] = ld16_le(s->prom + 2 * i);
     s->csr[58] = 0x0200;
     s->csr[76] = s->csr[78] = 0xffff;
     s->csr[80] = 0x1410;
@@ -95,7 +120,7 @@ static void chip_reset(struct pcnet *s)
 static void phy_reset(struct pcnet *s)
 {
     memset(s->phy, 0, sizeof s->phy);
-    s->phy[0] = 0x3100;  /* 100 Mb/s, negotiates, full duplex */
+    s->phy[0] = 0x3100; /* 100 Mb/s, negotiates, full duplex */
     s->phy[2] = 0x0000, s->phy[3] = 0x6b60;
     s->phy[4] = 0x01e1;
 }
@@ -104,8 +129,9 @@ static uint16_t phy_read(struct pcnet *s, unsigned addr, unsigned reg)
 {
     if (addr != PHY_ADDRESS) return 0xffff;
     switch (reg) {
-    case 1: return (uint16_t)(0x7809 | (s->link_up ? 0x24 : 0)); /* 10/100, negotiation (done), link */
-    case 5: return s->link_up ? 0x45e1 : 0;                      /* the partner can do all, too */
+    case 1:
+        return (uint16_t)(0x7809 | (s->link_up ? 0x24 : 0)); /* 10/100, negotiation (done), link */
+    case 5: return s->link_up ? 0x45e1 : 0;                  /* the partner can do all, too */
     default: return s->phy[reg];
     }
 }
@@ -114,8 +140,10 @@ static void phy_write(struct pcnet *s, unsigned addr, unsigned reg, uint16_t v)
 {
     if (addr != PHY_ADDRESS) return;
     if (reg == 0) {
-        if (v & 0x8000) phy_reset(s);
-        else s->phy[0] = v & 0x7d80;
+        if (v & 0x8000)
+            phy_reset(s);
+        else
+            s->phy[0] = v & 0x7d80;
     } else if (reg == 4) {
         s->phy[4] = v;
     }
@@ -157,8 +185,10 @@ static void load_init_block(struct pcnet *s)
             return;
         }
         rlen = b[2] >> 4, tlen = b[3] >> 4;
-        for (unsigned i = 0; i < 3; i++) s->csr[12 + i] = ld16_le(b + 4 + 2 * i);
-        for (unsigned i = 0; i < 4; i++) s->csr[8 + i] = ld16_le(b + 12 + 2 * i);
+        for (unsigned i = 0; i < 3; i++)
+            s->csr[12 + i] = ld16_le(b + 4 + 2 * i);
+        for (unsigned i = 0; i < 4; i++)
+            s->csr[8 + i] = ld16_le(b + 12 + 2 * i);
         s->rx_ring = ld32_le(b + 20), s->tx_ring = ld32_le(b + 24);
     } else {
         if (!pci_dma_read(p, s->init_addr & 0xfffffe, b, 24)) {
@@ -166,8 +196,10 @@ static void load_init_block(struct pcnet *s)
             return;
         }
         rlen = b[19] >> 5, tlen = b[23] >> 5;
-        for (unsigned i = 0; i < 3; i++) s->csr[12 + i] = ld16_le(b + 2 + 2 * i);
-        for (unsigned i = 0; i < 4; i++) s->csr[8 + i] = ld16_le(b + 8 + 2 * i);
+        for (unsigned i = 0; i < 3; i++)
+            s->csr[12 + i] = ld16_le(b + 2 + 2 * i);
+        for (unsigned i = 0; i < 4; i++)
+            s->csr[8 + i] = ld16_le(b + 8 + 2 * i);
         s->rx_ring = ld32_le(b + 16) & 0xfffff8, s->tx_ring = ld32_le(b + 20) & 0xfffff8;
     }
     s->csr[15] = ld16_le(b);
@@ -180,7 +212,10 @@ static void load_init_block(struct pcnet *s)
     s->csr[0] &= (uint16_t)~CSR0_STOP;
 }
 
-struct tx_desc { uint32_t addr; uint16_t status, count; };
+struct tx_desc {
+    uint32_t addr;
+    uint16_t status, count;
+};
 
 static bool read_tx(struct pcnet *s, uint32_t at, struct tx_desc *t)
 {
@@ -216,12 +251,13 @@ static void transmit(struct pcnet *s)
             return;
         }
         if (!(t.status & TMD_OWN)) break;
-        if (!return_tx(s, at, t.status & (uint16_t)~(TMD_OWN | 0x4000))) {
+        if (!return_tx(s, at, t.status & (uint16_t) ~(TMD_OWN | 0x4000))) {
             memory_error(s);
             return;
         }
         /* LTINT asks for an interrupt when LTINTEN makes them exceptions. */
-        if ((t.status & TMD_ENP) && (!(s->csr[5] & CSR5_LTINTEN) || (t.status & TMD_LTINT))) sent = true;
+        if ((t.status & TMD_ENP) && (!(s->csr[5] & CSR5_LTINTEN) || (t.status & TMD_LTINT)))
+            sent = true;
         s->tx_next = (s->tx_next + 1) % s->tx_len;
     }
     s->csr[74] = (uint16_t)(0u - (s->tx_len - s->tx_next));
@@ -232,7 +268,7 @@ static void transmit(struct pcnet *s)
 
 static void write_csr0(struct pcnet *s, uint16_t v)
 {
-    s->csr[0] &= (uint16_t)~(v & CSR0_EVENTS);
+    s->csr[0] &= (uint16_t) ~(v & CSR0_EVENTS);
     s->csr[0] = (uint16_t)((s->csr[0] & ~CSR0_IENA) | (v & CSR0_IENA));
     if (v & CSR0_STOP) {
         chip_stop(s);
@@ -249,7 +285,8 @@ static void write_csr0(struct pcnet *s, uint16_t v)
         if (!s->tx_len) { /* started without an initialisation block: rings by registers */
             s->tx_ring = (uint32_t)s->csr[31] << 16 | s->csr[30];
             s->rx_ring = (uint32_t)s->csr[25] << 16 | s->csr[24];
-            s->tx_len = MIN(0x10000u - s->csr[78], 512u), s->rx_len = MIN(0x10000u - s->csr[76], 512u);
+            s->tx_len = MIN(0x10000u - s->csr[78], 512u),
+            s->rx_len = MIN(0x10000u - s->csr[76], 512u);
         }
         transmit(s);
     }
@@ -271,23 +308,29 @@ static void csr_write(struct pcnet *s, unsigned n, uint16_t v)
     case 0: write_csr0(s, v); return;
     case 3: s->csr[3] = v & 0x5f7c; break;
     case 4:
-        s->csr[4] &= (uint16_t)~(v & CSR4_EVENTS);
+        s->csr[4] &= (uint16_t) ~(v & CSR4_EVENTS);
         s->csr[4] = (uint16_t)((s->csr[4] & CSR4_EVENTS) | (v & ~(CSR4_EVENTS | CSR4_UINTCMD)));
         if (v & CSR4_UINTCMD) s->csr[4] |= CSR4_UINT;
         break;
     case 5:
-        s->csr[5] &= (uint16_t)~(v & CSR5_EVENTS);
+        s->csr[5] &= (uint16_t) ~(v & CSR5_EVENTS);
         s->csr[5] = (uint16_t)((s->csr[5] & CSR5_EVENTS) | (v & ~CSR5_EVENTS));
         break;
-    case 16: case 17: s->csr[n - 15] = v; s->csr[n] = v; break; /* aliases of the initialisation block's address */
-    case 58: /* software style, an alias of BCR20 */
+    case 16:
+    case 17:
+        s->csr[n - 15] = v;
+        s->csr[n] = v;
+        break; /* aliases of the initialisation block's address */
+    case 58:   /* software style, an alias of BCR20 */
         s->bcr[BCR_SWS] = (uint16_t)((v & 0xff) | ((v & 0xff) ? 0x0300 : 0x0200));
         s->csr[58] = s->bcr[BCR_SWS];
         return;
-    case 88: case 89: return; /* chip identification */
+    case 88:
+    case 89: return; /* chip identification */
     default:
         /* Most may be written only while stopped or suspended. */
-        if (!(s->csr[0] & CSR0_STOP) && !(s->csr[5] & CSR5_SPND) && n != 7 && n != 47 && n != 82 && n != 112 && n != 114) {
+        if (!(s->csr[0] & CSR0_STOP) && !(s->csr[5] & CSR5_SPND) && n != 7 && n != 47 && n != 82 &&
+            n != 112 && n != 114) {
             LOG(GUEST_ERRORS, "pcnet: write to CSR%u while running\n", n);
             return;
         }
@@ -301,7 +344,9 @@ static uint16_t bcr_read(struct pcnet *s, unsigned n)
 {
     if (n >= N_BCR) return 0;
     switch (n) {
-    case 4: return (s->bcr[4] & 0x7fff) | (s->link_up && (s->bcr[4] & 0x40) ? 0x8000 : 0); /* LED 0: link */
+    case 4:
+        return (s->bcr[4] & 0x7fff) |
+               (s->link_up && (s->bcr[4] & 0x40) ? 0x8000 : 0); /* LED 0: link */
     case BCR_MIIMDR: return phy_read(s, s->bcr[BCR_MIIADDR] >> 5 & 31, s->bcr[BCR_MIIADDR] & 31);
     default: return s->bcr[n];
     }
@@ -311,10 +356,16 @@ static void bcr_write(struct pcnet *s, unsigned n, uint16_t v)
 {
     if (n >= N_BCR) return;
     switch (n) {
-    case 0: case 1: case 22: break; /* reserved, or loaded from the EEPROM */
+    case 0:
+    case 1:
+    case 22: break; /* reserved, or loaded from the EEPROM */
     case BCR_SWS: csr_write(s, 58, v); break;
-    case BCR_MIIMDR: phy_write(s, s->bcr[BCR_MIIADDR] >> 5 & 31, s->bcr[BCR_MIIADDR] & 31, v); break;
-    case BCR_BSBC: s->bcr[n] = (uint16_t)((v & ~0x80) | (s->bcr[n] & 0x80)); break; /* DWIO is read only */
+    case BCR_MIIMDR:
+        phy_write(s, s->bcr[BCR_MIIADDR] >> 5 & 31, s->bcr[BCR_MIIADDR] & 31, v);
+        break;
+    case BCR_BSBC:
+        s->bcr[n] = (uint16_t)((v & ~0x80) | (s->bcr[n] & 0x80));
+        break;                              /* DWIO is read only */
     case 19: s->bcr[n] = v & 0x000f; break; /* EEPROM: not there (PVALID stays 0) */
     default: s->bcr[n] = v; break;
     }
@@ -334,11 +385,13 @@ static uint64_t res_read(void *opaque, uint64_t addr, unsigned size)
     struct pcnet *s = opaque;
     if (addr < 16) {
         uint64_t v = 0;
-        for (unsigned i = 0; i < size && addr + i < 16; i++) v |= (uint64_t)s->prom[addr + i] << (8 * i);
+        for (unsigned i = 0; i < size && addr + i < 16; i++)
+            v |= (uint64_t)s->prom[addr + i] << (8 * i);
         return v;
     }
     unsigned step = dwio(s) ? 4 : 2;
-    if (size < 2 || (addr & (step - 1)) || addr >= 16 + 4 * step) return size == 4 ? 0xffffffff : 0xffff;
+    if (size < 2 || (addr & (step - 1)) || addr >= 16 + 4 * step)
+        return size == 4 ? 0xffffffff : 0xffff;
     switch ((addr - 16) / step) {
     case RES_RDP: return csr_read(s, s->rap);
     case RES_RAP: return s->rap;
@@ -361,7 +414,8 @@ static void res_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
         }
         return;
     }
-    if (size == 4 && addr == 16 && !dwio(s)) s->bcr[BCR_BSBC] |= 0x80; /* the first 32-bit write selects the width */
+    if (size == 4 && addr == 16 && !dwio(s))
+        s->bcr[BCR_BSBC] |= 0x80; /* the first 32-bit write selects the width */
     unsigned step = dwio(s) ? 4 : 2;
     if (size < 2 || (addr & (step - 1)) || addr >= 16 + 4 * step) return;
     switch ((addr - 16) / step) {
@@ -372,7 +426,8 @@ static void res_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
     }
 }
 
-static const struct mmio_ops res_ops = {.read = res_read, .write = res_write, .min_size = 1, .max_size = 4};
+static const struct mmio_ops res_ops = {
+    .read = res_read, .write = res_write, .min_size = 1, .max_size = 4};
 
 /* ---- life ---- */
 
@@ -409,7 +464,8 @@ static void pcnet_reset(struct device *d)
     memcpy(s->prom, s->mac, 6);
     s->prom[9] = 0x11;
     s->prom[14] = s->prom[15] = 'W';
-    for (unsigned i = 0; i < 16; i++) sum += i == 12 || i == 13 ? 0 : s->prom[i];
+    for (unsigned i = 0; i < 16; i++)
+        sum += i == 12 || i == 13 ? 0 : s->prom[i];
     st16_le(s->prom + 12, (uint16_t)sum);
     phy_reset(s);
     chip_reset(s);
@@ -451,10 +507,16 @@ static const struct state_field pcnet_state[] = {
     STATE_END,
 };
 
-static const struct reg_desc pcnet_regs[] = {{0x00, "APROM", 4}, {0x10, "RDP", 4}, {0x14, "RAP", 4}, {0x18, "RESET", 4},
-                                             {0x1c, "BDP", 4}, REG_END};
-static const struct pci_dev_desc pcnet_pci = {.vendor = 0x1022, .device = 0x2000, .class_code = 0x020000, .revision = 0x40,
-                                              .status = 0x0280, .int_pin = 1, .min_gnt = 6, .max_lat = 0xff};
+static const struct reg_desc pcnet_regs[] = {{0x00, "APROM", 4}, {0x10, "RDP", 4}, {0x14, "RAP", 4},
+                                             {0x18, "RESET", 4}, {0x1c, "BDP", 4}, REG_END};
+static const struct pci_dev_desc pcnet_pci = {.vendor = 0x1022,
+                                              .device = 0x2000,
+                                              .class_code = 0x020000,
+                                              .revision = 0x40,
+                                              .status = 0x0280,
+                                              .int_pin = 1,
+                                              .min_gnt = 6,
+                                              .max_lat = 0xff};
 
 const struct dev_desc pcnet_desc = {
     .name = "pcnet",

@@ -1,5 +1,6 @@
 /*
- * pcnet.h - the PCnet Ethernet controller ("pcnet"): what a board or monitor needs beyond the descriptor.
+ * pcnet.h - the PCnet Ethernet controller ("pcnet"): what a board or monitor needs beyond the
+ * descriptor.
  */
 #ifndef PERIPH_NET_PCNET_H
 #define PERIPH_NET_PCNET_H

@@ -1,6 +1,6 @@
 /*
- * pci.c - PCI configuration space, base address registers, interrupt pins and bus mastering (PCI Local Bus Specification
- * 2.1, chapter 6). No device is modelled here; see pci.h.
+ * pci.c - PCI configuration space, base address registers, interrupt pins and bus mastering (PCI
+ * Local Bus Specification 2.1, chapter 6). No device is modelled here; see pci.h.
  */
 #include "periph/pci/pci.h"
 
@@ -42,8 +42,8 @@ static unsigned default_map(unsigned devfn, unsigned pin)
     return ((devfn >> 3) + pin) & 3;
 }
 
-struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct region *io, struct address_space *dma,
-                            struct irq_line *lines)
+struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct region *io,
+                            struct address_space *dma, struct irq_line *lines)
 {
     struct pci_bus *b = NEW(struct pci_bus);
     b->host = host, b->mem = mem, b->io = io, b->dma = dma, b->lines = lines;
@@ -93,8 +93,10 @@ static void update_pin(struct pci_device *d)
     struct pci_bus *b = d->pci.bus;
     uint8_t pin = pci_desc(d)->int_pin;
     if (!b || !pin) return;
-    if (d->pci.intx) d->pci.config[PCI_STATUS] |= PCI_STATUS_INTX;
-    else d->pci.config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTX;
+    if (d->pci.intx)
+        d->pci.config[PCI_STATUS] |= PCI_STATUS_INTX;
+    else
+        d->pci.config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTX;
     update_line(b, b->pin_map(d->pci.devfn, pin - 1u) & 3);
 }
 
@@ -113,7 +115,8 @@ void pci_set_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind, struc
     d->pci.bar[n].region = r;
     d->pci.bar[n].kind = kind;
     st32_le(d->pci.config + reg, kind);
-    st32_le(d->pci.wmask + reg, (uint32_t)(0u - region_size(r)) & (kind == PCI_BAR_IO ? ~3u : ~15u));
+    st32_le(d->pci.wmask + reg,
+            (uint32_t)(0u - region_size(r)) & (kind == PCI_BAR_IO ? ~3u : ~15u));
 }
 
 static void map_bars(struct pci_device *d)
@@ -127,7 +130,8 @@ static void map_bars(struct pci_device *d)
         bool io = bar->kind == PCI_BAR_IO;
         uint32_t addr = ld32_le(d->pci.config + PCI_BAR0 + 4 * n) & (io ? ~3u : ~15u);
         uint64_t size = region_size(bar->region), space = io ? 0x10000 : UINT64_C(0x100000000);
-        /* Address 0 is what a register holds that nobody set; the topmost ones are there while software sizes it. */
+        /* Address 0 is what a register holds that nobody set; the topmost ones are there while
+         * software sizes it. */
         bool on = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && addr && (uint64_t)addr + size < space;
         if (bar->mapped) region_remove(bar->region);
         if (on) region_add(io ? b->io : b->mem, bar->region, addr, 1);
@@ -153,7 +157,8 @@ static bool touches(unsigned reg, unsigned size, unsigned first, unsigned n)
     return reg < first + n && first < reg + size;
 }
 
-void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned reg, uint32_t value, unsigned size)
+void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned reg, uint32_t value,
+                      unsigned size)
 {
     struct pci_device *d = pci_bus_device(b, devfn);
     if (!d) return;
@@ -219,12 +224,14 @@ int pci_realize(struct pci_device *d, struct error *e)
             return error_set(e, "Property '%s.addr' doesn't take value '%s'", name, d->pci.addr);
         }
         if (b->fn[devfn]) {
-            return error_set(e, "PCI: slot %u function %u not available for %s, in use by %s", devfn >> 3, devfn & 7,
-                             name, b->fn[devfn]->dev.desc->name);
+            return error_set(e, "PCI: slot %u function %u not available for %s, in use by %s",
+                             devfn >> 3, devfn & 7, name, b->fn[devfn]->dev.desc->name);
         }
     } else {
-        while (devfn < 256 && b->fn[devfn]) devfn += 8;
-        if (devfn >= 256) return error_set(e, "PCI: no slot/function available for %s, all in use", name);
+        while (devfn < 256 && b->fn[devfn])
+            devfn += 8;
+        if (devfn >= 256)
+            return error_set(e, "PCI: no slot/function available for %s, all in use", name);
     }
     d->pci.bus = b;
     d->pci.devfn = (uint8_t)devfn;
@@ -232,8 +239,8 @@ int pci_realize(struct pci_device *d, struct error *e)
     b->fn[devfn] = d;
     d->dev.bus_data = b;
     fill_header(d);
-    st16_le(d->pci.wmask + PCI_COMMAND,
-            PCI_CMD_IO | PCI_CMD_MEM | PCI_CMD_MASTER | PCI_CMD_PARITY | PCI_CMD_SERR | PCI_CMD_INTX_OFF);
+    st16_le(d->pci.wmask + PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MEM | PCI_CMD_MASTER | PCI_CMD_PARITY |
+                                            PCI_CMD_SERR | PCI_CMD_INTX_OFF);
     st16_le(d->pci.w1c + PCI_STATUS, 0xf900);
     d->pci.wmask[PCI_CACHE_LINE] = d->pci.wmask[PCI_LATENCY] = 0xff;
     d->pci.wmask[PCI_INT_LINE] = 0xff;
@@ -295,7 +302,8 @@ unsigned pci_add_capability(struct pci_device *d, uint8_t id, unsigned size)
 
 bool pci_dma_read(struct pci_device *d, uint64_t addr, void *buf, size_t n)
 {
-    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER)) return as_read_buf(d->pci.bus->dma, addr, buf, n);
+    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER))
+        return as_read_buf(d->pci.bus->dma, addr, buf, n);
     LOG(GUEST_ERRORS, "%s: DMA read while bus mastering is off\n", d->dev.desc->name);
     memset(buf, 0xff, n);
     return false;
@@ -303,7 +311,8 @@ bool pci_dma_read(struct pci_device *d, uint64_t addr, void *buf, size_t n)
 
 bool pci_dma_write(struct pci_device *d, uint64_t addr, const void *buf, size_t n)
 {
-    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER)) return as_write_buf(d->pci.bus->dma, addr, buf, n);
+    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER))
+        return as_write_buf(d->pci.bus->dma, addr, buf, n);
     LOG(GUEST_ERRORS, "%s: DMA write while bus mastering is off\n", d->dev.desc->name);
     return false;
 }

@@ -1,9 +1,11 @@
 /*
- * pci.h - a conventional PCI bus: functions with configuration space, base address registers mapped through regions,
- * INTx lines and bus mastering. Follows the PCI Local Bus Specification 2.1. One bus without bridges; no MSI.
+ * pci.h - a conventional PCI bus: functions with configuration space, base address registers mapped
+ * through regions, INTx lines and bus mastering. Follows the PCI Local Bus Specification 2.1. One
+ * bus without bridges; no MSI.
  *
- * A host bridge owns the bus and translates CPU accesses. A PCI function's state structure begins with
- * `struct device dev; struct pci_func pci;` and its descriptor has .bus = BUS_PCI and .bus_desc = a struct pci_dev_desc.
+ * A host bridge owns the bus and translates CPU accesses. A PCI function's state structure begins
+ * with `struct device dev; struct pci_func pci;` and its descriptor has .bus = BUS_PCI and
+ * .bus_desc = a struct pci_dev_desc.
  */
 #ifndef PERIPH_PCI_PCI_H
 #define PERIPH_PCI_PCI_H
@@ -12,14 +14,34 @@
 
 /* Configuration space, offsets of the common header. */
 enum {
-    PCI_VENDOR = 0x00, PCI_DEVICE = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06, PCI_REVISION = 0x08, PCI_CLASS = 0x09,
-    PCI_CACHE_LINE = 0x0c, PCI_LATENCY = 0x0d, PCI_HEADER = 0x0e, PCI_BAR0 = 0x10, PCI_SUBVENDOR = 0x2c,
-    PCI_SUBDEVICE = 0x2e, PCI_CAP_LIST = 0x34, PCI_INT_LINE = 0x3c, PCI_INT_PIN = 0x3d, PCI_MIN_GNT = 0x3e,
+    PCI_VENDOR = 0x00,
+    PCI_DEVICE = 0x02,
+    PCI_COMMAND = 0x04,
+    PCI_STATUS = 0x06,
+    PCI_REVISION = 0x08,
+    PCI_CLASS = 0x09,
+    PCI_CACHE_LINE = 0x0c,
+    PCI_LATENCY = 0x0d,
+    PCI_HEADER = 0x0e,
+    PCI_BAR0 = 0x10,
+    PCI_SUBVENDOR = 0x2c,
+    PCI_SUBDEVICE = 0x2e,
+    PCI_CAP_LIST = 0x34,
+    PCI_INT_LINE = 0x3c,
+    PCI_INT_PIN = 0x3d,
+    PCI_MIN_GNT = 0x3e,
     PCI_MAX_LAT = 0x3f,
 };
 enum {
-    PCI_CMD_IO = 1, PCI_CMD_MEM = 2, PCI_CMD_MASTER = 4, PCI_CMD_PARITY = 0x40, PCI_CMD_SERR = 0x100, PCI_CMD_INTX_OFF = 0x400,
-    PCI_STATUS_INTX = 8, PCI_STATUS_CAPS = 0x10, PCI_STATUS_MASTER_ABORT = 0x2000,
+    PCI_CMD_IO = 1,
+    PCI_CMD_MEM = 2,
+    PCI_CMD_MASTER = 4,
+    PCI_CMD_PARITY = 0x40,
+    PCI_CMD_SERR = 0x100,
+    PCI_CMD_INTX_OFF = 0x400,
+    PCI_STATUS_INTX = 8,
+    PCI_STATUS_CAPS = 0x10,
+    PCI_STATUS_MASTER_ABORT = 0x2000,
 };
 enum pci_bar_kind { PCI_BAR_MEM = 0, PCI_BAR_IO = 1, PCI_BAR_MEM_PREFETCH = 8 };
 enum { PCI_BARS = 6 };
@@ -28,60 +50,67 @@ struct pci_device;
 
 struct pci_dev_desc {
     uint16_t vendor, device, subvendor, subdevice;
-    uint32_t class_code;      /* 24 bits: base, sub, programming interface */
+    uint32_t class_code; /* 24 bits: base, sub, programming interface */
     uint8_t revision;
-    uint8_t int_pin;          /* 0: none, 1: INTA# ... 4: INTD# */
+    uint8_t int_pin; /* 0: none, 1: INTA# ... 4: INTD# */
     bool multifunction;
-    uint16_t status;          /* reset value of the status register */
+    uint16_t status; /* reset value of the status register */
     uint8_t min_gnt, max_lat;
     /* After a write to `size` bytes at `reg` took effect; may be NULL. */
     void (*config_written)(struct pci_device *, unsigned reg, unsigned size);
 };
 
 struct pci_bar {
-    struct region *region;    /* NULL: not implemented */
+    struct region *region; /* NULL: not implemented */
     uint8_t kind;
     bool mapped;
 };
 
 /* The part of a function's state that every PCI function has. */
 struct pci_func {
-    char *addr;               /* property "addr": "SLOT[.FUNCTION]" in hexadecimal; NULL: the first free slot */
+    char *addr; /* property "addr": "SLOT[.FUNCTION]" in hexadecimal; NULL: the first free slot */
     struct pci_bus *bus;
     uint8_t devfn;
-    uint8_t cap_end;          /* first free byte after the capabilities */
-    bool intx;                /* the function drives its interrupt pin */
+    uint8_t cap_end; /* first free byte after the capabilities */
+    bool intx;       /* the function drives its interrupt pin */
     uint8_t config[256];
-    uint8_t wmask[256];       /* bits the guest may write */
-    uint8_t w1c[256];         /* bits that are cleared by writing 1 */
+    uint8_t wmask[256]; /* bits the guest may write */
+    uint8_t w1c[256];   /* bits that are cleared by writing 1 */
     struct pci_bar bar[PCI_BARS];
 };
 
-struct pci_device { struct device dev; struct pci_func pci; };
+struct pci_device {
+    struct device dev;
+    struct pci_func pci;
+};
 
 extern const struct state_field pci_func_state[];
 /* First lines of a PCI function's property and state tables. */
-#define PCI_PROPS(S) PROP_STRING(S, "addr", pci.addr, NULL, "PCI slot and function: SLOT[.FUNCTION], hexadecimal")
+#define PCI_PROPS(S)                                                                               \
+    PROP_STRING(S, "addr", pci.addr, NULL, "PCI slot and function: SLOT[.FUNCTION], hexadecimal")
 #define PCI_STATE(S) STATE_STRUCT(S, pci, 1, pci_func_state)
 
 /* ---- the bus ---- */
 
-/* mem, io: containers that BARs are mapped into; dma: what bus masters see. Lines are owned by the host bridge: the four
- * INTx lines of the bus after routing. pin_map: from (devfn, pin 0..3) to the line 0..3; NULL: (slot + pin) & 3. */
-struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct region *io, struct address_space *dma,
-                            struct irq_line *lines);
+/* mem, io: containers that BARs are mapped into; dma: what bus masters see. Lines are owned by the
+ * host bridge: the four INTx lines of the bus after routing. pin_map: from (devfn, pin 0..3) to the
+ * line 0..3; NULL: (slot + pin) & 3. */
+struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct region *io,
+                            struct address_space *dma, struct irq_line *lines);
 void pci_bus_delete(struct pci_bus *);
 void pci_bus_set_map(struct pci_bus *, unsigned (*pin_map)(unsigned devfn, unsigned pin));
 /* Configuration cycles: size 1, 2, 4, naturally aligned. Absent functions read as all ones. */
 uint32_t pci_config_read(struct pci_bus *, unsigned devfn, unsigned reg, unsigned size);
-void pci_config_write(struct pci_bus *, unsigned devfn, unsigned reg, uint32_t value, unsigned size);
+void pci_config_write(struct pci_bus *, unsigned devfn, unsigned reg, uint32_t value,
+                      unsigned size);
 struct pci_device *pci_bus_device(struct pci_bus *, unsigned devfn); /* NULL: absent */
 /* For boards: creates and realizes `name` at devfn. NULL + error. */
 struct device *pci_make(struct machine_bus *, const char *name, unsigned devfn, struct error *);
 
 /* ---- for functions ---- */
 
-/* First in realize: takes a slot on the machine's PCI bus, fills the header from the descriptor. 0 or -1. */
+/* First in realize: takes a slot on the machine's PCI bus, fills the header from the descriptor. 0
+ * or -1. */
 int pci_realize(struct pci_device *, struct error *);
 /* In unrealize: leaves the bus, unmaps and deletes the BAR regions. */
 void pci_unrealize(struct pci_device *);
@@ -89,18 +118,29 @@ void pci_unrealize(struct pci_device *);
 void pci_reset(struct pci_device *);
 /* First in post_load. */
 void pci_post_load(struct pci_device *);
-/* The function takes over the region; its size must be a power of two of at least 4 (I/O) or 16 (memory). */
+/* The function takes over the region; its size must be a power of two of at least 4 (I/O) or 16
+ * (memory). */
 void pci_set_bar(struct pci_device *, unsigned n, enum pci_bar_kind, struct region *);
-/* Adds a capability of `size` bytes (header included); returns its offset, 0 when there is no room. */
+/* Adds a capability of `size` bytes (header included); returns its offset, 0 when there is no room.
+ */
 unsigned pci_add_capability(struct pci_device *, uint8_t id, unsigned size);
 void pci_set_irq(struct pci_device *, bool level);
 /* DMA as a bus master; false (all ones read) when bus mastering is off or nothing answers. */
 bool pci_dma_read(struct pci_device *, uint64_t addr, void *buf, size_t n);
 bool pci_dma_write(struct pci_device *, uint64_t addr, const void *buf, size_t n);
 
-static inline struct pci_device *pci_device(struct device *d) { return (struct pci_device *)d; }
-static inline uint16_t pci_command(const struct pci_device *d) { return ld16_le(d->pci.config + PCI_COMMAND); }
+static inline struct pci_device *pci_device(struct device *d)
+{
+    return (struct pci_device *)d;
+}
+static inline uint16_t pci_command(const struct pci_device *d)
+{
+    return ld16_le(d->pci.config + PCI_COMMAND);
+}
 /* Device specific registers that the guest may write: mask over 4 bytes at reg. */
-static inline void pci_set_wmask32(struct pci_device *d, unsigned reg, uint32_t mask) { st32_le(d->pci.wmask + reg, mask); }
+static inline void pci_set_wmask32(struct pci_device *d, unsigned reg, uint32_t mask)
+{
+    st32_le(d->pci.wmask + reg, mask);
+}
 
 #endif

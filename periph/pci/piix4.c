@@ -1,6 +1,7 @@
 /*
- * piix4.c - function 0 of the 82371AB (PIIX4): PCI to ISA bridge. Models the routing of PIRQ lines to ISA
- * interrupts and the reset control register; the ISA devices behind the bridge are devices of their own.
+ * piix4.c - function 0 of the 82371AB (PIIX4): PCI to ISA bridge. Models the routing of PIRQ lines
+ * to ISA interrupts and the reset control register; the ISA devices behind the bridge are devices
+ * of their own.
  *
  * Follows the 82371AB data sheet (Intel 290562), chapter 4.
  */
@@ -14,8 +15,8 @@ enum { RCR_FULL = 2, RCR_RESET = 4 };
 struct piix4_isa {
     struct device dev;
     struct pci_func pci;
-    uint32_t inputs;         /* bit n: input n */
-    uint8_t rcr;             /* reset control register */
+    uint32_t inputs; /* bit n: input n */
+    uint8_t rcr;     /* reset control register */
     struct irq_line irq[16];
     struct region *rcr_port;
 };
@@ -32,15 +33,18 @@ static void isa_update(struct piix4_isa *s)
         uint8_t route = s->pci.config[PIIX4_PIRQRC + i];
         if (!(route & PIIX4_PIRQ_OFF) && (s->inputs >> i & 1)) out |= 1u << (route & 15);
     }
-    for (unsigned i = 0; i < 16; i++) irq_set(&s->irq[i], out >> i & 1);
+    for (unsigned i = 0; i < 16; i++)
+        irq_set(&s->irq[i], out >> i & 1);
 }
 
 static void isa_input(void *opaque, unsigned n, bool level)
 {
     struct piix4_isa *s = opaque;
     if (n >= PIIX4_INPUTS) return;
-    if (level) s->inputs |= 1u << n;
-    else s->inputs &= ~(1u << n);
+    if (level)
+        s->inputs |= 1u << n;
+    else
+        s->inputs &= ~(1u << n);
     isa_update(s);
 }
 
@@ -57,12 +61,17 @@ static uint64_t rcr_read(void *opaque, uint64_t addr, unsigned size)
 static void rcr_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
 {
     struct piix4_isa *s = opaque;
-    if ((value & RCR_RESET) && !(s->rcr & RCR_RESET) && s->dev.mb->request) s->dev.mb->request(s->dev.mb, MB_RESET);
+    if ((value & RCR_RESET) && !(s->rcr & RCR_RESET) && s->dev.mb->request)
+        s->dev.mb->request(s->dev.mb, MB_RESET);
     s->rcr = (uint8_t)value & RCR_FULL;
 }
 
-static const struct mmio_ops rcr_ops = {.read = rcr_read, .write = rcr_write, .min_size = 1, .max_size = 4,
-                                        .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops rcr_ops = {.read = rcr_read,
+                                        .write = rcr_write,
+                                        .min_size = 1,
+                                        .max_size = 4,
+                                        .impl_min = 1,
+                                        .impl_max = 1};
 
 static int isa_realize(struct device *d, struct error *e)
 {
@@ -94,7 +103,8 @@ static void isa_reset(struct device *d)
     memset(c + 0x40, 0, 0xc0);
     c[0x4c] = 0x4d; /* ISA I/O recovery timer */
     c[0x4e] = 0x03; /* X-bus chip selects */
-    /* As a PC's or evaluation board's firmware leaves it: PIRQA, B on IRQ 10, PIRQC, D on IRQ 11. */
+    /* As a PC's or evaluation board's firmware leaves it: PIRQA, B on IRQ 10, PIRQC, D on IRQ 11.
+     */
     c[0x60] = c[0x61] = 0x0a;
     c[0x62] = c[0x63] = 0x0b;
     c[0x69] = 0x02; /* top of memory: 1 MiB */
@@ -123,8 +133,11 @@ static const struct state_field isa_state[] = {
     STATE_END,
 };
 static const struct reg_desc isa_regs[] = {{0xcf9, "RCR", 1}, REG_END};
-static const struct pci_dev_desc isa_pci = {.vendor = 0x8086, .device = 0x7110, .class_code = 0x060100,
-                                            .status = 0x0200, .multifunction = true,
+static const struct pci_dev_desc isa_pci = {.vendor = 0x8086,
+                                            .device = 0x7110,
+                                            .class_code = 0x060100,
+                                            .status = 0x0200,
+                                            .multifunction = true,
                                             .config_written = isa_config_written};
 
 const struct dev_desc piix4_isa_desc = {

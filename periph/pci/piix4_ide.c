@@ -1,8 +1,10 @@
 /*
- * piix4_ide.c - function 1 of the 82371AB (PIIX4): two ATA channels at their fixed ports and the bus master DMA engine.
+ * piix4_ide.c - function 1 of the 82371AB (PIIX4): two ATA channels at their fixed ports and the
+ * bus master DMA engine.
  *
- * Follows the 82371AB data sheet (Intel 290562), chapter 5, and "Programming Interface for Bus Master IDE Controller", revision
- * 1.0. The channels answer whether or not firmware set their decode enable bits, and timings have no effect.
+ * Follows the 82371AB data sheet (Intel 290562), chapter 5, and "Programming Interface for Bus
+ * Master IDE Controller", revision 1.0. The channels answer whether or not firmware set their
+ * decode enable bits, and timings have no effect.
  */
 #include "periph/pci/piix4.h"
 
@@ -22,7 +24,7 @@ struct bus_master {
     uint32_t addr, left; /* what remains of the current one */
     bool last;           /* it is the last one */
     struct piix4_ide *owner;
-    uint8_t n;           /* channel */
+    uint8_t n; /* channel */
 };
 
 struct piix4_ide {
@@ -81,7 +83,8 @@ static long front_dma(void *opaque, bool to_memory, uint8_t *buf, size_t n)
             if (!next_descriptor(bm)) return -1;
         }
         uint32_t k = (uint32_t)MIN((size_t)bm->left, n - done);
-        bool ok = to_memory ? pci_dma_write(p, bm->addr, buf + done, k) : pci_dma_read(p, bm->addr, buf + done, k);
+        bool ok = to_memory ? pci_dma_write(p, bm->addr, buf + done, k)
+                            : pci_dma_read(p, bm->addr, buf + done, k);
         if (!ok) return -1;
         bm->addr += k, bm->left -= k, done += k;
     }
@@ -91,7 +94,8 @@ static long front_dma(void *opaque, bool to_memory, uint8_t *buf, size_t n)
 static void front_done(void *opaque, bool failed)
 {
     struct bus_master *bm = opaque;
-    /* The engine goes idle when the table is exhausted; a drive that took less leaves it active (data sheet 5.2.2). */
+    /* The engine goes idle when the table is exhausted; a drive that took less leaves it active
+     * (data sheet 5.2.2). */
     if (!bm->left && bm->last) bm->status &= (uint8_t)~BMS_ACTIVE;
     if (failed) {
         bm->status |= BMS_ERROR;
@@ -112,7 +116,8 @@ static uint64_t bm_read(void *opaque, uint64_t addr, unsigned size)
     r[BM_CMD] = bm->cmd;
     r[BM_STATUS] = bm->status;
     st32_le(r + BM_PRD, bm->prd_base);
-    for (unsigned i = 0; i < size && (addr & 7) + i < 8; i++) v |= (uint64_t)r[(addr & 7) + i] << (8 * i);
+    for (unsigned i = 0; i < size && (addr & 7) + i < 8; i++)
+        v |= (uint64_t)r[(addr & 7) + i] << (8 * i);
     return v;
 }
 
@@ -141,7 +146,7 @@ static void bm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
         switch (at) {
         case BM_CMD: write_bm_cmd(s, bm, v); break;
         case BM_STATUS:
-            bm->status &= (uint8_t)~(v & (BMS_ERROR | BMS_IRQ));
+            bm->status &= (uint8_t) ~(v & (BMS_ERROR | BMS_IRQ));
             bm->status = (uint8_t)((bm->status & ~BMS_CAPABLE) | (v & BMS_CAPABLE));
             break;
         case BM_PRD: bm->prd_base = (bm->prd_base & ~0xffu) | (v & 0xfc); break;
@@ -157,7 +162,8 @@ static void bm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
     }
 }
 
-static const struct mmio_ops bm_ops = {.read = bm_read, .write = bm_write, .min_size = 1, .max_size = 4, .unaligned = true};
+static const struct mmio_ops bm_ops = {
+    .read = bm_read, .write = bm_write, .min_size = 1, .max_size = 4, .unaligned = true};
 
 /* ---- command and control block ---- */
 
@@ -166,7 +172,8 @@ static uint64_t port_read(void *opaque, uint64_t addr, unsigned size)
     struct ide_channel *ch = opaque;
     if (addr == 0 && size > 1) return ide_read_data(ch, size);
     uint64_t v = 0;
-    for (unsigned i = 0; i < size && addr + i < 8; i++) v |= (uint64_t)ide_read(ch, (unsigned)addr + i) << (8 * i);
+    for (unsigned i = 0; i < size && addr + i < 8; i++)
+        v |= (uint64_t)ide_read(ch, (unsigned)addr + i) << (8 * i);
     return v;
 }
 
@@ -182,7 +189,8 @@ static void port_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
     }
 }
 
-static const struct mmio_ops port_ops = {.read = port_read, .write = port_write, .min_size = 1, .max_size = 4, .unaligned = true};
+static const struct mmio_ops port_ops = {
+    .read = port_read, .write = port_write, .min_size = 1, .max_size = 4, .unaligned = true};
 
 static uint64_t control_read(void *opaque, uint64_t addr, unsigned size)
 {
@@ -194,8 +202,12 @@ static void control_write(void *opaque, uint64_t addr, uint64_t value, unsigned 
     ide_write_control(opaque, (uint8_t)value);
 }
 
-static const struct mmio_ops control_ops = {.read = control_read, .write = control_write, .min_size = 1, .max_size = 4,
-                                            .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops control_ops = {.read = control_read,
+                                            .write = control_write,
+                                            .min_size = 1,
+                                            .max_size = 4,
+                                            .impl_min = 1,
+                                            .impl_max = 1};
 
 /* ---- life ---- */
 
@@ -204,7 +216,8 @@ static int piix4_ide_realize(struct device *d, struct error *e)
     static const uint16_t port[2] = {0x1f0, 0x170}, control[2] = {0x3f6, 0x376};
     struct piix4_ide *s = ide_of(d);
     struct pci_device *p = pci_device(d);
-    if (d->mb->ide[0] || d->mb->ide[1]) return error_set(e, "piix4-ide: the machine has these IDE channels already");
+    if (d->mb->ide[0] || d->mb->ide[1])
+        return error_set(e, "piix4-ide: the machine has these IDE channels already");
     if (pci_realize(p, e)) return -1;
     memset(p->pci.wmask + 0x40, 0xff, 0xc0);
     pci_set_bar(p, 4, PCI_BAR_IO, region_new_mmio("piix-bmdma", 16, &bm_ops, s));
@@ -254,23 +267,19 @@ static int piix4_ide_post_load(struct device *d, struct error *e)
     struct piix4_ide *s = ide_of(d);
     pci_post_load(pci_device(d));
     for (unsigned i = 0; i < 2; i++) {
-        if (s->ch[i].select > 1) return error_set(e, "piix4-ide: there is no drive %u", s->ch[i].select);
+        if (s->ch[i].select > 1)
+            return error_set(e, "piix4-ide: there is no drive %u", s->ch[i].select);
         irq_set(&s->irq[i], s->ch[i].irq && !(s->ch[i].control & ATA_CTL_NIEN));
     }
     return 0;
 }
 
 static const struct state_field bm_state[] = {
-    STATE_INT(struct bus_master, cmd),
-    STATE_INT(struct bus_master, status),
-    STATE_INT(struct bus_master, prd_base),
-    STATE_INT(struct bus_master, prd),
-    STATE_INT(struct bus_master, addr),
-    STATE_INT(struct bus_master, left),
-    STATE_INT(struct bus_master, last),
-    STATE_RUNTIME(struct bus_master, owner),
-    STATE_RUNTIME(struct bus_master, n),
-    STATE_END,
+    STATE_INT(struct bus_master, cmd),      STATE_INT(struct bus_master, status),
+    STATE_INT(struct bus_master, prd_base), STATE_INT(struct bus_master, prd),
+    STATE_INT(struct bus_master, addr),     STATE_INT(struct bus_master, left),
+    STATE_INT(struct bus_master, last),     STATE_RUNTIME(struct bus_master, owner),
+    STATE_RUNTIME(struct bus_master, n),    STATE_END,
 };
 static const struct prop_desc ide_props[] = {PCI_PROPS(struct piix4_ide), PROP_END};
 static const struct state_field ide_state[] = {
@@ -282,9 +291,11 @@ static const struct state_field ide_state[] = {
     STATE_RUNTIME(struct piix4_ide, control),
     STATE_END,
 };
-static const struct reg_desc ide_regs[] = {{0, "BMICP", 1}, {2, "BMISP", 1}, {4, "BMIDTPP", 4}, {8, "BMICS", 1},
-                                           {10, "BMISS", 1}, {12, "BMIDTPS", 4}, REG_END};
-static const struct pci_dev_desc ide_pci = {.vendor = 0x8086, .device = 0x7111, .class_code = 0x010180, .status = 0x0280};
+static const struct reg_desc ide_regs[] = {{0, "BMICP", 1}, {2, "BMISP", 1},  {4, "BMIDTPP", 4},
+                                           {8, "BMICS", 1}, {10, "BMISS", 1}, {12, "BMIDTPS", 4},
+                                           REG_END};
+static const struct pci_dev_desc ide_pci = {
+    .vendor = 0x8086, .device = 0x7111, .class_code = 0x010180, .status = 0x0280};
 
 const struct dev_desc piix4_ide_desc = {
     .name = "piix4-ide",

@@ -1,9 +1,11 @@
 /*
- * piix4_pm.c - function 3 of the 82371AB (PIIX4): power management. Models the ACPI event and control registers, the
- * 3.58 MHz timer, soft off and the power button, and the advanced power management ports b2/b3.
+ * piix4_pm.c - function 3 of the 82371AB (PIIX4): power management. Models the ACPI event and
+ * control registers, the 3.58 MHz timer, soft off and the power button, and the advanced power
+ * management ports b2/b3.
  *
- * Follows the 82371AB data sheet (Intel 290562), chapter 7. Not modelled: device monitors, clock control, general
- * purpose inputs and outputs (their registers hold what is written), SMI#. The SMBus host is in piix4_smbus.c.
+ * Follows the 82371AB data sheet (Intel 290562), chapter 7. Not modelled: device monitors, clock
+ * control, general purpose inputs and outputs (their registers hold what is written), SMI#. The
+ * SMBus host is in piix4_smbus.c.
  */
 #include "periph/pci/piix4.h"
 
@@ -14,7 +16,14 @@
 
 enum { PM_BASE = 0x40, PM_MISC = 0x80, PM_SMB_BASE = 0x90, PM_SMB_CONFIG = 0xd2 };
 enum { PM_STS = 0x00, PM_EN = 0x02, PM_CNTRL = 0x04, PM_TMR = 0x08, PM_SIZE = 0x40 };
-enum { STS_TMROF = 1 << 0, STS_BM = 1 << 4, STS_GBL = 1 << 5, STS_PWRBTN = 1 << 8, STS_RTC = 1 << 10, STS_RSM = 1 << 15 };
+enum {
+    STS_TMROF = 1 << 0,
+    STS_BM = 1 << 4,
+    STS_GBL = 1 << 5,
+    STS_PWRBTN = 1 << 8,
+    STS_RTC = 1 << 10,
+    STS_RSM = 1 << 15
+};
 enum { CNTRL_SCI_EN = 1, CNTRL_SUS_TYP = 7 << 10, CNTRL_SUS_EN = 1 << 13 };
 enum { EN_BITS = STS_TMROF | STS_GBL | STS_PWRBTN | STS_RTC };
 
@@ -22,9 +31,9 @@ struct piix4_pm {
     struct device dev;
     struct pci_func pci;
     uint16_t sts, en, cntrl;
-    uint8_t other[PM_SIZE];    /* registers that only hold what is written */
+    uint8_t other[PM_SIZE]; /* registers that only hold what is written */
     uint8_t apmc, apms;
-    struct timer overflow;     /* bit 23 of the timer changes */
+    struct timer overflow; /* bit 23 of the timer changes */
     struct smbus_host smb;
     struct irq_line irq[1];
     struct region *io, *apm, *smb_io;
@@ -45,11 +54,14 @@ static void arm_overflow(struct piix4_pm *s)
 {
     uint64_t now = clock_ticks(clock_now(s->dev.clock), PM_TIMER_HZ);
     uint64_t half = UINT64_C(1) << 23;
-    if (s->en & STS_TMROF) timer_arm(&s->overflow, clock_ticks_to_ns((now / half + 1) * half, PM_TIMER_HZ));
-    else timer_cancel(&s->overflow);
+    if (s->en & STS_TMROF)
+        timer_arm(&s->overflow, clock_ticks_to_ns((now / half + 1) * half, PM_TIMER_HZ));
+    else
+        timer_cancel(&s->overflow);
 }
 
-/* The status bit is set each time the timer's top bit changes; while nobody listens it is not kept. */
+/* The status bit is set each time the timer's top bit changes; while nobody listens it is not kept.
+ */
 static void overflow_event(void *opaque)
 {
     struct piix4_pm *s = opaque;
@@ -76,9 +88,12 @@ static void write_cntrl(struct piix4_pm *s, uint16_t v)
     if (v & CNTRL_SUS_EN) {
         unsigned type = (v & CNTRL_SUS_TYP) >> 10;
         struct machine_bus *mb = s->dev.mb;
-        if (type == 0 && mb->request) mb->request(mb, MB_POWEROFF);      /* soft off */
-        else if (type == 1 && mb->request) mb->request(mb, MB_SUSPEND);  /* suspend to RAM */
-        else LOG(UNIMP, "PIIX4_PM: suspend type %u\n", type);
+        if (type == 0 && mb->request)
+            mb->request(mb, MB_POWEROFF); /* soft off */
+        else if (type == 1 && mb->request)
+            mb->request(mb, MB_SUSPEND); /* suspend to RAM */
+        else
+            LOG(UNIMP, "PIIX4_PM: suspend type %u\n", type);
     }
     pm_update(s);
 }
@@ -93,7 +108,8 @@ static uint64_t pm_read(void *opaque, uint64_t addr, unsigned size)
     st16_le(r + PM_CNTRL, s->cntrl);
     st32_le(r + PM_TMR, (uint32_t)clock_ticks(clock_now(s->dev.clock), PM_TIMER_HZ) & 0xffffff);
     uint64_t v = 0;
-    for (unsigned i = 0; i < size && addr + i < PM_SIZE; i++) v |= (uint64_t)r[addr + i] << (8 * i);
+    for (unsigned i = 0; i < size && addr + i < PM_SIZE; i++)
+        v |= (uint64_t)r[addr + i] << (8 * i);
     return v;
 }
 
@@ -118,7 +134,8 @@ static void pm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
     if (wr[PM_CNTRL] || wr[PM_CNTRL + 1]) write_cntrl(s, ld16_le(r + PM_CNTRL));
 }
 
-static const struct mmio_ops pm_ops = {.read = pm_read, .write = pm_write, .min_size = 1, .max_size = 4, .unaligned = true};
+static const struct mmio_ops pm_ops = {
+    .read = pm_read, .write = pm_write, .min_size = 1, .max_size = 4, .unaligned = true};
 
 static uint64_t apm_read(void *opaque, uint64_t addr, unsigned size)
 {
@@ -127,12 +144,18 @@ static uint64_t apm_read(void *opaque, uint64_t addr, unsigned size)
 
 static void apm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
 {
-    if (addr) pm(opaque)->apms = (uint8_t)value;
-    else pm(opaque)->apmc = (uint8_t)value;
+    if (addr)
+        pm(opaque)->apms = (uint8_t)value;
+    else
+        pm(opaque)->apmc = (uint8_t)value;
 }
 
-static const struct mmio_ops apm_ops = {.read = apm_read, .write = apm_write, .min_size = 1, .max_size = 4,
-                                        .impl_min = 1, .impl_max = 1};
+static const struct mmio_ops apm_ops = {.read = apm_read,
+                                        .write = apm_write,
+                                        .min_size = 1,
+                                        .max_size = 4,
+                                        .impl_min = 1,
+                                        .impl_max = 1};
 
 static void map_io(struct piix4_pm *s)
 {
@@ -239,10 +262,18 @@ static const struct state_field pm_state[] = {
     STATE_RUNTIME(struct piix4_pm, smb_mapped),
     STATE_END,
 };
-static const struct reg_desc pm_regs[] = {{PM_STS, "PMSTS", 2}, {PM_EN, "PMEN", 2}, {PM_CNTRL, "PMCNTRL", 2},
-                                          {PM_TMR, "PMTMR", 4}, REG_END};
-static const struct pci_dev_desc pm_pci = {.vendor = 0x8086, .device = 0x7113, .class_code = 0x068000, .revision = 3,
-                                           .status = 0x0280, .int_pin = 1, .config_written = pm_config_written};
+static const struct reg_desc pm_regs[] = {{PM_STS, "PMSTS", 2},
+                                          {PM_EN, "PMEN", 2},
+                                          {PM_CNTRL, "PMCNTRL", 2},
+                                          {PM_TMR, "PMTMR", 4},
+                                          REG_END};
+static const struct pci_dev_desc pm_pci = {.vendor = 0x8086,
+                                           .device = 0x7113,
+                                           .class_code = 0x068000,
+                                           .revision = 3,
+                                           .status = 0x0280,
+                                           .int_pin = 1,
+                                           .config_written = pm_config_written};
 
 const struct dev_desc piix4_pm_desc = {
     .name = "PIIX4_PM",

@@ -1,14 +1,33 @@
 /*
- * piix4_smbus.c - the SMBus host controller of the 82371AB (PIIX4), data sheet chapter 7.3. Transactions take no time;
- * completion is seen by polling, the interrupt (IRQ 9 or SMI#) is not modelled, nor is the slave interface.
+ * piix4_smbus.c - the SMBus host controller of the 82371AB (PIIX4), data sheet chapter 7.3.
+ * Transactions take no time; completion is seen by polling, the interrupt (IRQ 9 or SMI#) is not
+ * modelled, nor is the slave interface.
  */
 #include "periph/pci/piix4_smbus.h"
 
 #include "util/log.h"
 
-enum { SMB_STS = 0, SMB_SLVSTS = 1, SMB_CNT = 2, SMB_CMD = 3, SMB_ADD = 4, SMB_DAT0 = 5, SMB_DAT1 = 6, SMB_BLKDAT = 7, SMB_SLAVE = 8 };
+enum {
+    SMB_STS = 0,
+    SMB_SLVSTS = 1,
+    SMB_CNT = 2,
+    SMB_CMD = 3,
+    SMB_ADD = 4,
+    SMB_DAT0 = 5,
+    SMB_DAT1 = 6,
+    SMB_BLKDAT = 7,
+    SMB_SLAVE = 8
+};
 enum { STS_BUSY = 1, STS_INTR = 2, STS_DEV_ERR = 4, STS_FAILED = 16 };
-enum { CNT_KILL = 2, CNT_START = 0x40, PROTO_QUICK = 0, PROTO_BYTE = 1, PROTO_BYTE_DATA = 2, PROTO_WORD_DATA = 3, PROTO_BLOCK = 5 };
+enum {
+    CNT_KILL = 2,
+    CNT_START = 0x40,
+    PROTO_QUICK = 0,
+    PROTO_BYTE = 1,
+    PROTO_BYTE_DATA = 2,
+    PROTO_WORD_DATA = 3,
+    PROTO_BLOCK = 5
+};
 
 static bool word_data(struct smbus_host *s, uint8_t addr, bool read)
 {
@@ -34,7 +53,8 @@ static void start(struct smbus_host *s)
     switch (s->control >> 2 & 7) {
     case PROTO_QUICK: ok = smbus_quick(s->bus, addr, read); break;
     case PROTO_BYTE:
-        ok = read ? smbus_receive_byte(s->bus, addr, &s->data0) : smbus_send_byte(s->bus, addr, s->command);
+        ok = read ? smbus_receive_byte(s->bus, addr, &s->data0)
+                  : smbus_send_byte(s->bus, addr, s->command);
         break;
     case PROTO_BYTE_DATA:
         ok = read ? smbus_read_byte(s->bus, addr, s->command, &s->data0)
@@ -71,12 +91,14 @@ static void host_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
     struct smbus_host *s = opaque;
     uint8_t v = (uint8_t)value;
     switch (addr) {
-    case SMB_STS: s->status &= (uint8_t)~(v & 0x1e); break;
+    case SMB_STS: s->status &= (uint8_t) ~(v & 0x1e); break;
     case SMB_SLVSTS: break;
     case SMB_CNT:
-        s->control = v & (uint8_t)~(CNT_START | CNT_KILL);
-        if (v & CNT_KILL) s->status |= STS_FAILED;
-        else if (v & CNT_START) start(s);
+        s->control = v & (uint8_t) ~(CNT_START | CNT_KILL);
+        if (v & CNT_KILL)
+            s->status |= STS_FAILED;
+        else if (v & CNT_START)
+            start(s);
         break;
     case SMB_CMD: s->command = v; break;
     case SMB_ADD: s->address = v; break;
@@ -89,7 +111,11 @@ static void host_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
     }
 }
 
-const struct mmio_ops smbus_host_ops = {.read = host_read, .write = host_write, .min_size = 1, .max_size = 4, .impl_min = 1,
+const struct mmio_ops smbus_host_ops = {.read = host_read,
+                                        .write = host_write,
+                                        .min_size = 1,
+                                        .max_size = 4,
+                                        .impl_min = 1,
                                         .impl_max = 1};
 
 void smbus_host_reset(struct smbus_host *s)
@@ -100,8 +126,15 @@ void smbus_host_reset(struct smbus_host *s)
 }
 
 const struct state_field smbus_host_state[] = {
-    STATE_INT(struct smbus_host, status), STATE_INT(struct smbus_host, control), STATE_INT(struct smbus_host, command),
-    STATE_INT(struct smbus_host, address), STATE_INT(struct smbus_host, data0), STATE_INT(struct smbus_host, data1),
-    STATE_INT(struct smbus_host, index), STATE_ARR(struct smbus_host, slave), STATE_ARR(struct smbus_host, block),
-    STATE_RUNTIME(struct smbus_host, bus), STATE_END,
+    STATE_INT(struct smbus_host, status),
+    STATE_INT(struct smbus_host, control),
+    STATE_INT(struct smbus_host, command),
+    STATE_INT(struct smbus_host, address),
+    STATE_INT(struct smbus_host, data0),
+    STATE_INT(struct smbus_host, data1),
+    STATE_INT(struct smbus_host, index),
+    STATE_ARR(struct smbus_host, slave),
+    STATE_ARR(struct smbus_host, block),
+    STATE_RUNTIME(struct smbus_host, bus),
+    STATE_END,
 };

@@ -11,7 +11,7 @@ enum { SMBUS_HOST_PORTS = 16 };
 
 struct smbus_host {
     uint8_t status, control, command, address, data0, data1, index;
-    uint8_t slave[8];       /* slave and shadow registers: hold what is written */
+    uint8_t slave[8]; /* slave and shadow registers: hold what is written */
     uint8_t block[32];
     struct smbus *bus;
 };

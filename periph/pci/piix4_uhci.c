@@ -1,15 +1,34 @@
 /*
- * piix4_uhci.c - function 2 of the 82371AB (PIIX4): a UHCI host controller whose two ports have nothing connected.
+ * piix4_uhci.c - function 2 of the 82371AB (PIIX4): a UHCI host controller whose two ports have
+ * nothing connected.
  *
- * Follows the Universal Host Controller Interface design guide 1.1. Frames are counted in guest time, so a driver sees a running
- * controller; the schedule in memory is not executed, as no device could answer: there is no USB device model yet.
+ * Follows the Universal Host Controller Interface design guide 1.1. Frames are counted in guest
+ * time, so a driver sees a running controller; the schedule in memory is not executed, as no device
+ * could answer: there is no USB device model yet.
  */
 #include "periph/pci/pci.h"
 
-enum { USBCMD = 0x00, USBSTS = 0x02, USBINTR = 0x04, FRNUM = 0x06, FRBASEADD = 0x08, SOFMOD = 0x0c, PORTSC1 = 0x10, UHCI_SIZE = 0x20 };
+enum {
+    USBCMD = 0x00,
+    USBSTS = 0x02,
+    USBINTR = 0x04,
+    FRNUM = 0x06,
+    FRBASEADD = 0x08,
+    SOFMOD = 0x0c,
+    PORTSC1 = 0x10,
+    UHCI_SIZE = 0x20
+};
 enum { CMD_RS = 1, CMD_HCRESET = 2, CMD_GRESET = 4, CMD_EGSM = 8, CMD_FGR = 16 };
 enum { STS_HCHALTED = 0x20 };
-enum { PORT_CCS = 1, PORT_CSC = 2, PORT_PE = 4, PORT_PEC = 8, PORT_ALWAYS1 = 0x80, PORT_PR = 0x200, PORT_SUSP = 0x1000 };
+enum {
+    PORT_CCS = 1,
+    PORT_CSC = 2,
+    PORT_PE = 4,
+    PORT_PEC = 8,
+    PORT_ALWAYS1 = 0x80,
+    PORT_PR = 0x200,
+    PORT_SUSP = 0x1000
+};
 #define FRAME_NS UINT64_C(1000000)
 
 struct uhci {
@@ -81,7 +100,7 @@ static void uhci_write16(struct uhci *s, unsigned addr, uint16_t v)
 {
     switch (addr) {
     case USBCMD: write_cmd(s, v); break;
-    case USBSTS: s->sts &= (uint16_t)~(v & 0x1f); break;
+    case USBSTS: s->sts &= (uint16_t) ~(v & 0x1f); break;
     case USBINTR: s->intr = v & 15; break;
     case FRNUM:
         if (!(s->cmd & CMD_RS)) s->frnum = v & 0x7ff; /* may be written while halted only */
@@ -108,15 +127,20 @@ static void uhci_write(void *opaque, uint64_t addr, uint64_t value, unsigned siz
 {
     struct uhci *s = opaque;
     unsigned even = (unsigned)addr & ~1u;
-    if (size == 1) { /* SOFMOD is a byte; for others the other half keeps its value, without its write-1-to-clear bits */
+    if (size == 1) { /* SOFMOD is a byte; for others the other half keeps its value, without its
+                        write-1-to-clear bits */
         uint16_t old = even == USBSTS ? 0 : (uint16_t)uhci_read16(s, even);
         value = addr & 1 ? (old & 0x00ffu) | (value & 0xff) << 8 : (old & 0xff00u) | (value & 0xff);
     }
     uhci_write16(s, even, (uint16_t)value);
 }
 
-static const struct mmio_ops uhci_ops = {.read = uhci_read, .write = uhci_write, .min_size = 1, .max_size = 4,
-                                         .impl_min = 1, .impl_max = 2};
+static const struct mmio_ops uhci_ops = {.read = uhci_read,
+                                         .write = uhci_write,
+                                         .min_size = 1,
+                                         .max_size = 4,
+                                         .impl_min = 1,
+                                         .impl_max = 2};
 
 static int uhci_realize(struct device *d, struct error *e)
 {
@@ -151,22 +175,18 @@ static int uhci_post_load(struct device *d, struct error *e)
 
 static const struct prop_desc uhci_props[] = {PCI_PROPS(struct uhci), PROP_END};
 static const struct state_field uhci_state[] = {
-    PCI_STATE(struct uhci),
-    STATE_INT(struct uhci, cmd),
-    STATE_INT(struct uhci, sts),
-    STATE_INT(struct uhci, intr),
-    STATE_INT(struct uhci, frnum),
-    STATE_ARR(struct uhci, port),
-    STATE_INT(struct uhci, frbase),
-    STATE_INT(struct uhci, sofmod),
-    STATE_INT(struct uhci, started),
-    STATE_END,
+    PCI_STATE(struct uhci),          STATE_INT(struct uhci, cmd),
+    STATE_INT(struct uhci, sts),     STATE_INT(struct uhci, intr),
+    STATE_INT(struct uhci, frnum),   STATE_ARR(struct uhci, port),
+    STATE_INT(struct uhci, frbase),  STATE_INT(struct uhci, sofmod),
+    STATE_INT(struct uhci, started), STATE_END,
 };
-static const struct reg_desc uhci_regs[] = {{USBCMD, "USBCMD", 2}, {USBSTS, "USBSTS", 2}, {USBINTR, "USBINTR", 2},
-                                            {FRNUM, "FRNUM", 2}, {FRBASEADD, "FRBASEADD", 4}, {SOFMOD, "SOFMOD", 1},
-                                            {PORTSC1, "PORTSC1", 2}, {PORTSC1 + 2, "PORTSC2", 2}, REG_END};
-static const struct pci_dev_desc uhci_pci = {.vendor = 0x8086, .device = 0x7112, .class_code = 0x0c0300, .revision = 1,
-                                             .int_pin = 4};
+static const struct reg_desc uhci_regs[] = {
+    {USBCMD, "USBCMD", 2},   {USBSTS, "USBSTS", 2},       {USBINTR, "USBINTR", 2},
+    {FRNUM, "FRNUM", 2},     {FRBASEADD, "FRBASEADD", 4}, {SOFMOD, "SOFMOD", 1},
+    {PORTSC1, "PORTSC1", 2}, {PORTSC1 + 2, "PORTSC2", 2}, REG_END};
+static const struct pci_dev_desc uhci_pci = {
+    .vendor = 0x8086, .device = 0x7112, .class_code = 0x0c0300, .revision = 1, .int_pin = 4};
 
 const struct dev_desc piix4_uhci_desc = {
     .name = "piix4-usb-uhci",

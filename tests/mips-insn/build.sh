@@ -11,6 +11,8 @@ build mips mips-linux-gnu "-mabi=32 -mips32r2 -mfp32 -DMIPS16" qemu-mips 24Kf
 build mipsel mipsel-linux-gnu "-mabi=32 -mips32r2 -mfp32 -DMIPS16" qemu-mipsel 24Kf
 build mips64 mips64-linux-gnuabi64 "-mabi=64 -mips64r2" qemu-mips64 MIPS64R2-generic
 build mips64el mips64el-linux-gnuabi64 "-mabi=64 -mips64r2" qemu-mips64el MIPS64R2-generic
+build mipsn32 mips64-linux-gnuabi64 "-mabi=n32 -mips64r2" qemu-mipsn32 MIPS64R2-generic
+build mipsn32el mips64el-linux-gnuabi64 "-mabi=n32 -mips64r2" qemu-mipsn32el MIPS64R2-generic
 
 # MIPS16e code; start.S of the 32-bit set calls it by jalx
 m16() { # name, compiler prefix, qemu

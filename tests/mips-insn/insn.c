@@ -8,7 +8,12 @@
  */
 #include <stdint.h>
 
-#ifdef __mips64
+#if defined(__mips64) && _MIPS_SIM == _ABIN32
+#define WRITE 6001
+#define EXIT 6058
+#define FLUSH 6197
+typedef uint64_t reg;
+#elif defined(__mips64)
 #define WRITE 5001
 #define EXIT 5058
 #define FLUSH 5197
