@@ -12,63 +12,37 @@ EXTRA_DIST += tests/summary.sh
 print-unit-tests:
 	@echo $(filter $(check_PROGRAMS),$(TESTS))
 
-check_PROGRAMS += tests/test-opts
-TESTS += tests/test-opts
-tests_test_opts_SOURCES = tests/test-opts.c tests/count.h
-tests_test_opts_LDADD = libquern.a
+# Programs: each from tests/NAME.c and the library. One line each, so that branches merge.
+LDADD = libquern.a
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
+UNIT_TESTS =
+UNIT_TESTS += tests/test-bus
+UNIT_TESTS += tests/test-chardev
+UNIT_TESTS += tests/test-devices
+UNIT_TESTS += tests/test-devices-state
+UNIT_TESTS += tests/test-ir
+UNIT_TESTS += tests/test-machine
+UNIT_TESTS += tests/test-malta
+UNIT_TESTS += tests/test-mips-boot
+UNIT_TESTS += tests/test-mips-exec
+UNIT_TESTS += tests/test-mips-priv
+UNIT_TESTS += tests/test-mips-table
+UNIT_TESTS += tests/test-mips-traps
+UNIT_TESTS += tests/test-mon
+UNIT_TESTS += tests/test-opts
+UNIT_TESTS += tests/test-pci-ide
+UNIT_TESTS += tests/test-softfloat
 
-check_PROGRAMS += tests/test-pci-ide
-TESTS += tests/test-pci-ide
-tests_test_pci_ide_SOURCES = tests/test-pci-ide.c tests/count.h
-tests_test_pci_ide_LDADD = libquern.a
+# Scripts.
+dist_check_SCRIPTS += $(SCRIPT_TESTS)
+TESTS += $(SCRIPT_TESTS)
+SCRIPT_TESTS =
+SCRIPT_TESTS += tests/layering.sh
+SCRIPT_TESTS += tests/test-boot.sh
+SCRIPT_TESTS += tests/test-cli.sh
+SCRIPT_TESTS += tests/test-gdb.sh
+SCRIPT_TESTS += tests/run-user.sh
 
-check_PROGRAMS += tests/test-malta
-TESTS += tests/test-malta
-tests_test_malta_SOURCES = tests/test-malta.c tests/count.h
-tests_test_malta_LDADD = libquern.a
-
-check_PROGRAMS += tests/test-chardev
-TESTS += tests/test-chardev
-tests_test_chardev_SOURCES = tests/test-chardev.c tests/count.h
-tests_test_chardev_LDADD = libquern.a
-
-dist_check_SCRIPTS += tests/layering.sh
-TESTS += tests/layering.sh
-
-check_PROGRAMS += tests/test-ir
-tests_test_ir_SOURCES = tests/test-ir.c
-tests_test_ir_LDADD = libquern.a
-TESTS += tests/test-ir
-
-check_PROGRAMS += tests/test-softfloat
-tests_test_softfloat_SOURCES = tests/test-softfloat.c tests/softfloat-host.h tests/softfloat-tables.h
-tests_test_softfloat_LDADD = libquern.a
-TESTS += tests/test-softfloat
-
-check_PROGRAMS += tests/test-mips-priv
-TESTS += tests/test-mips-priv
-tests_test_mips_priv_SOURCES = tests/test-mips-priv.c
-tests_test_mips_priv_LDADD = libquern.a
-
-check_PROGRAMS += tests/test-mips-boot
-TESTS += tests/test-mips-boot
-tests_test_mips_boot_SOURCES = tests/test-mips-boot.c tests/guest/mips-priv.h
-tests_test_mips_boot_LDADD = libquern.a
-EXTRA_DIST += tests/guest/mips-priv.S
-
-check_PROGRAMS += tests/test-mips-table
-TESTS += tests/test-mips-table
-tests_test_mips_table_SOURCES = tests/test-mips-table.c
-tests_test_mips_table_LDADD = libquern.a
-EXTRA_DIST += tests/mips-disas.txt tests/mips-disas.sh
-
-check_PROGRAMS += tests/test-mips-exec
-TESTS += tests/test-mips-exec
-tests_test_mips_exec_SOURCES = tests/test-mips-exec.c
-tests_test_mips_exec_LDADD = libquern.a
-EXTRA_DIST += tests/mips-insn
-
-check_PROGRAMS += tests/test-mips-traps
-TESTS += tests/test-mips-traps
-tests_test_mips_traps_SOURCES = tests/test-mips-traps.c
-tests_test_mips_traps_LDADD = libquern.a
+EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
+	tests/mips-disas.sh tests/mips-insn tests/user tests/bench
