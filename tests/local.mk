@@ -62,3 +62,12 @@ check_PROGRAMS += tests/test-mips-traps
 TESTS += tests/test-mips-traps
 tests_test_mips_traps_SOURCES = tests/test-mips-traps.c
 tests_test_mips_traps_LDADD = libquern.a
+
+check_PROGRAMS += tests/test-user-elf
+TESTS += tests/test-user-elf
+tests_test_user_elf_SOURCES = tests/test-user-elf.c tests/count.h
+tests_test_user_elf_LDADD = libquern.a
+
+dist_check_SCRIPTS += tests/run-user.sh
+TESTS += tests/run-user.sh
+EXTRA_DIST += tests/user

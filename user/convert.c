@@ -198,7 +198,8 @@ DEFINE(rlimit64, LF('Q', rlimit, rlim_cur), LF('Q', rlimit, rlim_max));
 DEFINE(sysinfo, LF('l', sysinfo, uptime), LA('L', sysinfo, loads, 3), LF('L', sysinfo, totalram),
        LF('L', sysinfo, freeram), LF('L', sysinfo, sharedram), LF('L', sysinfo, bufferram), LF('L', sysinfo, totalswap),
        LF('L', sysinfo, freeswap), LF('H', sysinfo, procs), LPAD('H', 1), LF('L', sysinfo, totalhigh),
-       LF('L', sysinfo, freehigh), LF('I', sysinfo, mem_unit));
+       LF('L', sysinfo, freehigh), LF('I', sysinfo, mem_unit),
+       LPAD('b', 8)); /* 20 - 2 * sizeof(long) - 4 in the C library's structure, rounded up where long is 8 bytes */
 DEFINE(tms, LF('l', tms, tms_utime), LF('l', tms, tms_stime), LF('l', tms, tms_cutime), LF('l', tms, tms_cstime));
 DEFINE(utimbuf, LF('l', utimbuf, actime), LF('l', utimbuf, modtime));
 DEFINE(sched_param, LF('i', sched_param, sched_priority));
