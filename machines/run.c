@@ -180,6 +180,11 @@ static void idle(struct machine *m)
     uint64_t next = clock_next(m->clock);
     uint64_t host = host_now();
     uint64_t pace = host - m->host_base; /* where guest time should be */
+    uint64_t now = clock_now(m->clock);
+    if (pace < now) { /* busy stretches ran ahead of the host: that lead is kept, not waited for, or the guest would be deaf */
+        m->host_base = host - now;
+        pace = now;
+    }
 
     if (next != TIME_NEVER && (!m->cfg.icount_sleep || next <= pace)) {
         if (host - m->last_poll >= POLL_NS) {

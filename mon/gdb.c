@@ -720,8 +720,12 @@ static void end_of_packet(struct gdb_stub *g)
     }
     ack(g, '+');
     g->in[g->in_len] = 0;
-    /* While the debuggee runs only ^C makes sense; a stray packet gets no answer. */
-    if (g->t.running(g->t.opaque) && g->awaiting) return;
+    if (g->t.running(g->t.opaque)) {
+        /* While gdb waits for a stop only ^C makes sense: a stray packet gets no answer. A debugger that comes
+         * over a line without connections (stdio) finds the debuggee running: its first packet stops it. */
+        if (g->awaiting) return;
+        g->t.stop(g->t.opaque);
+    }
     handle(g, (const char *)g->in, g->in_len);
     if (g->ack_off_next) g->no_ack = true, g->ack_off_next = false;
 }
