@@ -3,11 +3,11 @@
 # status with the expected ones, which qemu-user and hardware give too (tests/user/README).
 #
 # usage: run-user.sh [--exec DIRECTORY-OF-quern-TARGET] [--prefix NAME]
-#   --exec DIR     programs are DIR/quern-mipsel and so on (default: .)
+#   --exec DIR     programs are DIR/quern-mipsel and so on (default: $QUERN_BUILD or .)
 #   --prefix NAME  other program names: NAME-mipsel, without the engine options (say qemu)
 srcdir=${srcdir:-.}
 case $0 in */run-user.sh) here=${0%/run-user.sh} ;; *) here=$srcdir/tests ;; esac
-dir=. prefix=quern
+dir=${QUERN_BUILD:-.} prefix=quern
 while [ $# -gt 0 ]; do
     case $1 in
     --exec) dir=$2; shift 2 ;;

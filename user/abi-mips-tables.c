@@ -1,8 +1,8 @@
 /*
  * abi-mips-tables.c - numbers and layouts of Linux on MIPS, against the host's by name.
  *
- * Follows the asm/ headers of Linux for MIPS: errno.h, signal.h, fcntl.h, mman.h, socket.h, ioctls.h, termbits.h,
- * resource.h, stat.h, statfs.h, shmbuf.h, sembuf.h, msgbuf.h.
+ * Follows the asm/ headers of Linux for MIPS: errno.h, signal.h, fcntl.h, mman.h, socket.h,
+ * ioctls.h, termbits.h, resource.h, stat.h, statfs.h, shmbuf.h, sembuf.h, msgbuf.h.
  */
 #include "user/abi-mips.h"
 
@@ -126,49 +126,53 @@ const struct ioctl_desc mips_ioctls[] = {
 /* clang-format on */
 
 #define DEFINE(name, ...)                                                                          \
-    static const struct layout_field name##_fields[] = { __VA_ARGS__ };                            \
+    static const struct layout_field name##_fields[] = {__VA_ARGS__};                              \
     const struct layout mips_##name = LAYOUT(name##_fields)
 #define TIMES(k, kn)                                                                               \
     LF(k, stat, st_atim.tv_sec), LF(kn, stat, st_atim.tv_nsec), LF(k, stat, st_mtim.tv_sec),       \
         LF(kn, stat, st_mtim.tv_nsec), LF(k, stat, st_ctim.tv_sec), LF(kn, stat, st_ctim.tv_nsec)
 
-DEFINE(stat_o32, LF('I', stat, st_dev), LPAD('l', 3), LF('L', stat, st_ino), LF('I', stat, st_mode), LF('I', stat, st_nlink),
-       LF('I', stat, st_uid), LF('I', stat, st_gid), LF('I', stat, st_rdev), LPAD('l', 2), LF('l', stat, st_size),
-       LPAD('l', 1), TIMES('l', 'l'), LF('l', stat, st_blksize), LF('l', stat, st_blocks), LPAD('l', 14));
+DEFINE(stat_o32, LF('I', stat, st_dev), LPAD('l', 3), LF('L', stat, st_ino), LF('I', stat, st_mode),
+       LF('I', stat, st_nlink), LF('I', stat, st_uid), LF('I', stat, st_gid),
+       LF('I', stat, st_rdev), LPAD('l', 2), LF('l', stat, st_size), LPAD('l', 1), TIMES('l', 'l'),
+       LF('l', stat, st_blksize), LF('l', stat, st_blocks), LPAD('l', 14));
 /* stat64 of o32 and stat of n32 and n64 */
-DEFINE(stat64, LF('I', stat, st_dev), LPAD('I', 3), LF('Q', stat, st_ino), LF('I', stat, st_mode), LF('I', stat, st_nlink),
-       LF('I', stat, st_uid), LF('I', stat, st_gid), LF('I', stat, st_rdev), LPAD('I', 3), LF('q', stat, st_size),
-       TIMES('i', 'I'), LF('I', stat, st_blksize), LPAD('I', 1), LF('q', stat, st_blocks));
-DEFINE(statfs, LF('l', statfs, f_type), LF('l', statfs, f_bsize), LF('l', statfs, f_frsize), LF('l', statfs, f_blocks),
-       LF('l', statfs, f_bfree), LF('l', statfs, f_files), LF('l', statfs, f_ffree), LF('l', statfs, f_bavail),
-       LA('i', statfs, f_fsid, 2), LF('l', statfs, f_namelen), LF('l', statfs, f_flags), LPAD('l', 5));
-DEFINE(statfs64, LF('I', statfs, f_type), LF('I', statfs, f_bsize), LF('I', statfs, f_frsize), LPAD('I', 1),
-       LF('Q', statfs, f_blocks), LF('Q', statfs, f_bfree), LF('Q', statfs, f_files), LF('Q', statfs, f_ffree),
-       LF('Q', statfs, f_bavail), LA('i', statfs, f_fsid, 2), LF('I', statfs, f_namelen), LF('I', statfs, f_flags),
-       LPAD('I', 5));
-DEFINE(flock_o32, LF('h', flock, l_type), LF('h', flock, l_whence), LF('l', flock, l_start), LF('l', flock, l_len),
-       LPAD('l', 1), LF('i', flock, l_pid), LPAD('l', 4));
-DEFINE(flock64_o32, LF('h', flock, l_type), LF('h', flock, l_whence), LF('q', flock, l_start), LF('q', flock, l_len),
-       LF('i', flock, l_pid));
-DEFINE(flock_n64, LF('h', flock, l_type), LF('h', flock, l_whence), LF('l', flock, l_start), LF('l', flock, l_len),
-       LF('i', flock, l_pid));
+DEFINE(stat64, LF('I', stat, st_dev), LPAD('I', 3), LF('Q', stat, st_ino), LF('I', stat, st_mode),
+       LF('I', stat, st_nlink), LF('I', stat, st_uid), LF('I', stat, st_gid),
+       LF('I', stat, st_rdev), LPAD('I', 3), LF('q', stat, st_size), TIMES('i', 'I'),
+       LF('I', stat, st_blksize), LPAD('I', 1), LF('q', stat, st_blocks));
+DEFINE(statfs, LF('l', statfs, f_type), LF('l', statfs, f_bsize), LF('l', statfs, f_frsize),
+       LF('l', statfs, f_blocks), LF('l', statfs, f_bfree), LF('l', statfs, f_files),
+       LF('l', statfs, f_ffree), LF('l', statfs, f_bavail), LA('i', statfs, f_fsid, 2),
+       LF('l', statfs, f_namelen), LF('l', statfs, f_flags), LPAD('l', 5));
+DEFINE(statfs64, LF('I', statfs, f_type), LF('I', statfs, f_bsize), LF('I', statfs, f_frsize),
+       LPAD('I', 1), LF('Q', statfs, f_blocks), LF('Q', statfs, f_bfree), LF('Q', statfs, f_files),
+       LF('Q', statfs, f_ffree), LF('Q', statfs, f_bavail), LA('i', statfs, f_fsid, 2),
+       LF('I', statfs, f_namelen), LF('I', statfs, f_flags), LPAD('I', 5));
+DEFINE(flock_o32, LF('h', flock, l_type), LF('h', flock, l_whence), LF('l', flock, l_start),
+       LF('l', flock, l_len), LPAD('l', 1), LF('i', flock, l_pid), LPAD('l', 4));
+DEFINE(flock64_o32, LF('h', flock, l_type), LF('h', flock, l_whence), LF('q', flock, l_start),
+       LF('q', flock, l_len), LF('i', flock, l_pid));
+DEFINE(flock_n64, LF('h', flock, l_type), LF('h', flock, l_whence), LF('l', flock, l_start),
+       LF('l', flock, l_len), LF('i', flock, l_pid));
 
 #define PERM(S, m)                                                                                 \
-    LF('i', S, m.__key), LF('I', S, m.uid), LF('I', S, m.gid), LF('I', S, m.cuid), LF('I', S, m.cgid), LF('I', S, m.mode), \
-        LF('H', S, m.__seq), LPAD('H', 1), LPAD('L', 2)
+    LF('i', S, m.__key), LF('I', S, m.uid), LF('I', S, m.gid), LF('I', S, m.cuid),                 \
+        LF('I', S, m.cgid), LF('I', S, m.mode), LF('H', S, m.__seq), LPAD('H', 1), LPAD('L', 2)
 DEFINE(shmid, PERM(shmid_ds, shm_perm), LF('L', shmid_ds, shm_segsz), LF('L', shmid_ds, shm_atime),
-       LF('L', shmid_ds, shm_dtime), LF('L', shmid_ds, shm_ctime), LF('i', shmid_ds, shm_cpid), LF('i', shmid_ds, shm_lpid),
-       LF('L', shmid_ds, shm_nattch), LPAD('L', 2));
-DEFINE(semid_32, PERM(semid_ds, sem_perm), LF('L', semid_ds, sem_otime), LF('L', semid_ds, sem_ctime),
-       LF('L', semid_ds, sem_nsems), LPAD('L', 2));
-DEFINE(semid_64, PERM(semid_ds, sem_perm), LF('L', semid_ds, sem_otime), LF('L', semid_ds, sem_ctime),
-       LF('L', semid_ds, sem_nsems), LPAD('L', 2));
+       LF('L', shmid_ds, shm_dtime), LF('L', shmid_ds, shm_ctime), LF('i', shmid_ds, shm_cpid),
+       LF('i', shmid_ds, shm_lpid), LF('L', shmid_ds, shm_nattch), LPAD('L', 2));
+DEFINE(semid_32, PERM(semid_ds, sem_perm), LF('L', semid_ds, sem_otime),
+       LF('L', semid_ds, sem_ctime), LF('L', semid_ds, sem_nsems), LPAD('L', 2));
+DEFINE(semid_64, PERM(semid_ds, sem_perm), LF('L', semid_ds, sem_otime),
+       LF('L', semid_ds, sem_ctime), LF('L', semid_ds, sem_nsems), LPAD('L', 2));
 #define MSG_REST                                                                                   \
     LF('L', msqid_ds, __msg_cbytes), LF('L', msqid_ds, msg_qnum), LF('L', msqid_ds, msg_qbytes),   \
         LF('i', msqid_ds, msg_lspid), LF('i', msqid_ds, msg_lrpid), LPAD('L', 2)
 #define MSG_TIME(m) LF('L', msqid_ds, m)
-DEFINE(msqid_be32, PERM(msqid_ds, msg_perm), LPAD('L', 1), MSG_TIME(msg_stime), LPAD('L', 1), MSG_TIME(msg_rtime),
-       LPAD('L', 1), MSG_TIME(msg_ctime), MSG_REST);
-DEFINE(msqid_le32, PERM(msqid_ds, msg_perm), MSG_TIME(msg_stime), LPAD('L', 1), MSG_TIME(msg_rtime), LPAD('L', 1),
-       MSG_TIME(msg_ctime), LPAD('L', 1), MSG_REST);
-DEFINE(msqid_64, PERM(msqid_ds, msg_perm), MSG_TIME(msg_stime), MSG_TIME(msg_rtime), MSG_TIME(msg_ctime), MSG_REST);
+DEFINE(msqid_be32, PERM(msqid_ds, msg_perm), LPAD('L', 1), MSG_TIME(msg_stime), LPAD('L', 1),
+       MSG_TIME(msg_rtime), LPAD('L', 1), MSG_TIME(msg_ctime), MSG_REST);
+DEFINE(msqid_le32, PERM(msqid_ds, msg_perm), MSG_TIME(msg_stime), LPAD('L', 1), MSG_TIME(msg_rtime),
+       LPAD('L', 1), MSG_TIME(msg_ctime), LPAD('L', 1), MSG_REST);
+DEFINE(msqid_64, PERM(msqid_ds, msg_perm), MSG_TIME(msg_stime), MSG_TIME(msg_rtime),
+       MSG_TIME(msg_ctime), MSG_REST);

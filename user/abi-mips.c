@@ -1,8 +1,9 @@
 /*
- * abi-mips.c - Linux on MIPS: o32, n32 and n64 in both byte orders. Registers, calls, signal frames.
+ * abi-mips.c - Linux on MIPS: o32, n32 and n64 in both byte orders. Registers, calls, signal
+ * frames.
  *
- * Follows the MIPS psABI supplement, and the frame layouts that Linux documents by its asm/ucontext.h and
- * asm/sigcontext.h. Tables of numbers: abi-mips-tables.c; calls: mips-*.def.
+ * Follows the MIPS psABI supplement, and the frame layouts that Linux documents by its
+ * asm/ucontext.h and asm/sigcontext.h. Tables of numbers: abi-mips-tables.c; calls: mips-*.def.
  */
 #include "user/abi-mips.h"
 #include "isa/mips/mips.h"
@@ -15,15 +16,15 @@
 #include "user/syscalls.h"
 
 static const struct syscall_desc calls_o32[] = {
-#define SYS(num, name, fn, kinds, flags) { num, #name, fn, kinds, flags },
+#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
 #include "user/mips-o32.def"
 };
 static const struct syscall_desc calls_n32[] = {
-#define SYS(num, name, fn, kinds, flags) { num, #name, fn, kinds, flags },
+#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
 #include "user/mips-n32.def"
 };
 static const struct syscall_desc calls_n64[] = {
-#define SYS(num, name, fn, kinds, flags) { num, #name, fn, kinds, flags },
+#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
 #include "user/mips-n64.def"
 };
 
@@ -32,12 +33,24 @@ enum { EF_ABI2 = 0x20, EF_ABI_MASK = 0xf000, EF_ABI_O32 = 0x1000, EF_FP64 = 0x20
 /* .MIPS.abiflags fp_abi */
 enum { FP_ABI_64 = 6, FP_ABI_64A = 7 };
 
-static struct mips_cpu *cpu_of(struct thread *t) { return mips_cpu(t->cpu); }
-static uint64_t get(struct thread *t, unsigned r) { return mips_gpr(cpu_of(t), r); }
+static struct mips_cpu *cpu_of(struct thread *t)
+{
+    return mips_cpu(t->cpu);
+}
+static uint64_t get(struct thread *t, unsigned r)
+{
+    return mips_gpr(cpu_of(t), r);
+}
 
-static void set(struct thread *t, unsigned r, uint64_t v) { mips_set_gpr(cpu_of(t), r, v); }
+static void set(struct thread *t, unsigned r, uint64_t v)
+{
+    mips_set_gpr(cpu_of(t), r, v);
+}
 
-static uint64_t get_sp(struct thread *t) { return abi_long(t->proc->abi, get(t, R_SP)); }
+static uint64_t get_sp(struct thread *t)
+{
+    return abi_long(t->proc->abi, get(t, R_SP));
+}
 
 /* Address of the instruction to go on with, with the MIPS16 bit. */
 static uint64_t get_pc(struct thread *t)
@@ -46,11 +59,23 @@ static uint64_t get_pc(struct thread *t)
     return t->cpu->key & MK_M16 ? pc | 1 : pc;
 }
 
-static void set_pc(struct thread *t, uint64_t pc) { t->proc->isa->set_pc(t->cpu, pc); }
+static void set_pc(struct thread *t, uint64_t pc)
+{
+    t->proc->isa->set_pc(t->cpu, pc);
+}
 
-static bool flags_o32(uint32_t f) { return !(f & EF_ABI2) && ((f & EF_ABI_MASK) == EF_ABI_O32 || !(f & EF_ABI_MASK)); }
-static bool flags_n32(uint32_t f) { return (f & EF_ABI2) != 0; }
-static bool flags_n64(uint32_t f) { return !(f & EF_ABI2); }
+static bool flags_o32(uint32_t f)
+{
+    return !(f & EF_ABI2) && ((f & EF_ABI_MASK) == EF_ABI_O32 || !(f & EF_ABI_MASK));
+}
+static bool flags_n32(uint32_t f)
+{
+    return (f & EF_ABI2) != 0;
+}
+static bool flags_n64(uint32_t f)
+{
+    return !(f & EF_ABI2);
+}
 
 static unsigned abi_of(const struct abi *abi)
 {
@@ -62,11 +87,13 @@ static int setup(struct thread *t, struct error *e)
     struct proc *p = t->proc;
     unsigned abi = abi_of(p->abi);
     if (abi != MIPS_ABI_O32 && !cpu_of(t)->is64) {
-        error_set(e, "CPU %s has no 64-bit registers, which %s programs need", p->model->name, p->target);
+        error_set(e, "CPU %s has no 64-bit registers, which %s programs need", p->model->name,
+                  p->target);
         return -1;
     }
     mips_user_setup(t->cpu, abi);
-    if (abi == MIPS_ABI_O32 && (p->fp_abi == FP_ABI_64 || p->fp_abi == FP_ABI_64A || (p->elf_flags & EF_FP64))) {
+    if (abi == MIPS_ABI_O32 &&
+        (p->fp_abi == FP_ABI_64 || p->fp_abi == FP_ABI_64A || (p->elf_flags & EF_FP64))) {
         cpu_of(t)->status |= 1u << 26; /* FR */
         mips_update_key(cpu_of(t));
     }
@@ -82,13 +109,19 @@ static void start(struct thread *t, uint64_t entry, uint64_t sp)
 
 static void clone_regs(struct thread *child, uint64_t sp, uint64_t tls, bool set_tls)
 {
-    if (sp) set(child, R_SP, abi_of(child->proc->abi) == MIPS_ABI_N64 ? sp : (uint64_t)(int64_t)(int32_t)sp);
+    if (sp)
+        set(child, R_SP,
+            abi_of(child->proc->abi) == MIPS_ABI_N64 ? sp : (uint64_t)(int64_t)(int32_t)sp);
     if (set_tls) cpu_set_slot(child->cpu, MS_ULOCAL, tls);
 }
 
-static void set_tls(struct thread *t, uint64_t v) { cpu_set_slot(t->cpu, MS_ULOCAL, v); }
+static void set_tls(struct thread *t, uint64_t v)
+{
+    cpu_set_slot(t->cpu, MS_ULOCAL, v);
+}
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------------
+ */
 static unsigned syscall_number(struct thread *t, unsigned *shift)
 {
     unsigned n = (unsigned)get(t, R_V0);
@@ -122,7 +155,10 @@ static void syscall_done(struct thread *t, int64_t r)
     skip_call(t);
 }
 
-static void set_second(struct thread *t, uint64_t v) { set(t, R_V1, v); }
+static void set_second(struct thread *t, uint64_t v)
+{
+    set(t, R_V1, v);
+}
 
 int64_t sys_set_thread_area(struct thread *t, const uint64_t *a)
 {
@@ -131,8 +167,14 @@ int64_t sys_set_thread_area(struct thread *t, const uint64_t *a)
 }
 
 /* Writes to code are seen without being told. */
-int64_t sys_cacheflush(struct thread *t, const uint64_t *a) { return 0; }
-int64_t sys_cachectl(struct thread *t, const uint64_t *a) { return -ENOSYS; }
+int64_t sys_cacheflush(struct thread *t, const uint64_t *a)
+{
+    return 0;
+}
+int64_t sys_cachectl(struct thread *t, const uint64_t *a)
+{
+    return -ENOSYS;
+}
 
 int64_t sys_sysmips(struct thread *t, const uint64_t *a)
 {
@@ -157,7 +199,8 @@ int64_t sys_sysmips(struct thread *t, const uint64_t *a)
     }
 }
 
-/* ---- exceptions ---------------------------------------------------------------------------------- */
+/* ---- exceptions
+ * ---------------------------------------------------------------------------------- */
 static void event(struct thread *t, struct guest_event *ev)
 {
     struct mips_cpu *m = cpu_of(t);
@@ -170,8 +213,10 @@ static void event(struct thread *t, struct guest_event *ev)
         return;
     }
     /* A branch and its slot are done again from the branch. */
-    if (flags & MI_DS) cpu_set_slot(t->cpu, MS_PC, at - 4);
-    else if (flags & MI_DS2) cpu_set_slot(t->cpu, MS_PC, at - 2);
+    if (flags & MI_DS)
+        cpu_set_slot(t->cpu, MS_PC, at - 4);
+    else if (flags & MI_DS2)
+        cpu_set_slot(t->cpu, MS_PC, at - 2);
     ev->addr = at;
     switch (x->code & 31) {
     case ME_MOD:
@@ -208,8 +253,12 @@ static void event(struct thread *t, struct guest_event *ev)
     case ME_FPE: {
         uint32_t cause = mips_fcsr_read(m) >> 12 & 0x1f;
         ev->sig = SIGFPE;
-        ev->code = cause & 16 ? FPE_FLTINV : cause & 8 ? FPE_FLTDIV : cause & 4 ? FPE_FLTOVF : cause & 2 ? FPE_FLTUND
-                   : cause & 1 ? FPE_FLTRES : FPE_FLTINV;
+        ev->code = cause & 16  ? FPE_FLTINV
+                   : cause & 8 ? FPE_FLTDIV
+                   : cause & 4 ? FPE_FLTOVF
+                   : cause & 2 ? FPE_FLTUND
+                   : cause & 1 ? FPE_FLTRES
+                               : FPE_FLTINV;
         break;
     }
     case ME_RI:
@@ -217,15 +266,14 @@ static void event(struct thread *t, struct guest_event *ev)
         ev->sig = SIGILL;
         ev->code = ILL_ILLOPC;
         break;
-    default:
-        ev->sig = SIGILL;
-        ev->code = ILL_ILLTRP;
+    default: ev->sig = SIGILL; ev->code = ILL_ILLTRP;
     }
 }
 
-/* ---- signal frames ---------------------------------------------------------------------------------- */
-/* Offsets from the frame's start: argument save area 16, trampoline room 8, then (rt) siginfo 128 and the
- * ucontext, or (o32's older form) the sigcontext and the mask. */
+/* ---- signal frames
+ * ---------------------------------------------------------------------------------- */
+/* Offsets from the frame's start: argument save area 16, trampoline room 8, then (rt) siginfo 128
+ * and the ucontext, or (o32's older form) the sigcontext and the mask. */
 enum { FRAME_INFO = 24, FRAME_UC = 152, SIGFRAME_SC = 24, SC32_SIZE = 592, SC64_SIZE = 600 };
 
 static void save_context(struct thread *t, uint8_t *sc)
@@ -253,7 +301,8 @@ static void restore_context(struct thread *t, const uint8_t *sc)
     struct mips_cpu *m = cpu_of(t);
     bool o32 = abi_of(abi) == MIPS_ABI_O32, fr = (m->status >> 26 & 1) != 0;
     unsigned regs = o32 ? 16 : 0, fpregs = o32 ? 272 : 256;
-    for (unsigned i = 1; i < 32; i++) set(t, i, guest_ld(abi, sc + regs + 8 * i, 8));
+    for (unsigned i = 1; i < 32; i++)
+        set(t, i, guest_ld(abi, sc + regs + 8 * i, 8));
     for (unsigned i = 0; i < 32; i++)
         if (fr || !(i & 1)) m->fpr[i] = guest_ld(abi, sc + fpregs + 8 * i, 8);
     cpu_set_slot(t->cpu, MS_HI, guest_ld(abi, sc + (o32 ? 552 : 512), 8));
@@ -280,7 +329,8 @@ static bool setup_frame(struct thread *t, const struct guest_frame *f)
     uint8_t *fr = mem_out(p, sp, size);
     if (!fr) return false;
     memset(fr, 0, size);
-    /* Unwinders know a frame by these two instructions at the return address: li v0, number; syscall */
+    /* Unwinders know a frame by these two instructions at the return address: li v0, number;
+     * syscall */
     uint64_t tramp = p->sigpage + (rt ? 0 : 8);
     memcpy(fr + 16, p->base + tramp, 8);
     if (rt) {
@@ -289,7 +339,9 @@ static bool setup_frame(struct thread *t, const struct guest_frame *f)
         guest_st(abi, uc + 2 * w, w, t->altstack);
         guest_st(abi, uc + 3 * w, w, t->altstack_size);
         guest_st(abi, uc + 4 * w, 4,
-                 (uint32_t)(!t->altstack_size ? SS_DISABLE : signal_on_altstack(t, get_sp(t)) ? SS_ONSTACK : 0));
+                 (uint32_t)(!t->altstack_size                  ? SS_DISABLE
+                            : signal_on_altstack(t, get_sp(t)) ? SS_ONSTACK
+                                                               : 0));
         save_context(t, uc + uc_sc);
         abi_set_to_guest(abi, f->mask, uc + uc_sc + sc_size, 16);
     } else {
@@ -311,7 +363,8 @@ static bool restore_frame(struct thread *t, bool rt, uint64_t *mask)
     struct proc *p = t->proc;
     const struct abi *abi = p->abi;
     unsigned kind = abi_of(abi), w = abi->long_size;
-    unsigned sc_size = kind == MIPS_ABI_O32 ? SC32_SIZE : SC64_SIZE, uc_sc = kind == MIPS_ABI_N64 ? 40 : 24;
+    unsigned sc_size = kind == MIPS_ABI_O32 ? SC32_SIZE : SC64_SIZE,
+             uc_sc = kind == MIPS_ABI_N64 ? 40 : 24;
     unsigned sc = rt ? FRAME_UC + uc_sc : SIGFRAME_SC;
     const uint8_t *fr = mem_in(p, get_sp(t), sc + sc_size + 16);
     if (!fr || (get_sp(t) & 7)) return false;
@@ -330,7 +383,7 @@ static bool restore_frame(struct thread *t, bool rt, uint64_t *mask)
 
 static void write_sigpage(struct proc *p, uint8_t *page)
 {
-    unsigned nr[] = { [MIPS_ABI_O32] = 4193, [MIPS_ABI_N32] = 6211, [MIPS_ABI_N64] = 5211 };
+    unsigned nr[] = {[MIPS_ABI_O32] = 4193, [MIPS_ABI_N32] = 6211, [MIPS_ABI_N64] = 5211};
     guest_st(p->abi, page, 4, 0x24020000 | nr[abi_of(p->abi)]); /* addiu v0, zero, rt_sigreturn */
     guest_st(p->abi, page + 4, 4, 0x0000000c);
     guest_st(p->abi, page + 8, 4, 0x24020000 | 4119); /* sigreturn, o32 only */
@@ -347,17 +400,25 @@ static uint64_t hwcap(struct thread *t, unsigned n)
 static void cpuinfo(struct thread *t, FILE *f)
 {
     const struct mips_cpu *m = cpu_of(t);
-    fprintf(f, "system type\t\t: quern user mode\nmachine\t\t\t: Unknown\nprocessor\t\t: 0\ncpu model\t\t: %s\n"
-               "BogoMIPS\t\t: 100.00\nwait instruction\t: no\nmicrosecond timers\t: no\ntlb_entries\t\t: %u\n",
+    fprintf(f,
+            "system type\t\t: quern user mode\nmachine\t\t\t: Unknown\nprocessor\t\t: 0\ncpu "
+            "model\t\t: %s\n"
+            "BogoMIPS\t\t: 100.00\nwait instruction\t: no\nmicrosecond timers\t: "
+            "no\ntlb_entries\t\t: %u\n",
             t->proc->model->name, m->model ? m->model->tlb_entries : 0u);
-    static const struct { uint32_t bit; const char *name; } levels[] = {
-        { MIPS_1, "mips1" }, { MIPS_2, "mips2" }, { MIPS_3, "mips3" }, { MIPS_4, "mips4" }, { MIPS_5, "mips5" },
-        { MIPS_32, "mips32r1" }, { MIPS_32R2, "mips32r2" }, { MIPS_64, "mips64r1" }, { MIPS_64R2, "mips64r2" },
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } levels[] = {
+        {MIPS_1, "mips1"},       {MIPS_2, "mips2"},     {MIPS_3, "mips3"},
+        {MIPS_4, "mips4"},       {MIPS_5, "mips5"},     {MIPS_32, "mips32r1"},
+        {MIPS_32R2, "mips32r2"}, {MIPS_64, "mips64r1"}, {MIPS_64R2, "mips64r2"},
     };
     fprintf(f, "isa\t\t\t:");
     for (size_t i = 0; m->model && i < ARRAY_LEN(levels); i++)
         if (m->model->isa & levels[i].bit) fprintf(f, " %s", levels[i].name);
-    fprintf(f, "\nASEs implemented\t:%s\n\n", m->model && (m->model->isa & MIPS_16E) ? " mips16" : "");
+    fprintf(f, "\nASEs implemented\t:%s\n\n",
+            m->model && (m->model->isa & MIPS_16E) ? " mips16" : "");
 }
 
 /* clang-format off */

@@ -32,7 +32,10 @@ int abi_num_to_guest(const struct num_pair *p, int host)
     return host;
 }
 
-int abi_errno_to_guest(const struct abi *abi, int host) { return abi_num_to_guest(abi->errnos, host); }
+int abi_errno_to_guest(const struct abi *abi, int host)
+{
+    return abi_num_to_guest(abi->errnos, host);
+}
 
 uint32_t abi_flags_to_host(const struct flag_pair *p, uint32_t guest, uint32_t *unknown)
 {
@@ -93,5 +96,11 @@ void abi_set_to_guest(const struct abi *abi, uint64_t mask, uint8_t *set, unsign
     }
 }
 
-uint64_t abi_long(const struct abi *abi, uint64_t v) { return abi->long_size == 4 ? (uint32_t)v : v; }
-int64_t abi_slong(const struct abi *abi, uint64_t v) { return abi->long_size == 4 ? (int32_t)v : (int64_t)v; }
+uint64_t abi_long(const struct abi *abi, uint64_t v)
+{
+    return abi->long_size == 4 ? (uint32_t)v : v;
+}
+int64_t abi_slong(const struct abi *abi, uint64_t v)
+{
+    return abi->long_size == 4 ? (int32_t)v : (int64_t)v;
+}

@@ -1,6 +1,6 @@
 /*
- * exec.c - execve by the guest: programs of the guest's ISA run under this program again, scripts through
- * their interpreter, everything else as the host runs it.
+ * exec.c - execve by the guest: programs of the guest's ISA run under this program again, scripts
+ * through their interpreter, everything else as the host runs it.
  *
  * The new instance gets the options of this one as arguments ahead of the program's; the guest's
  * argv[0] goes through -0. Neither is seen by the guest.
@@ -26,7 +26,10 @@ static int read_head(const char *path, uint8_t *head, size_t n)
     return (int)r;
 }
 
-struct vec { const char **v; size_t n, room; };
+struct vec {
+    const char **v;
+    size_t n, room;
+};
 
 static void push(struct vec *x, const char *s)
 {
@@ -39,17 +42,18 @@ static void push(struct vec *x, const char *s)
 }
 
 /* Runs the guest program at host path under a new instance. */
-static int64_t exec_guest(struct proc *p, const struct abi *abi, const char *path, char **argv, char **envp)
+static int64_t exec_guest(struct proc *p, const struct abi *abi, const char *path, char **argv,
+                          char **envp)
 {
-    struct vec x = { NULL, 0, 0 };
+    struct vec x = {NULL, 0, 0};
     char *name = mem_printf("quern-%s", abi->target);
     push(&x, name);
     for (unsigned i = 0; i < user_n_options; i++) {
         const struct user_option *o = &user_options[i];
-        /* What was said of this program alone; the environment has been edited already; a model may not
-         * suit another ABI. */
-        if (!strcmp(o->name, "0") || !strcmp(o->name, "E") || !strcmp(o->name, "U") || !strcmp(o->name, "h") ||
-            !strcmp(o->name, "version") || !strcmp(o->name, "g"))
+        /* What was said of this program alone; the environment has been edited already; a model may
+         * not suit another ABI. */
+        if (!strcmp(o->name, "0") || !strcmp(o->name, "E") || !strcmp(o->name, "U") ||
+            !strcmp(o->name, "h") || !strcmp(o->name, "version") || !strcmp(o->name, "g"))
             continue;
         if (!strcmp(o->name, "cpu") && abi != p->abi) continue;
         const char *value = *(const char **)((char *)&p->opt + o->offset);
@@ -61,7 +65,8 @@ static int64_t exec_guest(struct proc *p, const struct abi *abi, const char *pat
     push(&x, "-0");
     push(&x, argv[0] ? argv[0] : "");
     push(&x, path);
-    for (size_t i = 1; argv[0] && argv[i]; i++) push(&x, argv[i]);
+    for (size_t i = 1; argv[0] && argv[i]; i++)
+        push(&x, argv[i]);
     /* Options that came by environment variables are on the command line now, where they win. */
     execve("/proc/self/exe", (char **)x.v, envp);
     int err = errno;
@@ -69,7 +74,8 @@ static int64_t exec_guest(struct proc *p, const struct abi *abi, const char *pat
     return -err;
 }
 
-int64_t exec_program(struct thread *t, int dirfd, const char *path, char **argv, char **envp, int flags)
+int64_t exec_program(struct thread *t, int dirfd, const char *path, char **argv, char **envp,
+                     int flags)
 {
     struct proc *p = t->proc;
     char room[PATH_ROOM], fd_path[64], script[MAX_SCRIPTS][256];
@@ -126,7 +132,8 @@ int64_t exec_program(struct thread *t, int dirfd, const char *path, char **argv,
         char *end = in + strcspn(in, " \t");
         char *arg = end + strspn(end, " \t");
         size_t alen = strlen(arg);
-        while (alen && (arg[alen - 1] == ' ' || arg[alen - 1] == '\t')) arg[--alen] = 0;
+        while (alen && (arg[alen - 1] == ' ' || arg[alen - 1] == '\t'))
+            arg[--alen] = 0;
         *end = 0;
         if (!*in) {
             ret = -ENOEXEC;
@@ -137,11 +144,13 @@ int64_t exec_program(struct thread *t, int dirfd, const char *path, char **argv,
         push(x, in);
         if (*arg) push(x, arg);
         push(x, path == room || path == relative || path == fd_path ? mem_strdup(path) : path);
-        for (size_t i = 1; args[0] && args[i]; i++) push(x, args[i]);
+        for (size_t i = 1; args[0] && args[i]; i++)
+            push(x, args[i]);
         args = (char **)x->v;
         path = path_map(p, in, room, true);
     }
-    while (depth) mem_free(scratch[--depth].v);
+    while (depth)
+        mem_free(scratch[--depth].v);
     mem_free(relative);
     return ret;
 }
@@ -171,13 +180,13 @@ int64_t sys_execveat(struct thread *t, const uint64_t *a)
     const char *path = mem_str(t->proc, a[1], 4096);
     if (!path) return -EFAULT;
     if (!path[0] && !(a[4] & AT_EMPTY_PATH)) return -ENOENT;
-    struct vec argv, envp = { NULL, 0, 0 };
+    struct vec argv, envp = {NULL, 0, 0};
     int64_t r = get_vector(t, a[2], &argv);
     if (!r) r = get_vector(t, a[3], &envp);
     if (!r) {
         if (log_stream()) fflush(log_stream());
-        /* Signals that we handle become the default ones of the new program by themselves; the mask is the
-         * guest's, as it is inherited. */
+        /* Signals that we handle become the default ones of the new program by themselves; the mask
+         * is the guest's, as it is inherited. */
         r = exec_program(t, (int)a[0], path, (char **)argv.v, (char **)envp.v, (int)a[4]);
     }
     mem_free(argv.v);
@@ -187,6 +196,6 @@ int64_t sys_execveat(struct thread *t, const uint64_t *a)
 
 int64_t sys_execve(struct thread *t, const uint64_t *a)
 {
-    uint64_t b[5] = { (uint64_t)(int64_t)AT_FDCWD, a[0], a[1], a[2], 0 };
+    uint64_t b[5] = {(uint64_t)(int64_t)AT_FDCWD, a[0], a[1], a[2], 0};
     return sys_execveat(t, b);
 }

@@ -15,7 +15,10 @@
 
 extern char **environ;
 
-#define OPT(name, arg, env, field, help) { name, arg, env, help, offsetof(struct user_options, field) }
+#define OPT(name, arg, env, field, help)                                                           \
+    {                                                                                              \
+        name, arg, env, help, offsetof(struct user_options, field)                                 \
+    }
 /* clang-format off */
 const struct user_option user_options[] = {
     OPT("h",          NULL,            NULL,           help,       "print this help"),
@@ -52,7 +55,8 @@ static void print_help(const struct abi *abi)
 {
     printf("usage: quern-%s [options] program [arguments...]\n"
            "Linux program runner (for %s programs)\n\n"
-           "%-24s %-20s %s\n", abi->target, abi->target, "Option", "Environment", "Meaning");
+           "%-24s %-20s %s\n",
+           abi->target, abi->target, "Option", "Environment", "Meaning");
     for (unsigned i = 0; i < user_n_options; i++) {
         const struct user_option *o = &user_options[i];
         char left[40], env[40] = "";
@@ -60,12 +64,18 @@ static void print_help(const struct abi *abi)
         if (o->env) snprintf(env, sizeof env, "QUERN_%s", o->env);
         printf("%-24s %-20s %s\n", left, env, o->help);
     }
-    printf("\nA name of the environment that begins with QEMU_ in place of QUERN_ is taken where the latter is not set.\n"
-           "-E and -U take several variables separated by commas, and may be given more than once.\n");
+    printf(
+        "\nA name of the environment that begins with QEMU_ in place of QUERN_ is taken where the "
+        "latter is not set.\n"
+        "-E and -U take several variables separated by commas, and may be given more than once.\n");
 }
 
-/* ---- the guest's environment -------------------------------------------------------------------- */
-struct env { char **v; size_t n; };
+/* ---- the guest's environment --------------------------------------------------------------------
+ */
+struct env {
+    char **v;
+    size_t n;
+};
 
 static void env_unset(struct env *e, const char *name, size_t n)
 {
@@ -89,13 +99,16 @@ static void env_edit(struct env *e, const char *list, bool set)
 {
     while (*list) {
         size_t n = strcspn(list, ",");
-        if (n && set) env_set(e, list, n);
-        else if (n) env_unset(e, list, n);
+        if (n && set)
+            env_set(e, list, n);
+        else if (n)
+            env_unset(e, list, n);
         list += n + (list[n] == ',');
     }
 }
 
-/* ---- values ----------------------------------------------------------------------------------------- */
+/* ---- values
+ * ----------------------------------------------------------------------------------------- */
 static int parse_size(const char *name, const char *s, uint64_t *v, struct error *e)
 {
     char *end;
@@ -125,12 +138,18 @@ static int parse_accel(const char *s, struct engine_config *c, struct error *e)
     for (char *w = strtok_r(copy, ",", &save); w && !rc; w = strtok_r(NULL, ",", &save), n++) {
         if (!n && !strncmp(w, "accel=", 6)) w += 6;
         if (!n && (!strcmp(w, "interp") || !strcmp(w, "tcg"))) continue;
-        if (n && !strcmp(w, "mode=ref")) c->mode = ENGINE_REF;
-        else if (n && !strcmp(w, "mode=fast")) c->mode = ENGINE_FAST;
-        else if (n && !strcmp(w, "dispatch=switch")) c->portable_switch = true;
-        else if (n && !strcmp(w, "dispatch=goto")) c->portable_switch = false;
-        else if (n && !strcmp(w, "fp=soft")) c->soft_fp = true;
-        else if (n && !strcmp(w, "fp=host")) c->soft_fp = false;
+        if (n && !strcmp(w, "mode=ref"))
+            c->mode = ENGINE_REF;
+        else if (n && !strcmp(w, "mode=fast"))
+            c->mode = ENGINE_FAST;
+        else if (n && !strcmp(w, "dispatch=switch"))
+            c->portable_switch = true;
+        else if (n && !strcmp(w, "dispatch=goto"))
+            c->portable_switch = false;
+        else if (n && !strcmp(w, "fp=soft"))
+            c->soft_fp = true;
+        else if (n && !strcmp(w, "fp=host"))
+            c->soft_fp = false;
         else {
             rc = error_set(e, "-accel %s: '%s' is not known", s, w);
             error_hint(e, "say interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft]");
@@ -140,7 +159,8 @@ static int parse_accel(const char *s, struct engine_config *c, struct error *e)
     return rc;
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------------ */
+/* ---- set-up
+ * ------------------------------------------------------------------------------------------ */
 static int set_up_engine(struct proc *p, struct error *e)
 {
     struct user_options *o = &p->opt;
@@ -184,7 +204,8 @@ static int set_up_memory(struct proc *p, struct error *e)
     }
     if (o->stack_size) {
         if (parse_size("s", o->stack_size, &stack, e)) return -1;
-        if (stack < 65536 || stack > limit / 4) return error_set(e, "-s %s: out of range", o->stack_size);
+        if (stack < 65536 || stack > limit / 4)
+            return error_set(e, "-s %s: out of range", o->stack_size);
     }
     if (mem_init(p, limit, base, page, e)) return -1;
     stack = ALIGN_UP(stack, p->page_size);
@@ -192,10 +213,12 @@ static int set_up_memory(struct proc *p, struct error *e)
     uint64_t top = p->limit - 4 * p->page_size;
     uint8_t *tramp;
     p->sigpage = top + 2 * p->page_size;
-    if (mem_mmap(p, p->sigpage, p->page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) < 0 ||
+    if (mem_mmap(p, p->sigpage, p->page_size, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) < 0 ||
         mem_mmap(p, top - stack, stack, PROT_READ | PROT_WRITE | PROT_EXEC,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) < 0)
-        return error_set(e, "no memory for the guest's stack of %llu bytes", (unsigned long long)stack);
+        return error_set(e, "no memory for the guest's stack of %llu bytes",
+                         (unsigned long long)stack);
     tramp = p->base + p->sigpage;
     p->abi->write_sigpage(p, tramp);
     mem_mprotect(p, p->sigpage, p->page_size, PROT_READ | PROT_EXEC);
@@ -218,7 +241,8 @@ static char *find_program(struct proc *p, const char *name)
 
 static const char *default_prefix(const struct abi *abi)
 {
-    static const char *const places[] = { "/usr/gnemul/quern-%s", "/usr/gnemul/qemu-%s", "/etc/qemu-binfmt/%s" };
+    static const char *const places[] = {"/usr/gnemul/quern-%s", "/usr/gnemul/qemu-%s",
+                                         "/etc/qemu-binfmt/%s"};
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         char path[128];
         snprintf(path, sizeof path, "%.*s%s", (int)(strlen(places[i]) - 2), places[i], abi->target);
@@ -227,7 +251,10 @@ static const char *default_prefix(const struct abi *abi)
     return NULL;
 }
 
-static void put_line(const char *name, const char *help) { printf("  %-18s %s\n", name, help ? help : ""); }
+static void put_line(const char *name, const char *help)
+{
+    printf("  %-18s %s\n", name, help ? help : "");
+}
 
 static int run(struct proc *p, int argc, char **argv, struct env *env, struct error *e)
 {
@@ -236,11 +263,13 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     p->isa = isa_find_target(p->target, &be);
     if (!p->isa) return error_set(e, "this program was built without the ISA of %s", p->target);
     if (o->cpu && (!strcmp(o->cpu, "help") || !strcmp(o->cpu, "?"))) {
-        for (unsigned i = 0; i < p->isa->n_models; i++) put_line(p->isa->models[i].name, p->isa->models[i].help);
+        for (unsigned i = 0; i < p->isa->n_models; i++)
+            put_line(p->isa->models[i].name, p->isa->models[i].help);
         return 0;
     }
     if (o->log && !strcmp(o->log, "help")) {
-        for (unsigned i = 0; i < LOG_BIT_COUNT; i++) put_line(log_items[i].name, log_items[i].help);
+        for (unsigned i = 0; i < LOG_BIT_COUNT; i++)
+            put_line(log_items[i].name, log_items[i].help);
         return 0;
     }
     uint32_t mask = 0;
@@ -249,7 +278,9 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     if (o->log_file && log_set_file(o->log_file, e)) return -1;
     if (o->dfilter && log_set_filter(o->dfilter, e)) return -1;
     p->strace = o->strace || (mask & LOG_STRACE);
-    if (o->gdb) return error_set(e, "-g %s: debugging user-mode programs with gdb is not supported yet", o->gdb);
+    if (o->gdb)
+        return error_set(e, "-g %s: debugging user-mode programs with gdb is not supported yet",
+                         o->gdb);
     if (o->trace) return error_set(e, "-trace: user mode has no trace events");
     if (o->seed) {
         char *end;
@@ -263,7 +294,8 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     }
     if (argc < 1) {
         error_set(e, "no program given");
-        error_hint(e, "usage: quern-%s [options] program [arguments...]; -h lists the options", p->target);
+        error_hint(e, "usage: quern-%s [options] program [arguments...]; -h lists the options",
+                   p->target);
         return -1;
     }
     if (!o->prefix) o->prefix = default_prefix(p->abi);
@@ -291,9 +323,11 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     if (!sp) return -1;
     p->abi->start(t, p->entry, sp);
     if (log_on(LOG_PAGE))
-        log_printf("guest base 0x%llx\nlimit      0x%llx\nstart_brk  0x%llx\nentry      0x%llx\nstack      0x%llx\n",
-                   (unsigned long long)(uintptr_t)p->base, (unsigned long long)p->limit, (unsigned long long)p->brk_start,
-                   (unsigned long long)p->entry, (unsigned long long)sp);
+        log_printf("guest base 0x%llx\nlimit      0x%llx\nstart_brk  0x%llx\nentry      "
+                   "0x%llx\nstack      0x%llx\n",
+                   (unsigned long long)(uintptr_t)p->base, (unsigned long long)p->limit,
+                   (unsigned long long)p->brk_start, (unsigned long long)p->entry,
+                   (unsigned long long)sp);
     sigset_t now;
     pthread_sigmask(SIG_SETMASK, NULL, &now);
     t->mask = signal_from_sigset(&now);
@@ -314,8 +348,9 @@ int user_main(int argc, char **argv, const char *target)
         error_report("user mode does not know the target '%s'", target);
         return 1;
     }
-    struct env env = { NULL, 0 };
-    while (environ[env.n]) env.n++;
+    struct env env = {NULL, 0};
+    while (environ[env.n])
+        env.n++;
     env.v = mem_alloc((env.n + 2) * sizeof *env.v);
     memcpy(env.v, environ, (env.n + 1) * sizeof *env.v);
     for (unsigned i = 0; i < user_n_options; i++) {
@@ -343,7 +378,8 @@ int user_main(int argc, char **argv, const char *target)
         if (*name == '-') name++;
         if (!strcmp(name, "help")) name = "h";
         unsigned i = 0;
-        while (i < user_n_options && strcmp(user_options[i].name, name)) i++;
+        while (i < user_n_options && strcmp(user_options[i].name, name))
+            i++;
         if (i == user_n_options) {
             error_report("unknown option '%s'", argv[at]);
             error_info("-h lists the options");

@@ -3,9 +3,9 @@
  * and the calls that map into it.
  *
  * Guest address + proc->base is the host address. Pages are as large as the larger of 4 KiB and
- * the host's, so host protection can follow the guest's page by page. Pages that hold translated code
- * are write-protected on the host (PAGE_CODE); a write by the guest faults and drops the translations,
- * a write by a call does the same ahead (mem_out).
+ * the host's, so host protection can follow the guest's page by page. Pages that hold translated
+ * code are write-protected on the host (PAGE_CODE); a write by the guest faults and drops the
+ * translations, a write by a call does the same ahead (mem_out).
  *
  * Lock order: the engine may call mem_user_code_page with locks of its own held, so the engine is
  * never called with mem_lock held.
@@ -18,8 +18,14 @@
 
 #define PROT_MASK (PAGE_READ | PAGE_WRITE | PAGE_EXEC)
 
-static inline uint64_t page_of(const struct proc *p, uint64_t addr) { return addr >> p->page_bits; }
-static inline uint64_t page_up(const struct proc *p, uint64_t n) { return ALIGN_UP(n, p->page_size); }
+static inline uint64_t page_of(const struct proc *p, uint64_t addr)
+{
+    return addr >> p->page_bits;
+}
+static inline uint64_t page_up(const struct proc *p, uint64_t n)
+{
+    return ALIGN_UP(n, p->page_size);
+}
 
 int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, struct error *e)
 {
@@ -28,7 +34,8 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     if (page_size < CPU_PAGE_SIZE) page_size = CPU_PAGE_SIZE;
     p->page_size = page_size;
     p->page_bits = host_ctz64(page_size);
-    if (limit > SIZE_MAX / 2 + 1) limit = SIZE_MAX / 4 + 1; /* a 32-bit host: as much as may be had */
+    if (limit > SIZE_MAX / 2 + 1)
+        limit = SIZE_MAX / 4 + 1; /* a 32-bit host: as much as may be had */
     limit = ALIGN_DOWN(limit, page_size);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 #ifdef MAP_FIXED_NOREPLACE
@@ -41,23 +48,30 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     }
     if (m == MAP_FAILED || (base && m != (void *)(uintptr_t)base)) {
         if (m != MAP_FAILED) munmap(m, (size_t)limit);
-        error_set(e, "cannot reserve %llu MiB of address space for the guest%s: %s", (unsigned long long)(limit >> 20),
-                  base ? " at the address of -B" : "", strerror(errno));
-        error_hint(e, "check the limit on virtual memory (ulimit -v)%s", base ? ", or leave -B out" : "");
+        error_set(e, "cannot reserve %llu MiB of address space for the guest%s: %s",
+                  (unsigned long long)(limit >> 20), base ? " at the address of -B" : "",
+                  strerror(errno));
+        error_hint(e, "check the limit on virtual memory (ulimit -v)%s",
+                   base ? ", or leave -B out" : "");
         return -1;
     }
     p->base = m;
     p->limit = limit;
     size_t n = (size_t)(limit >> p->page_bits);
-    void *flags_table = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (flags_table == MAP_FAILED) return error_set(e, "no memory for the guest's page flags: %s", strerror(errno));
+    void *flags_table =
+        mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (flags_table == MAP_FAILED)
+        return error_set(e, "no memory for the guest's page flags: %s", strerror(errno));
     p->pages = flags_table;
     pthread_mutex_init(&p->mem_lock, NULL);
     p->mmap_top = limit;
     return 0;
 }
 
-unsigned mem_page(struct proc *p, uint64_t addr) { return addr < p->limit ? p->pages[page_of(p, addr)] : 0; }
+unsigned mem_page(struct proc *p, uint64_t addr)
+{
+    return addr < p->limit ? p->pages[page_of(p, addr)] : 0;
+}
 
 bool mem_check(struct proc *p, uint64_t addr, uint64_t len, unsigned want)
 {
@@ -109,7 +123,8 @@ void mem_user_code_page(struct cpu *cpu, uint64_t va)
     pthread_mutex_lock(&p->mem_lock);
     uint64_t n = page_of(p, va);
     if ((p->pages[n] & PAGE_USED) && !(p->pages[n] & PAGE_CODE)) {
-        if (p->pages[n] & PAGE_WRITE) mprotect(p->base + (n << p->page_bits), (size_t)p->page_size, PROT_READ);
+        if (p->pages[n] & PAGE_WRITE)
+            mprotect(p->base + (n << p->page_bits), (size_t)p->page_size, PROT_READ);
         p->pages[n] |= PAGE_CODE;
     }
     pthread_mutex_unlock(&p->mem_lock);
@@ -125,8 +140,10 @@ bool mem_code_fault(struct proc *p, const void *host)
     unsigned f = p->pages[n];
     if ((f & (PAGE_USED | PAGE_WRITE)) != (PAGE_USED | PAGE_WRITE)) return false;
     uint8_t *page = p->base + (n << p->page_bits);
-    /* Without the flag another thread is just ahead of us, in either direction: the next try will tell. */
-    for (uint64_t k = 0; k < p->page_size; k += CPU_PAGE_SIZE) engine_code_page_fault(p->engine, page + k);
+    /* Without the flag another thread is just ahead of us, in either direction: the next try will
+     * tell. */
+    for (uint64_t k = 0; k < p->page_size; k += CPU_PAGE_SIZE)
+        engine_code_page_fault(p->engine, page + k);
     p->pages[n] &= (uint8_t)~PAGE_CODE;
     mprotect(page, (size_t)p->page_size, PROT_READ | PROT_WRITE);
     return true;
@@ -138,7 +155,8 @@ static void code_gone(struct proc *p, uint64_t addr, uint64_t len, bool had)
     if (had && p->engine) engine_code_written(p->engine, p->base + addr, (size_t)len);
 }
 
-/* ---- the page table ---------------------------------------------------------------------------- */
+/* ---- the page table ----------------------------------------------------------------------------
+ */
 static bool set_pages(struct proc *p, uint64_t addr, uint64_t len, unsigned flags)
 {
     bool had = false;
@@ -190,7 +208,8 @@ static unsigned page_flags(int prot, bool shared)
     return f;
 }
 
-int64_t mem_mmap(struct proc *p, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
+int64_t mem_mmap(struct proc *p, uint64_t addr, uint64_t len, int prot, int flags, int fd,
+                 uint64_t off)
 {
     if (!len) return -EINVAL;
     if (off & (p->page_size - 1)) return -EINVAL;
@@ -224,7 +243,8 @@ int64_t mem_mmap(struct proc *p, uint64_t addr, uint64_t len, int prot, int flag
         addr = page_up(p, addr);
         if (addr < 0x10000 || !range_free(p, addr, len)) {
             /* Shared mappings keep the widest colour a cache may need. */
-            addr = find_free(p, len, flags & MAP_SHARED ? MAX(p->page_size, 0x10000) : p->page_size);
+            addr =
+                find_free(p, len, flags & MAP_SHARED ? MAX(p->page_size, 0x10000) : p->page_size);
             if (!addr) {
                 ret = -ENOMEM;
                 goto out;
@@ -248,13 +268,15 @@ out:
 /* Gives a range back to the reservation. */
 static bool unmap(struct proc *p, uint64_t addr, uint64_t len)
 {
-    mmap(p->base + addr, (size_t)len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(p->base + addr, (size_t)len, PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     return set_pages(p, addr, len, 0);
 }
 
 int64_t mem_munmap(struct proc *p, uint64_t addr, uint64_t len)
 {
-    if ((addr & (p->page_size - 1)) || !len || addr >= p->limit || len > p->limit - addr) return -EINVAL;
+    if ((addr & (p->page_size - 1)) || !len || addr >= p->limit || len > p->limit - addr)
+        return -EINVAL;
     len = page_up(p, len);
     pthread_mutex_lock(&p->mem_lock);
     bool had = unmap(p, addr, len);
@@ -290,10 +312,13 @@ int64_t mem_mprotect(struct proc *p, uint64_t addr, uint64_t len, int prot)
     return 0;
 }
 
-int64_t mem_mremap(struct proc *p, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
+int64_t mem_mremap(struct proc *p, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+                   uint64_t new_addr)
 {
     bool fixed = (flags & MREMAP_FIXED) != 0, may_move = (flags & MREMAP_MAYMOVE) != 0, had = false;
-    if ((old & (p->page_size - 1)) || !new_len || (fixed && (!may_move || (new_addr & (p->page_size - 1))))) return -EINVAL;
+    if ((old & (p->page_size - 1)) || !new_len ||
+        (fixed && (!may_move || (new_addr & (p->page_size - 1)))))
+        return -EINVAL;
     if (flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE)) return -EINVAL;
     old_len = page_up(p, old_len);
     new_len = page_up(p, new_len);
@@ -309,13 +334,15 @@ int64_t mem_mremap(struct proc *p, uint64_t old, uint64_t old_len, uint64_t new_
         if (new_len < old_len) had = unmap(p, old + new_len, old_len - new_len);
     } else {
         bool grow = !fixed && range_free(p, old + old_len, new_len - old_len);
-        if (fixed) at = new_addr;
-        else if (!grow) at = may_move ? find_free(p, new_len, p->page_size) : 0;
+        if (fixed)
+            at = new_addr;
+        else if (!grow)
+            at = may_move ? find_free(p, new_len, p->page_size) : 0;
         if (!at) {
             ret = -ENOMEM;
         } else {
-            /* The pages behind lie in the reservation, so growing in place is a move onto itself: through a
-             * spare place, since the host refuses overlapping moves. */
+            /* The pages behind lie in the reservation, so growing in place is a move onto itself:
+             * through a spare place, since the host refuses overlapping moves. */
             if (grow) munmap(p->base + old + old_len, (size_t)(new_len - old_len));
             void *m = mremap(p->base + old, (size_t)old_len, (size_t)new_len,
                              grow ? 0 : MREMAP_MAYMOVE | MREMAP_FIXED, p->base + at);
@@ -367,13 +394,19 @@ int64_t mem_shmat(struct proc *p, int id, uint64_t addr, int flags)
     if (addr && (flags & SHM_RND)) addr = ALIGN_DOWN(addr, align);
     if (addr & (p->page_size - 1)) return -EINVAL;
     pthread_mutex_lock(&p->mem_lock);
-    if (!addr) addr = find_free(p, len, align);
-    else if (!(flags & SHM_REMAP) && !range_free(p, addr, len)) addr = 0;
+    if (!addr)
+        addr = find_free(p, len, align);
+    else if (!(flags & SHM_REMAP) && !range_free(p, addr, len))
+        addr = 0;
     int64_t ret = addr ? (int64_t)addr : -ENOMEM;
     bool had = false;
     if (addr) {
-        if (shmat(id, p->base + addr, (flags & SHM_RDONLY) | SHM_REMAP) == (void *)-1) ret = -errno;
-        else had = set_pages(p, addr, len, page_flags(flags & SHM_RDONLY ? PROT_READ : PROT_READ | PROT_WRITE, true));
+        if (shmat(id, p->base + addr, (flags & SHM_RDONLY) | SHM_REMAP) == (void *)-1)
+            ret = -errno;
+        else
+            had = set_pages(
+                p, addr, len,
+                page_flags(flags & SHM_RDONLY ? PROT_READ : PROT_READ | PROT_WRITE, true));
     }
     pthread_mutex_unlock(&p->mem_lock);
     code_gone(p, addr, len, had);
@@ -391,11 +424,13 @@ int64_t mem_shmdt(struct proc *p, uint64_t addr)
         /* The host has cut a hole; its length is the run of pages that are gone now. */
         uint64_t a = addr;
         while (a < p->limit && (p->pages[page_of(p, a)] & PAGE_SHARED)) {
-            void *m = mmap(p->base + a, (size_t)p->page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+            void *m = mmap(p->base + a, (size_t)p->page_size, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
 #ifdef MAP_FIXED_NOREPLACE
-                           | MAP_FIXED_NOREPLACE
+                               | MAP_FIXED_NOREPLACE
 #endif
-                           , -1, 0);
+                           ,
+                           -1, 0);
             if (m != p->base + a) {
                 if (m != MAP_FAILED) munmap(m, (size_t)p->page_size);
                 break;

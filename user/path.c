@@ -1,6 +1,6 @@
 /*
- * path.c - guest paths: the prefix of -L, and the files of /proc that would tell of the host's program
- * instead of the guest's.
+ * path.c - guest paths: the prefix of -L, and the files of /proc that would tell of the host's
+ * program instead of the guest's.
  */
 #include "user/abi.h"
 
@@ -9,9 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- the prefix ------------------------------------------------------------------------------- */
-/* Walks `path` below the prefix, keeping absolute symbolic links inside. Fills out and returns true when all
- * of it exists there. */
+/* ---- the prefix -------------------------------------------------------------------------------
+ */
+/* Walks `path` below the prefix, keeping absolute symbolic links inside. Fills out and returns true
+ * when all of it exists there. */
 static bool below_prefix(struct proc *p, const char *path, char *out, bool follow_last)
 {
     char rest[PATH_ROOM], link[PATH_ROOM], next[PATH_ROOM];
@@ -22,7 +23,8 @@ static bool below_prefix(struct proc *p, const char *path, char *out, bool follo
     strcpy(rest, path);
     char *r = rest;
     for (;;) {
-        while (*r == '/') r++;
+        while (*r == '/')
+            r++;
         if (!*r) break;
         size_t n = strcspn(r, "/");
         bool last = r[n] == 0;
@@ -31,7 +33,8 @@ static bool below_prefix(struct proc *p, const char *path, char *out, bool follo
             continue;
         }
         if (n == 2 && r[0] == '.' && r[1] == '.') {
-            while (len > base && out[len - 1] != '/') len--;
+            while (len > base && out[len - 1] != '/')
+                len--;
             if (len > base) len--;
             out[len] = 0;
             r += n;
@@ -79,7 +82,8 @@ const char *path_guest(struct thread *t, uint64_t addr, char *out, bool follow_l
     return s ? path_map(t->proc, s, out, follow_last) : NULL;
 }
 
-/* ---- /proc ------------------------------------------------------------------------------------ */
+/* ---- /proc ------------------------------------------------------------------------------------
+ */
 /* "/proc/self/NAME" or "/proc/PID/NAME" of our own: NAME, else NULL. */
 static const char *self_file(const char *path)
 {
@@ -116,16 +120,23 @@ static void write_maps(struct proc *p, FILE *out)
         for (uint64_t a = lo - base; a < hi - base;) {
             unsigned f = mem_page(p, a) & (PAGE_USED | PAGE_READ | PAGE_WRITE | PAGE_EXEC);
             uint64_t b = a;
-            while (b < hi - base && (mem_page(p, b) & (PAGE_USED | PAGE_READ | PAGE_WRITE | PAGE_EXEC)) == f) b += p->page_size;
+            while (b < hi - base &&
+                   (mem_page(p, b) & (PAGE_USED | PAGE_READ | PAGE_WRITE | PAGE_EXEC)) == f)
+                b += p->page_size;
             if (f & PAGE_USED) {
-                const char *name = p->stack_low && a >= p->stack_low && a < p->stack_high ? "[stack]"
+                const char *name = p->stack_low && a >= p->stack_low && a < p->stack_high
+                                       ? "[stack]"
                                    : a >= p->brk_start && a < p->brk_mapped ? "[heap]"
-                                   : a == p->sigpage ? "[vdso]" : NULL;
-                fprintf(out, "%0*llx-%0*llx %c%c%c%c ", p->abi->long_size * 2, (unsigned long long)a, p->abi->long_size * 2,
-                        (unsigned long long)b, f & PAGE_READ ? 'r' : '-', f & PAGE_WRITE ? 'w' : '-',
+                                   : a == p->sigpage                        ? "[vdso]"
+                                                                            : NULL;
+                fprintf(out, "%0*llx-%0*llx %c%c%c%c ", p->abi->long_size * 2,
+                        (unsigned long long)a, p->abi->long_size * 2, (unsigned long long)b,
+                        f & PAGE_READ ? 'r' : '-', f & PAGE_WRITE ? 'w' : '-',
                         f & PAGE_EXEC ? 'x' : '-', mem_page(p, a) & PAGE_SHARED ? 's' : 'p');
-                if (name) fprintf(out, "00000000 00:00 0          %s\n", name);
-                else fputs(line + at, out);
+                if (name)
+                    fprintf(out, "00000000 00:00 0          %s\n", name);
+                else
+                    fputs(line + at, out);
             }
             a = b;
         }
@@ -147,9 +158,12 @@ static void write_stat(struct thread *t, FILE *out)
         unsigned field = 2;
         for (char *w = rest ? strtok(rest + 1, " \n") : NULL; w; w = strtok(NULL, " \n")) {
             field++;
-            if (field == 28) fprintf(out, " %llu", (unsigned long long)p->arg_start);
-            else if (field == 26 || field == 27 || field == 29 || field == 30) fprintf(out, " 0");
-            else fprintf(out, " %s", w);
+            if (field == 28)
+                fprintf(out, " %llu", (unsigned long long)p->arg_start);
+            else if (field == 26 || field == 27 || field == 29 || field == 30)
+                fprintf(out, " 0");
+            else
+                fprintf(out, " %s", w);
         }
         fputc('\n', out);
     }
@@ -167,13 +181,20 @@ int path_open_fake(struct thread *t, const char *path, int flags)
     if (strncmp(path, "/proc/", 6)) return -ENOTSUP;
     const char *name = self_file(path);
     enum { NONE, MAPS, STAT, AUXV, CMDLINE, CPUINFO } what = NONE;
-    if (!strcmp(path, "/proc/cpuinfo")) what = CPUINFO;
-    else if (!name) return -ENOTSUP;
-    else if (!strcmp(name, "exe")) return (int)sys_ret(open(p->exe, flags & ~(O_CREAT | O_TRUNC)));
-    else if (!strcmp(name, "maps")) what = MAPS;
-    else if (!strcmp(name, "stat")) what = STAT;
-    else if (!strcmp(name, "auxv")) what = AUXV;
-    else if (!strcmp(name, "cmdline")) what = CMDLINE;
+    if (!strcmp(path, "/proc/cpuinfo"))
+        what = CPUINFO;
+    else if (!name)
+        return -ENOTSUP;
+    else if (!strcmp(name, "exe"))
+        return (int)sys_ret(open(p->exe, flags & ~(O_CREAT | O_TRUNC)));
+    else if (!strcmp(name, "maps"))
+        what = MAPS;
+    else if (!strcmp(name, "stat"))
+        what = STAT;
+    else if (!strcmp(name, "auxv"))
+        what = AUXV;
+    else if (!strcmp(name, "cmdline"))
+        what = CMDLINE;
     if (!what) return -ENOTSUP;
     int fd = memfd_create("quern-proc", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
     if (fd < 0) return -errno;

@@ -1,12 +1,13 @@
 /*
  * signal.c - signals between the host and the guest.
  *
- * A guest thread's mask is its host thread's mask and a guest's SIG_DFL and SIG_IGN are the host's, so routing,
- * queueing and default actions are the host kernel's. For signals that the guest handles, the host handler
- * only notes the signal, keeps it blocked and kicks the CPU; the frame is built between two blocks.
+ * A guest thread's mask is its host thread's mask and a guest's SIG_DFL and SIG_IGN are the host's,
+ * so routing, queueing and default actions are the host kernel's. For signals that the guest
+ * handles, the host handler only notes the signal, keeps it blocked and kicks the CPU; the frame is
+ * built between two blocks.
  *
- * A blocking call that a signal comes just ahead of would sleep with the signal noted: therefore the
- * handler starts a timer that sends SIGNAL_REKICK to the thread until the call is over.
+ * A blocking call that a signal comes just ahead of would sleep with the signal noted: therefore
+ * the handler starts a timer that sends SIGNAL_REKICK to the thread until the call is over.
  */
 #include "user/abi.h"
 
@@ -17,7 +18,10 @@
 
 _Thread_local struct thread *thread_current;
 
-static uint64_t bit(int sig) { return (uint64_t)1 << (sig - 1); }
+static uint64_t bit(int sig)
+{
+    return (uint64_t)1 << (sig - 1);
+}
 
 void signal_to_sigset(uint64_t mask, sigset_t *set)
 {
@@ -76,11 +80,12 @@ bool signal_on_altstack(const struct thread *t, uint64_t sp)
     return t->altstack_size && sp - t->altstack < t->altstack_size;
 }
 
-/* ---- the host's handler ---------------------------------------------------------------------------- */
+/* ---- the host's handler
+ * ---------------------------------------------------------------------------- */
 static void arm_rekick(struct thread *t)
 {
     if (!t->have_rekick || t->rekick_armed) return;
-    struct itimerspec its = { { 0, 5000000 }, { 0, 1000000 } };
+    struct itimerspec its = {{0, 5000000}, {0, 1000000}};
     t->rekick_armed = 1;
     timer_settime(t->rekick, 0, &its, NULL);
 }
@@ -137,8 +142,10 @@ static void install(int sig, int flags)
     memset(&sa, 0, sizeof sa);
     sa.sa_sigaction = on_signal;
     sigemptyset(&sa.sa_mask);
-    if (sig == SIGSEGV || sig == SIGBUS) flags |= SA_NODEFER; /* left by longjmp */
-    else sigfillset(&sa.sa_mask);
+    if (sig == SIGSEGV || sig == SIGBUS)
+        flags |= SA_NODEFER; /* left by longjmp */
+    else
+        sigfillset(&sa.sa_mask);
     sigdelset(&sa.sa_mask, SIGSEGV);
     sigdelset(&sa.sa_mask, SIGBUS);
     sa.sa_flags = SA_SIGINFO | flags;
@@ -149,7 +156,8 @@ static void install(int sig, int flags)
 void signal_apply_action(struct proc *p, int sig)
 {
     const struct guest_action *a = &p->sig->action[sig];
-    if (sig == SIGSEGV || sig == SIGBUS || sig == SIGKILL || sig == SIGSTOP || sig == SIGNAL_REKICK) return;
+    if (sig == SIGSEGV || sig == SIGBUS || sig == SIGKILL || sig == SIGSTOP || sig == SIGNAL_REKICK)
+        return;
     if (a->handler <= 1) {
         struct sigaction sa;
         memset(&sa, 0, sizeof sa);
@@ -200,7 +208,8 @@ void signal_end_thread(struct thread *t)
     t->have_rekick = false;
 }
 
-/* ---- delivery ------------------------------------------------------------------------------------- */
+/* ---- delivery
+ * ------------------------------------------------------------------------------------- */
 static bool ignored_by_default(int sig)
 {
     return sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == SIGCONT;
@@ -217,7 +226,8 @@ ATTR_NORETURN void signal_die(struct thread *t, int sig)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     kill(getpid(), sig);
     /* A signal that the host does not die of, or not at once. */
-    for (int i = 0; i < 100; i++) usleep(1000);
+    for (int i = 0; i < 100; i++)
+        usleep(1000);
     _exit(128 + sig);
 }
 
@@ -242,10 +252,11 @@ static void build_frame(struct thread *t, int sig, const siginfo_t *info)
         signal_apply_action(p, sig);
     }
     pthread_mutex_unlock(&p->lock);
-    struct guest_frame f = { sig, info, &a, t->have_saved_mask ? t->saved_mask : t->mask };
+    struct guest_frame f = {sig, info, &a, t->have_saved_mask ? t->saved_mask : t->mask};
     t->have_saved_mask = false;
     if (!p->abi->setup_frame(t, &f)) {
-        LOG(GUEST_ERRORS, "no room for a signal frame at sp 0x%llx\n", (unsigned long long)p->abi->get_sp(t));
+        LOG(GUEST_ERRORS, "no room for a signal frame at sp 0x%llx\n",
+            (unsigned long long)p->abi->get_sp(t));
         signal_die(t, SIGSEGV);
     }
     signal_set_mask(t, t->mask | a.mask | (a.flags & SA_NODEFER ? 0 : bit(sig)));
@@ -285,25 +296,31 @@ void signal_force(struct thread *t, int sig, int code, uint64_t addr)
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_signo = sig;
-    if (sig == SIGSEGV && !code) code = mem_page(t->proc, addr) & PAGE_USED ? SEGV_ACCERR : SEGV_MAPERR;
+    if (sig == SIGSEGV && !code)
+        code = mem_page(t->proc, addr) & PAGE_USED ? SEGV_ACCERR : SEGV_MAPERR;
     info.si_code = code;
     info.si_addr = (void *)(uintptr_t)addr;
     if (t->proc->strace) strace_signal(t, sig, &info);
     if (t->proc->sig->action[sig].handler <= 1 || (t->mask & bit(sig))) {
-        static const struct { int sig; const char *text; } names[] = {
-            { SIGSEGV, "Segmentation fault" }, { SIGBUS, "Bus error" }, { SIGILL, "Illegal instruction" },
-            { SIGFPE, "Arithmetic exception" }, { SIGTRAP, "Trace/breakpoint trap" },
+        static const struct {
+            int sig;
+            const char *text;
+        } names[] = {
+            {SIGSEGV, "Segmentation fault"},    {SIGBUS, "Bus error"},
+            {SIGILL, "Illegal instruction"},    {SIGFPE, "Arithmetic exception"},
+            {SIGTRAP, "Trace/breakpoint trap"},
         };
         for (size_t i = 0; i < ARRAY_LEN(names); i++)
             if (names[i].sig == sig)
-                fprintf(stderr, "%s: uncaught target signal %d (%s) - core dumped\n", error_progname(),
-                        abi_sig_to_guest(t->proc->abi, sig), names[i].text);
+                fprintf(stderr, "%s: uncaught target signal %d (%s) - core dumped\n",
+                        error_progname(), abi_sig_to_guest(t->proc->abi, sig), names[i].text);
         signal_die(t, sig);
     }
     build_frame(t, sig, &info);
 }
 
-/* ---- sets and siginfo ----------------------------------------------------------------------------- */
+/* ---- sets and siginfo
+ * ----------------------------------------------------------------------------- */
 bool signal_get_set(struct thread *t, uint64_t addr, uint64_t *mask)
 {
     const struct abi *abi = t->proc->abi;
@@ -331,13 +348,18 @@ static enum info_kind info_kind(int sig, int code)
     if (code <= 0) return INFO_KILL;
     switch (sig) {
     case SIGCHLD: return INFO_CHILD;
-    case SIGSEGV: case SIGBUS: case SIGILL: case SIGFPE: case SIGTRAP: return INFO_FAULT;
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGILL:
+    case SIGFPE:
+    case SIGTRAP: return INFO_FAULT;
     case SIGIO: return INFO_POLL;
     default: return INFO_KILL;
     }
 }
 
-/* The value goes through as the guest gave it (see signal_info_to_host): the low bytes of the pointer. */
+/* The value goes through as the guest gave it (see signal_info_to_host): the low bytes of the
+ * pointer. */
 static void put_value(const struct abi *abi, const siginfo_t *i, uint8_t *out)
 {
     if (abi->long_size == 8) {
@@ -353,7 +375,8 @@ void signal_info_to_guest(const struct abi *abi, const siginfo_t *i, uint8_t *ou
     memset(out, 0, 128);
     int code = i->si_code, sig = i->si_signo;
     guest_st(abi, out, 4, (uint64_t)abi_sig_to_guest(abi, sig));
-    guest_st(abi, out + (abi->siginfo_code_first ? 8 : 4), 4, (uint64_t)abi_errno_to_guest(abi, i->si_errno));
+    guest_st(abi, out + (abi->siginfo_code_first ? 8 : 4), 4,
+             (uint64_t)abi_errno_to_guest(abi, i->si_errno));
     guest_st(abi, out + (abi->siginfo_code_first ? 4 : 8), 4, (uint64_t)(int64_t)code);
     switch (info_kind(sig, code)) {
     case INFO_TIMER:
@@ -394,7 +417,8 @@ void signal_info_to_host(const struct abi *abi, const uint8_t *in, siginfo_t *i)
     memset(i, 0, sizeof *i);
     i->si_signo = abi_sig_to_host(abi, (int)guest_ld(abi, in, 4));
     i->si_code = (int32_t)guest_ld(abi, in + (abi->siginfo_code_first ? 4 : 8), 4);
-    i->si_errno = abi_num_to_host(abi->errnos, (int)guest_ld(abi, in + (abi->siginfo_code_first ? 8 : 4), 4));
+    i->si_errno =
+        abi_num_to_host(abi->errnos, (int)guest_ld(abi, in + (abi->siginfo_code_first ? 8 : 4), 4));
     i->si_pid = (pid_t)guest_ld(abi, in + u, 4);
     i->si_uid = (uid_t)guest_ld(abi, in + u + 4, 4);
     i->si_value.sival_ptr = (void *)(uintptr_t)guest_ld(abi, in + u + 8, w);

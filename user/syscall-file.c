@@ -1,6 +1,6 @@
 /*
- * syscall-file.c - calls on open files: reading and writing, descriptors, fcntl, copying between files.
- * By name: syscall-dir.c. Waiting: syscall-event.c.
+ * syscall-file.c - calls on open files: reading and writing, descriptors, fcntl, copying between
+ * files. By name: syscall-dir.c. Waiting: syscall-event.c.
  */
 #include "user/abi.h"
 #include "user/syscalls.h"
@@ -16,12 +16,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* ---- what special descriptors hand out ------------------------------------------------------------ */
+/* ---- what special descriptors hand out
+ * ------------------------------------------------------------ */
 #define SF(k, m) LF(k, signalfd_siginfo, m)
 static const struct layout_field signalfd_fields[] = {
-    SF('I', ssi_signo), SF('i', ssi_errno), SF('i', ssi_code), SF('I', ssi_pid), SF('I', ssi_uid), SF('i', ssi_fd),
-    SF('I', ssi_tid), SF('I', ssi_band), SF('I', ssi_overrun), SF('I', ssi_trapno), SF('i', ssi_status), SF('i', ssi_int),
-    SF('Q', ssi_ptr), SF('Q', ssi_utime), SF('Q', ssi_stime), SF('Q', ssi_addr), LPAD('Q', 6) };
+    SF('I', ssi_signo),   SF('i', ssi_errno),  SF('i', ssi_code),   SF('I', ssi_pid),
+    SF('I', ssi_uid),     SF('i', ssi_fd),     SF('I', ssi_tid),    SF('I', ssi_band),
+    SF('I', ssi_overrun), SF('I', ssi_trapno), SF('i', ssi_status), SF('i', ssi_int),
+    SF('Q', ssi_ptr),     SF('Q', ssi_utime),  SF('Q', ssi_stime),  SF('Q', ssi_addr),
+    LPAD('Q', 6)};
 static const struct layout layout_signalfd = LAYOUT(signalfd_fields);
 
 static void convert_read(struct thread *t, int fd, uint8_t *buf, int64_t n)
@@ -42,7 +45,8 @@ static void convert_read(struct thread *t, int fd, uint8_t *buf, int64_t n)
     } else if (kind == FD_INOTIFY) {
         while (n >= 16) {
             uint32_t len = ld32_host(buf + 12);
-            for (int i = 0; i < 4; i++) guest_st(abi, buf + 4 * i, 4, ld32_host(buf + 4 * i));
+            for (int i = 0; i < 4; i++)
+                guest_st(abi, buf + 4 * i, 4, ld32_host(buf + 4 * i));
             if (len > n - 16) break;
             buf += 16 + len;
             n -= 16 + len;
@@ -93,7 +97,8 @@ int user_get_iov(struct thread *t, uint64_t addr, uint64_t n, bool out, struct i
     if (!g) return -EFAULT;
     struct iovec *v = NEW_ARRAY(struct iovec, n + 1);
     for (uint64_t i = 0; i < n; i++) {
-        uint64_t base = guest_ld(p->abi, g + i * 2 * w, w), len = guest_ld(p->abi, g + i * 2 * w + w, w);
+        uint64_t base = guest_ld(p->abi, g + i * 2 * w, w),
+                 len = guest_ld(p->abi, g + i * 2 * w + w, w);
         const void *host = !len ? p->base : out ? mem_out(p, base, len) : mem_in(p, base, len);
         if (!host || (int64_t)abi_slong(p->abi, len) < 0) {
             mem_free(v);
@@ -112,24 +117,49 @@ static int64_t vector_call(struct thread *t, const uint64_t *a, bool out, bool a
     int r = user_get_iov(t, a[1], a[2], out, &v);
     if (r) return r;
     int64_t n;
-    if (flags) n = out ? preadv2((int)a[0], v, (int)a[2], (off_t)a[3], flags) : pwritev2((int)a[0], v, (int)a[2], (off_t)a[3], flags);
-    else if (at) n = out ? preadv((int)a[0], v, (int)a[2], (off_t)a[3]) : pwritev((int)a[0], v, (int)a[2], (off_t)a[3]);
-    else n = out ? readv((int)a[0], v, (int)a[2]) : writev((int)a[0], v, (int)a[2]);
+    if (flags)
+        n = out ? preadv2((int)a[0], v, (int)a[2], (off_t)a[3], flags)
+                : pwritev2((int)a[0], v, (int)a[2], (off_t)a[3], flags);
+    else if (at)
+        n = out ? preadv((int)a[0], v, (int)a[2], (off_t)a[3])
+                : pwritev((int)a[0], v, (int)a[2], (off_t)a[3]);
+    else
+        n = out ? readv((int)a[0], v, (int)a[2]) : writev((int)a[0], v, (int)a[2]);
     n = sys_ret(n);
     if (out && n > 0 && a[2] == 1) convert_read(t, (int)a[0], v[0].iov_base, n);
     mem_free(v);
     return n;
 }
 
-int64_t sys_readv(struct thread *t, const uint64_t *a) { return vector_call(t, a, true, false, 0); }
-int64_t sys_writev(struct thread *t, const uint64_t *a) { return vector_call(t, a, false, false, 0); }
-int64_t sys_preadv(struct thread *t, const uint64_t *a) { return vector_call(t, a, true, true, 0); }
-int64_t sys_pwritev(struct thread *t, const uint64_t *a) { return vector_call(t, a, false, true, 0); }
-int64_t sys_preadv2(struct thread *t, const uint64_t *a) { return vector_call(t, a, true, a[3] != UINT64_MAX, (int)a[4]); }
-int64_t sys_pwritev2(struct thread *t, const uint64_t *a) { return vector_call(t, a, false, a[3] != UINT64_MAX, (int)a[4]); }
+int64_t sys_readv(struct thread *t, const uint64_t *a)
+{
+    return vector_call(t, a, true, false, 0);
+}
+int64_t sys_writev(struct thread *t, const uint64_t *a)
+{
+    return vector_call(t, a, false, false, 0);
+}
+int64_t sys_preadv(struct thread *t, const uint64_t *a)
+{
+    return vector_call(t, a, true, true, 0);
+}
+int64_t sys_pwritev(struct thread *t, const uint64_t *a)
+{
+    return vector_call(t, a, false, true, 0);
+}
+int64_t sys_preadv2(struct thread *t, const uint64_t *a)
+{
+    return vector_call(t, a, true, a[3] != UINT64_MAX, (int)a[4]);
+}
+int64_t sys_pwritev2(struct thread *t, const uint64_t *a)
+{
+    return vector_call(t, a, false, a[3] != UINT64_MAX, (int)a[4]);
+}
 
-/* ---- opening and descriptors ------------------------------------------------------------------------- */
-static int64_t do_open(struct thread *t, int dirfd, uint64_t addr, uint32_t guest_flags, mode_t mode)
+/* ---- opening and descriptors
+ * ------------------------------------------------------------------------- */
+static int64_t do_open(struct thread *t, int dirfd, uint64_t addr, uint32_t guest_flags,
+                       mode_t mode)
 {
     char room[PATH_ROOM];
     int flags = (int)abi_flags_to_host(t->proc->abi->open_flags, guest_flags, NULL);
@@ -137,14 +167,21 @@ static int64_t do_open(struct thread *t, int dirfd, uint64_t addr, uint32_t gues
     if (!s) return -EFAULT;
     int fake = path_open_fake(t, s, flags);
     if (fake != -ENOTSUP) return fake;
-    s = path_map(t->proc, s, room, !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL));
+    s = path_map(t->proc, s, room,
+                 !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL));
     int64_t fd = sys_ret(openat(dirfd, s, flags, mode));
     if (fd >= 0) fd_kind_set(t->proc, (int)fd, FD_PLAIN);
     return fd;
 }
 
-int64_t sys_open(struct thread *t, const uint64_t *a) { return do_open(t, AT_FDCWD, a[0], (uint32_t)a[1], (mode_t)a[2]); }
-int64_t sys_openat(struct thread *t, const uint64_t *a) { return do_open(t, (int)a[0], a[1], (uint32_t)a[2], (mode_t)a[3]); }
+int64_t sys_open(struct thread *t, const uint64_t *a)
+{
+    return do_open(t, AT_FDCWD, a[0], (uint32_t)a[1], (mode_t)a[2]);
+}
+int64_t sys_openat(struct thread *t, const uint64_t *a)
+{
+    return do_open(t, (int)a[0], a[1], (uint32_t)a[2], (mode_t)a[3]);
+}
 
 int64_t sys_creat(struct thread *t, const uint64_t *a)
 {
@@ -164,7 +201,8 @@ int64_t sys_close_range(struct thread *t, const uint64_t *a)
 #ifdef SYS_close_range
     int64_t r = sys_ret(syscall(SYS_close_range, (unsigned)a[0], (unsigned)a[1], (unsigned)a[2]));
     if (!r && !a[2])
-        for (uint64_t fd = a[0]; fd <= a[1] && fd < (uint64_t)t->proc->n_fds; fd++) fd_kind_set(t->proc, (int)fd, FD_PLAIN);
+        for (uint64_t fd = a[0]; fd <= a[1] && fd < (uint64_t)t->proc->n_fds; fd++)
+            fd_kind_set(t->proc, (int)fd, FD_PLAIN);
     return r;
 #else
     return -ENOSYS;
@@ -177,8 +215,14 @@ static int64_t new_fd_like(struct thread *t, int64_t fd, int like)
     return fd;
 }
 
-int64_t sys_dup(struct thread *t, const uint64_t *a) { return new_fd_like(t, sys_ret(dup((int)a[0])), (int)a[0]); }
-int64_t sys_dup2(struct thread *t, const uint64_t *a) { return new_fd_like(t, sys_ret(dup2((int)a[0], (int)a[1])), (int)a[0]); }
+int64_t sys_dup(struct thread *t, const uint64_t *a)
+{
+    return new_fd_like(t, sys_ret(dup((int)a[0])), (int)a[0]);
+}
+int64_t sys_dup2(struct thread *t, const uint64_t *a)
+{
+    return new_fd_like(t, sys_ret(dup2((int)a[0], (int)a[1])), (int)a[0]);
+}
 
 int64_t sys_dup3(struct thread *t, const uint64_t *a)
 {
@@ -214,7 +258,10 @@ static int64_t do_lseek(struct thread *t, int fd, off_t off, int whence)
     return r == -1 ? -errno : big ? r >> 32 : r;
 }
 
-int64_t sys_lseek(struct thread *t, const uint64_t *a) { return do_lseek(t, (int)a[0], (off_t)a[1], (int)a[2]); }
+int64_t sys_lseek(struct thread *t, const uint64_t *a)
+{
+    return do_lseek(t, (int)a[0], (off_t)a[1], (int)a[2]);
+}
 
 int64_t sys__llseek(struct thread *t, const uint64_t *a)
 {
@@ -222,7 +269,8 @@ int64_t sys__llseek(struct thread *t, const uint64_t *a)
     return r < 0 ? r : put_scalar(t, a[3], 8, (uint64_t)r);
 }
 
-/* ---- fcntl ------------------------------------------------------------------------------------------- */
+/* ---- fcntl
+ * ------------------------------------------------------------------------------------------- */
 static int64_t do_lock(struct thread *t, int fd, int cmd, uint64_t addr, const struct layout *l)
 {
     struct flock f;
@@ -242,8 +290,9 @@ int64_t sys_fcntl(struct thread *t, const uint64_t *a)
 {
     const struct abi *abi = t->proc->abi;
     int fd = (int)a[0], cmd = (int)a[1];
-    if (abi->long_size == 4 && cmd >= 33 && cmd <= 35) { /* F_GETLK64, F_SETLK64, F_SETLKW64 on MIPS; 12..14 elsewhere */
-        static const int host[] = { F_GETLK, F_SETLK, F_SETLKW };
+    if (abi->long_size == 4 && cmd >= 33 &&
+        cmd <= 35) { /* F_GETLK64, F_SETLK64, F_SETLKW64 on MIPS; 12..14 elsewhere */
+        static const int host[] = {F_GETLK, F_SETLK, F_SETLKW};
         return do_lock(t, fd, host[cmd - 33], a[2], abi->flock64);
     }
     cmd = abi_num_to_host(abi->fcntls, cmd);
@@ -267,7 +316,9 @@ int64_t sys_fcntl(struct thread *t, const uint64_t *a)
         uint32_t g = abi_flags_to_guest(abi->open_flags, (uint32_t)r);
         return g;
     }
-    case F_SETFL: return sys_ret(fcntl(fd, F_SETFL, (int)abi_flags_to_host(abi->open_flags, (uint32_t)a[2], NULL)));
+    case F_SETFL:
+        return sys_ret(
+            fcntl(fd, F_SETFL, (int)abi_flags_to_host(abi->open_flags, (uint32_t)a[2], NULL)));
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW: return do_lock(t, fd, cmd, a[2], abi->flock);
@@ -302,15 +353,37 @@ int64_t sys_fcntl(struct thread *t, const uint64_t *a)
     }
 }
 
-int64_t sys_fcntl64(struct thread *t, const uint64_t *a) { return sys_fcntl(t, a); }
+int64_t sys_fcntl64(struct thread *t, const uint64_t *a)
+{
+    return sys_fcntl(t, a);
+}
 
-/* ---- whole files -------------------------------------------------------------------------------------- */
-int64_t sys_fsync(struct thread *t, const uint64_t *a) { return sys_ret(fsync((int)a[0])); }
-int64_t sys_fdatasync(struct thread *t, const uint64_t *a) { return sys_ret(fdatasync((int)a[0])); }
-int64_t sys_syncfs(struct thread *t, const uint64_t *a) { return sys_ret(syncfs((int)a[0])); }
-int64_t sys_flock(struct thread *t, const uint64_t *a) { return sys_ret(flock((int)a[0], (int)a[1])); }
-int64_t sys_ftruncate(struct thread *t, const uint64_t *a) { return sys_ret(ftruncate((int)a[0], (off_t)a[1])); }
-int64_t sys_readahead(struct thread *t, const uint64_t *a) { return sys_ret(readahead((int)a[0], (off64_t)a[1], (size_t)a[2])); }
+/* ---- whole files
+ * -------------------------------------------------------------------------------------- */
+int64_t sys_fsync(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(fsync((int)a[0]));
+}
+int64_t sys_fdatasync(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(fdatasync((int)a[0]));
+}
+int64_t sys_syncfs(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syncfs((int)a[0]));
+}
+int64_t sys_flock(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(flock((int)a[0], (int)a[1]));
+}
+int64_t sys_ftruncate(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(ftruncate((int)a[0], (off_t)a[1]));
+}
+int64_t sys_readahead(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(readahead((int)a[0], (off64_t)a[1], (size_t)a[2]));
+}
 
 int64_t sys_sync(struct thread *t, const uint64_t *a)
 {
@@ -339,7 +412,8 @@ int64_t sys_memfd_create(struct thread *t, const uint64_t *a)
     return name ? sys_ret(memfd_create(name, (unsigned)a[1])) : -EFAULT;
 }
 
-/* ---- copying inside the kernel ------------------------------------------------------------------------ */
+/* ---- copying inside the kernel
+ * ------------------------------------------------------------------------ */
 static int64_t do_sendfile(struct thread *t, const uint64_t *a, unsigned size)
 {
     off_t off;
@@ -353,14 +427,20 @@ static int64_t do_sendfile(struct thread *t, const uint64_t *a, unsigned size)
     return r;
 }
 
-int64_t sys_sendfile(struct thread *t, const uint64_t *a) { return do_sendfile(t, a, t->proc->abi->long_size); }
-int64_t sys_sendfile64(struct thread *t, const uint64_t *a) { return do_sendfile(t, a, 8); }
+int64_t sys_sendfile(struct thread *t, const uint64_t *a)
+{
+    return do_sendfile(t, a, t->proc->abi->long_size);
+}
+int64_t sys_sendfile64(struct thread *t, const uint64_t *a)
+{
+    return do_sendfile(t, a, 8);
+}
 
 /* splice and copy_file_range: fd, offset, fd, offset, length, flags */
 static int64_t between(struct thread *t, const uint64_t *a, bool copy)
 {
     loff_t off[2];
-    loff_t *po[2] = { NULL, NULL };
+    loff_t *po[2] = {NULL, NULL};
     for (int i = 0; i < 2; i++) {
         uint64_t v;
         if (!a[1 + 2 * i]) continue;
@@ -368,17 +448,27 @@ static int64_t between(struct thread *t, const uint64_t *a, bool copy)
         off[i] = (loff_t)v;
         po[i] = &off[i];
     }
-    int64_t r = copy ? copy_file_range((int)a[0], po[0], (int)a[2], po[1], (size_t)a[4], (unsigned)a[5])
-                     : splice((int)a[0], po[0], (int)a[2], po[1], (size_t)a[4], (unsigned)a[5]);
+    int64_t r =
+        copy ? copy_file_range((int)a[0], po[0], (int)a[2], po[1], (size_t)a[4], (unsigned)a[5])
+             : splice((int)a[0], po[0], (int)a[2], po[1], (size_t)a[4], (unsigned)a[5]);
     r = sys_ret(r);
     for (int i = 0; i < 2 && r >= 0; i++)
         if (po[i] && put_scalar(t, a[1 + 2 * i], 8, (uint64_t)off[i])) return -EFAULT;
     return r;
 }
 
-int64_t sys_splice(struct thread *t, const uint64_t *a) { return between(t, a, false); }
-int64_t sys_copy_file_range(struct thread *t, const uint64_t *a) { return between(t, a, true); }
-int64_t sys_tee(struct thread *t, const uint64_t *a) { return sys_ret(tee((int)a[0], (int)a[1], (size_t)a[2], (unsigned)a[3])); }
+int64_t sys_splice(struct thread *t, const uint64_t *a)
+{
+    return between(t, a, false);
+}
+int64_t sys_copy_file_range(struct thread *t, const uint64_t *a)
+{
+    return between(t, a, true);
+}
+int64_t sys_tee(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(tee((int)a[0], (int)a[1], (size_t)a[2], (unsigned)a[3]));
+}
 
 int64_t sys_vmsplice(struct thread *t, const uint64_t *a)
 {

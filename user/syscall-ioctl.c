@@ -9,11 +9,18 @@
 #include <sys/socket.h>
 #include <termios.h>
 
-/* ---- terminals: the kernel's structure is four words, the line, and the control characters -------------- */
+/* ---- terminals: the kernel's structure is four words, the line, and the control characters
+ * -------------- */
 enum { TERMIOS_CC = 17 };
 
-static uint32_t word_to_guest(const struct flag_pair *p, uint32_t v) { return p ? abi_flags_to_guest(p, v) : v; }
-static uint32_t word_to_host(const struct flag_pair *p, uint32_t v) { return p ? abi_flags_to_host(p, v, NULL) : v; }
+static uint32_t word_to_guest(const struct flag_pair *p, uint32_t v)
+{
+    return p ? abi_flags_to_guest(p, v) : v;
+}
+static uint32_t word_to_host(const struct flag_pair *p, uint32_t v)
+{
+    return p ? abi_flags_to_host(p, v, NULL) : v;
+}
 
 static int64_t do_termios(struct thread *t, int fd, const struct ioctl_desc *d, uint64_t addr)
 {
@@ -29,7 +36,8 @@ static int64_t do_termios(struct thread *t, int fd, const struct ioctl_desc *d, 
         guest_st(abi, g + 4, 4, word_to_guest(abi->oflags, s.c_oflag));
         guest_st(abi, g + 8, 4, word_to_guest(abi->cflags, s.c_cflag));
         guest_st(abi, g + 12, 4, word_to_guest(abi->lflags, s.c_lflag));
-        for (const struct num_pair *c = abi->cc; c->host; c++) g[TERMIOS_CC + c->guest - 100] = s.c_cc[c->host - 100];
+        for (const struct num_pair *c = abi->cc; c->host; c++)
+            g[TERMIOS_CC + c->guest - 100] = s.c_cc[c->host - 100];
         return 0;
     }
     const uint8_t *g = mem_in(t->proc, addr, size);
@@ -38,12 +46,14 @@ static int64_t do_termios(struct thread *t, int fd, const struct ioctl_desc *d, 
     s.c_oflag = word_to_host(abi->oflags, (uint32_t)guest_ld(abi, g + 4, 4));
     s.c_cflag = word_to_host(abi->cflags, (uint32_t)guest_ld(abi, g + 8, 4));
     s.c_lflag = word_to_host(abi->lflags, (uint32_t)guest_ld(abi, g + 12, 4));
-    for (const struct num_pair *c = abi->cc; c->host; c++) s.c_cc[c->host - 100] = g[TERMIOS_CC + c->guest - 100];
+    for (const struct num_pair *c = abi->cc; c->host; c++)
+        s.c_cc[c->host - 100] = g[TERMIOS_CC + c->guest - 100];
     int when = d->host == TCSETS ? TCSANOW : d->host == TCSETSW ? TCSADRAIN : TCSAFLUSH;
     return sys_ret(tcsetattr(fd, when, &s));
 }
 
-/* ---- network interfaces ---------------------------------------------------------------------------------- */
+/* ---- network interfaces
+ * ---------------------------------------------------------------------------------- */
 static void addr_to_guest(const struct abi *abi, const struct sockaddr *s, uint8_t *g)
 {
     memcpy(g, s, 16);
@@ -69,9 +79,12 @@ static int64_t do_ifreq(struct thread *t, int fd, const struct ioctl_desc *d, ui
     }
     if (ioctl(fd, d->host, &r)) return -errno;
     memcpy(g, r.ifr_name, IFNAMSIZ);
-    if (d->kind == 'j') guest_st(abi, u, 4, (uint64_t)r.ifr_ifindex);
-    else if (d->kind == 'f') guest_st(abi, u, 2, (uint64_t)r.ifr_flags);
-    else addr_to_guest(abi, &r.ifr_addr, u);
+    if (d->kind == 'j')
+        guest_st(abi, u, 4, (uint64_t)r.ifr_ifindex);
+    else if (d->kind == 'f')
+        guest_st(abi, u, 2, (uint64_t)r.ifr_flags);
+    else
+        addr_to_guest(abi, &r.ifr_addr, u);
     return 0;
 }
 
@@ -105,7 +118,8 @@ int64_t sys_ioctl(struct thread *t, const uint64_t *a)
     int fd = (int)a[0];
     uint32_t number = (uint32_t)a[1];
     const struct ioctl_desc *d = t->proc->abi->ioctls;
-    while (d->name && d->guest != number) d++;
+    while (d->name && d->guest != number)
+        d++;
     if (!d->name) {
         LOG(UNIMP, "Unsupported ioctl: cmd=0x%04lx\n", (unsigned long)number);
         return -ENOTTY;
@@ -115,14 +129,21 @@ int64_t sys_ioctl(struct thread *t, const uint64_t *a)
     switch (d->kind) {
     case '0': return sys_ret(ioctl(fd, d->host, 0));
     case 'v': return sys_ret(ioctl(fd, d->host, (unsigned long)a[2]));
-    case 'o': return sys_ret(ioctl(fd, d->host, (unsigned long)abi_flags_to_host(t->proc->abi->open_flags, (uint32_t)a[2], NULL)));
+    case 'o':
+        return sys_ret(ioctl(
+            fd, d->host,
+            (unsigned long)abi_flags_to_host(t->proc->abi->open_flags, (uint32_t)a[2], NULL)));
     case 'i':
     case 'I':
         if (d->kind == 'i' && get_scalar(t, a[2], 4, &v)) return -EFAULT;
         i = (int)v;
         {
-            /* Some of these are declared for long and write an int, whatever the host's size: room for both. */
-            union { long l; int i; } u = { 0 };
+            /* Some of these are declared for long and write an int, whatever the host's size: room
+             * for both. */
+            union {
+                long l;
+                int i;
+            } u = {0};
             u.i = i;
             if (ioctl(fd, d->host, &u)) return -errno;
             return d->kind == 'I' ? put_scalar(t, a[2], 4, (uint64_t)u.i) : 0;

@@ -13,13 +13,23 @@ static int64_t do_mmap(struct thread *t, const uint64_t *a, uint64_t off)
     if (unknown) LOG(UNIMP, "mmap flags 0x%x\n", (unsigned)unknown);
     /* Type 3 is MAP_SHARED_VALIDATE, whose bits are those of both others. */
     if ((flags & (MAP_SHARED | MAP_PRIVATE)) == (MAP_SHARED | MAP_PRIVATE)) flags &= ~MAP_PRIVATE;
-    return mem_mmap(t->proc, a[0], a[1], (int)a[2], flags, flags & MAP_ANONYMOUS ? -1 : (int)a[4], off);
+    return mem_mmap(t->proc, a[0], a[1], (int)a[2], flags, flags & MAP_ANONYMOUS ? -1 : (int)a[4],
+                    off);
 }
 
-int64_t sys_mmap(struct thread *t, const uint64_t *a) { return do_mmap(t, a, a[5]); }
+int64_t sys_mmap(struct thread *t, const uint64_t *a)
+{
+    return do_mmap(t, a, a[5]);
+}
 /* The offset counts units of 4096 bytes whatever the page size is. */
-int64_t sys_mmap2(struct thread *t, const uint64_t *a) { return do_mmap(t, a, (uint64_t)(uint32_t)a[5] << 12); }
-int64_t sys_munmap(struct thread *t, const uint64_t *a) { return mem_munmap(t->proc, a[0], a[1]); }
+int64_t sys_mmap2(struct thread *t, const uint64_t *a)
+{
+    return do_mmap(t, a, (uint64_t)(uint32_t)a[5] << 12);
+}
+int64_t sys_munmap(struct thread *t, const uint64_t *a)
+{
+    return mem_munmap(t->proc, a[0], a[1]);
+}
 
 int64_t sys_mprotect(struct thread *t, const uint64_t *a)
 {
@@ -27,11 +37,20 @@ int64_t sys_mprotect(struct thread *t, const uint64_t *a)
     return mem_mprotect(t->proc, a[0], a[1], (int)a[2]);
 }
 
-int64_t sys_mremap(struct thread *t, const uint64_t *a) { return mem_mremap(t->proc, a[0], a[1], a[2], (int)a[3], a[4]); }
+int64_t sys_mremap(struct thread *t, const uint64_t *a)
+{
+    return mem_mremap(t->proc, a[0], a[1], a[2], (int)a[3], a[4]);
+}
 
-int64_t sys_brk(struct thread *t, const uint64_t *a) { return mem_brk(t->proc, a[0]); }
+int64_t sys_brk(struct thread *t, const uint64_t *a)
+{
+    return mem_brk(t->proc, a[0]);
+}
 
-static bool in_window(struct thread *t, const uint64_t *a) { return a[0] < t->proc->limit && a[1] <= t->proc->limit - a[0]; }
+static bool in_window(struct thread *t, const uint64_t *a)
+{
+    return a[0] < t->proc->limit && a[1] <= t->proc->limit - a[0];
+}
 
 int64_t sys_madvise(struct thread *t, const uint64_t *a)
 {
@@ -43,7 +62,8 @@ int64_t sys_madvise(struct thread *t, const uint64_t *a)
     if ((int)a[2] != MADV_DONTNEED) return 0;
     if (!mem_check(t->proc, a[0], len, 0)) return -ENOMEM;
     for (uint64_t at = a[0]; at < a[0] + len; at += t->proc->page_size)
-        if (mem_page(t->proc, at) & PAGE_CODE) engine_code_written(t->proc->engine, t->proc->base + at, (size_t)t->proc->page_size);
+        if (mem_page(t->proc, at) & PAGE_CODE)
+            engine_code_written(t->proc->engine, t->proc->base + at, (size_t)t->proc->page_size);
     return sys_ret(madvise(t->proc->base + a[0], (size_t)len, MADV_DONTNEED));
 }
 
@@ -63,10 +83,14 @@ int64_t sys_mincore(struct thread *t, const uint64_t *a)
 
 int64_t sys_mlock(struct thread *t, const uint64_t *a)
 {
-    if (!in_window(t, a) || !mem_check(t->proc, ALIGN_DOWN(a[0], t->proc->page_size), a[1], 0)) return -ENOMEM;
+    if (!in_window(t, a) || !mem_check(t->proc, ALIGN_DOWN(a[0], t->proc->page_size), a[1], 0))
+        return -ENOMEM;
     return sys_ret(mlock(t->proc->base + a[0], (size_t)a[1]));
 }
-int64_t sys_mlock2(struct thread *t, const uint64_t *a) { return sys_mlock(t, a); }
+int64_t sys_mlock2(struct thread *t, const uint64_t *a)
+{
+    return sys_mlock(t, a);
+}
 
 int64_t sys_munlock(struct thread *t, const uint64_t *a)
 {
@@ -74,8 +98,17 @@ int64_t sys_munlock(struct thread *t, const uint64_t *a)
     return sys_ret(munlock(t->proc->base + a[0], (size_t)a[1]));
 }
 
-/* Locking all of the reservation is not what the guest means; saying yes is allowed, since locking cannot be
- * told from the outside. */
-int64_t sys_mlockall(struct thread *t, const uint64_t *a) { return 0; }
-int64_t sys_munlockall(struct thread *t, const uint64_t *a) { return 0; }
-int64_t sys_remap_file_pages(struct thread *t, const uint64_t *a) { return -ENOSYS; }
+/* Locking all of the reservation is not what the guest means; saying yes is allowed, since locking
+ * cannot be told from the outside. */
+int64_t sys_mlockall(struct thread *t, const uint64_t *a)
+{
+    return 0;
+}
+int64_t sys_munlockall(struct thread *t, const uint64_t *a)
+{
+    return 0;
+}
+int64_t sys_remap_file_pages(struct thread *t, const uint64_t *a)
+{
+    return -ENOSYS;
+}

@@ -13,7 +13,8 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
-/* ---- addresses: the family and some members are in the machine's order, ports and addresses are not ------- */
+/* ---- addresses: the family and some members are in the machine's order, ports and addresses are
+ * not ------- */
 static int get_addr(struct thread *t, uint64_t addr, uint64_t len, struct sockaddr_storage *s)
 {
     const struct abi *abi = t->proc->abi;
@@ -36,7 +37,8 @@ static int get_addr(struct thread *t, uint64_t addr, uint64_t len, struct sockad
     return 0;
 }
 
-static void addr_to_guest(const struct abi *abi, const struct sockaddr_storage *s, socklen_t len, uint8_t *out, size_t room)
+static void addr_to_guest(const struct abi *abi, const struct sockaddr_storage *s, socklen_t len,
+                          uint8_t *out, size_t room)
 {
     uint8_t b[sizeof *s];
     if (len > sizeof b) len = sizeof b;
@@ -55,7 +57,8 @@ static void addr_to_guest(const struct abi *abi, const struct sockaddr_storage *
 }
 
 /* To *addr with room *len; *len becomes the full length. NULL: not wanted */
-static int64_t put_addr(struct thread *t, const struct sockaddr_storage *s, socklen_t len, uint64_t addr, uint64_t len_addr)
+static int64_t put_addr(struct thread *t, const struct sockaddr_storage *s, socklen_t len,
+                        uint64_t addr, uint64_t len_addr)
 {
     uint64_t room;
     if (!addr) return 0;
@@ -68,7 +71,8 @@ static int64_t put_addr(struct thread *t, const struct sockaddr_storage *s, sock
     return put_scalar(t, len_addr, 4, len);
 }
 
-/* ---- making sockets ------------------------------------------------------------------------------------------ */
+/* ---- making sockets
+ * ------------------------------------------------------------------------------------------ */
 static int64_t socket_type(struct thread *t, uint64_t guest, int *type)
 {
     const struct abi *abi = t->proc->abi;
@@ -115,8 +119,14 @@ int64_t sys_connect(struct thread *t, const uint64_t *a)
     return r ? r : sys_ret(connect((int)a[0], (struct sockaddr *)&s, (socklen_t)a[2]));
 }
 
-int64_t sys_listen(struct thread *t, const uint64_t *a) { return sys_ret(listen((int)a[0], (int)a[1])); }
-int64_t sys_shutdown(struct thread *t, const uint64_t *a) { return sys_ret(shutdown((int)a[0], (int)a[1])); }
+int64_t sys_listen(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(listen((int)a[0], (int)a[1]));
+}
+int64_t sys_shutdown(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(shutdown((int)a[0], (int)a[1]));
+}
 
 static int64_t do_accept(struct thread *t, const uint64_t *a, int flags)
 {
@@ -128,7 +138,10 @@ static int64_t do_accept(struct thread *t, const uint64_t *a, int flags)
     int64_t r = put_addr(t, &s, len, a[1], a[2]);
     return r ? r : fd;
 }
-int64_t sys_accept(struct thread *t, const uint64_t *a) { return do_accept(t, a, 0); }
+int64_t sys_accept(struct thread *t, const uint64_t *a)
+{
+    return do_accept(t, a, 0);
+}
 int64_t sys_accept4(struct thread *t, const uint64_t *a)
 {
     return do_accept(t, a, (int)abi_flags_to_host(t->proc->abi->sock_flags, (uint32_t)a[3], NULL));
@@ -138,16 +151,20 @@ int64_t sys_getsockname(struct thread *t, const uint64_t *a)
 {
     struct sockaddr_storage s;
     socklen_t len = sizeof s;
-    return getsockname((int)a[0], (struct sockaddr *)&s, &len) ? -errno : put_addr(t, &s, len, a[1], a[2]);
+    return getsockname((int)a[0], (struct sockaddr *)&s, &len) ? -errno
+                                                               : put_addr(t, &s, len, a[1], a[2]);
 }
 int64_t sys_getpeername(struct thread *t, const uint64_t *a)
 {
     struct sockaddr_storage s;
     socklen_t len = sizeof s;
-    return getpeername((int)a[0], (struct sockaddr *)&s, &len) ? -errno : put_addr(t, &s, len, a[1], a[2]);
+    return getpeername((int)a[0], (struct sockaddr *)&s, &len) ? -errno
+                                                               : put_addr(t, &s, len, a[1], a[2]);
 }
 
-/* ---- options --------------------------------------------------------------------------------------------------- */
+/* ---- options
+ * ---------------------------------------------------------------------------------------------------
+ */
 static bool sock_level(struct thread *t, uint64_t guest, int *level)
 {
     bool sol = (int)guest == t->proc->abi->sol_socket;
@@ -155,7 +172,10 @@ static bool sock_level(struct thread *t, uint64_t guest, int *level)
     return sol;
 }
 
-static bool timeout_option(bool sol, int name) { return sol && (name == SO_RCVTIMEO || name == SO_SNDTIMEO); }
+static bool timeout_option(bool sol, int name)
+{
+    return sol && (name == SO_RCVTIMEO || name == SO_SNDTIMEO);
+}
 
 int64_t sys_setsockopt(struct thread *t, const uint64_t *a)
 {
@@ -163,7 +183,11 @@ int64_t sys_setsockopt(struct thread *t, const uint64_t *a)
     int level, name = (int)a[2];
     bool sol = sock_level(t, a[1], &level);
     uint64_t len = a[4];
-    union { int i[64]; struct timeval tv; uint8_t b[256]; } v;
+    union {
+        int i[64];
+        struct timeval tv;
+        uint8_t b[256];
+    } v;
     if (sol) name = abi_num_to_host(abi->sockopts, name);
     if (timeout_option(sol, name)) {
         if (len < layout_size(abi, &layout_timeval)) return -EINVAL;
@@ -173,7 +197,8 @@ int64_t sys_setsockopt(struct thread *t, const uint64_t *a)
     if (len > sizeof v) return -EINVAL;
     if (len && get_bytes(t, a[3], v.b, (size_t)len)) return -EFAULT;
     /* Options are ints, or a few ints, but for names and addresses. */
-    bool bytes = (sol && name == SO_BINDTODEVICE) || (level == IPPROTO_TCP && name == TCP_CONGESTION);
+    bool bytes =
+        (sol && name == SO_BINDTODEVICE) || (level == IPPROTO_TCP && name == TCP_CONGESTION);
     if (sol && name == SO_ATTACH_FILTER) return -ENOPROTOOPT;
     if (!bytes && (level == IPPROTO_IP || level == IPPROTO_IPV6) && len > 4) {
         /* Multicast membership: addresses, then the interface's index */
@@ -182,7 +207,8 @@ int64_t sys_setsockopt(struct thread *t, const uint64_t *a)
         bytes = true;
     }
     if (!bytes)
-        for (uint64_t i = 0; i + 4 <= len; i += 4) v.i[i / 4] = (int)guest_ld(abi, v.b + i, 4);
+        for (uint64_t i = 0; i + 4 <= len; i += 4)
+            v.i[i / 4] = (int)guest_ld(abi, v.b + i, 4);
     return sys_ret(setsockopt((int)a[0], level, name, v.b, (socklen_t)len));
 }
 
@@ -192,7 +218,11 @@ int64_t sys_getsockopt(struct thread *t, const uint64_t *a)
     int level, name = (int)a[2];
     bool sol = sock_level(t, a[1], &level);
     uint64_t room;
-    union { int i[128]; struct timeval tv; uint8_t b[512]; } v;
+    union {
+        int i[128];
+        struct timeval tv;
+        uint8_t b[512];
+    } v;
     if (get_scalar(t, a[4], 4, &room)) return -EFAULT;
     if ((int32_t)room < 0) return -EINVAL;
     socklen_t len = (socklen_t)MIN(room, sizeof v);
@@ -212,22 +242,27 @@ int64_t sys_getsockopt(struct thread *t, const uint64_t *a)
     if (sol && name == SO_TYPE) v.i[0] = abi_num_to_guest(abi->sock_types, v.i[0]);
     if (sol && name == SO_ERROR) v.i[0] = abi_errno_to_guest(abi, v.i[0]);
     if (!bytes)
-        for (socklen_t i = 0; i + 4 <= len; i += 4) guest_st(abi, v.b + i, 4, (uint64_t)v.i[i / 4]);
+        for (socklen_t i = 0; i + 4 <= len; i += 4)
+            guest_st(abi, v.b + i, 4, (uint64_t)v.i[i / 4]);
     return put_bytes(t, a[3], v.b, len) ? -EFAULT : put_scalar(t, a[4], 4, len);
 }
 
-/* ---- data -------------------------------------------------------------------------------------------------------- */
+/* ---- data
+ * --------------------------------------------------------------------------------------------------------
+ */
 int64_t sys_sendto(struct thread *t, const uint64_t *a)
 {
     struct sockaddr_storage s;
     const void *buf = mem_in(t->proc, a[1], a[2]);
     if (!buf) return -EFAULT;
     int r = a[4] ? get_addr(t, a[4], a[5], &s) : 0;
-    return r ? r : sys_ret(sendto((int)a[0], buf, (size_t)a[2], (int)a[3], a[4] ? (struct sockaddr *)&s : NULL, a[4] ? (socklen_t)a[5] : 0));
+    return r ? r
+             : sys_ret(sendto((int)a[0], buf, (size_t)a[2], (int)a[3],
+                              a[4] ? (struct sockaddr *)&s : NULL, a[4] ? (socklen_t)a[5] : 0));
 }
 int64_t sys_send(struct thread *t, const uint64_t *a)
 {
-    uint64_t b[6] = { a[0], a[1], a[2], a[3], 0, 0 };
+    uint64_t b[6] = {a[0], a[1], a[2], a[3], 0, 0};
     return sys_sendto(t, b);
 }
 
@@ -238,20 +273,25 @@ int64_t sys_recvfrom(struct thread *t, const uint64_t *a)
     void *buf = mem_out(t->proc, a[1], a[2]);
     if (!buf) return -EFAULT;
     s.ss_family = AF_UNSPEC;
-    int64_t n = sys_ret(recvfrom((int)a[0], buf, (size_t)a[2], (int)a[3], a[4] ? (struct sockaddr *)&s : NULL, a[4] ? &len : NULL));
+    int64_t n = sys_ret(recvfrom((int)a[0], buf, (size_t)a[2], (int)a[3],
+                                 a[4] ? (struct sockaddr *)&s : NULL, a[4] ? &len : NULL));
     if (n < 0 || !a[4]) return n;
     int64_t r = put_addr(t, &s, len, a[4], a[5]);
     return r ? r : n;
 }
 int64_t sys_recv(struct thread *t, const uint64_t *a)
 {
-    uint64_t b[6] = { a[0], a[1], a[2], a[3], 0, 0 };
+    uint64_t b[6] = {a[0], a[1], a[2], a[3], 0, 0};
     return sys_recvfrom(t, b);
 }
 
-/* ---- messages ------------------------------------------------------------------------------------------------------ */
+/* ---- messages
+ * ------------------------------------------------------------------------------------------------------
+ */
 /* name, namelen (int), iov, iovlen (size_t), control, controllen (size_t), flags (int) */
-struct guest_msg { uint64_t name, namelen, iov, iovlen, control, controllen, at_namelen, at_controllen, at_flags; };
+struct guest_msg {
+    uint64_t name, namelen, iov, iovlen, control, controllen, at_namelen, at_controllen, at_flags;
+};
 
 static int get_msg(struct thread *t, uint64_t addr, struct guest_msg *m)
 {
@@ -297,7 +337,8 @@ static int control_to_host(struct thread *t, const struct guest_msg *m, struct m
         const uint8_t *src = g + at + head;
         uint8_t *dst = CMSG_DATA(c);
         if (c->cmsg_level == SOL_SOCKET)
-            for (size_t i = 0; i + 4 <= n; i += 4) st32_host(dst + i, (uint32_t)guest_ld(abi, src + i, 4));
+            for (size_t i = 0; i + 4 <= n; i += 4)
+                st32_host(dst + i, (uint32_t)guest_ld(abi, src + i, 4));
         else
             memcpy(dst, src, n);
         used += CMSG_SPACE(n);
@@ -309,7 +350,8 @@ static int control_to_host(struct thread *t, const struct guest_msg *m, struct m
     return 0;
 }
 
-static int control_to_guest(struct thread *t, struct msghdr *h, const struct guest_msg *m, uint64_t *written, int *flags)
+static int control_to_guest(struct thread *t, struct msghdr *h, const struct guest_msg *m,
+                            uint64_t *written, int *flags)
 {
     const struct abi *abi = t->proc->abi;
     unsigned w = abi->long_size, head = ALIGN_UP(w + 8, w);
@@ -319,7 +361,8 @@ static int control_to_guest(struct thread *t, struct msghdr *h, const struct gue
     for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
         const uint8_t *src = CMSG_DATA(c);
         size_t n = c->cmsg_len - CMSG_LEN(0), out = n;
-        bool stamp = c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_TIMESTAMP || c->cmsg_type == SO_TIMESTAMPNS);
+        bool stamp = c->cmsg_level == SOL_SOCKET &&
+                     (c->cmsg_type == SCM_TIMESTAMP || c->cmsg_type == SO_TIMESTAMPNS);
         if (stamp) out = 2 * w;
         if (room - at < head + out) {
             *flags |= MSG_CTRUNC;
@@ -328,7 +371,8 @@ static int control_to_guest(struct thread *t, struct msghdr *h, const struct gue
             n = out;
         }
         guest_st(abi, g + at, w, head + out);
-        guest_st(abi, g + at + w, 4, (uint64_t)(c->cmsg_level == SOL_SOCKET ? abi->sol_socket : c->cmsg_level));
+        guest_st(abi, g + at + w, 4,
+                 (uint64_t)(c->cmsg_level == SOL_SOCKET ? abi->sol_socket : c->cmsg_level));
         guest_st(abi, g + at + w + 4, 4, (uint64_t)c->cmsg_type);
         uint8_t *dst = g + at + head;
         if (stamp) {
@@ -337,7 +381,8 @@ static int control_to_guest(struct thread *t, struct msghdr *h, const struct gue
             guest_st(abi, dst, w, (uint64_t)tv.tv_sec);
             guest_st(abi, dst + w, w, (uint64_t)tv.tv_usec);
         } else if (c->cmsg_level == SOL_SOCKET || n == 4) {
-            for (size_t i = 0; i + 4 <= n; i += 4) guest_st(abi, dst + i, 4, ld32_host(src + i));
+            for (size_t i = 0; i + 4 <= n; i += 4)
+                guest_st(abi, dst + i, 4, ld32_host(src + i));
         } else {
             memcpy(dst, src, n);
         }
@@ -380,7 +425,9 @@ static int64_t do_msg(struct thread *t, int fd, uint64_t addr, int flags, bool o
         int bad = 0;
         if (m.name) {
             uint8_t *o = mem_out(t->proc, m.name, MIN(m.namelen, h.msg_namelen));
-            if (o) addr_to_guest(t->proc->abi, &s, h.msg_namelen, o, (size_t)MIN(m.namelen, h.msg_namelen));
+            if (o)
+                addr_to_guest(t->proc->abi, &s, h.msg_namelen, o,
+                              (size_t)MIN(m.namelen, h.msg_namelen));
             bad |= !o || put_scalar(t, m.at_namelen, 4, h.msg_namelen);
         }
         if (m.control && m.controllen) bad |= control_to_guest(t, &h, &m, &written, &h.msg_flags);
@@ -393,8 +440,14 @@ static int64_t do_msg(struct thread *t, int fd, uint64_t addr, int flags, bool o
     return r;
 }
 
-int64_t sys_sendmsg(struct thread *t, const uint64_t *a) { return do_msg(t, (int)a[0], a[1], (int)a[2], false); }
-int64_t sys_recvmsg(struct thread *t, const uint64_t *a) { return do_msg(t, (int)a[0], a[1], (int)a[2], true); }
+int64_t sys_sendmsg(struct thread *t, const uint64_t *a)
+{
+    return do_msg(t, (int)a[0], a[1], (int)a[2], false);
+}
+int64_t sys_recvmsg(struct thread *t, const uint64_t *a)
+{
+    return do_msg(t, (int)a[0], a[1], (int)a[2], true);
+}
 
 /* An array of msghdr and the number of bytes each moved */
 static int64_t do_mmsg(struct thread *t, const uint64_t *a, bool out)
@@ -410,19 +463,31 @@ static int64_t do_mmsg(struct thread *t, const uint64_t *a, bool out)
     }
     return done;
 }
-int64_t sys_sendmmsg(struct thread *t, const uint64_t *a) { return do_mmsg(t, a, false); }
-int64_t sys_recvmmsg(struct thread *t, const uint64_t *a) { return do_mmsg(t, a, true); }
+int64_t sys_sendmmsg(struct thread *t, const uint64_t *a)
+{
+    return do_mmsg(t, a, false);
+}
+int64_t sys_recvmmsg(struct thread *t, const uint64_t *a)
+{
+    return do_mmsg(t, a, true);
+}
 
-/* ---- the multiplexed form ------------------------------------------------------------------------------------------- */
+/* ---- the multiplexed form
+ * ------------------------------------------------------------------------------------------- */
 int64_t sys_socketcall(struct thread *t, const uint64_t *a)
 {
-    static const struct { sys_fn *fn; uint8_t n; } calls[] = {
-        { NULL, 0 }, { sys_socket, 3 }, { sys_bind, 3 }, { sys_connect, 3 }, { sys_listen, 2 }, { sys_accept, 3 },
-        { sys_getsockname, 3 }, { sys_getpeername, 3 }, { sys_socketpair, 4 }, { sys_send, 4 }, { sys_recv, 4 },
-        { sys_sendto, 6 }, { sys_recvfrom, 6 }, { sys_shutdown, 2 }, { sys_setsockopt, 5 }, { sys_getsockopt, 5 },
-        { sys_sendmsg, 3 }, { sys_recvmsg, 3 }, { sys_accept4, 4 }, { sys_recvmmsg, 5 }, { sys_sendmmsg, 4 },
+    static const struct {
+        sys_fn *fn;
+        uint8_t n;
+    } calls[] = {
+        {NULL, 0},           {sys_socket, 3},   {sys_bind, 3},        {sys_connect, 3},
+        {sys_listen, 2},     {sys_accept, 3},   {sys_getsockname, 3}, {sys_getpeername, 3},
+        {sys_socketpair, 4}, {sys_send, 4},     {sys_recv, 4},        {sys_sendto, 6},
+        {sys_recvfrom, 6},   {sys_shutdown, 2}, {sys_setsockopt, 5},  {sys_getsockopt, 5},
+        {sys_sendmsg, 3},    {sys_recvmsg, 3},  {sys_accept4, 4},     {sys_recvmmsg, 5},
+        {sys_sendmmsg, 4},
     };
-    uint64_t b[6] = { 0 };
+    uint64_t b[6] = {0};
     unsigned w = t->proc->abi->long_size;
     if (a[0] < 1 || a[0] >= ARRAY_LEN(calls)) return -EINVAL;
     for (unsigned i = 0; i < calls[a[0]].n; i++)

@@ -1,5 +1,6 @@
 /*
- * syscall-proc.c - processes: waiting, identities, limits, scheduling, and what the system says of itself.
+ * syscall-proc.c - processes: waiting, identities, limits, scheduling, and what the system says of
+ * itself.
  */
 #include "user/abi.h"
 #include "user/syscalls.h"
@@ -18,11 +19,13 @@
 #include <grp.h>
 #include <unistd.h>
 
-/* ---- waiting ------------------------------------------------------------------------------------------ */
+/* ---- waiting
+ * ------------------------------------------------------------------------------------------ */
 static int status_to_guest(const struct abi *abi, int status)
 {
     if (WIFSIGNALED(status)) return (status & ~0x7f) | abi_sig_to_guest(abi, WTERMSIG(status));
-    if (WIFSTOPPED(status)) return (status & ~0xff00) | abi_sig_to_guest(abi, WSTOPSIG(status)) << 8;
+    if (WIFSTOPPED(status))
+        return (status & ~0xff00) | abi_sig_to_guest(abi, WSTOPSIG(status)) << 8;
     return status;
 }
 
@@ -32,14 +35,15 @@ int64_t sys_wait4(struct thread *t, const uint64_t *a)
     struct rusage ru;
     int64_t r = sys_ret(syscall(SYS_wait4, (int)a[0], &status, (int)a[2], &ru));
     if (r <= 0) return r;
-    if (a[1] && put_scalar(t, a[1], 4, (uint64_t)status_to_guest(t->proc->abi, status))) return -EFAULT;
+    if (a[1] && put_scalar(t, a[1], 4, (uint64_t)status_to_guest(t->proc->abi, status)))
+        return -EFAULT;
     if (a[3] && put_layout(t, a[3], &layout_rusage, &ru)) return -EFAULT;
     return r;
 }
 
 int64_t sys_waitpid(struct thread *t, const uint64_t *a)
 {
-    uint64_t b[4] = { a[0], a[1], a[2], 0 };
+    uint64_t b[4] = {a[0], a[1], a[2], 0};
     return sys_wait4(t, b);
 }
 
@@ -53,30 +57,81 @@ int64_t sys_waitid(struct thread *t, const uint64_t *a)
     if (a[2]) {
         uint8_t *out = mem_out(t->proc, a[2], 128);
         if (!out) return -EFAULT;
-        if (info.si_signo) signal_info_to_guest(t->proc->abi, &info, out);
-        else memset(out, 0, 128);
+        if (info.si_signo)
+            signal_info_to_guest(t->proc->abi, &info, out);
+        else
+            memset(out, 0, 128);
     }
     return a[4] ? put_layout(t, a[4], &layout_rusage, &ru) : r;
 }
 
-/* ---- identities ------------------------------------------------------------------------------------------ */
-int64_t sys_getpid(struct thread *t, const uint64_t *a) { return getpid(); }
-int64_t sys_getppid(struct thread *t, const uint64_t *a) { return getppid(); }
-int64_t sys_gettid(struct thread *t, const uint64_t *a) { return t->tid; }
-int64_t sys_getpgrp(struct thread *t, const uint64_t *a) { return getpgrp(); }
-int64_t sys_getpgid(struct thread *t, const uint64_t *a) { return sys_ret(getpgid((pid_t)a[0])); }
-int64_t sys_setpgid(struct thread *t, const uint64_t *a) { return sys_ret(setpgid((pid_t)a[0], (pid_t)a[1])); }
-int64_t sys_getsid(struct thread *t, const uint64_t *a) { return sys_ret(getsid((pid_t)a[0])); }
-int64_t sys_setsid(struct thread *t, const uint64_t *a) { return sys_ret(setsid()); }
-int64_t sys_getuid(struct thread *t, const uint64_t *a) { return getuid(); }
-int64_t sys_geteuid(struct thread *t, const uint64_t *a) { return geteuid(); }
-int64_t sys_getgid(struct thread *t, const uint64_t *a) { return getgid(); }
-int64_t sys_getegid(struct thread *t, const uint64_t *a) { return getegid(); }
+/* ---- identities
+ * ------------------------------------------------------------------------------------------ */
+int64_t sys_getpid(struct thread *t, const uint64_t *a)
+{
+    return getpid();
+}
+int64_t sys_getppid(struct thread *t, const uint64_t *a)
+{
+    return getppid();
+}
+int64_t sys_gettid(struct thread *t, const uint64_t *a)
+{
+    return t->tid;
+}
+int64_t sys_getpgrp(struct thread *t, const uint64_t *a)
+{
+    return getpgrp();
+}
+int64_t sys_getpgid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(getpgid((pid_t)a[0]));
+}
+int64_t sys_setpgid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(setpgid((pid_t)a[0], (pid_t)a[1]));
+}
+int64_t sys_getsid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(getsid((pid_t)a[0]));
+}
+int64_t sys_setsid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(setsid());
+}
+int64_t sys_getuid(struct thread *t, const uint64_t *a)
+{
+    return getuid();
+}
+int64_t sys_geteuid(struct thread *t, const uint64_t *a)
+{
+    return geteuid();
+}
+int64_t sys_getgid(struct thread *t, const uint64_t *a)
+{
+    return getgid();
+}
+int64_t sys_getegid(struct thread *t, const uint64_t *a)
+{
+    return getegid();
+}
 /* The kernel's calls change one thread, which is what the guest's C library expects. */
-int64_t sys_setuid(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_setuid, (uid_t)a[0])); }
-int64_t sys_setgid(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_setgid, (gid_t)a[0])); }
-int64_t sys_setreuid(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_setreuid, (uid_t)a[0], (uid_t)a[1])); }
-int64_t sys_setregid(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_setregid, (gid_t)a[0], (gid_t)a[1])); }
+int64_t sys_setuid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_setuid, (uid_t)a[0]));
+}
+int64_t sys_setgid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_setgid, (gid_t)a[0]));
+}
+int64_t sys_setreuid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_setreuid, (uid_t)a[0], (uid_t)a[1]));
+}
+int64_t sys_setregid(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_setregid, (gid_t)a[0], (gid_t)a[1]));
+}
 int64_t sys_setresuid(struct thread *t, const uint64_t *a)
 {
     return sys_ret(syscall(SYS_setresuid, (uid_t)a[0], (uid_t)a[1], (uid_t)a[2]));
@@ -85,12 +140,20 @@ int64_t sys_setresgid(struct thread *t, const uint64_t *a)
 {
     return sys_ret(syscall(SYS_setresgid, (gid_t)a[0], (gid_t)a[1], (gid_t)a[2]));
 }
-int64_t sys_setfsuid(struct thread *t, const uint64_t *a) { return setfsuid((uid_t)a[0]); }
-int64_t sys_setfsgid(struct thread *t, const uint64_t *a) { return setfsgid((gid_t)a[0]); }
+int64_t sys_setfsuid(struct thread *t, const uint64_t *a)
+{
+    return setfsuid((uid_t)a[0]);
+}
+int64_t sys_setfsgid(struct thread *t, const uint64_t *a)
+{
+    return setfsgid((gid_t)a[0]);
+}
 
 static int64_t put_ids(struct thread *t, const uint64_t *a, uint64_t r, uint64_t e, uint64_t s)
 {
-    return put_scalar(t, a[0], 4, r) || put_scalar(t, a[1], 4, e) || put_scalar(t, a[2], 4, s) ? -EFAULT : 0;
+    return put_scalar(t, a[0], 4, r) || put_scalar(t, a[1], 4, e) || put_scalar(t, a[2], 4, s)
+               ? -EFAULT
+               : 0;
 }
 int64_t sys_getresuid(struct thread *t, const uint64_t *a)
 {
@@ -139,7 +202,7 @@ int64_t sys_setgroups(struct thread *t, const uint64_t *a)
 static int64_t do_cap(struct thread *t, const uint64_t *a, bool set)
 {
     const struct abi *abi = t->proc->abi;
-    uint32_t head[2], data[6] = { 0 };
+    uint32_t head[2], data[6] = {0};
     uint64_t v[2];
     if (get_scalar(t, a[0], 4, &v[0]) || get_scalar(t, a[0] + 4, 4, &v[1])) return -EFAULT;
     head[0] = (uint32_t)v[0];
@@ -148,7 +211,8 @@ static int64_t do_cap(struct thread *t, const uint64_t *a, bool set)
     if (set) {
         const uint8_t *g = mem_in(t->proc, a[1], 4 * n);
         if (!g) return -EFAULT;
-        for (unsigned i = 0; i < n; i++) data[i] = (uint32_t)guest_ld(abi, g + 4 * i, 4);
+        for (unsigned i = 0; i < n; i++)
+            data[i] = (uint32_t)guest_ld(abi, g + 4 * i, 4);
         return sys_ret(syscall(SYS_capset, head, data));
     }
     int64_t r = sys_ret(syscall(SYS_capget, head, a[1] ? data : NULL));
@@ -157,8 +221,14 @@ static int64_t do_cap(struct thread *t, const uint64_t *a, bool set)
         if (put_scalar(t, a[1] + 4 * i, 4, data[i])) return -EFAULT;
     return r;
 }
-int64_t sys_capget(struct thread *t, const uint64_t *a) { return do_cap(t, a, false); }
-int64_t sys_capset(struct thread *t, const uint64_t *a) { return do_cap(t, a, true); }
+int64_t sys_capget(struct thread *t, const uint64_t *a)
+{
+    return do_cap(t, a, false);
+}
+int64_t sys_capset(struct thread *t, const uint64_t *a)
+{
+    return do_cap(t, a, true);
+}
 
 int64_t sys_prctl(struct thread *t, const uint64_t *a)
 {
@@ -193,7 +263,9 @@ int64_t sys_prctl(struct thread *t, const uint64_t *a)
     case PR_SET_TIMERSLACK:
     case PR_GET_SECUREBITS:
     case PR_SET_SECUREBITS:
-    case PR_CAP_AMBIENT: return sys_ret(prctl((int)a[0], (unsigned long)a[1], (unsigned long)a[2], (unsigned long)a[3], (unsigned long)a[4]));
+    case PR_CAP_AMBIENT:
+        return sys_ret(prctl((int)a[0], (unsigned long)a[1], (unsigned long)a[2],
+                             (unsigned long)a[3], (unsigned long)a[4]));
     default: LOG(UNIMP, "prctl %d\n", (int)a[0]); return -EINVAL;
     }
 }
@@ -203,13 +275,19 @@ int64_t sys_personality(struct thread *t, const uint64_t *a)
     return a[0] == 0xffffffff ? 0 : a[0] & 0xff ? -EINVAL : 0;
 }
 
-/* ---- limits ---------------------------------------------------------------------------------------------- */
+/* ---- limits
+ * ---------------------------------------------------------------------------------------------- */
 /* Limits on memory would hit the emulator and not the guest. */
-static bool memory_limit(int host) { return host == RLIMIT_AS || host == RLIMIT_DATA || host == RLIMIT_STACK; }
+static bool memory_limit(int host)
+{
+    return host == RLIMIT_AS || host == RLIMIT_DATA || host == RLIMIT_STACK;
+}
 
 static uint64_t rlim_out(const struct abi *abi, rlim_t v)
 {
-    return v == RLIM_INFINITY || (abi->long_size == 4 && v > abi->rlim_infinity) ? abi->rlim_infinity : v;
+    return v == RLIM_INFINITY || (abi->long_size == 4 && v > abi->rlim_infinity)
+               ? abi->rlim_infinity
+               : v;
 }
 
 int64_t sys_getrlimit(struct thread *t, const uint64_t *a)
@@ -250,39 +328,64 @@ int64_t sys_getrusage(struct thread *t, const uint64_t *a)
     return getrusage((int)a[0], &ru) ? -errno : put_layout(t, a[1], &layout_rusage, &ru);
 }
 
-/* ---- scheduling ------------------------------------------------------------------------------------------ */
-int64_t sys_getpriority(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_getpriority, (int)a[0], (int)a[1])); }
-int64_t sys_setpriority(struct thread *t, const uint64_t *a) { return sys_ret(setpriority((int)a[0], (id_t)a[1], (int)a[2])); }
+/* ---- scheduling
+ * ------------------------------------------------------------------------------------------ */
+int64_t sys_getpriority(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_getpriority, (int)a[0], (int)a[1]));
+}
+int64_t sys_setpriority(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(setpriority((int)a[0], (id_t)a[1], (int)a[2]));
+}
 int64_t sys_nice(struct thread *t, const uint64_t *a)
 {
     errno = 0;
     int r = nice((int)a[0]);
     return r == -1 && errno ? -errno : 0;
 }
-int64_t sys_sched_yield(struct thread *t, const uint64_t *a) { return sys_ret(sched_yield()); }
-int64_t sys_sched_getscheduler(struct thread *t, const uint64_t *a) { return sys_ret(sched_getscheduler((pid_t)a[0])); }
-int64_t sys_sched_get_priority_max(struct thread *t, const uint64_t *a) { return sys_ret(sched_get_priority_max((int)a[0])); }
-int64_t sys_sched_get_priority_min(struct thread *t, const uint64_t *a) { return sys_ret(sched_get_priority_min((int)a[0])); }
+int64_t sys_sched_yield(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(sched_yield());
+}
+int64_t sys_sched_getscheduler(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(sched_getscheduler((pid_t)a[0]));
+}
+int64_t sys_sched_get_priority_max(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(sched_get_priority_max((int)a[0]));
+}
+int64_t sys_sched_get_priority_min(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(sched_get_priority_min((int)a[0]));
+}
 
 int64_t sys_sched_getparam(struct thread *t, const uint64_t *a)
 {
     struct sched_param sp;
-    return sched_getparam((pid_t)a[0], &sp) ? -errno : put_layout(t, a[1], &layout_sched_param, &sp);
+    return sched_getparam((pid_t)a[0], &sp) ? -errno
+                                            : put_layout(t, a[1], &layout_sched_param, &sp);
 }
 int64_t sys_sched_setparam(struct thread *t, const uint64_t *a)
 {
     struct sched_param sp;
-    return get_layout(t, a[1], &layout_sched_param, &sp) ? -EFAULT : sys_ret(sched_setparam((pid_t)a[0], &sp));
+    return get_layout(t, a[1], &layout_sched_param, &sp)
+               ? -EFAULT
+               : sys_ret(sched_setparam((pid_t)a[0], &sp));
 }
 int64_t sys_sched_setscheduler(struct thread *t, const uint64_t *a)
 {
     struct sched_param sp;
-    return get_layout(t, a[2], &layout_sched_param, &sp) ? -EFAULT : sys_ret(sched_setscheduler((pid_t)a[0], (int)a[1], &sp));
+    return get_layout(t, a[2], &layout_sched_param, &sp)
+               ? -EFAULT
+               : sys_ret(sched_setscheduler((pid_t)a[0], (int)a[1], &sp));
 }
 int64_t sys_sched_rr_get_interval(struct thread *t, const uint64_t *a)
 {
     struct timespec ts;
-    return sched_rr_get_interval((pid_t)a[0], &ts) ? -errno : put_layout(t, a[1], layout_for_time(t), &ts);
+    return sched_rr_get_interval((pid_t)a[0], &ts) ? -errno
+                                                   : put_layout(t, a[1], layout_for_time(t), &ts);
 }
 
 enum { CPU_BYTES = 1024 };
@@ -295,7 +398,8 @@ int64_t sys_sched_getaffinity(struct thread *t, const uint64_t *a)
     int64_t n = sys_ret(syscall(SYS_sched_getaffinity, (int)a[0], sizeof host, host));
     if (n < 0) return n;
     /* As many bytes as hold a CPU, no more than there is room for */
-    while (n > (int64_t)w && (uint64_t)n > a[1]) n -= w;
+    while (n > (int64_t)w && (uint64_t)n > a[1])
+        n -= w;
     if ((uint64_t)n > a[1]) return -EINVAL;
     uint8_t *out = mem_out(t->proc, a[2], (uint64_t)n);
     if (!out) return -EFAULT;
@@ -310,12 +414,13 @@ int64_t sys_sched_setaffinity(struct thread *t, const uint64_t *a)
 {
     const struct abi *abi = t->proc->abi;
     unsigned w = abi->long_size;
-    unsigned long host[CPU_BYTES / sizeof(unsigned long)] = { 0 };
+    unsigned long host[CPU_BYTES / sizeof(unsigned long)] = {0};
     uint64_t n = ALIGN_DOWN(MIN(a[1], sizeof host), (uint64_t)w);
     const uint8_t *g = mem_in(t->proc, a[2], n);
     if (!g) return -EFAULT;
     for (uint64_t i = 0; i < n; i += w)
-        host[i / sizeof *host] |= (unsigned long)(guest_ld(abi, g + i, w) << (i % sizeof *host * 8));
+        host[i / sizeof *host] |=
+            (unsigned long)(guest_ld(abi, g + i, w) << (i % sizeof *host * 8));
     return sys_ret(syscall(SYS_sched_setaffinity, (int)a[0], sizeof host, host));
 }
 
@@ -327,13 +432,17 @@ int64_t sys_getcpu(struct thread *t, const uint64_t *a)
     return a[1] ? put_scalar(t, a[1], 4, node) : 0;
 }
 
-int64_t sys_ioprio_get(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_ioprio_get, (int)a[0], (int)a[1])); }
+int64_t sys_ioprio_get(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_ioprio_get, (int)a[0], (int)a[1]));
+}
 int64_t sys_ioprio_set(struct thread *t, const uint64_t *a)
 {
     return sys_ret(syscall(SYS_ioprio_set, (int)a[0], (int)a[1], (int)a[2]));
 }
 
-/* ---- the system -------------------------------------------------------------------------------------------- */
+/* ---- the system
+ * -------------------------------------------------------------------------------------------- */
 int64_t sys_getrandom(struct thread *t, const uint64_t *a)
 {
     struct proc *p = t->proc;
@@ -357,15 +466,19 @@ int64_t sys_uname(struct thread *t, const uint64_t *a)
     char *out = mem_out(t->proc, a[0], 6 * FIELD);
     if (!out) return -EFAULT;
     memset(out, 0, 6 * FIELD);
-    const char *field[] = { u.sysname, u.nodename, t->proc->opt.uname ? t->proc->opt.uname : u.release, u.version,
-                            t->proc->abi->machine,
+    const char *field[] = {u.sysname,
+                           u.nodename,
+                           t->proc->opt.uname ? t->proc->opt.uname : u.release,
+                           u.version,
+                           t->proc->abi->machine,
 #ifdef _GNU_SOURCE
-                            u.domainname
+                           u.domainname
 #else
                             ""
 #endif
     };
-    for (size_t i = 0; i < ARRAY_LEN(field); i++) memcpy(out + i * FIELD, field[i], MIN(strlen(field[i]), (size_t)FIELD - 1));
+    for (size_t i = 0; i < ARRAY_LEN(field); i++)
+        memcpy(out + i * FIELD, field[i], MIN(strlen(field[i]), (size_t)FIELD - 1));
     return 0;
 }
 
@@ -386,13 +499,15 @@ int64_t sys_sysinfo(struct thread *t, const uint64_t *a)
     if (sysinfo(&si)) return -errno;
     if (t->proc->abi->long_size == 4) {
         /* Larger units, until the numbers fit */
-        unsigned long *v[] = { &si.totalram, &si.freeram, &si.sharedram, &si.bufferram, &si.totalswap, &si.freeswap,
-                               &si.totalhigh, &si.freehigh };
+        unsigned long *v[] = {&si.totalram,  &si.freeram,  &si.sharedram, &si.bufferram,
+                              &si.totalswap, &si.freeswap, &si.totalhigh, &si.freehigh};
         unsigned shift = 0;
         for (size_t i = 0; i < ARRAY_LEN(v); i++)
-            while ((uint64_t)*v[i] * si.mem_unit >> shift > UINT32_MAX) shift++;
+            while ((uint64_t)*v[i] * si.mem_unit >> shift > UINT32_MAX)
+                shift++;
         if (shift && shift < 12) shift = 12;
-        for (size_t i = 0; shift && i < ARRAY_LEN(v); i++) *v[i] = (unsigned long)((uint64_t)*v[i] * si.mem_unit >> shift);
+        for (size_t i = 0; shift && i < ARRAY_LEN(v); i++)
+            *v[i] = (unsigned long)((uint64_t)*v[i] * si.mem_unit >> shift);
         if (shift) si.mem_unit = 1u << shift;
     }
     return put_layout(t, a[0], &layout_sysinfo, &si);
@@ -411,9 +526,18 @@ int64_t sys_syslog(struct thread *t, const uint64_t *a)
     return a[1] && !buf ? -EFAULT : sys_ret(klogctl((int)a[0], buf, (int)a[2]));
 }
 
-int64_t sys_vhangup(struct thread *t, const uint64_t *a) { return sys_ret(vhangup()); }
-int64_t sys_unshare(struct thread *t, const uint64_t *a) { return sys_ret(unshare((int)a[0])); }
-int64_t sys_setns(struct thread *t, const uint64_t *a) { return sys_ret(setns((int)a[0], (int)a[1])); }
+int64_t sys_vhangup(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(vhangup());
+}
+int64_t sys_unshare(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(unshare((int)a[0]));
+}
+int64_t sys_setns(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(setns((int)a[0], (int)a[1]));
+}
 int64_t sys_pidfd_open(struct thread *t, const uint64_t *a)
 {
 #ifdef SYS_pidfd_open

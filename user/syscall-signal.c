@@ -7,21 +7,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static uint64_t bit(int sig) { return (uint64_t)1 << (sig - 1); }
+static uint64_t bit(int sig)
+{
+    return (uint64_t)1 << (sig - 1);
+}
 
-/* ---- actions ------------------------------------------------------------------------------------------ */
-struct action_layout { unsigned flags_at, handler_at, mask_at, size; };
+/* ---- actions
+ * ------------------------------------------------------------------------------------------ */
+struct action_layout {
+    unsigned flags_at, handler_at, mask_at, size;
+};
 
 static struct action_layout action_layout(const struct abi *abi, unsigned set_bytes)
 {
     unsigned w = abi->long_size;
     struct action_layout l;
-    if (abi->sa_flags_first) l = (struct action_layout){ 0, w, 2 * w, 2 * w + set_bytes };
-    else l = (struct action_layout){ w, 0, 3 * w, 3 * w + set_bytes };
+    if (abi->sa_flags_first)
+        l = (struct action_layout){0, w, 2 * w, 2 * w + set_bytes};
+    else
+        l = (struct action_layout){w, 0, 3 * w, 3 * w + set_bytes};
     return l;
 }
 
-static int64_t do_sigaction(struct thread *t, int guest_sig, uint64_t act, uint64_t old, unsigned set_bytes)
+static int64_t do_sigaction(struct thread *t, int guest_sig, uint64_t act, uint64_t old,
+                            unsigned set_bytes)
 {
     struct proc *p = t->proc;
     const struct abi *abi = p->abi;
@@ -44,7 +53,9 @@ static int64_t do_sigaction(struct thread *t, int guest_sig, uint64_t act, uint6
     if (act && (sig == SIGKILL || sig == SIGSTOP)) return -EINVAL;
     if (act) {
         now.handler = guest_ld(abi, g + l.handler_at, w);
-        now.flags = (int)abi_flags_to_host(abi->sa_flags, (uint32_t)guest_ld(abi, g + l.flags_at, abi->sa_flags_first ? 4 : w), NULL);
+        now.flags = (int)abi_flags_to_host(
+            abi->sa_flags, (uint32_t)guest_ld(abi, g + l.flags_at, abi->sa_flags_first ? 4 : w),
+            NULL);
         now.mask = abi_set_to_host(abi, g + l.mask_at, set_bytes);
         now.restorer = 0;
     }
@@ -60,7 +71,8 @@ static int64_t do_sigaction(struct thread *t, int guest_sig, uint64_t act, uint6
     if (!o) return -EFAULT;
     memset(o, 0, l.size);
     guest_st(abi, o + l.handler_at, w, before.handler);
-    guest_st(abi, o + l.flags_at, abi->sa_flags_first ? 4 : w, abi_flags_to_guest(abi->sa_flags, (uint32_t)before.flags));
+    guest_st(abi, o + l.flags_at, abi->sa_flags_first ? 4 : w,
+             abi_flags_to_guest(abi->sa_flags, (uint32_t)before.flags));
     abi_set_to_guest(abi, before.mask, o + l.mask_at, set_bytes);
     return 0;
 }
@@ -80,7 +92,7 @@ int64_t sys_signal(struct thread *t, const uint64_t *a)
 {
     int sig = abi_sig_to_host(t->proc->abi, (int)a[0]);
     if (!sig || sig == SIGKILL || sig == SIGSTOP) return -EINVAL;
-    struct guest_action now = { a[1], SA_RESETHAND | SA_NODEFER, 0, 0 };
+    struct guest_action now = {a[1], SA_RESETHAND | SA_NODEFER, 0, 0};
     pthread_mutex_lock(&t->proc->lock);
     uint64_t before = t->proc->sig->action[sig].handler;
     t->proc->sig->action[sig] = now;
@@ -89,7 +101,8 @@ int64_t sys_signal(struct thread *t, const uint64_t *a)
     return (int64_t)before;
 }
 
-/* ---- masks --------------------------------------------------------------------------------------------- */
+/* ---- masks
+ * --------------------------------------------------------------------------------------------- */
 static int64_t do_sigprocmask(struct thread *t, const uint64_t *a, unsigned bytes)
 {
     const struct abi *abi = t->proc->abi;
@@ -99,9 +112,12 @@ static int64_t do_sigprocmask(struct thread *t, const uint64_t *a, unsigned byte
         if (!g) return -EFAULT;
         uint64_t set = abi_set_to_host(abi, g, bytes);
         int how = (int)a[0];
-        if (how == abi->sig_block) set |= old;
-        else if (how == abi->sig_unblock) set = old & ~set;
-        else if (how != abi->sig_setmask) return -EINVAL;
+        if (how == abi->sig_block)
+            set |= old;
+        else if (how == abi->sig_unblock)
+            set = old & ~set;
+        else if (how != abi->sig_setmask)
+            return -EINVAL;
         if (a[2] && !mem_out(t->proc, a[2], bytes)) return -EFAULT;
         signal_set_mask(t, set);
     }
@@ -112,7 +128,10 @@ int64_t sys_rt_sigprocmask(struct thread *t, const uint64_t *a)
 {
     return a[3] != t->proc->abi->sigset_size ? -EINVAL : do_sigprocmask(t, a, (unsigned)a[3]);
 }
-int64_t sys_sigprocmask(struct thread *t, const uint64_t *a) { return do_sigprocmask(t, a, t->proc->abi->sigset_size); }
+int64_t sys_sigprocmask(struct thread *t, const uint64_t *a)
+{
+    return do_sigprocmask(t, a, t->proc->abi->sigset_size);
+}
 
 int64_t sys_sgetmask(struct thread *t, const uint64_t *a)
 {
@@ -123,7 +142,7 @@ int64_t sys_sgetmask(struct thread *t, const uint64_t *a)
 
 int64_t sys_ssetmask(struct thread *t, const uint64_t *a)
 {
-    uint8_t set[16] = { 0 };
+    uint8_t set[16] = {0};
     int64_t old = sys_sgetmask(t, a);
     guest_st(t->proc->abi, set, 4, a[0]);
     signal_set_mask(t, abi_set_to_host(t->proc->abi, set, sizeof set));
@@ -173,7 +192,10 @@ int64_t sys_sigsuspend(struct thread *t, const uint64_t *a)
     return signal_get_set(t, a[0], &mask) ? do_suspend(t, mask) : -EFAULT;
 }
 
-int64_t sys_pause(struct thread *t, const uint64_t *a) { return sys_ret(pause()); }
+int64_t sys_pause(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(pause());
+}
 
 int64_t sys_rt_sigtimedwait(struct thread *t, const uint64_t *a)
 {
@@ -204,7 +226,8 @@ int64_t sys_rt_sigtimedwait(struct thread *t, const uint64_t *a)
     return abi_sig_to_guest(abi, sig);
 }
 
-/* ---- sending --------------------------------------------------------------------------------------------- */
+/* ---- sending
+ * --------------------------------------------------------------------------------------------- */
 static int sig_arg(struct thread *t, uint64_t guest, int *host)
 {
     *host = guest ? abi_sig_to_host(t->proc->abi, (int)guest) : 0;
@@ -224,7 +247,8 @@ int64_t sys_tkill(struct thread *t, const uint64_t *a)
 int64_t sys_tgkill(struct thread *t, const uint64_t *a)
 {
     int sig;
-    return sig_arg(t, a[2], &sig) ? -EINVAL : sys_ret(syscall(SYS_tgkill, (int)a[0], (int)a[1], sig));
+    return sig_arg(t, a[2], &sig) ? -EINVAL
+                                  : sys_ret(syscall(SYS_tgkill, (int)a[0], (int)a[1], sig));
 }
 
 static int get_info(struct thread *t, uint64_t addr, uint64_t guest_sig, siginfo_t *info)
@@ -245,7 +269,8 @@ int64_t sys_rt_tgsigqueueinfo(struct thread *t, const uint64_t *a)
 {
     siginfo_t info;
     int r = get_info(t, a[3], a[2], &info);
-    return r ? r : sys_ret(syscall(SYS_rt_tgsigqueueinfo, (int)a[0], (int)a[1], info.si_signo, &info));
+    return r ? r
+             : sys_ret(syscall(SYS_rt_tgsigqueueinfo, (int)a[0], (int)a[1], info.si_signo, &info));
 }
 int64_t sys_pidfd_send_signal(struct thread *t, const uint64_t *a)
 {
@@ -253,13 +278,15 @@ int64_t sys_pidfd_send_signal(struct thread *t, const uint64_t *a)
     siginfo_t info;
     int sig = 0, r = a[2] ? get_info(t, a[2], a[1], &info) : sig_arg(t, a[1], &sig);
     if (r) return r;
-    return sys_ret(syscall(SYS_pidfd_send_signal, (int)a[0], a[2] ? info.si_signo : sig, a[2] ? &info : NULL, (unsigned)a[3]));
+    return sys_ret(syscall(SYS_pidfd_send_signal, (int)a[0], a[2] ? info.si_signo : sig,
+                           a[2] ? &info : NULL, (unsigned)a[3]));
 #else
     return -ENOSYS;
 #endif
 }
 
-/* ---- stacks and frames -------------------------------------------------------------------------------------- */
+/* ---- stacks and frames
+ * -------------------------------------------------------------------------------------- */
 int64_t sys_sigaltstack(struct thread *t, const uint64_t *a)
 {
     const struct abi *abi = t->proc->abi;
@@ -271,7 +298,8 @@ int64_t sys_sigaltstack(struct thread *t, const uint64_t *a)
         const uint8_t *g = mem_in(t->proc, a[0], 3 * w);
         if (!g) return -EFAULT;
         if (on) return -EPERM;
-        unsigned size_at = abi->sa_flags_first ? w : 2 * w, flags_at = abi->sa_flags_first ? 2 * w : w;
+        unsigned size_at = abi->sa_flags_first ? w : 2 * w,
+                 flags_at = abi->sa_flags_first ? 2 * w : w;
         int flags = (int)guest_ld(abi, g + flags_at, 4);
         if (flags & ~(SS_ONSTACK | SS_DISABLE)) return -EINVAL;
         uint64_t n = guest_ld(abi, g + size_at, w);
@@ -285,7 +313,10 @@ int64_t sys_sigaltstack(struct thread *t, const uint64_t *a)
     memset(o, 0, 3 * w);
     guest_st(abi, o, w, size ? base : 0);
     guest_st(abi, o + (abi->sa_flags_first ? w : 2 * w), w, size);
-    guest_st(abi, o + (abi->sa_flags_first ? 2 * w : w), 4, (uint64_t)(!size ? SS_DISABLE : on ? SS_ONSTACK : 0));
+    guest_st(abi, o + (abi->sa_flags_first ? 2 * w : w), 4,
+             (uint64_t)(!size ? SS_DISABLE
+                        : on  ? SS_ONSTACK
+                              : 0));
     return 0;
 }
 
@@ -296,6 +327,15 @@ static int64_t do_sigreturn(struct thread *t, bool rt)
     signal_set_mask(t, mask);
     return 0;
 }
-int64_t sys_sigreturn(struct thread *t, const uint64_t *a) { return do_sigreturn(t, false); }
-int64_t sys_rt_sigreturn(struct thread *t, const uint64_t *a) { return do_sigreturn(t, true); }
-int64_t sys_restart_syscall(struct thread *t, const uint64_t *a) { return -EINTR; }
+int64_t sys_sigreturn(struct thread *t, const uint64_t *a)
+{
+    return do_sigreturn(t, false);
+}
+int64_t sys_rt_sigreturn(struct thread *t, const uint64_t *a)
+{
+    return do_sigreturn(t, true);
+}
+int64_t sys_restart_syscall(struct thread *t, const uint64_t *a)
+{
+    return -EINTR;
+}

@@ -21,7 +21,7 @@ int64_t sys_stime(struct thread *t, const uint64_t *a)
 {
     uint64_t v;
     if (get_scalar(t, a[0], t->proc->abi->long_size, &v)) return -EFAULT;
-    struct timespec ts = { (time_t)abi_slong(t->proc->abi, v), 0 };
+    struct timespec ts = {(time_t)abi_slong(t->proc->abi, v), 0};
     return sys_ret(clock_settime(CLOCK_REALTIME, &ts));
 }
 
@@ -46,13 +46,16 @@ int64_t sys_settimeofday(struct thread *t, const uint64_t *a)
 int64_t sys_clock_gettime(struct thread *t, const uint64_t *a)
 {
     struct timespec ts;
-    return clock_gettime((clockid_t)a[0], &ts) ? -errno : put_layout(t, a[1], layout_for_time(t), &ts);
+    return clock_gettime((clockid_t)a[0], &ts) ? -errno
+                                               : put_layout(t, a[1], layout_for_time(t), &ts);
 }
 
 int64_t sys_clock_settime(struct thread *t, const uint64_t *a)
 {
     struct timespec ts;
-    return get_layout(t, a[1], layout_for_time(t), &ts) ? -EFAULT : sys_ret(clock_settime((clockid_t)a[0], &ts));
+    return get_layout(t, a[1], layout_for_time(t), &ts)
+               ? -EFAULT
+               : sys_ret(clock_settime((clockid_t)a[0], &ts));
 }
 
 int64_t sys_clock_getres(struct thread *t, const uint64_t *a)
@@ -76,7 +79,9 @@ int64_t sys_clock_nanosleep(struct thread *t, const uint64_t *a)
     struct timespec ts, rest;
     if (get_layout(t, a[2], layout_for_time(t), &ts)) return -EFAULT;
     int r = clock_nanosleep((clockid_t)a[0], (int)a[1], &ts, &rest);
-    if (r == EINTR && a[3] && !(a[1] & TIMER_ABSTIME) && put_layout(t, a[3], layout_for_time(t), &rest)) return -EFAULT;
+    if (r == EINTR && a[3] && !(a[1] & TIMER_ABSTIME) &&
+        put_layout(t, a[3], layout_for_time(t), &rest))
+        return -EFAULT;
     return -r;
 }
 
@@ -88,7 +93,10 @@ int64_t sys_times(struct thread *t, const uint64_t *a)
     return abi_slong(t->proc->abi, (uint64_t)r);
 }
 
-int64_t sys_alarm(struct thread *t, const uint64_t *a) { return alarm((unsigned)a[0]); }
+int64_t sys_alarm(struct thread *t, const uint64_t *a)
+{
+    return alarm((unsigned)a[0]);
+}
 
 int64_t sys_getitimer(struct thread *t, const uint64_t *a)
 {
@@ -143,8 +151,16 @@ int64_t sys_timer_settime(struct thread *t, const uint64_t *a)
 int64_t sys_timer_gettime(struct thread *t, const uint64_t *a)
 {
     struct itimerspec it;
-    return syscall(SYS_timer_gettime, (int)a[0], &it) ? -errno : put_layout(t, a[1], layout_for_itimer(t), &it);
+    return syscall(SYS_timer_gettime, (int)a[0], &it)
+               ? -errno
+               : put_layout(t, a[1], layout_for_itimer(t), &it);
 }
 
-int64_t sys_timer_getoverrun(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_timer_getoverrun, (int)a[0])); }
-int64_t sys_timer_delete(struct thread *t, const uint64_t *a) { return sys_ret(syscall(SYS_timer_delete, (int)a[0])); }
+int64_t sys_timer_getoverrun(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_timer_getoverrun, (int)a[0]));
+}
+int64_t sys_timer_delete(struct thread *t, const uint64_t *a)
+{
+    return sys_ret(syscall(SYS_timer_delete, (int)a[0]));
+}

@@ -2,9 +2,9 @@
  * syscall.c - from the registers to a handler and back.
  *
  * Kinds of arguments, one letter each in the tables (they also say how -strace prints them):
- *   d fd   @ directory fd   i int   u unsigned   x bits   m mode   o open flags   M PROT_*   F MAP_*
- *   S signal   s string   P address read   B address written   z size   L signed long
- *   l 64 bits (a register pair on 32-bit ABIs)   w 64 bits as two longs, low one first
+ *   d fd   @ directory fd   i int   u unsigned   x bits   m mode   o open flags   M PROT_*   F
+ * MAP_* S signal   s string   P address read   B address written   z size   L signed long l 64 bits
+ * (a register pair on 32-bit ABIs)   w 64 bits as two longs, low one first
  */
 #include "user/abi.h"
 
@@ -15,8 +15,10 @@ static const struct syscall_desc *find_call(const struct abi *abi, unsigned num)
     unsigned lo = 0, hi = abi->n_calls;
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
-        if (abi->calls[mid].num < num) lo = mid + 1;
-        else hi = mid;
+        if (abi->calls[mid].num < num)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     return lo < abi->n_calls && abi->calls[lo].num == num ? &abi->calls[lo] : NULL;
 }
@@ -32,8 +34,15 @@ static int get_args(struct thread *t, const struct syscall_desc *call, unsigned 
         if (*k == 'l' && pairs && abi->pairs_aligned) pos = (pos + 1) & ~1u;
         if (!abi->arg(t, pos++, &v)) return -1;
         switch (*k) {
-        case 'd': case '@': case 'i': case 'S': v = (uint64_t)(int64_t)(int32_t)v; break;
-        case 'u': case 'm': case 'o': case 'M': case 'F': v = (uint32_t)v; break;
+        case 'd':
+        case '@':
+        case 'i':
+        case 'S': v = (uint64_t)(int64_t)(int32_t)v; break;
+        case 'u':
+        case 'm':
+        case 'o':
+        case 'M':
+        case 'F': v = (uint32_t)v; break;
         case 'L':
             if (!abi->reg64) v = (uint64_t)abi_slong(abi, v);
             break;
@@ -56,7 +65,7 @@ static int get_args(struct thread *t, const struct syscall_desc *call, unsigned 
 static void disarm_rekick(struct thread *t)
 {
     if (!t->rekick_armed) return;
-    struct itimerspec its = { { 0, 0 }, { 0, 0 } };
+    struct itimerspec its = {{0, 0}, {0, 0}};
     timer_settime(t->rekick, 0, &its, NULL);
     t->rekick_armed = 0;
 }
@@ -85,13 +94,17 @@ void syscall_run(struct thread *t)
     unsigned shift, num = abi->syscall_number(t, &shift);
     const struct syscall_desc *call = find_call(abi, num);
     int64_t ret;
-    uint64_t a[MAX_ARGS] = { 0 };
+    uint64_t a[MAX_ARGS] = {0};
     if (!call || !call->fn) {
         if (p->strace) {
-            if (call) log_printf("%d %s() = -1 errno=%d (%s)\n", (int)t->tid, call->name, abi_errno_to_guest(abi, ENOSYS), strerror(ENOSYS));
-            else log_printf("%d Unknown syscall %u\n", (int)t->tid, num);
+            if (call)
+                log_printf("%d %s() = -1 errno=%d (%s)\n", (int)t->tid, call->name,
+                           abi_errno_to_guest(abi, ENOSYS), strerror(ENOSYS));
+            else
+                log_printf("%d Unknown syscall %u\n", (int)t->tid, num);
         }
-        LOG(UNIMP, "Unsupported syscall: %u%s%s%s\n", num, call ? " (" : "", call ? call->name : "", call ? ")" : "");
+        LOG(UNIMP, "Unsupported syscall: %u%s%s%s\n", num, call ? " (" : "", call ? call->name : "",
+            call ? ")" : "");
         t->in_syscall = 0;
         abi->syscall_done(t, -ENOSYS);
         return;
@@ -113,7 +126,8 @@ void syscall_run(struct thread *t)
         return;
     }
     if (ret == -EINTR) {
-        /* Nobody to tell, or a handler that asks for it: the call is made again, so the pc stays. */
+        /* Nobody to tell, or a handler that asks for it: the call is made again, so the pc stays.
+         */
         int sig = t->any_pending ? signal_pick(t) : 0;
         if (!sig || (!(call->flags & SYS_NORESTART) && (p->sig->action[sig].flags & SA_RESTART))) {
             if (!sig) signal_end_temporary(t);
@@ -123,7 +137,8 @@ void syscall_run(struct thread *t)
     abi->syscall_done(t, ret);
 }
 
-/* ---- kinds of descriptors ------------------------------------------------------------------------- */
+/* ---- kinds of descriptors
+ * ------------------------------------------------------------------------- */
 int fd_kind_get(struct proc *p, int fd)
 {
     /* Racy by nature: a descriptor's kind is set before the guest learns its number. */
@@ -135,7 +150,8 @@ void fd_kind_set(struct proc *p, int fd, enum fd_kind kind)
     if (fd < 0) return;
     pthread_mutex_lock(&p->lock);
     if (fd >= p->n_fds && kind != FD_PLAIN && fd < 1 << 20) {
-        /* The old table stays: another thread may be looking at it. Sizes double, so little is kept. */
+        /* The old table stays: another thread may be looking at it. Sizes double, so little is
+         * kept. */
         int n = MAX(256, fd * 2);
         uint8_t *table = mem_zalloc((size_t)n);
         if (p->n_fds) memcpy(table, p->fd_kinds, (size_t)p->n_fds);

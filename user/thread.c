@@ -2,7 +2,8 @@
  * thread.c - guest threads: creation, the loop, exit, fork; futexes and robust lists.
  *
  * A thread of the guest is a thread of the host with its own CPU; from the first one on, all CPUs
- * know that they run in parallel. fork is the host's; of the CPUs only the caller's goes on in the child.
+ * know that they run in parallel. fork is the host's; of the CPUs only the caller's goes on in the
+ * child.
  */
 #include "user/abi.h"
 #include "user/syscalls.h"
@@ -66,20 +67,27 @@ void thread_loop(struct thread *t)
         if (r != RUN_EXCEPTION) continue;
         struct guest_event ev;
         abi->event(t, &ev);
-        if (ev.syscall) syscall_run(t);
-        else if (!ev.retry) signal_force(t, ev.sig, ev.code, ev.addr);
+        if (ev.syscall)
+            syscall_run(t);
+        else if (!ev.retry)
+            signal_force(t, ev.sig, ev.code, ev.addr);
         t->fault_bus = false;
     }
 }
 
-/* ---- futex ----------------------------------------------------------------------------------------- */
-static long host_futex(void *addr, int op, uint32_t val, const void *timeout_or_val2, void *addr2, uint32_t val3)
+/* ---- futex
+ * ----------------------------------------------------------------------------------------- */
+static long host_futex(void *addr, int op, uint32_t val, const void *timeout_or_val2, void *addr2,
+                       uint32_t val3)
 {
     return syscall(SYS_futex, addr, op, val, timeout_or_val2, addr2, val3);
 }
 
 /* Futex words are compared by the host kernel as they lie in memory. */
-static uint32_t as_in_memory(const struct abi *abi, uint32_t v) { return abi->be == HOST_BE ? v : host_bswap32(v); }
+static uint32_t as_in_memory(const struct abi *abi, uint32_t v)
+{
+    return abi->be == HOST_BE ? v : host_bswap32(v);
+}
 
 int64_t sys_futex(struct thread *t, const uint64_t *a)
 {
@@ -155,13 +163,14 @@ static void announce_exit(struct thread *t)
         host_futex(t->proc->base + t->clear_tid, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* ---- clone ------------------------------------------------------------------------------------------ */
+/* ---- clone
+ * ------------------------------------------------------------------------------------------ */
 struct clone_args {
     struct thread *parent, *child;
     uint64_t flags, ptid, ctid;
     pthread_mutex_t lock;
     pthread_cond_t started;
-    pid_t tid;       /* of the child, 0 until it runs; it may be gone before the parent looks */
+    pid_t tid; /* of the child, 0 until it runs; it may be gone before the parent looks */
 };
 
 static void *thread_main(void *opaque)
@@ -192,7 +201,8 @@ static void copy_cpu(struct thread *to, struct thread *from)
     const struct guest *g = from->cpu->guest;
     /* The ISA's part as it is; of the common part what describes the guest and not the run. */
     struct cpu keep = *to->cpu;
-    memcpy((char *)to->cpu + sizeof(struct cpu), (char *)from->cpu + sizeof(struct cpu), g->cpu_size - sizeof(struct cpu));
+    memcpy((char *)to->cpu + sizeof(struct cpu), (char *)from->cpu + sizeof(struct cpu),
+           g->cpu_size - sizeof(struct cpu));
     to->cpu->key = from->cpu->key;
     to->cpu->fp = from->cpu->fp;
     to->cpu->fp_note = from->cpu->fp_note;
@@ -201,19 +211,22 @@ static void copy_cpu(struct thread *to, struct thread *from)
     to->cpu->ulimit = keep.ulimit;
 }
 
-static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_t ptid, uint64_t tls, uint64_t ctid)
+static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_t ptid,
+                          uint64_t tls, uint64_t ctid)
 {
     struct proc *p = t->proc;
     const struct abi *abi = p->abi;
     struct thread *child = thread_new(p);
     copy_cpu(child, t);
     pthread_mutex_lock(&p->lock);
-    for (struct thread *q = p->threads; q; q = q->next) q->cpu->parallel = true;
+    for (struct thread *q = p->threads; q; q = q->next)
+        q->cpu->parallel = true;
     pthread_mutex_unlock(&p->lock);
     child->mask = t->mask;
     abi->clone(child, sp, tls, (flags & CLONE_SETTLS) != 0);
     abi->syscall_done(child, 0);
-    struct clone_args c = { t, child, flags, ptid, ctid, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+    struct clone_args c = {
+        t, child, flags, ptid, ctid, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -227,7 +240,8 @@ static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_
     int64_t ret = -err;
     if (!err) {
         pthread_mutex_lock(&c.lock);
-        while (!c.tid) pthread_cond_wait(&c.started, &c.lock);
+        while (!c.tid)
+            pthread_cond_wait(&c.started, &c.lock);
         ret = c.tid;
         pthread_mutex_unlock(&c.lock);
     } else {
@@ -256,15 +270,17 @@ static void after_fork(struct thread *t)
     t->tid = (pid_t)syscall(SYS_gettid);
     t->robust_list = 0;
     t->clear_tid = 0;
-    for (int s = 1; s < SIGNALS; s++) t->pending[s] = 0;
+    for (int s = 1; s < SIGNALS; s++)
+        t->pending[s] = 0;
     t->rekick_armed = 0;
     signal_init_thread(t); /* timers are not inherited */
 }
 
-static int64_t fork_process(struct thread *t, uint64_t flags, uint64_t sp, uint64_t ptid, uint64_t tls, uint64_t ctid)
+static int64_t fork_process(struct thread *t, uint64_t flags, uint64_t sp, uint64_t ptid,
+                            uint64_t tls, uint64_t ctid)
 {
     struct proc *p = t->proc;
-    int done[2] = { -1, -1 };
+    int done[2] = {-1, -1};
     /* vfork: the parent goes on when the child has called exec or ended, which closes its end. */
     bool wait = (flags & CLONE_VFORK) && pipe2(done, O_CLOEXEC) == 0;
     if (log_stream()) fflush(log_stream());
@@ -307,19 +323,27 @@ static int64_t fork_process(struct thread *t, uint64_t flags, uint64_t sp, uint6
 int64_t sys_clone(struct thread *t, const uint64_t *a)
 {
     const uint64_t thread_flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
-    uint64_t flags = a[0], tls = a[t->proc->abi->clone_tls_arg], ctid = a[t->proc->abi->clone_tls_arg == 3 ? 4 : 3];
+    uint64_t flags = a[0], tls = a[t->proc->abi->clone_tls_arg],
+             ctid = a[t->proc->abi->clone_tls_arg == 3 ? 4 : 3];
     if ((flags & thread_flags) == thread_flags) return new_thread(t, flags, a[1], a[2], tls, ctid);
     if ((flags & CLONE_VM) && !(flags & CLONE_VFORK)) {
-        LOG(UNIMP, "clone of a process that shares memory (flags 0x%llx)\n", (unsigned long long)flags);
+        LOG(UNIMP, "clone of a process that shares memory (flags 0x%llx)\n",
+            (unsigned long long)flags);
         return -EINVAL;
     }
-    if (flags & (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)) return -EINVAL;
+    if (flags &
+        (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET))
+        return -EINVAL;
     int sig = abi_sig_to_host(t->proc->abi, (int)(flags & 0xff));
-    if (sig != SIGCHLD && (flags & 0xff)) LOG(UNIMP, "clone with exit signal %d\n", (int)(flags & 0xff));
+    if (sig != SIGCHLD && (flags & 0xff))
+        LOG(UNIMP, "clone with exit signal %d\n", (int)(flags & 0xff));
     return fork_process(t, flags, a[1], a[2], tls, ctid);
 }
 
-int64_t sys_fork(struct thread *t, const uint64_t *a) { return fork_process(t, 0, 0, 0, 0, 0); }
+int64_t sys_fork(struct thread *t, const uint64_t *a)
+{
+    return fork_process(t, 0, 0, 0, 0, 0);
+}
 
 int64_t sys_exit(struct thread *t, const uint64_t *a)
 {
@@ -341,7 +365,10 @@ int64_t sys_exit(struct thread *t, const uint64_t *a)
     pthread_exit(NULL);
 }
 
-int64_t sys_exit_group(struct thread *t, const uint64_t *a) { thread_exit_group(t, (int)a[0] & 0xff); }
+int64_t sys_exit_group(struct thread *t, const uint64_t *a)
+{
+    thread_exit_group(t, (int)a[0] & 0xff);
+}
 
 int64_t sys_set_tid_address(struct thread *t, const uint64_t *a)
 {

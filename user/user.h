@@ -27,31 +27,43 @@ struct syscall_desc;
 
 /* ---- options ------------------------------------------------------------------------------- */
 struct user_options {
-    const char *gdb, *prefix, *stack_size, *cpu, *argv0, *uname, *guest_base, *reserved, *log, *dfilter,
-        *log_file, *page_size, *singlestep, *strace, *seed, *accel, *version, *help, *set_env, *unset_env, *trace;
+    const char *gdb, *prefix, *stack_size, *cpu, *argv0, *uname, *guest_base, *reserved, *log,
+        *dfilter, *log_file, *page_size, *singlestep, *strace, *seed, *accel, *version, *help,
+        *set_env, *unset_env, *trace;
 };
 
 /* ---- the process --------------------------------------------------------------------------- */
 /* Flags of a guest page; the low three are the guest's protection. */
-enum { PAGE_READ = 1, PAGE_WRITE = 2, PAGE_EXEC = 4, PAGE_USED = 8, PAGE_CODE = 16 /* write-protected: holds translated code */,
-       PAGE_SHARED = 32 };
+enum {
+    PAGE_READ = 1,
+    PAGE_WRITE = 2,
+    PAGE_EXEC = 4,
+    PAGE_USED = 8,
+    PAGE_CODE = 16 /* write-protected: holds translated code */,
+    PAGE_SHARED = 32
+};
 
-struct guest_action {       /* of a signal, host numbering */
-    uint64_t handler;       /* 0 default, 1 ignore */
-    int flags;              /* host SA_* */
-    uint64_t mask;          /* host numbering: bit sig - 1 */
+struct guest_action { /* of a signal, host numbering */
+    uint64_t handler; /* 0 default, 1 ignore */
+    int flags;        /* host SA_* */
+    uint64_t mask;    /* host numbering: bit sig - 1 */
     uint64_t restorer;
 };
 
-#define SIGNALS 65          /* host signals 1..64 */
-#define SIGNAL_REKICK 64    /* kept for ourselves: ends a blocking call that a signal raced with */
+#define SIGNALS       65 /* host signals 1..64 */
+#define SIGNAL_REKICK 64 /* kept for ourselves: ends a blocking call that a signal raced with */
 
-struct signal_state {       /* shared by the threads of the process */
+struct signal_state { /* shared by the threads of the process */
     struct guest_action action[SIGNALS];
 };
 
-enum fd_kind { FD_PLAIN, FD_SIGNALFD, FD_COUNTER /* 8-byte values: eventfd, timerfd */, FD_INOTIFY,
-               FD_BIGDIR /* a directory whose positions are told by their upper half */ };
+enum fd_kind {
+    FD_PLAIN,
+    FD_SIGNALFD,
+    FD_COUNTER /* 8-byte values: eventfd, timerfd */,
+    FD_INOTIFY,
+    FD_BIGDIR /* a directory whose positions are told by their upper half */
+};
 
 struct proc {
     const struct abi *abi;
@@ -61,38 +73,38 @@ struct proc {
     struct cpu_world world;
     const struct isa *isa;
     const struct cpu_model *model;
-    const char *target;           /* "mipsel" */
+    const char *target; /* "mipsel" */
 
     /* memory: user/mem.c */
-    uint8_t *base;                /* host address of guest address 0 */
-    uint64_t limit;               /* guest addresses below this exist */
-    uint8_t *pages;               /* PAGE_* per page */
-    uint64_t page_size;           /* the guest's, at least the host's */
+    uint8_t *base;      /* host address of guest address 0 */
+    uint64_t limit;     /* guest addresses below this exist */
+    uint8_t *pages;     /* PAGE_* per page */
+    uint64_t page_size; /* the guest's, at least the host's */
     unsigned page_bits;
     pthread_mutex_t mem_lock;
-    uint64_t mmap_top;            /* new mappings are placed below this */
+    uint64_t mmap_top; /* new mappings are placed below this */
     uint64_t brk_start, brk_now, brk_mapped;
     uint64_t stack_low, stack_high;
-    uint64_t sigpage;             /* signal trampolines */
+    uint64_t sigpage; /* signal trampolines */
 
     /* image: user/elf.c */
-    char *exe;                    /* host path of the program */
-    char **argv;                  /* guest's argv */
+    char *exe;   /* host path of the program */
+    char **argv; /* guest's argv */
     int argc;
     uint64_t entry, load_bias, phdr, phnum, interp_base, exe_entry;
     uint64_t arg_start, arg_end, auxv_start, auxv_end;
     uint32_t elf_flags;
-    uint8_t fp_abi;               /* ISA's ABI-flags section, where there is one */
+    uint8_t fp_abi; /* ISA's ABI-flags section, where there is one */
 
     /* signals */
     struct signal_state *sig;
     /* threads */
-    pthread_mutex_t lock;         /* thread list, actions, fd kinds */
+    pthread_mutex_t lock; /* thread list, actions, fd kinds */
     struct thread *threads;
     unsigned n_threads;
     uint8_t *fd_kinds;
     int n_fds;
-    uint64_t rng;                 /* -seed */
+    uint64_t rng; /* -seed */
     bool seeded, strace;
 };
 
@@ -101,24 +113,24 @@ struct thread {
     struct cpu *cpu;
     struct thread *next;
     pid_t tid;
-    uint64_t clear_tid;           /* guest address */
+    uint64_t clear_tid; /* guest address */
     uint64_t robust_list;
     uint64_t altstack, altstack_size;
     int altstack_flags;
-    uint64_t mask;                /* signals blocked, host numbering */
-    uint64_t saved_mask;          /* sigsuspend and its like: to be restored by the frame */
+    uint64_t mask;       /* signals blocked, host numbering */
+    uint64_t saved_mask; /* sigsuspend and its like: to be restored by the frame */
     bool have_saved_mask;
     volatile sig_atomic_t in_syscall, rekick_armed;
     bool have_rekick;
     timer_t rekick;
-    /* Handed over by the host and not yet delivered. While a signal waits here the host keeps it blocked, so
-     * that there is one of each at most; the handler sets, the thread clears. */
+    /* Handed over by the host and not yet delivered. While a signal waits here the host keeps it
+     * blocked, so that there is one of each at most; the handler sets, the thread clears. */
     volatile sig_atomic_t pending[SIGNALS], any_pending;
     siginfo_t info[SIGNALS];
-    bool fault_bus;               /* the last memory fault was the host's SIGBUS */
-    sigjmp_buf *recover;          /* where a fault on guest memory in a call leads: -EFAULT */
+    bool fault_bus;                  /* the last memory fault was the host's SIGBUS */
+    sigjmp_buf *recover;             /* where a fault on guest memory in a call leads: -EFAULT */
     const struct syscall_desc *call; /* being executed */
-    bool exiting;                 /* the loop ends after this call */
+    bool exiting;                    /* the loop ends after this call */
     bool vfork_child;
 };
 
@@ -127,22 +139,27 @@ extern _Thread_local struct thread *thread_current;
 
 /* ---- user/mem.c ---------------------------------------------------------------------------- */
 int mem_init(struct proc *, uint64_t limit, uint64_t base, uint64_t page_size, struct error *);
-/* prot and flags are the host's; flags may hold MAP_FIXED and MAP_FIXED_NOREPLACE. Guest address or -errno */
-int64_t mem_mmap(struct proc *, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);
+/* prot and flags are the host's; flags may hold MAP_FIXED and MAP_FIXED_NOREPLACE. Guest address or
+ * -errno */
+int64_t mem_mmap(struct proc *, uint64_t addr, uint64_t len, int prot, int flags, int fd,
+                 uint64_t off);
 int64_t mem_munmap(struct proc *, uint64_t addr, uint64_t len);
 int64_t mem_mprotect(struct proc *, uint64_t addr, uint64_t len, int prot);
-int64_t mem_mremap(struct proc *, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr);
+int64_t mem_mremap(struct proc *, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+                   uint64_t new_addr);
 int64_t mem_brk(struct proc *, uint64_t addr);
 int64_t mem_shmat(struct proc *, int id, uint64_t addr, int flags);
 int64_t mem_shmdt(struct proc *, uint64_t addr);
 bool mem_check(struct proc *, uint64_t addr, uint64_t len, unsigned page_flags);
-/* Host pointer to guest memory that can be read (written) now, or NULL. Writing drops translations. */
+/* Host pointer to guest memory that can be read (written) now, or NULL. Writing drops translations.
+ */
 const void *mem_in(struct proc *, uint64_t addr, uint64_t len);
 void *mem_out(struct proc *, uint64_t addr, uint64_t len);
 /* String in guest memory, or NULL; at most max bytes with the NUL */
 const char *mem_str(struct proc *, uint64_t addr, size_t max);
-unsigned mem_page(struct proc *, uint64_t addr);  /* PAGE_* of a page; 0: nothing there */
-/* In the SIGSEGV handler: true when the fault was ours (a write to a page with translated code) and is mended */
+unsigned mem_page(struct proc *, uint64_t addr); /* PAGE_* of a page; 0: nothing there */
+/* In the SIGSEGV handler: true when the fault was ours (a write to a page with translated code) and
+ * is mended */
 bool mem_code_fault(struct proc *, const void *host);
 const uint8_t *mem_user_code(struct cpu *, uint64_t va);
 void mem_user_code_page(struct cpu *, uint64_t va);
@@ -154,11 +171,13 @@ enum elf_kind elf_probe(const uint8_t *head, size_t n, const struct abi **abi);
 /* Loads the program at host path (and its interpreter). 0 or -1. */
 int user_elf_load(struct proc *, const char *path, struct error *);
 /* Builds the initial stack; returns the stack pointer, 0 on error. */
-uint64_t elf_build_stack(struct proc *, int argc, char **argv, char **envp, const char *execfn, struct error *);
+uint64_t elf_build_stack(struct proc *, int argc, char **argv, char **envp, const char *execfn,
+                         struct error *);
 
 /* ---- user/path.c --------------------------------------------------------------------------- */
 #define PATH_ROOM 4200
-/* Host path for a guest path: below the prefix where it exists there. Returns path itself or out (PATH_ROOM bytes). */
+/* Host path for a guest path: below the prefix where it exists there. Returns path itself or out
+ * (PATH_ROOM bytes). */
 const char *path_map(struct proc *, const char *path, char *out, bool follow_last);
 /* The same for a string in guest memory: NULL when unreadable. */
 const char *path_guest(struct thread *, uint64_t addr, char *out, bool follow_last);
@@ -194,19 +213,22 @@ bool signal_on_altstack(const struct thread *, uint64_t sp);
 
 /* ---- user/thread.c ------------------------------------------------------------------------- */
 struct thread *thread_new(struct proc *);
-void thread_loop(struct thread *);                 /* until the thread exits */
+void thread_loop(struct thread *); /* until the thread exits */
 ATTR_NORETURN void thread_exit_group(struct thread *, int status);
 
 /* ---- user/syscall.c ------------------------------------------------------------------------ */
-void syscall_run(struct thread *);                 /* the call the CPU stands at */
+void syscall_run(struct thread *); /* the call the CPU stands at */
 typedef int64_t sys_fn(struct thread *, const uint64_t *a);
-enum { SYS_T64 = 1 /* 64-bit time structures on a 32-bit ABI */, SYS_NORESTART = 2 /* -EINTR even with SA_RESTART */,
-       SYS_NORET = 4 /* sets the registers itself */ };
+enum {
+    SYS_T64 = 1 /* 64-bit time structures on a 32-bit ABI */,
+    SYS_NORESTART = 2 /* -EINTR even with SA_RESTART */,
+    SYS_NORET = 4 /* sets the registers itself */
+};
 struct syscall_desc {
     uint16_t num;
     const char *name;
-    sys_fn *fn;            /* NULL: known by name only, -ENOSYS */
-    const char *kinds;     /* one letter per argument, see syscall.c */
+    sys_fn *fn;        /* NULL: known by name only, -ENOSYS */
+    const char *kinds; /* one letter per argument, see syscall.c */
     uint8_t flags;
 };
 void strace_call(struct thread *, const struct syscall_desc *, const uint64_t *a, unsigned n);
@@ -215,20 +237,28 @@ void strace_signal(struct thread *, int sig, const siginfo_t *);
 int fd_kind_get(struct proc *, int fd);
 void fd_kind_set(struct proc *, int fd, enum fd_kind);
 
-/* user/syscall-file.c: n entries of a guest iovec as a host one (freed by the caller); 0 or -errno. out: written to */
+/* user/syscall-file.c: n entries of a guest iovec as a host one (freed by the caller); 0 or -errno.
+ * out: written to */
 struct iovec;
 int user_get_iov(struct thread *, uint64_t addr, uint64_t n, bool out, struct iovec **);
 
 /* user/exec.c. Does not return on success. */
-int64_t exec_program(struct thread *, int dirfd, const char *path, char **argv, char **envp, int flags);
+int64_t exec_program(struct thread *, int dirfd, const char *path, char **argv, char **envp,
+                     int flags);
 
 /* user/main.c */
 int user_main(int argc, char **argv, const char *target);
-struct user_option { const char *name, *arg, *env, *help; size_t offset; };
+struct user_option {
+    const char *name, *arg, *env, *help;
+    size_t offset;
+};
 extern const struct user_option user_options[];
 extern const unsigned user_n_options;
 
 #include <errno.h>
-static inline int64_t sys_ret(int64_t r) { return r == -1 ? -(int64_t)errno : r; }
+static inline int64_t sys_ret(int64_t r)
+{
+    return r == -1 ? -(int64_t)errno : r;
+}
 
 #endif
