@@ -329,7 +329,7 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
             r = put(w, conv[o->op]);
             r->a = ca, r->b = cb;
         } else if (info->cls == CLASS_FP && fp2[o->op][o->type] != NOX) {
-            uint16_t ca = cell(w, o->a), cb = cell(w, o->b);
+            uint16_t ca = cell(w, o->a), cb = info->n_in == 2 ? cell(w, o->b) : ca;
             r = put(w, fp2[o->op][o->type]);
             r->a = ca, r->b = cb;
         } else if (info->cls == CLASS_PURE && info->n_in == 1 && alu1[o->op][o->type][0] != NOX) {
