@@ -175,6 +175,14 @@ static void io_point(struct cpu *cpu)
     if (m - m->unit_back != last - last->unit_back) longjmp(*cpu->unwind, UNWIND_IO);
 }
 
+void engine_code_page_own(struct cpu *cpu, const void *host)
+{
+    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
+    struct blk *b = cpu->xblk;
+
+    if (b && (b->page[0] == page || b->page[1] == page)) io_point(cpu);
+}
+
 static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
 {
     struct engine *eng = cpu->engine;

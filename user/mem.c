@@ -37,19 +37,23 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     if (limit > SIZE_MAX / 2 + 1)
         limit = SIZE_MAX / 4 + 1; /* a 32-bit host: as much as may be had */
     limit = ALIGN_DOWN(limit, page_size);
+    /* Where the host has the room, the window of a 32-bit guest is complete: the engine then lets protection judge every
+     * address, and one that has no page (the kernel's half, an access over the end) must not reach anything of ours. */
+    uint64_t beyond = 0;
+    if (sizeof(void *) == 8 && limit <= UINT64_C(1) << 32) beyond = (UINT64_C(1) << 32) + page_size - limit;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 #ifdef MAP_FIXED_NOREPLACE
     if (base) flags |= MAP_FIXED_NOREPLACE;
 #endif
     void *m = MAP_FAILED;
-    for (; limit >= 0x10000000; limit /= 2) {
-        m = mmap((void *)(uintptr_t)base, (size_t)limit, PROT_NONE, flags, -1, 0);
-        if (m != MAP_FAILED || base || sizeof(size_t) > 4) break;
+    for (;; limit /= 2) {
+        m = mmap((void *)(uintptr_t)base, (size_t)(limit + beyond), PROT_NONE, flags, -1, 0);
+        if (m != MAP_FAILED || base || sizeof(size_t) > 4 || limit < 0x20000000) break;
     }
     if (m == MAP_FAILED || (base && m != (void *)(uintptr_t)base)) {
-        if (m != MAP_FAILED) munmap(m, (size_t)limit);
+        if (m != MAP_FAILED) munmap(m, (size_t)(limit + beyond));
         error_set(e, "cannot reserve %llu MiB of address space for the guest%s: %s",
-                  (unsigned long long)(limit >> 20), base ? " at the address of -B" : "",
+                  (unsigned long long)((limit + beyond) >> 20), base ? " at the address of -B" : "",
                   strerror(errno));
         error_hint(e, "check the limit on virtual memory (ulimit -v)%s",
                    base ? ", or leave -B out" : "");
@@ -57,6 +61,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     }
     p->base = m;
     p->limit = limit;
+    p->window = limit + beyond;
     size_t n = (size_t)(limit >> p->page_bits);
     void *flags_table =
         mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -94,8 +94,11 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info)
 {
     struct proc *p = t->proc;
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
-    if (va >= p->limit) return false;
-    if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) return true;
+    if (va >= p->window) return false;
+    if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
+        if (!t->in_syscall && t->cpu->xpc) engine_code_page_own(t->cpu, info->si_addr);
+        return true;
+    }
     if (t->in_syscall) {
         if (t->recover) siglongjmp(*t->recover, 1);
         return false;
