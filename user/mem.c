@@ -154,6 +154,48 @@ bool mem_code_fault(struct proc *p, const void *host)
     return true;
 }
 
+/* Touches a page that ought to be there: a file may have become shorter than its mapping. */
+static bool touch(struct thread *t, const volatile uint8_t *page)
+{
+    sigjmp_buf recover, *outer = t->recover;
+    sig_atomic_t in_syscall = t->in_syscall;
+    bool ok;
+    t->recover = &recover;
+    t->in_syscall = 1; /* a fault leads to recover */
+    if (!sigsetjmp(recover, 0)) {
+        (void)*page;
+        ok = true;
+    } else {
+        ok = false;
+    }
+    t->in_syscall = in_syscall;
+    t->recover = outer;
+    return ok;
+}
+
+uint8_t *mem_user_debug(struct cpu *cpu, uint64_t va, bool write)
+{
+    struct proc *p = ((struct thread *)cpu->bus)->proc;
+    unsigned f = mem_page(p, va);
+    /* The asking thread is not always the one whose memory it is. */
+    if (!(f & PAGE_USED) || !(f & PAGE_READ) || !thread_current || !p->sig) return NULL;
+    if (!touch(thread_current, p->base + va)) return NULL;
+    if (write && (!(f & PAGE_WRITE) || (f & PAGE_CODE)) &&
+        mprotect(p->base + ALIGN_DOWN(va, p->page_size), (size_t)p->page_size, PROT_READ | PROT_WRITE))
+        return NULL;
+    return p->base + va;
+}
+
+void mem_user_debug_done(struct cpu *cpu, uint64_t va)
+{
+    struct proc *p = ((struct thread *)cpu->bus)->proc;
+    pthread_mutex_lock(&p->mem_lock);
+    unsigned f = mem_page(p, va);
+    if (!(f & PAGE_WRITE) || (f & PAGE_CODE))
+        mprotect(p->base + ALIGN_DOWN(va, p->page_size), (size_t)p->page_size, PROT_READ);
+    pthread_mutex_unlock(&p->mem_lock);
+}
+
 /* Drops translations of a range whose mapping has changed. `had`: some page was PAGE_CODE. */
 static void code_gone(struct proc *p, uint64_t addr, uint64_t len, bool had)
 {
