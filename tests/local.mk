@@ -106,3 +106,13 @@ EXTRA_DIST += tests/user
 check_PROGRAMS += tests/boot-hash
 tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
 EXTRA_DIST += tests/boot-hash.h
+
+# make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
+EXTRA_PROGRAMS = tests/bench-run
+tests_bench_run_SOURCES = tests/bench-run.c tests/bench-run.h tests/bench-out.c
+tests_bench_run_LDADD = -lm
+BENCH_FLAGS =
+.PHONY: bench
+bench: all tests/bench-run$(EXEEXT)
+	tests/bench-run$(EXEEXT) --build '$(abs_top_builddir)' --source '$(abs_top_srcdir)' $(BENCH_FLAGS)
+CLEANFILES += tests/bench-run$(EXEEXT) bench.json bench.svg
