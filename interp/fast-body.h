@@ -245,6 +245,15 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
         r = to->x;                                                                                 \
         DISPATCH();                                                                                \
     } while (0)
+/* A block of another mode, without a look at the dispatcher (a return from an exception is an indirect branch): data
+ * accesses go by its mode. */
+#define ENTER_MODE(to)                                                                             \
+    do {                                                                                           \
+        if (!FAST_USER && unlikely((to)->key != cpu->xblk->key)) {                                 \
+            cpu->mmu_now = cpu->guest->mmu_mode(cpu);                                              \
+            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);                                          \
+        }                                                                                          \
+    } while (0)
 /* Leaves to a computed address. */
 #define INDIRECT(target, unused)                                                                   \
     do {                                                                                           \
@@ -254,6 +263,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
         if (unlikely(!to || to->pc != pc || to->key != cpu->key)) goto indirect;                   \
         int64_t left = cpu->icount_left + refund - to->n_insns;                                    \
         if (unlikely(left < 0 || cpu->kick)) goto indirect;                                        \
+        ENTER_MODE(to);                                                                            \
         cpu->icount_left = left;                                                                   \
         cpu->xblk = to;                                                                            \
         r = to->x;                                                                                 \
@@ -386,6 +396,7 @@ unlinked:
             int64_t left = cpu->icount_left + l->refund - to->n_insns;
             if (likely(left >= 0 && !cpu->kick && !blk_may_link(l, to))) {
                 cpu->key = l->key;
+                ENTER_MODE(to);
                 cpu->icount_left = left;
                 cpu->xblk = to;
                 r = to->x;
@@ -406,6 +417,7 @@ over_budget:
 #undef FOLLOW
 #undef BRANCH2
 #undef INDIRECT
+#undef ENTER_MODE
 #undef PLAIN
 #undef REACH
 #undef HOST
