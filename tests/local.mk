@@ -46,6 +46,8 @@ SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/run-user.sh
+SCRIPT_TESTS += tests/test-fuzz.sh
+SCRIPT_TESTS += tests/test-bad-input.sh
 
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
 	tests/mips-disas.sh tests/mips-insn tests/user tests/bench tests/run-ide.sh

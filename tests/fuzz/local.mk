@@ -1,0 +1,26 @@
+# Fuzz targets (see CONTRIBUTING.md): `make fuzz` builds them with sanitizers beside this build and runs each for
+# FUZZ_SECONDS; `make check` runs each for a moment (tests/test-fuzz.sh).
+FUZZ_TARGETS = elf options guest
+FUZZ_SECONDS = 600
+FUZZ_SEED = 1
+check_PROGRAMS += tests/fuzz/fuzz-elf tests/fuzz/fuzz-options tests/fuzz/fuzz-guest
+FUZZ_COMMON = tests/fuzz/driver.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_elf_SOURCES = tests/fuzz/fuzz-elf.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz-options.c $(FUZZ_COMMON) tools/system.h tools/system-opts.h \
+	tools/system-opts.c tools/options.c tools/options.def tools/help.c
+tests_fuzz_fuzz_guest_SOURCES = tests/fuzz/fuzz-guest.c tests/fuzz/guest-code.c tests/fuzz/guest-code.h $(FUZZ_COMMON)
+EXTRA_DIST += tests/fuzz/regress
+
+.PHONY: fuzz
+fuzz:
+	$(MKDIR_P) build-fuzz
+	test -f build-fuzz/Makefile || (cd build-fuzz && CC='$(CC)' CFLAGS='-g -O1' \
+		$(SHELL) '$(abs_top_srcdir)/configure' --enable-sanitizers)
+	cd build-fuzz && $(MAKE) $(FUZZ_TARGETS:%=tests/fuzz/fuzz-%)
+	for t in $(FUZZ_TARGETS); do \
+		build-fuzz/tests/fuzz/fuzz-$$t --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --last fuzz-$$t.last || \
+		{ echo "fuzz-$$t: the input is in fuzz-$$t.last"; exit 1; }; done
+clean-local-fuzz:
+	rm -rf build-fuzz
+clean-local: clean-local-fuzz
+.PHONY: clean-local-fuzz
