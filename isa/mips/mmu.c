@@ -147,11 +147,12 @@ static uint64_t entry_va(const struct mips_cpu *m, const struct mips_tlb_entry *
     return (va & ones) == ones ? sign32(va) : va;
 }
 
-static void forget(struct mips_cpu *m, const struct mips_tlb_entry *e)
+/* all: also what another entry may have mapped where this one says "invalid". */
+static void forget(struct mips_cpu *m, const struct mips_tlb_entry *e, bool all)
 {
     uint64_t page = ((uint64_t)e->mask + 0x2000) >> 1, va = entry_va(m, e);
     for (unsigned odd = 0; odd < 2; odd++)
-        if (e->page[odd].v) cpu_tlb_flush_range(&m->c, va + odd * page, page);
+        if (e->page[odd].v || all) cpu_tlb_flush_range(&m->c, va + odd * page, page);
 }
 
 /* The engine holds only what a guest entry with the current ASID, or a global one, gave it. */
@@ -160,12 +161,33 @@ static bool live(const struct mips_cpu *m, const struct mips_tlb_entry *e)
     return e->inuse && (e->global || e->asid == (m->entryhi & 0xff));
 }
 
+static bool overlap(const struct mips_cpu *m, const struct mips_tlb_entry *a,
+                    const struct mips_tlb_entry *b)
+{
+    return ((a->vpn ^ b->vpn) & mips_seg_mask(m) & ~(uint64_t)(a->mask | b->mask | 0x1fff)) == 0;
+}
+
+/* Does another live (global: another global) entry map some of what e maps? Two matches are the guest's mistake; the
+ * first one counts, whatever was asked for before. */
+static bool overlaps(const struct mips_cpu *m, const struct mips_tlb_entry *e, bool global)
+{
+    for (unsigned i = 0; i < m->model->tlb_entries; i++) {
+        const struct mips_tlb_entry *o = &m->tlb[i];
+        if (o != e && (global ? o->inuse && o->global : live(m, o)) && overlap(m, o, e)) return true;
+    }
+    return false;
+}
+
 void mips_set_entryhi(struct mips_cpu *m, uint64_t value)
 {
     unsigned asid = value & 0xff;
     if (asid != (m->entryhi & 0xff)) {
-        for (unsigned i = 0; i < m->model->tlb_entries; i++)
-            if (live(m, &m->tlb[i]) && !m->tlb[i].global) forget(m, &m->tlb[i]);
+        for (unsigned i = 0; i < m->model->tlb_entries; i++) {
+            const struct mips_tlb_entry *e = &m->tlb[i];
+            if (!e->inuse || e->global) continue;
+            if (live(m, e)) forget(m, e, false);
+            else if (e->asid == asid && overlaps(m, e, true)) forget(m, e, true);
+        }
     }
     m->entryhi = (value & mips_seg_mask(m) & ~UINT64_C(0x1fff)) | asid;
 }
@@ -199,24 +221,12 @@ uint64_t mips_helper_tlbr(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
     return 0;
 }
 
-/* Does another live entry map some of what e maps? e itself is not in use. */
-static bool overlaps(const struct mips_cpu *m, const struct mips_tlb_entry *e)
-{
-    uint64_t seg = mips_seg_mask(m);
-    for (unsigned i = 0; i < m->model->tlb_entries; i++) {
-        const struct mips_tlb_entry *o = &m->tlb[i];
-        if (((o->vpn ^ e->vpn) & seg & ~(uint64_t)(o->mask | e->mask | 0x1fff)) == 0 && live(m, o))
-            return true;
-    }
-    return false;
-}
-
 static void tlb_write(struct mips_cpu *m, unsigned i)
 {
     struct mips_tlb_entry *e = &m->tlb[i];
     uint64_t lo[2] = { m->entrylo0, m->entrylo1 };
 
-    if (live(m, e)) forget(m, e);
+    if (live(m, e)) forget(m, e, false);
     e->inuse = false;
     e->mask = m->pagemask;
     e->vpn = m->entryhi & ~(uint64_t)(e->mask | 0x1fff);
@@ -231,7 +241,7 @@ static void tlb_write(struct mips_cpu *m, unsigned i)
     }
     /* Usually nothing matched there before. If something did, what the engine learnt from it must
      * go. */
-    if (overlaps(m, e)) forget(m, e);
+    if (overlaps(m, e, false)) forget(m, e, true);
     e->inuse = true;
 }
 
