@@ -7,6 +7,7 @@
 #include "chardev/backend.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -163,6 +164,11 @@ static struct addrinfo *resolve(const char *host, const char *port, int type, bo
     struct addrinfo hint, *list = NULL;
     int rc;
 
+    /* The library may take a number modulo 65536. */
+    if (port && *port && !port[strspn(port, "0123456789")] && strtoul(port, NULL, 10) > 65535) {
+        error_set(e, "address '%s:%s': a port is at most 65535", host ? host : "", port);
+        return NULL;
+    }
     memset(&hint, 0, sizeof hint);
     hint.ai_socktype = type;
     hint.ai_family = AF_UNSPEC;

@@ -311,7 +311,8 @@ int opt_m(struct sysopts *s, const char *arg, struct error *e)
     opts_free(&o);
     if (rc) return rc;
     if (size > UINT64_C(1) << 50) return error_set(e, "ram size too large");
-    /* Whole pages; 0 means the board's default, as it always has. */
+    if (!size) return error_set(e, "a machine needs memory: 'size' is 0");
+    /* Whole pages. */
     s->cfg.ram_size = ALIGN_UP(size, UINT64_C(8192));
     return 0;
 }

@@ -103,6 +103,10 @@ int boot_read_raw(const char *path, uint64_t max, struct boot_file *out, struct 
         error_set(e, "'%s' is larger than %" PRIu64 " bytes", path, max);
         goto fail;
     }
+    if (!st.st_size) {
+        error_set(e, "'%s' is empty", path);
+        goto fail;
+    }
     out->size = (uint64_t)st.st_size;
     out->data = mem_alloc((size_t)out->size + 1);
     if (fread(out->data, 1, (size_t)out->size, f) != out->size) {
