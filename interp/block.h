@@ -121,7 +121,8 @@ enum { UNWIND_EXCEPTION = 1, UNWIND_IO = 2, UNWIND_WATCH = 3 };
 static inline bool blk_may_link(const struct link *l, const struct blk *to)
 {
     if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || l->key != l->from->key) return false;
-    return l->from->user || (!to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK));
+    return l->from->user || (!to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK) &&
+                             l->from->page[0] == to->page[0]);
 }
 
 /* Entries of the interpreters. */

@@ -315,7 +315,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
         struct ir_op *ops = arena_get(arena, ir->n_ops * sizeof *ops);
         memcpy(ops, ir->ops, ir->n_ops * sizeof *ops);
         uint64_t *consts = arena_get(arena, ir->n_consts * sizeof *consts + 8);
-        memcpy(consts, ir->consts, ir->n_consts * sizeof *consts);
+        if (ir->n_consts) memcpy(consts, ir->consts, ir->n_consts * sizeof *consts);
         b->ops = ops, b->consts = consts, b->n_ops = ir->n_ops;
         b->n_temps = ir->n_temps;
     }

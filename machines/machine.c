@@ -44,6 +44,8 @@ static void map_changed(void *opaque)
 {
     struct machine *m = opaque;
     for (unsigned i = 0; i < m->n_cpus; i++) cpu_tlb_flush(m->cpu[i]);
+    /* The access that did it ended its block, but the way to the next one, in the same page, may be known. */
+    if (m->running) cpu_kick(m->running);
 }
 
 static void ram_written(void *opaque, const uint8_t *host, uint64_t n)
