@@ -4,6 +4,7 @@
  * Not here: running (run.c), saving and hashing (save.c).
  */
 #include "machines/machine.h"
+#include "util/log.h"
 
 /* ---- what CPUs see of the bus: cpu->bus is the machine ---- */
 static void phys_page(void *bus, uint64_t pa, struct phys_page *page)
@@ -209,6 +210,10 @@ void machine_reset(struct machine *m)
     bus_transaction_begin();
     for (unsigned i = 0; i < m->n_cpus; i++) {
         m->cpu[i]->halted = false;
+        if (log_on(LOG_CPU_RESET)) {
+            log_printf("CPU Reset (CPU %u)\n", i);
+            cpu_log_state(m->cpu[i]);
+        }
         m->cfg.isa->reset(m->cpu[i]);
     }
     mb_reset(m->mb); /* after the CPUs: pins take the level that devices give them */

@@ -45,6 +45,7 @@ SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
+SCRIPT_TESTS += tests/test-log.sh
 SCRIPT_TESTS += tests/run-user.sh
 
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
