@@ -4,6 +4,8 @@
  * Not here: running (run.c), saving and hashing (save.c).
  */
 #include "machines/machine.h"
+
+#include "periph/pci/pci.h"
 #include "util/log.h"
 
 /* ---- what CPUs see of the bus: cpu->bus is the machine ---- */
@@ -220,4 +222,11 @@ void machine_reset(struct machine *m)
     bus_transaction_commit();
     if (m->cfg.board->reset) m->cfg.board->reset(m);
     for (unsigned i = 0; i < m->n_cpus; i++) cpu_tlb_flush(m->cpu[i]);
+}
+
+bool machine_dump_pci(struct machine *m, void (*put)(void *, const char *line), void *opaque)
+{
+    if (!m->mb->pci) return false;
+    pci_bus_dump(m->mb->pci, put, opaque);
+    return true;
 }
