@@ -361,7 +361,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint32_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (b && !b->one_shot && (cpu->world->user || !b->two_pages)) atomic_store_ptr(jc, b);
+    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) atomic_store_ptr(jc, b);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

@@ -119,6 +119,8 @@ struct guest {
     unsigned (*mmu_mode)(struct cpu *);
     /* for -d in_asm; as isa.disas (isa/isa.h). May be NULL */
     unsigned (*disas)(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
+    /* for -d cpu; as isa.dump (isa/isa.h). May be NULL */
+    void (*dump)(struct cpu *, void (*put)(void *, const char *text), void *opaque, bool fpu);
 };
 
 /* ---- the vCPU ------------------------------------------------------------------------------ */
@@ -193,6 +195,8 @@ int cpu_find_slot(const struct guest *, const char *name); /* -1: none */
 ATTR_NORETURN void cpu_raise(struct cpu *);
 /* The instruction count now; exact also inside helpers. */
 uint64_t cpu_icount(struct cpu *);
+/* -d cpu, cpu_reset: the registers into the log */
+void cpu_log_state(struct cpu *);
 /* Asks the cpu to leave at the next block boundary; any thread, async-signal safe. */
 void cpu_kick(struct cpu *);
 

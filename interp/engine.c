@@ -169,14 +169,30 @@ static enum xexit run_block(struct cpu *cpu, struct blk *b)
 
 static void log_exec(struct cpu *cpu, const struct blk *b)
 {
-    if (log_in_filter(b->pc)) log_printf("Trace %d: %p [%08" PRIx64 "/%08x] icount=%" PRIu64 "\n", cpu->index, (const void *)b, b->pc, b->key, cpu_icount(cpu));
+    if (!log_in_filter(b->pc)) return;
+    if (log_on(LOG_EXEC))
+        log_printf("Trace %d: %p [%08" PRIx64 "/%08x] icount=%" PRIu64 "\n", cpu->index, (const void *)b, b->pc, b->key, cpu_icount(cpu));
+    if (log_on(LOG_CPU)) cpu_log_state(cpu);
+}
+
+static void put_line(void *opaque, const char *line) { log_printf("%s\n", line); }
+
+void cpu_log_state(struct cpu *cpu)
+{
+    if (cpu->guest->dump) cpu->guest->dump(cpu, put_line, NULL, log_on(LOG_FPU));
 }
 
 /* Enters the exception in cpu->exc; pc and flags are exact. False: user mode, the caller handles it. Entering takes the
  * time of an instruction: a vector that faults itself must not stop time, nor keep the budget from ending. */
 static bool take_exception(struct cpu *cpu)
 {
-    if (cpu->world->user) return false;
+    if (cpu->world->user) {
+        /* In system mode the ISA logs what it has made of it. */
+        if (log_on(LOG_INT))
+            log_printf("%s: exception %u.%u: pc %" PRIx64 " address %" PRIx64 "\n", cpu->guest->name, cpu->exc.code, cpu->exc.sub,
+                       cpu_get_slot(cpu, cpu->guest->pc_slot), cpu->exc.addr);
+        return false;
+    }
     cpu->icount_left--;
     cpu->guest->exception(cpu);
     return true;
@@ -262,10 +278,10 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             continue;
         }
         if (cpu->xlink) {
-            if (blk_may_link(cpu->xlink, b) && !log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)) link_set(eng, cpu->xlink, b);
+            if (blk_may_link(cpu->xlink, b) && !log_on(LOG_UNCHAINED)) link_set(eng, cpu->xlink, b);
             cpu->xlink = NULL;
         }
-        if (unlikely(log_on(LOG_EXEC))) log_exec(cpu, b);
+        if (unlikely(log_on(LOG_EXEC | LOG_CPU))) log_exec(cpu, b);
         if (!cpu->world->user) {
             cpu->mmu_now = g->mmu_mode(cpu);
             cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);

@@ -5,6 +5,9 @@
  */
 #include "machines/machine.h"
 
+#include "periph/pci/pci.h"
+#include "util/log.h"
+
 /* ---- what CPUs see of the bus: cpu->bus is the machine ---- */
 static void phys_page(void *bus, uint64_t pa, struct phys_page *page)
 {
@@ -211,10 +214,21 @@ void machine_reset(struct machine *m)
     bus_transaction_begin();
     for (unsigned i = 0; i < m->n_cpus; i++) {
         m->cpu[i]->halted = false;
+        if (log_on(LOG_CPU_RESET)) {
+            log_printf("CPU Reset (CPU %u)\n", i);
+            cpu_log_state(m->cpu[i]);
+        }
         m->cfg.isa->reset(m->cpu[i]);
     }
     mb_reset(m->mb); /* after the CPUs: pins take the level that devices give them */
     bus_transaction_commit();
     if (m->cfg.board->reset) m->cfg.board->reset(m);
     for (unsigned i = 0; i < m->n_cpus; i++) cpu_tlb_flush(m->cpu[i]);
+}
+
+bool machine_dump_pci(struct machine *m, void (*put)(void *, const char *line), void *opaque)
+{
+    if (!m->mb->pci) return false;
+    pci_bus_dump(m->mb->pci, put, opaque);
+    return true;
 }

@@ -130,6 +130,8 @@ uint64_t machine_hash(struct machine *);                 /* CPUs, devices, RAM: 
 /* Between instructions: not from a device's handler. After a failed load the machine must be reset or deleted. */
 int machine_save(struct machine *, struct state_buf *, struct error *);
 int machine_load(struct machine *, struct state_buf *, struct error *);
+/* `info pci`, line by line. False: the machine has no PCI bus. */
+bool machine_dump_pci(struct machine *, void (*put)(void *, const char *line), void *opaque);
 void machine_set_state(struct machine *, enum machine_state);
 /* From now on guest time keeps pace with the host's clock, whatever was before (after guest time jumped). */
 void machine_pace(struct machine *);

@@ -52,7 +52,10 @@ void mon_log(struct monitor *m, const struct mon_args *a)
     uint32_t mask;
 
     if (log_parse_items(mon_str(a, "items"), &mask, &e)) mon_printf(m, "%s\nTry \"help log\" for more information\n", e.msg);
-    else log_set(mask);
+    else {
+        log_set(mask);
+        engine_flush(m->env->machine->engine); /* what runs already is chained, and was translated unlogged */
+    }
 }
 
 void mon_logfile(struct monitor *m, const struct mon_args *a)

@@ -64,6 +64,11 @@ void mon_info_mtree(struct monitor *m, const struct mon_args *a)
 
 void mon_info_qtree(struct monitor *m, const struct mon_args *a) { mb_dump(m->env->machine->mb, mon_put_line, m); }
 
+void mon_info_pci(struct monitor *m, const struct mon_args *a)
+{
+    if (!machine_dump_pci(m->env->machine, mon_put_line, m)) mon_printf(m, "Error: this machine has no PCI bus\n");
+}
+
 void mon_info_jit(struct monitor *m, const struct mon_args *a)
 {
     const struct engine_config *c = engine_get_config(m->env->machine->engine);

@@ -85,6 +85,7 @@ void mon_info_registers(struct monitor *, const struct mon_args *);
 void mon_info_cpus(struct monitor *, const struct mon_args *);
 void mon_info_mtree(struct monitor *, const struct mon_args *);
 void mon_info_qtree(struct monitor *, const struct mon_args *);
+void mon_info_pci(struct monitor *, const struct mon_args *);
 void mon_info_jit(struct monitor *, const struct mon_args *);
 void mon_info_tlb(struct monitor *, const struct mon_args *);
 void mon_info_chardev(struct monitor *, const struct mon_args *);

@@ -11,7 +11,7 @@ libquern_a_SOURCES += periph/misc/i8257.c periph/misc/i8257.h periph/misc/superi
 libquern_a_SOURCES += periph/misc/cfi-flash.c periph/misc/cfi-flash.h periph/misc/malta-fpga.c periph/misc/malta-fpga.h
 libquern_a_SOURCES += periph/misc/smbus.c periph/misc/smbus.h periph/misc/smbus-eeprom.c
 libquern_a_SOURCES += periph/misc/i2c-bits.c periph/misc/i2c-bits.h periph/misc/unimp.c periph/misc/mipsnet.c
-libquern_a_SOURCES += periph/pci/pci.c periph/pci/pci.h periph/pci/gt64120.c periph/pci/gt64120.h
+libquern_a_SOURCES += periph/pci/pci.c periph/pci/pci-dump.c periph/pci/pci.h periph/pci/gt64120.c periph/pci/gt64120.h
 libquern_a_SOURCES += periph/pci/piix4.c periph/pci/piix4.h periph/pci/piix4_pm.c periph/pci/piix4_uhci.c \
 	periph/pci/piix4_smbus.c periph/pci/piix4_smbus.h
 libquern_a_SOURCES += periph/pci/piix4_ide.c

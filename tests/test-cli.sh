@@ -157,6 +157,26 @@ says 'info chardev' 'rb: filename=ringbuf'
 says 'info registers' 'pc=0x80100000'
 says 'info mtree' 'address-space'
 says 'info qtree' 'bus'
+says 'info pci' '  Bus  0, device  10, function 1:
+    IDE controller: PCI device 8086:7111
+      PCI subsystem 0000:0000
+      BAR4: I/O at 0xffffffffffffffff [0x000e].
+      id ""
+  Bus  0, device  10, function 2:
+    USB controller: PCI device 8086:7112'
+says 'info pci' '  Bus  0, device   0, function 0:
+    Host bridge: PCI device 11ab:4620'
+# A CPU that has not run has looked nothing up; then the counters move.
+says 'info jit' 'lookups             0'
+says 'info jit' 'translations        0'
+{ echo cont; sleep 0.5; echo stop; echo 'info jit'; echo quit; } | "$q" -M malta -display none -serial null -monitor stdio -S \
+    -kernel "$dir/k" 2>&1 | tr -d '\r' >"$dir/jit"
+for what in blocks 'block bytes' 'guest instructions' lookups translations; do
+    if grep -q "^$what  *[1-9]" "$dir/jit"; then ok; else bad "info jit: no $what: $(cat "$dir/jit")"; fi
+done
+for what in invalidations flushes; do
+    if grep -q "^$what  *[0-9]" "$dir/jit"; then ok; else bad "info jit: no $what"; fi
+done
 says 'info jit' 'engine'
 says 'info kvm' 'kvm support: not compiled'
 says 'print 1+2*3' '0x7'

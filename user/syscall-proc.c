@@ -449,13 +449,21 @@ int64_t sys_getrandom(struct thread *t, const uint64_t *a)
     uint8_t *out = mem_out(p, a[0], a[1]);
     if (!out) return -EFAULT;
     if (!p->seeded) return sys_ret(getrandom(out, (size_t)a[1], (unsigned)a[2]));
-    pthread_mutex_lock(&p->lock);
-    for (uint64_t i = 0; i < a[1]; i++) {
-        p->rng = p->rng * 6364136223846793005u + 1442695040888963407u;
-        out[i] = (uint8_t)(p->rng >> 56);
+    uint64_t n = MIN(a[1], (uint64_t)0x1ffffff); /* as the host's */
+    for (uint64_t done = 0; done < n;) {
+        uint8_t some[256];
+        unsigned k = (unsigned)MIN(n - done, (uint64_t)sizeof some);
+        /* Guest memory may fault, so not with the lock held. */
+        pthread_mutex_lock(&p->lock);
+        for (unsigned i = 0; i < k; i++) {
+            p->rng = p->rng * 6364136223846793005u + 1442695040888963407u;
+            some[i] = (uint8_t)(p->rng >> 56);
+        }
+        pthread_mutex_unlock(&p->lock);
+        memcpy(out + done, some, k);
+        done += k;
     }
-    pthread_mutex_unlock(&p->lock);
-    return (int64_t)a[1];
+    return (int64_t)n;
 }
 
 int64_t sys_uname(struct thread *t, const uint64_t *a)

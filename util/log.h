@@ -42,6 +42,9 @@ enum log_mask {
 #undef X
 };
 
+/* With these every block comes back to the engine before the next. */
+enum { LOG_UNCHAINED = LOG_EXEC | LOG_CPU | LOG_NOCHAIN };
+
 struct log_item { const char *name, *help; };
 extern const struct log_item log_items[LOG_BIT_COUNT];
 

@@ -47,6 +47,8 @@ static const struct helper_desc mips_helpers[MH_COUNT] = {
 #include "isa/mips/helpers.def"
 };
 
+static void mips_dump(struct cpu *, void (*put)(void *, const char *), void *opaque, bool fpu);
+
 /* clang-format off */
 #define MIPS_GUEST(name_, slots_, type)                                                            \
     {                                                                                              \
@@ -55,6 +57,7 @@ static const struct helper_desc mips_helpers[MH_COUNT] = {
         .cpu_size = sizeof(struct mips_cpu), .translate = mips_translate, .mmu = mips_mmu,         \
         .fault = mips_fault, .exception = mips_exception, .interrupt = mips_interrupt,             \
         .has_work = mips_has_work, .mmu_mode = mips_mmu_mode, .disas = mips_disas,                 \
+        .dump = mips_dump,                                                                         \
     }
 const struct guest mips32_guest = MIPS_GUEST("mips32", mips32_slots, T_I32);
 const struct guest mips64_guest = MIPS_GUEST("mips64", mips64_slots, T_I64);

@@ -104,6 +104,7 @@ uint32_t pci_config_read(struct pci_bus *, unsigned devfn, unsigned reg, unsigne
 void pci_config_write(struct pci_bus *, unsigned devfn, unsigned reg, uint32_t value,
                       unsigned size);
 struct pci_device *pci_bus_device(struct pci_bus *, unsigned devfn); /* NULL: absent */
+void pci_bus_dump(struct pci_bus *, void (*put)(void *, const char *line), void *opaque); /* info pci */
 /* For boards: creates and realizes `name` at devfn. NULL + error. */
 struct device *pci_make(struct machine_bus *, const char *name, unsigned devfn, struct error *);
 

@@ -3,9 +3,9 @@
  * For MIPS, o32 and n64.
  */
 #if _MIPS_SIM == _ABI64
-enum { NR_kill = 5060, NR_exit = 5058, NR_getpid = 5038, NR_sigaction = 5013, NR_clone = 5055, NR_pause = 5033, NR_yield = 5023, NR_group = 5205 };
+enum { NR_kill = 5060, NR_exit = 5058, NR_getpid = 5038, NR_sigaction = 5013, NR_clone = 5055, NR_pause = 5033, NR_yield = 5023, NR_group = 5205, NR_write = 5001, NR_getrandom = 5313 };
 #else
-enum { NR_kill = 4037, NR_exit = 4001, NR_getpid = 4020, NR_sigaction = 4194, NR_clone = 4120, NR_pause = 4029, NR_yield = 4162, NR_group = 4246 };
+enum { NR_kill = 4037, NR_exit = 4001, NR_getpid = 4020, NR_sigaction = 4194, NR_clone = 4120, NR_pause = 4029, NR_yield = 4162, NR_group = 4246, NR_write = 4004, NR_getrandom = 4353 };
 #endif
 
 __asm__(".globl __start\n.set push\n.set noreorder\n.ent __start\n__start:\n"
@@ -84,6 +84,16 @@ void begin(long *sp)
         for (;;) counter++;
     case 'p':
         for (;;) sys(NR_pause, 0, 0, 0, 0);
+    case 'r': { /* 16 bytes of AT_RANDOM, 16 of getrandom */
+        long *p = sp + 1;
+        while (*p++) {}
+        while (*p++) {}
+        for (; *p; p += 2)
+            if (*p == 25) sys(NR_write, 1, p[1], 16, 0);
+        sys(NR_getrandom, (long)stack, 16, 0, 0);
+        sys(NR_write, 1, (long)stack, 16, 0);
+        finish(0);
+    }
     case 't':
         start_thread();
         while (!in_thread) sys(NR_yield, 0, 0, 0, 0);
