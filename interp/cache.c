@@ -155,13 +155,12 @@ void engine_code_written(struct engine *eng, const void *host, size_t n)
         struct code_page *p = code_page_find(eng, page);
         if (!p) continue;
         for (struct blk *b = p->blocks, *next; b; b = next) {
-            unsigned which = b->page[0] == page ? 0 : 1;
-            next = b->page_next[which];
-            unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK);
-            const uint8_t *lo = which ? page : page + off;
-            unsigned in_first = MIN(b->size, CPU_PAGE_SIZE - off);
-            const uint8_t *hi = lo + (which ? b->size - in_first : in_first);
-            if (lo < end && start < hi) blk_invalidate(eng, b);
+            unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK), in_first = MIN(b->size, CPU_PAGE_SIZE - off);
+            next = b->page_next[b->page[0] == page ? 0 : 1];
+            /* both parts: two virtual pages may be one page of memory */
+            bool first = b->page[0] == page && page + off < end && start < page + off + in_first;
+            bool second = b->page[1] == page && page < end && start < page + (b->size - in_first);
+            if (first || second) blk_invalidate(eng, b);
         }
     }
     pthread_mutex_unlock(&eng->lock);

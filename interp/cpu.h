@@ -163,7 +163,8 @@ struct cpu {
     struct arena scratch;            /* for a block of one use */
 
     /* memory */
-    uint8_t *ubase;                  /* user mode */
+    uint8_t *ubase;                  /* user mode. 32-bit addresses, 64-bit host: 4 GiB and a page from here are the guest's, as
+                                        accesses beyond ulimit are tried too */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
     struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
     struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */

@@ -172,10 +172,12 @@ static void log_exec(struct cpu *cpu, const struct blk *b)
     if (log_in_filter(b->pc)) log_printf("Trace %d: %p [%08" PRIx64 "/%08x] icount=%" PRIu64 "\n", cpu->index, (const void *)b, b->pc, b->key, cpu_icount(cpu));
 }
 
-/* Enters the exception in cpu->exc; pc and flags are exact. False: user mode, the caller handles it. */
+/* Enters the exception in cpu->exc; pc and flags are exact. False: user mode, the caller handles it. Entering takes the
+ * time of an instruction: a vector that faults itself must not stop time, nor keep the budget from ending. */
 static bool take_exception(struct cpu *cpu)
 {
     if (cpu->world->user) return false;
+    cpu->icount_left--;
     cpu->guest->exception(cpu);
     return true;
 }

@@ -43,6 +43,10 @@ void engine_code_written(struct engine *, const void *host, size_t n);
 /* User mode, in the SIGSEGV handler: was the fault a write to a page write-protected because of code? Then its
  * blocks are dropped and the caller makes the page writable and retries. */
 bool engine_code_page_fault(struct engine *, const void *host);
+/* User mode, in the SIGSEGV handler once such a page is writable again: if the running block lies on it, and does not end
+ * with the store, this does not return: the block is left and the store is done anew, alone, so that what follows is
+ * the code that is there then. */
+void engine_code_page_own(struct cpu *, const void *host);
 void engine_flush(struct engine *);  /* drop all code; safe point: no block running */
 
 /* Debugging. Addresses are virtual. */

@@ -80,6 +80,26 @@ static inline uint64_t x64_mulhs(uint64_t a, uint64_t b)
     host_mul64s(a, b, &hi);
     return hi;
 }
+static inline uint32_t x32_divu2(uint32_t hi, uint32_t lo, uint32_t d)
+{
+    return d ? (uint32_t)(((uint64_t)hi << 32 | lo) / d) : 0;
+}
+static inline uint32_t x32_remu2(uint32_t hi, uint32_t lo, uint32_t d)
+{
+    return d ? (uint32_t)(((uint64_t)hi << 32 | lo) % d) : lo;
+}
+static inline uint64_t x64_divu2(uint64_t hi, uint64_t lo, uint64_t d)
+{
+    uint64_t rem;
+    return d ? host_div128u(hi % d, lo, d, &rem) : 0;
+}
+static inline uint64_t x64_remu2(uint64_t hi, uint64_t lo, uint64_t d)
+{
+    uint64_t rem;
+    if (!d) return lo;
+    host_div128u(hi % d, lo, d, &rem);
+    return rem;
+}
 static inline uint32_t x32_bswap16x(uint32_t x) { return ((x & 0x00ff00ffu) << 8) | ((x >> 8) & 0x00ff00ffu); }
 static inline uint64_t x64_bswap16x(uint64_t x)
 {
@@ -111,6 +131,8 @@ static inline uint64_t x64_bswap16x(uint64_t x)
 #define E_REMS(x, y)    X_FN(_rems)(x, y)
 #define E_MULHU(x, y)   X_FN(_mulhu)(x, y)
 #define E_MULHS(x, y)   X_FN(_mulhs)(x, y)
+#define E_DIVU2(x, y, z) X_FN(_divu2)(x, y, z)
+#define E_REMU2(x, y, z) X_FN(_remu2)(x, y, z)
 #define E_EQ(x, y)      ((X_U)((x) == (y)))
 #define E_NE(x, y)      ((X_U)((x) != (y)))
 #define E_LTU(x, y)     ((X_U)((X_U)(x) < (X_U)(y)))

@@ -207,6 +207,8 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
 #define X_MISC(N) &&L_##N,
 #define X_FUSE2(A, B) &&L_##A##__##B,
 #define X_FUSEB(A, C, W, m) &&L_##A##__BRC2_##C##W##_##m,
+#define X_FUSEG(A) &&L_##A##__GOTO,
+#define X_FUSE1(A, C, W, m) &&L_##A##__BRC1_##C##W##_##m,
 #include "interp/xops.def"
     };
 #define DISPATCH() goto *r->h
@@ -223,6 +225,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
     struct link *l;
     struct blk *to;
     uint64_t acc = 0, pc;
+    unsigned refund;
 
     cpu->icount_left -= blk->n_insns;
     cpu->xblk = blk;
@@ -237,6 +240,20 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
         if (unlikely(!to)) goto unlinked;                                                          \
         int64_t left = cpu->icount_left + l->refund - to->n_insns;                                 \
         if (unlikely(left < 0 || cpu->kick)) goto over_budget;                                     \
+        cpu->icount_left = left;                                                                   \
+        cpu->xblk = to;                                                                            \
+        r = to->x;                                                                                 \
+        DISPATCH();                                                                                \
+    } while (0)
+/* Leaves to a computed address. */
+#define INDIRECT(target, unused)                                                                   \
+    do {                                                                                           \
+        pc = (target);                                                                             \
+        refund = (unused);                                                                         \
+        to = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);                                      \
+        if (unlikely(!to || to->pc != pc || to->key != cpu->key)) goto indirect;                   \
+        int64_t left = cpu->icount_left + refund - to->n_insns;                                    \
+        if (unlikely(left < 0 || cpu->kick)) goto indirect;                                        \
         cpu->icount_left = left;                                                                   \
         cpu->xblk = to;                                                                            \
         r = to->x;                                                                                 \
@@ -287,6 +304,20 @@ next:
         acc = FN(B)(cpu, r + 1, acc);                                                              \
         NEXT(2);                                                                                   \
     }
+#define X_FUSEG(A)                                                                                 \
+    H(A##__GOTO)                                                                                   \
+    {                                                                                              \
+        acc = FN(A)(cpu, r, acc);                                                                  \
+        FOLLOW((struct link *)(uintptr_t)r[1].p);                                                  \
+    }
+#define X_FUSE1(A, C, W, m)                                                                        \
+    H(A##__BRC1_##C##W##_##m)                                                                      \
+    {                                                                                              \
+        acc = FN(A)(cpu, r, acc);                                                                  \
+        r++;                                                                                       \
+        if (c##W##_##C(SA_##m(W), SB_##m(W))) FOLLOW((struct link *)(uintptr_t)r[1].h);            \
+        NEXT(2);                                                                                   \
+    }
 #define X_FUSEB(A, C, W, m)                                                                        \
     H(A##__BRC2_##C##W##_##m)                                                                      \
     {                                                                                              \
@@ -306,15 +337,17 @@ next:
     }
     H(SKIP) NEXT(r->imm);
     H(GOTO) FOLLOW((struct link *)(uintptr_t)r->p);
-    H(IND32)
+    H(IND32) INDIRECT(CELL32(r->a), r->d);
+    H(IND64) INDIRECT(CELL64(r->a), r->d);
+    H(INDC32)
     {
-        pc = CELL32(r->a);
-        goto indirect;
+        if (unlikely(CELL32(r->a) & r->b)) NEXT(r->d);
+        INDIRECT(CELL32(r->a), r->c);
     }
-    H(IND64)
+    H(INDC64)
     {
-        pc = CELL64(r->a);
-        goto indirect;
+        if (unlikely(CELL64(r->a) & r->b)) NEXT(r->d);
+        INDIRECT(CELL64(r->a), r->c);
     }
     H(EXIT)
     {
@@ -342,17 +375,7 @@ next:
 #endif
 
 indirect:
-    to = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);
-    if (likely(to && to->pc == pc && to->key == cpu->key)) {
-        int64_t left = cpu->icount_left + r->d - to->n_insns;
-        if (likely(left >= 0 && !cpu->kick)) {
-            cpu->icount_left = left;
-            cpu->xblk = to;
-            r = to->x;
-            DISPATCH();
-        }
-    }
-    cpu->icount_left += r->d;
+    cpu->icount_left += refund;
     cpu_set_slot(cpu, cpu->guest->pc_slot, pc);
     return X_LOOKUP;
 
@@ -382,6 +405,7 @@ over_budget:
 #undef NEXT
 #undef FOLLOW
 #undef BRANCH2
+#undef INDIRECT
 #undef PLAIN
 #undef REACH
 #undef HOST

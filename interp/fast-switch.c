@@ -26,8 +26,6 @@ static const char *const xop_names[XO_COUNT] = {
 #define X_BRC1(C, W, m) "BRC1_" #C #W "_" #m,
 #define X_BRL(C, W, m) "BRL_" #C #W "_" #m,
 #define X_MISC(N) #N,
-#define X_FUSE2(A, B) #A "+" #B,
-#define X_FUSEB(A, C, W, m) #A "+BRC2_" #C #W "_" #m,
 #include "interp/xops.def"
 };
 static uint64_t xprofile[XO_COUNT][XO_COUNT], xprofile_total;

@@ -68,7 +68,7 @@ void fp_leave(struct cpu *cpu)
 void cpu_fp_changed(struct cpu *cpu)
 {
     if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
-    cpu->fp_fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
+    cpu->fp_fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.tiny_before && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
                    cpu->engine->cfg.mode != ENGINE_REF;
     if (cpu->fp_fast && cpu->unwind) host_flags_clear();
 }

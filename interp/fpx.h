@@ -7,6 +7,8 @@
 
 #include "interp/block.h"
 
+#include <math.h>
+
 static inline bool fpx_finite32(uint32_t x) { return (x & 0x7f800000u) != 0x7f800000u; }
 static inline bool fpx_finite64(uint64_t x) { return (x & UINT64_C(0x7ff0000000000000)) != UINT64_C(0x7ff0000000000000); }
 
@@ -20,7 +22,8 @@ static inline bool fpx_finite64(uint64_t x) { return (x & UINT64_C(0x7ff00000000
         memcpy(z, &r, sizeof r);                                                                   \
         return likely(r == r);                                                                     \
     }
-#define FP_HOST_SQRT(a) ((void)b, a) /* square roots go to softfloat */
+/* sqrt and sqrtf are correctly rounded; by type, since the table has one expression for both */
+#define FP_HOST_SQRT(a) ((void)b, _Generic((a), float: sqrtf(a), default: sqrt(a)))
 #define FPOP(N, n, in, soft, host) FPX_OP(N, 32, float, host) FPX_OP(N, 64, double, host)
 #include "interp/ops.def"
 #undef FPX_OP

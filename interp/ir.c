@@ -75,7 +75,7 @@ static void bug(struct ir_builder *b, const char *what)
 
 ir_id ir_temp(struct ir_builder *b, enum ir_type type)
 {
-    if (b->blk.n_temps >= IR_MAX_TEMPS) {
+    if (b->blk.n_temps >= IR_MAX_TEMPS - 8) { /* the last ones are the lowering's */
         bug(b, "too many temporaries");
         return IR_TEMP;
     }
@@ -242,6 +242,7 @@ static uint32_t mem_aux(struct ir_builder *b, ir_id addr, int disp, unsigned mmu
 {
     int t = type_of(b, addr);
     if (t < 0) bug(b, "address type");
+    if (mmu >= CPU_MMU_MODES) bug(b, "mmu mode");
     if (disp < INT16_MIN || disp > INT16_MAX) bug(b, "displacement range");
     return (uint16_t)disp | mmu << 16 | (t == T_I64 ? IR_A64 : 0);
 }
@@ -378,6 +379,7 @@ bool ir_insn(struct ir_builder *b, uint64_t pc, unsigned len, unsigned flags)
     if (!(flags & IR_INSN_CONT)) {
         if (!first) {
             if (b->blk.n_insns >= b->max_insns || b->blk.n_ops > IR_MAX_OPS - 1000) return false;
+            if (b->blk.n_temps > IR_MAX_TEMPS - 260) return false;
             if ((pc ^ b->blk.pc) & CPU_PAGE_MASK) return false;
             if (engine_break_at(b->cpu->engine, pc)) return false;
         } else if (engine_break_at(b->cpu->engine, pc) && !b->cpu->step_over_break) {

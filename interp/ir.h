@@ -114,7 +114,7 @@ struct ir_link {
 
 #define IR_MAX_LINKS 6
 #define IR_MAX_TEMPS 1024
-#define IR_MAX_OPS   4096  /* blocks are ended long before; a single instruction must stay under 1,000 ops */
+#define IR_MAX_OPS   4096  /* blocks are ended long before; a single instruction must stay under 1,000 ops, 250 temporaries */
 
 struct ir_block {
     uint64_t pc;

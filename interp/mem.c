@@ -175,6 +175,14 @@ static void io_point(struct cpu *cpu)
     if (m - m->unit_back != last - last->unit_back) longjmp(*cpu->unwind, UNWIND_IO);
 }
 
+void engine_code_page_own(struct cpu *cpu, const void *host)
+{
+    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
+    struct blk *b = cpu->xblk;
+
+    if (b && (b->page[0] == page || b->page[1] == page)) io_point(cpu);
+}
+
 static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
 {
     struct engine *eng = cpu->engine;
@@ -304,6 +312,16 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
     if (cpu->parallel && cpu->world->user) {
         uint8_t *p = user_host(cpu, va, mem | IR_MALIGN, ACCESS_WRITE);
         bool swap = size > 1 && !(mem & IR_MBE) == HOST_BE;
+        if (size == 1) {
+            uint8_t e = (uint8_t)expect, n = (uint8_t)v;
+            CAS_HOST(8, p, e, n);
+            return extend(e, mem);
+        }
+        if (size == 2) {
+            uint16_t e = swap ? host_bswap16((uint16_t)expect) : (uint16_t)expect, n = swap ? host_bswap16((uint16_t)v) : (uint16_t)v;
+            CAS_HOST(16, p, e, n);
+            return extend(swap ? host_bswap16(e) : e, mem);
+        }
         if (size == 4) {
             uint32_t e = swap ? host_bswap32((uint32_t)expect) : (uint32_t)expect, n = swap ? host_bswap32((uint32_t)v) : (uint32_t)v;
             CAS_HOST(32, p, e, n);

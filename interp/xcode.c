@@ -55,6 +55,8 @@ static void init_tables(void)
 struct fuse_pair { uint16_t a, b, fused; };
 static const struct fuse_pair fuse_pairs[] = {
 #define X_FUSE2(A, B) { XO_##A, XO_##B, XO_##A##__##B },
+#define X_FUSEG(A) { XO_##A, XO_GOTO, XO_##A##__GOTO },
+#define X_FUSE1(A, C, W, m) { XO_##A, XO_BRC1_##C##W##_##m, XO_##A##__BRC1_##C##W##_##m },
 #define X_FUSEB(A, C, W, m) { XO_##A, XO_BRC2_##C##W##_##m, XO_##A##__BRC2_##C##W##_##m },
 #include "interp/xops.def"
     { NOX, NOX, NOX },
@@ -265,6 +267,18 @@ static void lower_brc(struct lower *w, struct blk *blk, const struct ir_op *o, c
     p->p = both ? &blk->links[next->aux] : NULL;
 }
 
+/* "If a has one of these low bits set go to a label, else leave to a": one record. */
+static bool lower_checked_ind(struct lower *w, struct blk *blk, const struct ir_op *o, const struct ir_op *ind)
+{
+    int32_t mask;
+    if (o->op != OP_BRL || o->attr != CC_TNZ || !ind || ind->op != OP_IND || ind->a != o->a || ir_is_const(o->a)) return false;
+    if (!imm_of(w, o->b, o->type, &mask) || mask < 0 || mask > UINT16_MAX) return false;
+    uint16_t ca = cell(w, o->a);
+    struct xrec *r = put(w, o->type == T_I64 ? XO_INDC64 : XO_INDC32);
+    r->a = ca, r->b = (uint16_t)mask, r->c = (uint16_t)(blk->n_insns - ind->aux);
+    return true;
+}
+
 static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
 {
     struct xrec *r = NULL;
@@ -315,7 +329,7 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
             r = put(w, conv[o->op]);
             r->a = ca, r->b = cb;
         } else if (info->cls == CLASS_FP && fp2[o->op][o->type] != NOX) {
-            uint16_t ca = cell(w, o->a), cb = cell(w, o->b);
+            uint16_t ca = cell(w, o->a), cb = info->n_in == 2 ? cell(w, o->b) : ca;
             r = put(w, fp2[o->op][o->type]);
             r->a = ca, r->b = cb;
         } else if (info->cls == CLASS_PURE && info->n_in == 1 && alu1[o->op][o->type][0] != NOX) {
@@ -364,7 +378,10 @@ void xcode_lower(struct engine *eng, struct cpu *cpu, struct blk *blk, const str
             break;
         case OP_BR:
         case OP_BRL:
-            if (o->op == OP_BR) r = put(&w, XO_SKIP);
+            if (lower_checked_ind(&w, blk, o, i + 1 < ir->n_ops ? &ir->ops[i + 1] : NULL)) {
+                r = &w.x[w.n - 1];
+                i++;
+            } else if (o->op == OP_BR) r = put(&w, XO_SKIP);
             else r = put_two(&w, brl[o->attr][o->type], o->type, o->a, o->b);
             if (n_refs == cap_refs) {
                 cap_refs = cap_refs ? cap_refs * 2 : 16;

@@ -22,6 +22,8 @@ enum xop {
 #define X_BRL(C, W, m) XO_BRL_##C##W##_##m,
 #define X_MISC(N) XO_##N,
 #define X_FUSE2(A, B) XO_##A##__##B,
+#define X_FUSEG(A) XO_##A##__GOTO,
+#define X_FUSE1(A, C, W, m) XO_##A##__BRC1_##C##W##_##m,
 #define X_FUSEB(A, C, W, m) XO_##A##__BRC2_##C##W##_##m,
 #include "interp/xops.def"
     XO_COUNT

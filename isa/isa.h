@@ -11,6 +11,8 @@
  *  - Everything that selects semantics (mode bits) comes from b->blk.key or is constant for the CPU (its
  *    model); registers are read at run time. State that key depends on is changed by instructions that
  *    end the block with ir_exit(IR_EXIT_MODE or IRQ); the helper updates cpu->key.
+ *  - A change of the key that also changes the MMU mode leaves by ir_exit, never by a link or ir_ind: those go on with
+ *    the TLB of the mode they left.
  *  - Illegal encodings raise the ISA's exception at run time, via a helper.
  *  - Instructions that read time or touch interrupt state (HELPER_TIME) end the block.
  */

@@ -4,6 +4,7 @@
 #include "mon/gdb.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -105,7 +106,7 @@ struct gdb_user *gdb_user_wait(const char *where, const struct gdb_target *t, st
 {
     struct wrapped *w;
     struct gdb_target ours;
-    int lfd = listen_on(where, e), fd, one = 1;
+    int lfd = listen_on(where, e), fd, high, one = 1;
 
     if (lfd < 0) return NULL;
     do fd = accept(lfd, NULL, NULL);
@@ -117,6 +118,14 @@ struct gdb_user *gdb_user_wait(const char *where, const struct gdb_target *t, st
         return NULL;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    /* Out of the way of the numbers that the process uses, and not for what it executes. */
+    high = fcntl(fd, F_DUPFD_CLOEXEC, 1000);
+    if (high >= 0) {
+        close(fd);
+        fd = high;
+    } else {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
     w = NEW(struct wrapped);
     w->t = *t;
     w->u.fd = fd;
@@ -174,6 +183,7 @@ bool gdb_user_wants_stop(struct gdb_user *u)
     return n > 0 && memchr(buf, 3, (size_t)n);
 }
 
+int gdb_user_fd(const struct gdb_user *u) { return u->fd; }
 bool gdb_user_attached(const struct gdb_user *u) { return u && u->fd >= 0; }
 
 void gdb_user_delete(struct gdb_user *u)

@@ -78,6 +78,8 @@ struct gdb_user *gdb_user_wait(const char *where, const struct gdb_target *, str
 int gdb_user_stopped(struct gdb_user *, const struct gdb_stop *, unsigned *step);
 /* Has the debugger asked for a stop (^C)? Cheap; to be called now and then by a running thread. */
 bool gdb_user_wants_stop(struct gdb_user *);
+/* The connection, for waiting on it only; -1 when the debugger is gone */
+int gdb_user_fd(const struct gdb_user *);
 /* A debugger is attached (false after detach). */
 bool gdb_user_attached(const struct gdb_user *);
 void gdb_user_delete(struct gdb_user *); /* also in the child after fork: closes only */

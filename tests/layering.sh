@@ -12,7 +12,7 @@ allow() {
     [ -d "$folder" ] || return 0
     pattern=$(printf '%s|' "$folder" "$@" | sed 's/|$//')
     hits=$(find "$folder" \( -name '*.[ch]' -o -name '*.def' \) -exec grep -Hn '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' {} + |
-        grep -Ev "\"($pattern)/[^\"]*\"|\"config\\.h\"")
+        grep -Ev "\"($pattern)(/[^\"]*)?\"|\"config\\.h\"")
     if [ -z "$hits" ]; then
         passed=$((passed + 1))
     else

@@ -21,6 +21,7 @@ UNIT_TESTS += tests/test-bus
 UNIT_TESTS += tests/test-chardev
 UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
+UNIT_TESTS += tests/test-hash
 UNIT_TESTS += tests/test-ir
 UNIT_TESTS += tests/test-machine
 UNIT_TESTS += tests/test-malta
@@ -42,6 +43,7 @@ SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gdb.sh
+SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/run-user.sh
 
 # Not part of `make check`: programs of Debian (some 150 MB are downloaded the first time; QUERN_SYSROOT names a
@@ -112,3 +114,18 @@ tests_test_user_elf_LDADD = libquern.a
 dist_check_SCRIPTS += tests/run-user.sh
 TESTS += tests/run-user.sh
 EXTRA_DIST += tests/user
+
+# The tool that compares machines by their hashes: built with the tests, run by hand.
+check_PROGRAMS += tests/boot-hash
+tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
+EXTRA_DIST += tests/boot-hash.h
+
+# make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
+EXTRA_PROGRAMS = tests/bench-run
+tests_bench_run_SOURCES = tests/bench-run.c tests/bench-run.h tests/bench-out.c
+tests_bench_run_LDADD = -lm
+BENCH_FLAGS =
+.PHONY: bench
+bench: all tests/bench-run$(EXEEXT)
+	tests/bench-run$(EXEEXT) --build '$(abs_top_builddir)' --source '$(abs_top_srcdir)' $(BENCH_FLAGS)
+CLEANFILES += tests/bench-run$(EXEEXT) bench.json bench.svg

@@ -326,7 +326,7 @@ static void test_special(void)
             struct fp_env base = *envs[i & 3];
             struct val in[3], ref, got;
             struct exact x, y;
-            unsigned flags;
+            unsigned flags = 0;
             base.round = (uint8_t)(i / n / n / n);
             for (int fi = F64, step = 0; step <= N_FORMATS; fi = step++) {
                 const struct format *f = &formats[fi];

@@ -82,6 +82,19 @@ static void divide(uint64_t a, uint64_t b, int w, uint64_t *q, uint64_t *r)
     }
 }
 
+/* (hi:lo) / b, schoolbook: one bit of the dividend at a time, quotient modulo 2^w. */
+static void divide2(uint64_t hi, uint64_t lo, uint64_t b, int w, uint64_t *q, uint64_t *r)
+{
+    *q = *r = 0;
+    for (int i = 2 * w - 1; i >= 0; i--) {
+        int top = bit(*r, w - 1);
+        *r = *r << 1 | (uint64_t)bit(i >= w ? hi : lo, i % w);
+        *q <<= 1;
+        if (top || *r >= b) *r -= b, *q |= 1;
+        if (w == 32) *r &= 0xffffffff, *q &= 0xffffffff;
+    }
+}
+
 static bool plain(unsigned op, int w, uint32_t aux, uint64_t a, uint64_t b, uint64_t c, uint64_t *out)
 {
     uint64_t m = w == 64 ? UINT64_MAX : 0xffffffffu, r = 0, hi, lo, q, rem;
@@ -148,6 +161,14 @@ static bool plain(unsigned op, int w, uint32_t aux, uint64_t a, uint64_t b, uint
     case OP_MAXU: r = a > b ? a : b; break;
     case OP_MINS: r = sgn(a, w) > sgn(b, w) ? b : a; break;
     case OP_MAXS: r = sgn(a, w) > sgn(b, w) ? a : b; break;
+    case OP_DIVU2: if (c) divide2(a, b, c, w, &r, &rem); break;
+    case OP_REMU2: if (c) divide2(a, b, c, w, &q, &r); else r = b; break;
+    case OP_MERGE: for (int i = 0; i < w; i++) r |= (uint64_t)(bit(c, i) ? bit(b, i) : bit(a, i)) << i; break;
+    case OP_CMP3S: case OP_CMP3U: {
+        int nibble = a == b ? 1 : (op == OP_CMP3S ? sgn(a, w) < sgn(b, w) : a < b) ? 2 : 0;
+        for (int i = 0; i < 4; i++) r |= (uint64_t)bit(c, 4 * nibble + i) << i;
+        break;
+    }
     case OP_LO: r = a % (UINT64_C(1) << 32); break;
     case OP_HI: r = a / (UINT64_C(1) << 32); break;
     case OP_ZXW: r = a; break;

@@ -179,7 +179,8 @@ static int check_segments(struct proc *p, struct image *m, bool is_interp, struc
         any = true;
         if (s->filesz > s->memsz)
             return error_set(e, "%s: segment %u is larger in the file than in memory", m->path, i);
-        if (s->offset > m->size || s->filesz > m->size - s->offset)
+        /* One of zeros alone may name any place in the file. */
+        if (s->filesz && (s->offset > m->size || s->filesz > m->size - s->offset))
             return error_set(e, "%s: truncated: segment %u lies beyond its end", m->path, i);
         if (s->vaddr >= p->limit || s->memsz > p->limit - s->vaddr)
             return error_set(e, "%s: segment %u at 0x%llx does not fit the guest's address space",

@@ -172,6 +172,8 @@ static int set_up_engine(struct proc *p, struct error *e)
     p->world.user = true;
     p->world.user_code = mem_user_code;
     p->world.user_code_page = mem_user_code_page;
+    p->world.user_debug = mem_user_debug;
+    p->world.user_debug_done = mem_user_debug_done;
     return 0;
 }
 
@@ -278,9 +280,6 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     if (o->log_file && log_set_file(o->log_file, e)) return -1;
     if (o->dfilter && log_set_filter(o->dfilter, e)) return -1;
     p->strace = o->strace || (mask & LOG_STRACE);
-    if (o->gdb)
-        return error_set(e, "-g %s: debugging user-mode programs with gdb is not supported yet",
-                         o->gdb);
     if (o->trace) return error_set(e, "-trace: user mode has no trace events");
     if (o->seed) {
         char *end;
@@ -331,8 +330,10 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     sigset_t now;
     pthread_sigmask(SIG_SETMASK, NULL, &now);
     t->mask = signal_from_sigset(&now);
+    if (o->gdb && debug_wait(p, e)) return -1;
     if (signal_init(p, e)) return -1;
     signal_init_thread(t);
+    if (p->gdb) debug_start(t);
     thread_loop(t);
     thread_exit_group(t, 0);
 }

@@ -37,19 +37,23 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     if (limit > SIZE_MAX / 2 + 1)
         limit = SIZE_MAX / 4 + 1; /* a 32-bit host: as much as may be had */
     limit = ALIGN_DOWN(limit, page_size);
+    /* Where the host has the room, the window of a 32-bit guest is complete: the engine then lets protection judge every
+     * address, and one that has no page (the kernel's half, an access over the end) must not reach anything of ours. */
+    uint64_t beyond = 0;
+    if (sizeof(void *) == 8 && limit <= UINT64_C(1) << 32) beyond = (UINT64_C(1) << 32) + page_size - limit;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 #ifdef MAP_FIXED_NOREPLACE
     if (base) flags |= MAP_FIXED_NOREPLACE;
 #endif
     void *m = MAP_FAILED;
-    for (; limit >= 0x10000000; limit /= 2) {
-        m = mmap((void *)(uintptr_t)base, (size_t)limit, PROT_NONE, flags, -1, 0);
-        if (m != MAP_FAILED || base || sizeof(size_t) > 4) break;
+    for (;; limit /= 2) {
+        m = mmap((void *)(uintptr_t)base, (size_t)(limit + beyond), PROT_NONE, flags, -1, 0);
+        if (m != MAP_FAILED || base || sizeof(size_t) > 4 || limit < 0x20000000) break;
     }
     if (m == MAP_FAILED || (base && m != (void *)(uintptr_t)base)) {
-        if (m != MAP_FAILED) munmap(m, (size_t)limit);
+        if (m != MAP_FAILED) munmap(m, (size_t)(limit + beyond));
         error_set(e, "cannot reserve %llu MiB of address space for the guest%s: %s",
-                  (unsigned long long)(limit >> 20), base ? " at the address of -B" : "",
+                  (unsigned long long)((limit + beyond) >> 20), base ? " at the address of -B" : "",
                   strerror(errno));
         error_hint(e, "check the limit on virtual memory (ulimit -v)%s",
                    base ? ", or leave -B out" : "");
@@ -57,6 +61,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     }
     p->base = m;
     p->limit = limit;
+    p->window = limit + beyond;
     size_t n = (size_t)(limit >> p->page_bits);
     void *flags_table =
         mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -147,6 +152,48 @@ bool mem_code_fault(struct proc *p, const void *host)
     p->pages[n] &= (uint8_t)~PAGE_CODE;
     mprotect(page, (size_t)p->page_size, PROT_READ | PROT_WRITE);
     return true;
+}
+
+/* Touches a page that ought to be there: a file may have become shorter than its mapping. */
+static bool touch(struct thread *t, const volatile uint8_t *page)
+{
+    sigjmp_buf recover, *outer = t->recover;
+    sig_atomic_t in_syscall = t->in_syscall;
+    bool ok;
+    t->recover = &recover;
+    t->in_syscall = 1; /* a fault leads to recover */
+    if (!sigsetjmp(recover, 0)) {
+        (void)*page;
+        ok = true;
+    } else {
+        ok = false;
+    }
+    t->in_syscall = in_syscall;
+    t->recover = outer;
+    return ok;
+}
+
+uint8_t *mem_user_debug(struct cpu *cpu, uint64_t va, bool write)
+{
+    struct proc *p = ((struct thread *)cpu->bus)->proc;
+    unsigned f = mem_page(p, va);
+    /* The asking thread is not always the one whose memory it is. */
+    if (!(f & PAGE_USED) || !(f & PAGE_READ) || !thread_current || !p->sig) return NULL;
+    if (!touch(thread_current, p->base + va)) return NULL;
+    if (write && (!(f & PAGE_WRITE) || (f & PAGE_CODE)) &&
+        mprotect(p->base + ALIGN_DOWN(va, p->page_size), (size_t)p->page_size, PROT_READ | PROT_WRITE))
+        return NULL;
+    return p->base + va;
+}
+
+void mem_user_debug_done(struct cpu *cpu, uint64_t va)
+{
+    struct proc *p = ((struct thread *)cpu->bus)->proc;
+    pthread_mutex_lock(&p->mem_lock);
+    unsigned f = mem_page(p, va);
+    if (!(f & PAGE_WRITE) || (f & PAGE_CODE))
+        mprotect(p->base + ALIGN_DOWN(va, p->page_size), (size_t)p->page_size, PROT_READ);
+    pthread_mutex_unlock(&p->mem_lock);
 }
 
 /* Drops translations of a range whose mapping has changed. `had`: some page was PAGE_CODE. */

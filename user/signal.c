@@ -94,8 +94,11 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info)
 {
     struct proc *p = t->proc;
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
-    if (va >= p->limit) return false;
-    if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) return true;
+    if (va >= p->window) return false;
+    if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
+        if (!t->in_syscall && t->cpu->xpc) engine_code_page_own(t->cpu, info->si_addr);
+        return true;
+    }
     if (t->in_syscall) {
         if (t->recover) siglongjmp(*t->recover, 1);
         return false;
@@ -126,7 +129,15 @@ static void on_signal(int sig, siginfo_t *info, void *uc)
         signal(sig, SIG_DFL);
         return;
     }
-    if (sig == SIGNAL_REKICK) return; /* to end a call is all it is for */
+    if (sig == SIGNAL_REKICK) { /* to end a call is all it is for */
+        if (info->si_code > 0 && t->proc->gdb) {
+            debug_poke(t);
+            cpu_kick(t->cpu);
+            if (t->in_syscall) arm_rekick(t);
+        }
+        errno = saved;
+        return;
+    }
     t->info[sig] = *info;
     t->pending[sig] = 1;
     t->any_pending = 1;
@@ -152,13 +163,29 @@ static void install(int sig, int flags)
     sigaction(sig, &sa, NULL);
 }
 
+static bool ignored_by_default(int sig)
+{
+    return sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == SIGCONT;
+}
+
+static bool stops_by_default(int sig)
+{
+    return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
+}
+
+/* A debugger is to hear of signals before the process dies of them. */
+static bool wanted_by_debugger(const struct proc *p, int sig)
+{
+    return p->gdb && !ignored_by_default(sig) && !stops_by_default(sig);
+}
+
 /* Brings the host's disposition in line with the guest's action. */
 void signal_apply_action(struct proc *p, int sig)
 {
     const struct guest_action *a = &p->sig->action[sig];
     if (sig == SIGSEGV || sig == SIGBUS || sig == SIGKILL || sig == SIGSTOP || sig == SIGNAL_REKICK)
         return;
-    if (a->handler <= 1) {
+    if (a->handler <= 1 && !(a->handler == 0 && wanted_by_debugger(p, sig))) {
         struct sigaction sa;
         memset(&sa, 0, sizeof sa);
         sa.sa_handler = a->handler ? SIG_IGN : SIG_DFL;
@@ -175,7 +202,10 @@ int signal_init(struct proc *p, struct error *e)
     for (int s = 1; s < SIGNALS; s++) {
         struct sigaction sa;
         if (sigaction(s, NULL, &sa)) continue;
-        if (!(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_IGN) p->sig->action[s].handler = 1;
+        if (!(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_IGN)
+            p->sig->action[s].handler = 1;
+        else if (p->gdb)
+            signal_apply_action(p, s);
     }
     install(SIGSEGV, 0);
     install(SIGBUS, 0);
@@ -210,13 +240,9 @@ void signal_end_thread(struct thread *t)
 
 /* ---- delivery
  * ------------------------------------------------------------------------------------- */
-static bool ignored_by_default(int sig)
-{
-    return sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == SIGCONT;
-}
-
 ATTR_NORETURN void signal_die(struct thread *t, int sig)
 {
+    debug_end(t, true, sig);
     if (log_stream()) fflush(log_stream());
     fflush(stderr);
     signal(sig, SIG_DFL);
@@ -235,7 +261,7 @@ ATTR_NORETURN void signal_die(struct thread *t, int sig)
 static void default_action(struct thread *t, int sig)
 {
     if (ignored_by_default(sig)) return;
-    if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
+    if (stops_by_default(sig) || sig == SIGSTOP) {
         kill(getpid(), SIGSTOP);
         return;
     }
@@ -262,17 +288,44 @@ static void build_frame(struct thread *t, int sig, const siginfo_t *info)
     signal_set_mask(t, t->mask | a.mask | (a.flags & SA_NODEFER ? 0 : bit(sig)));
 }
 
+void signal_add(struct thread *t, int sig)
+{
+    if (!t->pending[sig]) {
+        memset(&t->info[sig], 0, sizeof t->info[sig]);
+        t->info[sig].si_signo = sig;
+        t->info[sig].si_code = SI_USER;
+        t->info[sig].si_pid = getpid();
+        t->info[sig].si_uid = getuid();
+    }
+    t->told |= bit(sig);
+    t->pending[sig] = 1;
+    t->any_pending = 1;
+    set_host_mask(t);
+}
+
 int signal_pick(struct thread *t)
 {
     t->any_pending = 0;
     for (int s = 1; s < SIGNALS; s++) {
         if (!t->pending[s] || (t->mask & bit(s))) continue;
+        if (t->proc->gdb && !(t->told & bit(s))) {
+            int now = debug_signal(t, s);
+            if (now != s) { /* another one, or none: look at all of them again */
+                t->pending[s] = 0;
+                set_host_mask(t);
+                if (now) signal_add(t, now);
+                s = 0;
+                continue;
+            }
+            t->told |= bit(s);
+        }
         uint64_t h = t->proc->sig->action[s].handler;
         if (h > 1) {
             t->any_pending = 1;
             return s;
         }
         t->pending[s] = 0;
+        t->told &= ~bit(s);
         set_host_mask(t);
         if (!h) default_action(t, s);
     }
@@ -285,6 +338,7 @@ void signal_deliver(struct thread *t)
     while ((s = signal_pick(t)) != 0) {
         siginfo_t info = t->info[s];
         t->pending[s] = 0;
+        t->told &= ~bit(s);
         if (t->proc->strace) strace_signal(t, s, &info);
         build_frame(t, s, &info);
     }
@@ -300,6 +354,11 @@ void signal_force(struct thread *t, int sig, int code, uint64_t addr)
         code = mem_page(t->proc, addr) & PAGE_USED ? SEGV_ACCERR : SEGV_MAPERR;
     info.si_code = code;
     info.si_addr = (void *)(uintptr_t)addr;
+    int now = t->proc->gdb ? debug_signal(t, sig) : sig;
+    if (now != sig) {
+        if (now) signal_add(t, now);
+        return;
+    }
     if (t->proc->strace) strace_signal(t, sig, &info);
     if (t->proc->sig->action[sig].handler <= 1 || (t->mask & bit(sig))) {
         static const struct {

@@ -53,6 +53,7 @@ static void thread_delete(struct thread *t)
 
 ATTR_NORETURN void thread_exit_group(struct thread *t, int status)
 {
+    debug_end(t, false, status);
     if (log_stream()) fflush(log_stream());
     fflush(NULL);
     _exit(status);
@@ -63,7 +64,7 @@ void thread_loop(struct thread *t)
     const struct abi *abi = t->proc->abi;
     while (!t->exiting) {
         if (t->any_pending) signal_deliver(t);
-        enum run_exit r = engine_run(t->cpu, INT64_MAX / 4);
+        enum run_exit r = t->proc->gdb ? debug_run(t, INT64_MAX / 4) : engine_run(t->cpu, INT64_MAX / 4);
         if (r != RUN_EXCEPTION) continue;
         struct guest_event ev;
         abi->event(t, &ev);
@@ -188,6 +189,7 @@ static void *thread_main(void *opaque)
     pthread_mutex_unlock(&c->lock);
     signal_init_thread(t);
     thread_loop(t);
+    debug_hold(t);
     signal_end_thread(t);
     announce_exit(t);
     unlink_thread(t);
@@ -273,6 +275,7 @@ static void after_fork(struct thread *t)
     for (int s = 1; s < SIGNALS; s++)
         t->pending[s] = 0;
     t->rekick_armed = 0;
+    debug_after_fork(p);
     signal_init_thread(t); /* timers are not inherited */
 }
 
@@ -283,6 +286,7 @@ static int64_t fork_process(struct thread *t, uint64_t flags, uint64_t sp, uint6
     int done[2] = {-1, -1};
     /* vfork: the parent goes on when the child has called exec or ended, which closes its end. */
     bool wait = (flags & CLONE_VFORK) && pipe2(done, O_CLOEXEC) == 0;
+    debug_hold(t);
     if (log_stream()) fflush(log_stream());
     fflush(NULL);
     sigset_t all, old;
@@ -358,6 +362,7 @@ int64_t sys_exit(struct thread *t, const uint64_t *a)
     t->exiting = true;
     if (t->tid != getpid()) return 0;
     /* The first thread's host thread is the process's: it sleeps until the others have ended it. */
+    debug_hold(t);
     announce_exit(t);
     signal_end_thread(t);
     unlink_thread(t);

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 struct abi;
+struct gdb_session;
 struct thread;
 struct syscall_desc;
 
@@ -78,6 +79,7 @@ struct proc {
     /* memory: user/mem.c */
     uint8_t *base;      /* host address of guest address 0 */
     uint64_t limit;     /* guest addresses below this exist */
+    uint64_t window;    /* bytes reserved at base: at least limit; all that a 32-bit guest can form */
     uint8_t *pages;     /* PAGE_* per page */
     uint64_t page_size; /* the guest's, at least the host's */
     unsigned page_bits;
@@ -98,6 +100,7 @@ struct proc {
 
     /* signals */
     struct signal_state *sig;
+    struct gdb_session *gdb; /* -g; NULL: none */
     /* threads */
     pthread_mutex_t lock; /* thread list, actions, fd kinds */
     struct thread *threads;
@@ -130,6 +133,11 @@ struct thread {
     bool fault_bus;                  /* the last memory fault was the host's SIGBUS */
     sigjmp_buf *recover;             /* where a fault on guest memory in a call leads: -EFAULT */
     const struct syscall_desc *call; /* being executed */
+    uint64_t told;                   /* pending signals that the debugger has let pass */
+    uint32_t held;                   /* by the debugger (atomic access) */
+    bool stepped;                    /* a step is to be reported before anything else is run */
+    bool skip;                       /* no stop for what is at skip_pc, once */
+    uint64_t skip_pc;
     bool exiting;                    /* the loop ends after this call */
     bool vfork_child;
 };
@@ -163,6 +171,8 @@ unsigned mem_page(struct proc *, uint64_t addr); /* PAGE_* of a page; 0: nothing
 bool mem_code_fault(struct proc *, const void *host);
 const uint8_t *mem_user_code(struct cpu *, uint64_t va);
 void mem_user_code_page(struct cpu *, uint64_t va);
+uint8_t *mem_user_debug(struct cpu *, uint64_t va, bool write);
+void mem_user_debug_done(struct cpu *, uint64_t va);
 
 /* ---- user/elf.c ---------------------------------------------------------------------------- */
 enum elf_kind { ELF_GUEST, ELF_FOREIGN, ELF_SCRIPT, ELF_UNKNOWN };
@@ -195,6 +205,8 @@ int signal_pick(struct thread *);
 void signal_deliver(struct thread *);
 /* A synchronous signal: delivers it at once; blocked or ignored ends the process by it. */
 void signal_force(struct thread *, int sig, int code, uint64_t addr);
+/* Notes a signal for this thread as if it had come from outside, past the debugger. */
+void signal_add(struct thread *, int sig);
 ATTR_NORETURN void signal_die(struct thread *, int sig);
 void signal_set_mask(struct thread *, uint64_t mask);
 /* Replaces the mask until the next frame (or signal_end_temporary) */
@@ -245,6 +257,17 @@ int user_get_iov(struct thread *, uint64_t addr, uint64_t n, bool out, struct io
 /* user/exec.c. Does not return on success. */
 int64_t exec_program(struct thread *, int dirfd, const char *path, char **argv, char **envp,
                      int flags);
+
+/* ---- user/debug.c: all but debug_wait do nothing, or the plain thing, without -g ------------------- */
+int debug_wait(struct proc *, struct error *); /* for a debugger on -g's port; ahead of signal_init */
+void debug_start(struct thread *);             /* the stop before the first instruction */
+enum run_exit debug_run(struct thread *, uint64_t budget); /* engine_run; only with proc->gdb */
+/* A signal is about to be delivered: the one to deliver in its place, 0 for none */
+int debug_signal(struct thread *, int sig);
+void debug_hold(struct thread *); /* waits while the debugger has the process stopped */
+void debug_poke(struct thread *); /* in a signal handler: the debugger has sent something */
+void debug_end(struct thread *, bool killed, int value); /* exit status or host signal */
+void debug_after_fork(struct proc *);                    /* in the child: it is not debugged */
 
 /* user/main.c */
 int user_main(int argc, char **argv, const char *target);

@@ -169,6 +169,27 @@ static inline uint64_t host_mul64s(uint64_t a, uint64_t b, uint64_t *hi)
     return l;
 }
 
+/* (hi:lo) / d for hi < d, so that the quotient fits; *rem gets the remainder. */
+static inline uint64_t host_div128u(uint64_t hi, uint64_t lo, uint64_t d, uint64_t *rem)
+{
+#if HOST_GNU && defined(__SIZEOF_INT128__)
+    unsigned __int128 n = (unsigned __int128)hi << 64 | lo;
+    *rem = (uint64_t)(n % d);
+    return (uint64_t)(n / d);
+#else
+    uint64_t q = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        bool top = hi >> 63; /* the partial remainder has 65 bits then, and is larger than d */
+        hi = hi << 1 | lo >> 63;
+        lo <<= 1;
+        q <<= 1;
+        if (top || hi >= d) hi -= d, q |= 1;
+    }
+    *rem = hi;
+    return q;
+#endif
+}
+
 /* Words shared with other threads or signal handlers. Portable twin: volatile, for hosts without threads in play. */
 #if HOST_GNU
 #define atomic_load_u32(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)

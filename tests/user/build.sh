@@ -1,5 +1,5 @@
 #!/bin/sh
-# build.sh - builds tests/user/bin/suite-TARGET.gz with the Debian cross compilers (gcc-mipsel-linux-gnu and so on).
+# build.sh - builds tests/user/bin/suite-TARGET.gz and debuggee-TARGET with the Debian cross compilers (gcc-mipsel-linux-gnu and so on).
 set -e
 cd "$(dirname "$0")"
 mkdir -p bin
@@ -15,6 +15,7 @@ for pair in mipsel:mipsel-linux-gnu mips:mips-linux-gnu mips64el:mips64el-linux-
     done
     # shellcheck disable=SC2086
     "$cc" -Os -static -s suite.c $objects -o "$tmp/suite-$target" -lpthread
+    "$cc" -O1 -fno-pic -mno-abicalls -fno-stack-protector -nostdlib -static -Wl,--build-id=none -o "bin/debuggee-$target" debuggee.c
     gzip -9n <"$tmp/suite-$target" >"bin/suite-$target.gz"
 done
 ls -l bin
