@@ -34,6 +34,7 @@ UNIT_TESTS += tests/test-mon
 UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
+UNIT_TESTS += tests/test-user-elf
 
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
@@ -42,8 +43,8 @@ SCRIPT_TESTS =
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
-SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
+SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/run-user.sh
 
 # Not part of `make check`: programs of Debian (some 150 MB are downloaded the first time; QUERN_SYSROOT names a
@@ -59,61 +60,7 @@ check-torture: all
 EXTRA_DIST += tests/debian-sysroot.sh tests/run-debian.sh tests/debian-commands.txt tests/run-torture.sh
 
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
-	tests/mips-disas.sh tests/mips-insn tests/user tests/bench
-check_PROGRAMS += tests/test-chardev
-TESTS += tests/test-chardev
-tests_test_chardev_SOURCES = tests/test-chardev.c tests/count.h
-tests_test_chardev_LDADD = libquern.a
-
-dist_check_SCRIPTS += tests/layering.sh
-TESTS += tests/layering.sh
-
-check_PROGRAMS += tests/test-ir
-tests_test_ir_SOURCES = tests/test-ir.c
-tests_test_ir_LDADD = libquern.a
-TESTS += tests/test-ir
-
-check_PROGRAMS += tests/test-softfloat
-tests_test_softfloat_SOURCES = tests/test-softfloat.c tests/softfloat-host.h tests/softfloat-tables.h
-tests_test_softfloat_LDADD = libquern.a
-TESTS += tests/test-softfloat
-
-check_PROGRAMS += tests/test-mips-priv
-TESTS += tests/test-mips-priv
-tests_test_mips_priv_SOURCES = tests/test-mips-priv.c
-tests_test_mips_priv_LDADD = libquern.a
-
-check_PROGRAMS += tests/test-mips-boot
-TESTS += tests/test-mips-boot
-tests_test_mips_boot_SOURCES = tests/test-mips-boot.c tests/guest/mips-priv.h
-tests_test_mips_boot_LDADD = libquern.a
-EXTRA_DIST += tests/guest/mips-priv.S
-
-check_PROGRAMS += tests/test-mips-table
-TESTS += tests/test-mips-table
-tests_test_mips_table_SOURCES = tests/test-mips-table.c
-tests_test_mips_table_LDADD = libquern.a
-EXTRA_DIST += tests/mips-disas.txt tests/mips-disas.sh
-
-check_PROGRAMS += tests/test-mips-exec
-TESTS += tests/test-mips-exec
-tests_test_mips_exec_SOURCES = tests/test-mips-exec.c
-tests_test_mips_exec_LDADD = libquern.a
-EXTRA_DIST += tests/mips-insn
-
-check_PROGRAMS += tests/test-mips-traps
-TESTS += tests/test-mips-traps
-tests_test_mips_traps_SOURCES = tests/test-mips-traps.c
-tests_test_mips_traps_LDADD = libquern.a
-
-check_PROGRAMS += tests/test-user-elf
-TESTS += tests/test-user-elf
-tests_test_user_elf_SOURCES = tests/test-user-elf.c tests/count.h
-tests_test_user_elf_LDADD = libquern.a
-
-dist_check_SCRIPTS += tests/run-user.sh
-TESTS += tests/run-user.sh
-EXTRA_DIST += tests/user
+	tests/mips-disas.sh tests/mips-insn tests/user tests/bench tests/run-ide.sh
 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash
