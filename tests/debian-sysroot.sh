@@ -94,8 +94,8 @@ for package in "$apt"/cache/archives/*.deb; do
     count=$((count + 1))
 done
 # What the packages' scripts would make and the programs need: see update-alternatives(1).
-[ -e "$dir/usr/bin/awk" ] || { [ -e "$dir/usr/bin/gawk" ] && ln -s gawk "$dir/usr/bin/awk"; }
-[ -e "$dir/bin/sh" ] || ln -s dash "$dir/bin/sh"
+if [ ! -e "$dir/usr/bin/awk" ] && [ -e "$dir/usr/bin/gawk" ]; then ln -sf gawk "$dir/usr/bin/awk"; fi
+if [ ! -e "$dir/bin/sh" ] && [ -e "$dir/bin/dash" ]; then ln -sf dash "$dir/bin/sh"; fi
 mkdir -p "$dir/tmp"
 : >"$apt/complete"
 echo "$dir: $count packages unpacked"
