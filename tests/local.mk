@@ -50,6 +50,18 @@ SCRIPT_TESTS += tests/run-user.sh
 SCRIPT_TESTS += tests/test-fuzz.sh
 SCRIPT_TESTS += tests/test-bad-input.sh
 
+# Not part of `make check`: programs of Debian (some 150 MB are downloaded the first time; QUERN_SYSROOT names a
+# directory that has them already) and GCC's execute tests (Debian's package gcc-12-source), beside qemu-user.
+DEBIAN_SYSROOT = $${QUERN_SYSROOT:-$(abs_top_builddir)/debian-mipsel}
+TORTURE_FLAGS =
+.PHONY: check-debian check-torture
+check-debian: all
+	root="$(DEBIAN_SYSROOT)"; test -e "$$root/.apt/complete" || $(SHELL) $(srcdir)/tests/debian-sysroot.sh "$$root"
+	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-debian.sh "$(DEBIAN_SYSROOT)"
+check-torture: all
+	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-torture.sh $(TORTURE_FLAGS)
+EXTRA_DIST += tests/debian-sysroot.sh tests/run-debian.sh tests/debian-commands.txt tests/run-torture.sh
+
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
 	tests/mips-disas.sh tests/mips-insn tests/user tests/bench tests/run-ide.sh
 

@@ -41,6 +41,24 @@ static void push(struct vec *x, const char *s)
     x->v[x->n] = NULL;
 }
 
+/* A name for `path` that the new instance can open. The kernel reads a program before it closes the
+ * descriptors that are to be closed; we do after, and "/proc/self/fd/N" may have gone. Then the
+ * file's own name serves; one without any (memfd_create, deleted) stays open in the new program.
+ * The caller frees; *fd is to be closed when execve fails. */
+static char *lasting_path(const char *path, int *fd)
+{
+    struct stat a, b;
+    *fd = -1;
+    if (strncmp(path, "/proc/self/fd/", 14)) return mem_strdup(path);
+    char *name = realpath(path, NULL), *copy = NULL;
+    if (name && !stat(path, &a) && !stat(name, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        copy = mem_strdup(name);
+    free(name);
+    if (copy) return copy;
+    *fd = open(path, O_RDONLY); /* without O_CLOEXEC */
+    return *fd < 0 ? mem_strdup(path) : mem_printf("/proc/self/fd/%d", *fd);
+}
+
 /* Runs the guest program at host path under a new instance. */
 static int64_t exec_guest(struct proc *p, const struct abi *abi, const char *path, char **argv,
                           char **envp)
@@ -64,12 +82,16 @@ static int64_t exec_guest(struct proc *p, const struct abi *abi, const char *pat
     }
     push(&x, "-0");
     push(&x, argv[0] ? argv[0] : "");
-    push(&x, path);
+    int fd;
+    char *file = lasting_path(path, &fd);
+    push(&x, file);
     for (size_t i = 1; argv[0] && argv[i]; i++)
         push(&x, argv[i]);
     /* Options that came by environment variables are on the command line now, where they win. */
     execve("/proc/self/exe", (char **)x.v, envp);
     int err = errno;
+    if (fd >= 0) close(fd);
+    mem_free(file);
     mem_free(x.v);
     return -err;
 }

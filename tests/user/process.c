@@ -74,6 +74,21 @@ int main(int argc, char **argv)
     int err = posix_spawn(&pid, self, NULL, NULL, args, environ);
     waitpid(pid, &status, 0);
     printf("spawn %d status %d\n", err, WEXITSTATUS(status));
+    /* A descriptor that closes itself is open for as long as it takes to read the program; so is one of a file
+     * without a name. */
+    int fds[2] = { open(self, O_RDONLY | O_CLOEXEC), memfd_create("nameless", MFD_CLOEXEC) }, in = open(self, O_RDONLY);
+    while ((n = read(in, buf, sizeof buf)) > 0)
+        if (write(fds[1], buf, n) != n) return 1;
+    close(in);
+    for (int i = 0; i < 2; i++) {
+        if (!fork()) {
+            fexecve(fds[i], args, environ);
+            _exit(99);
+        }
+        wait(&status);
+        printf("fexecve status %d\n", WEXITSTATUS(status));
+        close(fds[i]);
+    }
     char script[] = "/tmp/quern-script-XXXXXX";
     int fd = mkstemp(script);
     dprintf(fd, "#!%s scriptarg\nnothing\n", self);
