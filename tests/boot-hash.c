@@ -11,6 +11,7 @@
 #include "periph/devices.h"
 #include "util/loop.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,15 +25,18 @@ static const char usage[] =
     "  --every N       instructions between hashes (default 1000000)\n"
     "  --save-at N     at N, save the machine, load it into a new one, and go on with that\n"
     "  --load-engine E engine of the new machine (default: the same)\n"
+    "  --write FILE    at --save-at, write the state to FILE and end\n"
+    "  --read FILE     begin with the state in FILE, which another host may have written\n"
     "  --kernel FILE, --initrd FILE, --append STRING   in place of Debian's installer\n"
-    "  --console FILE  the serial console's output goes there\n"
+    "  --console FILE  the serial console's output goes there (hashes tell that its line is "
+    "connected)\n"
     "  --sections      hashes of CPU, devices and memory by themselves follow each hash\n"
     "Lines are: instructions of guest time, retired instructions, hash.\n";
 
 struct options {
     struct engine_config engine, load_engine;
     uint64_t insns, from, every, save_at;
-    const char *kernel, *initrd, *append, *console;
+    const char *kernel, *initrd, *append, *console, *write, *read;
     bool sections;
 };
 
@@ -75,12 +79,42 @@ static bool parse(struct options *o, int argc, char **argv)
             o->append = v;
         else if (!strcmp(a, "--console"))
             o->console = v;
+        else if (!strcmp(a, "--write"))
+            o->write = v;
+        else if (!strcmp(a, "--read"))
+            o->read = v;
         else
             ok = false;
         if (!ok) return false;
     }
     if (!load_engine) o->load_engine = o->engine;
     return true;
+}
+
+static int write_state(struct machine *m, const char *path, struct error *e)
+{
+    struct state_buf b = {0};
+    FILE *f = fopen(path, "wb");
+    if (!f) return error_set(e, "%s: %s", path, strerror(errno));
+    int rc = machine_save(m, &b, e);
+    if (!rc && fwrite(b.data, 1, b.len, f) != b.len) rc = error_set(e, "%s: cannot write", path);
+    if (fclose(f) && !rc) rc = error_set(e, "%s: cannot write", path);
+    state_buf_free(&b);
+    return rc;
+}
+
+static int read_state(struct machine *m, const char *path, struct error *e)
+{
+    static uint8_t block[65536];
+    struct state_buf b = {0};
+    FILE *f = fopen(path, "rb");
+    if (!f) return error_set(e, "%s: %s", path, strerror(errno));
+    for (size_t n; (n = fread(block, 1, sizeof block, f));)
+        state_put(&b, block, n);
+    fclose(f);
+    int rc = machine_load(m, &b, e);
+    state_buf_free(&b);
+    return rc;
 }
 
 /* A machine in the state of `old`, which is deleted. NULL: *e says why. */
@@ -126,6 +160,12 @@ static int run(const struct options *o, struct chardev *serial, struct error *e)
     struct machine *m = boot_hash_machine(&o->engine, o->kernel, o->initrd, o->append, serial, e);
     uint64_t next = o->from ? o->from : o->every;
     bool save = o->save_at != 0;
+    if (m && o->read) {
+        if (read_state(m, o->read, e)) return machine_delete(m), -1;
+        uint64_t now = machine_time(m) >> m->cfg.icount_shift;
+        while (next < now)
+            next += o->every;
+    }
 
     while (m) {
         unsigned shift = m->cfg.icount_shift;
@@ -138,6 +178,11 @@ static int run(const struct options *o, struct chardev *serial, struct error *e)
         }
         if (save && to == o->save_at) {
             save = false;
+            if (o->write) {
+                int rc = write_state(m, o->write, e);
+                machine_delete(m);
+                return rc;
+            }
             m = move(m, o, serial, e);
             if (!m) return -1;
         }

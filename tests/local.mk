@@ -79,3 +79,10 @@ BENCH_FLAGS =
 bench: all tests/bench-run$(EXEEXT)
 	tests/bench-run$(EXEEXT) --build '$(abs_top_builddir)' --source '$(abs_top_srcdir)' $(BENCH_FLAGS)
 CLEANFILES += tests/bench-run$(EXEEXT) bench.json bench.svg
+
+# make check-hosts: other hosts, by cross compilers and qemu-user. HOSTS: which; none: check-hosts.sh knows.
+EXTRA_DIST += tests/check-hosts.sh tests/sizes.sh
+HOSTS =
+.PHONY: check-hosts
+check-hosts: all tests/boot-hash$(EXEEXT)
+	QUERN_BUILD='$(abs_top_builddir)' QUERN_SOURCE='$(abs_top_srcdir)' $(SHELL) '$(srcdir)/tests/check-hosts.sh' $(HOSTS)

@@ -1,0 +1,84 @@
+#!/bin/sh
+# check-hosts.sh - builds for hosts of other byte order and word size, and runs tests there under qemu-user: the unit
+# tests, programs of tests/bench whose results must be those of this host, and a kernel's boot taken over from this
+# host, whose hashes must be the same.
+#
+# usage: check-hosts.sh [HOST...]       (make check-hosts; HOSTS='...' chooses)
+# Finds the source in $QUERN_SOURCE and a finished native build in $QUERN_BUILD, where hosts/HOST is written.
+# test-softfloat and test-user-elf are left out: they do not end in bearable time under another emulator.
+set -u
+src=${QUERN_SOURCE:?} build=${QUERN_BUILD:?}
+[ $# -gt 0 ] || set -- s390x-linux-gnu powerpc-linux-gnu arm-linux-gnueabihf
+left_out=' tests/test-softfloat tests/test-user-elf tests/test-hash '
+passed=0 failed=0 skipped=0
+limit=
+command -v timeout >/dev/null && limit='timeout 120'
+
+pass() { passed=$((passed + 1)); }
+fail() { failed=$((failed + 1)); echo "FAILED: $*"; }
+skip() { skipped=$((skipped + 1)); echo "SKIPPED: $*"; }
+
+# A state near a kernel's start, made here, and its hashes from there on.
+state=$build/hosts/state reference=$build/hosts/hashes
+mkdir -p "$build/hosts"
+trap 'rm -f "$state"' EXIT
+start=2400000000 end=2420000000
+have_state=no
+if "$build/tests/boot-hash" --save-at $start --insns $start --every $start --write "$state" 2>"$build/hosts/state.log"; then
+    "$build/tests/boot-hash" --read "$state" --insns $end >"$reference" && have_state=yes
+fi
+
+for host in "$@"; do
+    case $host in
+    powerpc-*) qemu=qemu-ppc ;;
+    powerpc64-*) qemu=qemu-ppc64 ;;
+    *) qemu=qemu-${host%%-*} ;;
+    esac
+    if ! command -v "$host-gcc" >/dev/null; then
+        skip "$host: no $host-gcc (Debian: gcc-$host)"
+        continue
+    fi
+    if ! command -v $qemu >/dev/null; then
+        skip "$host: no $qemu (Debian: qemu-user)"
+        continue
+    fi
+    dir=$build/hosts/$host
+    mkdir -p "$dir" && cd "$dir" || exit 1
+    echo "$host: building"
+    # Static, so that qemu-user needs no libraries of the host.
+    [ -e config.status ] || "$src/configure" --host="$host" --disable-zlib LDFLAGS=-static \
+        ${HOSTS_CONFIGURE:+"$HOSTS_CONFIGURE"} >configure.out 2>&1 || { fail "$host: configure, see $dir/configure.out"; continue; }
+    if make -s -j"${JOBS:-2}" check TESTS= >make.out 2>&1; then pass; else
+        fail "$host: does not build, see $dir/make.out"
+        continue
+    fi
+    for t in $(make -s print-unit-tests | tr ' ' '\n' | sort -u); do
+        case $left_out in *" $t "*) continue ;; esac
+        QUERN_BUILD=$dir QUERN_SOURCE=$src $limit $qemu "./$t" >"$t.out" 2>&1
+        rc=$?
+        line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$t.out" | tail -n 1)
+        echo "$host: $t: ${line:-no result} (status $rc)"
+        n=$(echo "$line" | sed 's/ passed.*//') bad=$(echo "$line" | sed 's/.* passed, \([0-9]*\) failed.*/\1/')
+        passed=$((passed + ${n:-0}))
+        failed=$((failed + ${bad:-0}))
+        if [ $rc != 0 ] && [ "${bad:-0}" = 0 ]; then fail "$host: $t ended with status $rc"; fi
+    done
+    for target in mipsel mips mips64el mips64; do
+        for p in hello mandel nbody hash; do
+            guest=$src/tests/bench/guest/$target/$p
+            want=$("$build/quern-$target" "$guest")
+            got=$($limit $qemu "./quern-$target" "$guest" 2>&1)
+            if [ -n "$want" ] && [ "$got" = "$want" ]; then pass; else fail "$host: $target $p: $got, not $want"; fi
+        done
+    done
+    if [ $have_state = yes ]; then
+        for engine in goto ref; do
+            $limit $qemu tests/boot-hash --engine $engine --read "$state" --insns $end >"hashes.$engine" 2>&1
+            if cmp "$reference" "hashes.$engine"; then pass; else fail "$host: $engine: the machine's hashes differ"; fi
+        done
+    else
+        skip "$host: hashes of a boot: $(tail -n 1 "$build/hosts/state.log")"
+    fi
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
