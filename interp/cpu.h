@@ -219,6 +219,9 @@ void cpu_fp_changed(struct cpu *);
 /* Accumulated IEEE flags (enum fp_flag), harvested from the host when needed. */
 unsigned cpu_fp_flags(struct cpu *);
 void cpu_fp_set_flags(struct cpu *, unsigned flags);
+/* For a SIGSEGV handler that is about to call cpu_raise: the host's FP flags of the interrupted code lie in the
+ * signal's context (ucontext_t) and would be lost. Async-signal safe. */
+void cpu_fp_signal(struct cpu *, const void *ucontext);
 /* Flags that the last noted FP operation raised, recomputed (see fp_note). */
 unsigned cpu_fp_last_flags(struct cpu *);
 

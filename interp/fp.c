@@ -8,6 +8,7 @@
 #include "interp/block.h"
 
 #if defined(__x86_64__) && HOST_GNU
+#include <ucontext.h>
 #include <xmmintrin.h>
 #define HOST_FLAGS_MXCSR 1
 #else
@@ -23,13 +24,22 @@ static void host_flags_clear(void)
     if (m & 0x3f) _mm_setcsr(m & ~0x3fu);
 }
 
-static unsigned host_flags(void)
+static unsigned flags_of(unsigned m)
 {
-    unsigned m = _mm_getcsr();
     return (m & 1 ? FP_INVALID : 0) | (m & 2 ? FP_IN_DENORMAL : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
            (m & 32 ? FP_INEXACT : 0);
 }
+
+static unsigned host_flags(void) { return flags_of(_mm_getcsr()); }
+
+void cpu_fp_signal(struct cpu *cpu, const void *context)
+{
+    const ucontext_t *uc = context;
+    if (cpu->fp_fast && uc->uc_mcontext.fpregs) cpu->fp.flags |= (uint8_t)flags_of(uc->uc_mcontext.fpregs->mxcsr);
+}
 #else
+void cpu_fp_signal(struct cpu *cpu, const void *context) { (void)cpu, (void)context; } /* no flags in the host */
+
 static void host_flags_clear(void) { feclearexcept(FE_ALL_EXCEPT); }
 
 static unsigned host_flags(void)

@@ -14,13 +14,8 @@ refused() {
     shift
     prog=$1
     shift
-    "$build/$prog" "$@" >out 2>err </dev/null &
-    pid=$!
-    (sleep 20; kill -9 $pid) 2>/dev/null &
-    guard=$!
-    wait $pid
+    timeout -s KILL 20 "$build/$prog" "$@" >out 2>err </dev/null
     rc=$?
-    kill $guard 2>/dev/null
     case $rc:$(cat out):$(cat err) in
     1::*"$text"*) passed=$((passed + 1)) ;;
     *)

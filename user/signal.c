@@ -90,7 +90,7 @@ static void arm_rekick(struct thread *t)
     timer_settime(t->rekick, 0, &its, NULL);
 }
 
-static bool memory_fault(struct thread *t, int sig, const siginfo_t *info)
+static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const void *uc)
 {
     struct proc *p = t->proc;
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
@@ -107,6 +107,7 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info)
     t->fault_bus = sig == SIGBUS;
     bool write = sig == SIGSEGV && (mem_page(p, va) & PAGE_READ);
     t->cpu->guest->fault(t->cpu, FAULT_USER, write ? ACCESS_WRITE : ACCESS_READ, va);
+    cpu_fp_signal(t->cpu, uc);
     cpu_raise(t->cpu);
 }
 
@@ -116,7 +117,7 @@ static void on_signal(int sig, siginfo_t *info, void *uc)
     struct thread *t = thread_current;
     if (!t) return;
     if ((sig == SIGSEGV || sig == SIGBUS) && info->si_code > 0 && info->si_code != SI_KERNEL) {
-        if (memory_fault(t, sig, info)) {
+        if (memory_fault(t, sig, info, uc)) {
             errno = saved;
             return;
         }

@@ -359,7 +359,6 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     struct process *p = running;
     uintptr_t at = p ? (uintptr_t)info->si_addr - (uintptr_t)p->base : 0;
 
-    (void)context;
     if (!p || at >= u_window || !p->c->xpc) {
         signal(sig, SIG_DFL); /* the sanitizer's handler is gone, but the core is not */
         return;
@@ -373,6 +372,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         return;
     }
     p->c->guest->fault(p->c, FAULT_USER, n < U_PAGES && p->prot[n] & MMU_R ? ACCESS_WRITE : ACCESS_READ, at);
+    cpu_fp_signal(p->c, context);
     cpu_raise(p->c);
 }
 
