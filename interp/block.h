@@ -169,6 +169,5 @@ struct tlb_entry *cpu_tlb_of(struct cpu *, unsigned mmu);
 /* fp.c */
 void fp_enter(struct cpu *);  /* before and after running blocks: the host's FP flags become the guest's and back */
 void fp_leave(struct cpu *);
-uint64_t fp_exec(struct cpu *, unsigned op, unsigned type, unsigned attr, uint32_t aux, uint64_t a, uint64_t b, uint64_t c);
 
 #endif

@@ -219,6 +219,9 @@ void cpu_fp_changed(struct cpu *);
 /* Accumulated IEEE flags (enum fp_flag), harvested from the host when needed. */
 unsigned cpu_fp_flags(struct cpu *);
 void cpu_fp_set_flags(struct cpu *, unsigned flags);
+/* One FP operation of the IR by softfloat, in cpu->fp, noted for cpu_fp_last_flags: for helpers of ISAs that must see its
+ * flags at once. op, type, attr, aux as in struct ir_op. */
+uint64_t fp_exec(struct cpu *, unsigned op, unsigned type, unsigned attr, uint32_t aux, uint64_t a, uint64_t b, uint64_t c);
 /* For a SIGSEGV handler that is about to call cpu_raise: the host's FP flags of the interrupted code lie in the
  * signal's context (ucontext_t) and would be lost. Async-signal safe. */
 void cpu_fp_signal(struct cpu *, const void *ucontext);

@@ -10,7 +10,6 @@
  */
 #include "isa/mips/mips.h"
 
-#include "interp/block.h"
 
 enum {
     FCSR_RM = 3,
