@@ -297,7 +297,12 @@ uint64_t cpu_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { retu
 void cpu_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
 
 /* A read-modify-write faults as a write before it reads. */
-static void cpu_tlb_fill_write(struct cpu *cpu, uint64_t va, unsigned mmu) { tlb_fill(cpu, va, ACCESS_WRITE, mmu); }
+static void cpu_tlb_fill_write(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
+{
+    /* a debugger must see it before a device does */
+    if (cpu->engine->n_watches) watch_check(cpu, va, size, true);
+    tlb_fill(cpu, va, ACCESS_WRITE, mmu);
+}
 
 #if HOST_GNU
 #define CAS_HOST(bits, p, expect, v)                                                               \
@@ -340,7 +345,7 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
     bool lock = cpu->parallel;
     uint64_t mask = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
 
-    if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, mmu);
+    if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, 1u << (mem & IR_MSIZE), mmu);
     if (lock) pthread_mutex_lock(&odd);
     uint64_t old = mem_slow_ld(cpu, va, mem | IR_MALIGN, mmu);
     if ((old & mask) == (expect & mask)) mem_slow_st(cpu, va, v, mem | IR_MALIGN, mmu);
@@ -369,7 +374,7 @@ uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsign
 {
     unsigned raw = (mem | IR_MALIGN) & ~(unsigned)IR_MS;
     if (!cpu->parallel) { /* nobody in between; and a device may read differently each time */
-        if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, mmu);
+        if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, 1u << (mem & IR_MSIZE), mmu);
         uint64_t old = mem_slow_ld(cpu, va, raw, mmu);
         mem_slow_st(cpu, va, rmw(what, old, v, mem), raw, mmu);
         return extend(old, mem);

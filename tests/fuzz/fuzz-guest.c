@@ -243,6 +243,17 @@ static void differ(struct machine *a, struct machine *b, const char *what)
         uint64_t p = cpu_get_slot(x, (ir_id)i), q = cpu_get_slot(y, (ir_id)i);
         if (p != q || i == x->guest->pc_slot) fprintf(stderr, "  %s %" PRIx64 " %" PRIx64 "\n", x->guest->slots[i].name, p, q);
     }
+    if (mb_hash(a->mb) != mb_hash(b->mb)) fprintf(stderr, "  devices differ\n");
+    if (a->idle_ns != b->idle_ns) fprintf(stderr, "  idle time %" PRIu64 " %" PRIu64 "\n", a->idle_ns, b->idle_ns);
+    for (struct region *p = NULL, *q = NULL; (p = as_ram_next(a->mb->mem, p)) && (q = as_ram_next(b->mb->mem, q));) {
+        for (uint64_t i = 0; i < region_size(p); i++) {
+            if (region_ram(p)[i] == region_ram(q)[i]) continue;
+            fprintf(stderr, "  %s + 0x%" PRIx64 ": %02x %02x\n", region_name(p), i, region_ram(p)[i], region_ram(q)[i]);
+            break;
+        }
+    }
+    if (cpu_fp_flags(x) != cpu_fp_flags(y)) fprintf(stderr, "  FP flags %x %x\n", cpu_fp_flags(x), cpu_fp_flags(y));
+    if (x->fp_note.op != y->fp_note.op) fprintf(stderr, "  last FP op %x %x\n", x->fp_note.op, y->fp_note.op);
     found("%s: the machines differ", what);
 }
 
