@@ -27,12 +27,15 @@ struct xrec {
 /* A way out of a block. `to` is set once the target is known and may be entered without a check. */
 struct link {
     struct blk *to;          /* atomic access; NULL: ask the dispatcher */
+    const void *code;        /* for compiled code: the body of `to`, or the backend's stub that returns this link. Atomic */
     struct blk *from;
     struct link *next_in;    /* list of links into `to` */
     uint64_t pc;
-    uint32_t key;
+    uint64_t key;
     uint16_t refund;         /* instructions of the block not executed on this way */
     uint16_t n_insns;
+    bool keyed;              /* a key other than the block's has been stored in cpu->key by the block */
+    uint8_t hint;            /* IR_HINT_NONE, CALL, RET */
 };
 
 /* Side table: where each guest instruction begins. */
@@ -44,13 +47,23 @@ struct mark {
     uint8_t unit_back;       /* marks back to the one its unit starts with */
 };
 
+enum { JIT_PROFILE = 24 };
+
 struct blk {
     uint64_t pc;
-    uint32_t key;
+    uint64_t key;
     uint16_t n_insns;
     bool valid, one_shot, two_pages, user;
+    bool has_ind, jit_wanted;  /* it ends in an indirect branch; is being compiled */
+    uint8_t ind_hint;          /* IR_HINT_* of that branch */
     uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
-    const struct xrec *x;      /* fast mode */
+    const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */
+    const struct xrec *records;
+    struct xrec gate;          /* with a JIT: counts the runs, or enters compiled code; p = the block */
+    const struct jit_code *jit; /* compiled code that is entered here (atomic), or NULL */
+    const void *jit_body;      /* its body (struct jit_code), or NULL (atomic) */
+    struct jit_ref *jit_refs;  /* all compiled code that contains this block */
+    struct ind_profile *ind;   /* where its indirect branches went; NULL: not asked for */
     const struct ir_op *ops;   /* reference mode */
     const uint64_t *consts;
     const uint8_t *temp_type;
@@ -61,10 +74,15 @@ struct blk {
     const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages */
     uint64_t vpage2;
     uint32_t size;
-    uint32_t heat;
+    uint32_t heat;             /* runs to go until it is asked for promotion */
+    uint32_t runs;             /* counted in lower tiers, before the present countdown */
+    uint32_t heat_start;       /* where the present countdown began */
 };
 
-#define KEY_ONE 0x80000000u   /* a block of one unit, made to run device accesses exactly */
+/* Targets of a block's indirect branches, counted while the interpreter runs it. */
+struct ind_profile { uint64_t pc[JIT_PROFILE]; uint32_t n[JIT_PROFILE]; };
+
+#define KEY_ONE (UINT64_C(1) << 63)   /* a block of one unit, made to run device accesses exactly */
 
 /* Code pages: host page -> blocks on it. */
 struct code_page {
@@ -94,6 +112,7 @@ struct engine {
     struct debug_hit hit;
     struct engine_stats stats;
     unsigned flush_wanted;
+    struct jit *jit;               /* NULL: interpreter only */
     /* lowering's buffers, under lock */
     struct xrec *low_x;
     uint16_t *low_xop;
@@ -120,7 +139,7 @@ enum { UNWIND_EXCEPTION = 1, UNWIND_IO = 2, UNWIND_WATCH = 3 };
  * pages, so in system mode only within the page that is being executed. */
 static inline bool blk_may_link(const struct link *l, const struct blk *to)
 {
-    if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || l->key != l->from->key) return false;
+    if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || (l->key != l->from->key && !l->keyed)) return false;
     return l->from->user || (!to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK) &&
                              l->from->page[0] == to->page[0]);
 }
@@ -142,16 +161,24 @@ void ir_optimise(struct ir_builder *);
 void *arena_get(struct arena *, size_t n);
 void arena_free(struct arena *);
 /* The block at (pc, key), translated if need be. NULL: fetching faulted, cpu->exc tells. */
-struct blk *engine_lookup(struct cpu *, uint64_t pc, uint32_t key);
+struct blk *engine_lookup(struct cpu *, uint64_t pc, uint64_t key);
 /* A block of at most max instructions for one use; NULL: the code is not there any more. */
-struct blk *engine_translate_partial(struct cpu *, uint64_t pc, uint32_t key, unsigned max);
+struct blk *engine_translate_partial(struct cpu *, uint64_t pc, uint64_t key, unsigned max);
 void link_set(struct engine *, struct link *, struct blk *to);
 struct code_page *code_page_find(struct engine *, const uint8_t *host_page);
-struct mark *blk_mark(const struct blk *, unsigned at);
 /* Puts exact pc, icount_left and insn_flags for cpu->xpc into the CPU; unit: at the start of the unit. */
 void cpu_restore(struct cpu *, bool unit);
-/* Position of cpu->xpc in its block (record or op index). */
-unsigned cpu_xpc_index(const struct cpu *);
+/* The guest instruction being executed and its block, from cpu->xpoint or cpu->xpc; NULL: none. */
+struct mark *cpu_running(const struct cpu *, struct blk **);
+/* Is `page` one whose code is being run? */
+bool cpu_runs_page(const struct cpu *, const uint8_t *page);
+/* Notes where an indirect branch of b went. */
+void ind_note(struct ind_profile *, uint64_t pc);
+/* The block at (pc, key) if there is one; never translates. Lock held. */
+struct blk *blk_find(struct cpu *, uint64_t pc, uint64_t key);
+struct jit_block;
+/* Translates b once more, for a code generator: IR copied into the arena. Lock held. False: it can't be had any more. */
+bool blk_retranslate(struct cpu *, struct blk *, struct arena *, struct jit_block *);
 
 /* mem.c */
 const uint8_t *cpu_code_page(struct cpu *, uint64_t va, bool probe); /* host address of the page holding va, or NULL */

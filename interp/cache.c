@@ -1,7 +1,7 @@
 /*
  * cache.c - finding, making and dropping translated blocks.
  */
-#include "interp/block.h"
+#include "interp/jit.h"
 #include "util/log.h"
 
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static void arena_reset(struct arena *a)
 
 /* ---- tables ------------------------------------------------------------------------------------- */
 
-static unsigned blk_hash(uint64_t pc, uint32_t key, const uint8_t *page)
+static unsigned blk_hash(uint64_t pc, uint64_t key, const uint8_t *page)
 {
     uint64_t h = pc ^ (uint64_t)key << 32 ^ (uint64_t)((uintptr_t)page >> CPU_PAGE_BITS) << 17;
     return (unsigned)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BLK_HASH_BITS));
@@ -101,6 +101,7 @@ void link_set(struct engine *eng, struct link *l, struct blk *to)
         l->next_in = to->in;
         to->in = l;
         atomic_store_ptr(&l->to, to);
+        jit_link_changed(eng, l, to);
     }
     pthread_mutex_unlock(&eng->lock);
 }
@@ -126,6 +127,7 @@ static void blk_invalidate(struct engine *eng, struct blk *b)
     for (struct link *l = b->in, *next; l; l = next) {
         next = l->next_in;
         atomic_store_ptr(&l->to, (struct blk *)NULL);
+        jit_link_changed(eng, l, NULL);
         l->next_in = NULL;
     }
     b->in = NULL;
@@ -136,7 +138,9 @@ static void blk_invalidate(struct engine *eng, struct blk *b)
         while (*lp && *lp != &b->links[i]) lp = &(*lp)->next_in;
         if (*lp) *lp = b->links[i].next_in;
         atomic_store_ptr(&b->links[i].to, (struct blk *)NULL);
+        jit_link_changed(eng, &b->links[i], NULL);
     }
+    jit_block_gone(eng, b);
     page_remove(eng, b, 0);
     if (b->page[1]) page_remove(eng, b, 1);
     for (unsigned c = 0; c < eng->n_cpus; c++) {
@@ -183,6 +187,7 @@ bool engine_code_page_fault(struct engine *eng, const void *host)
 
 void engine_flush(struct engine *eng)
 {
+    if (eng->jit) jit_quiesce(eng);
     pthread_mutex_lock(&eng->lock);
     for (unsigned i = 0; i < 1u << PAGE_HASH_BITS; i++) {
         for (struct code_page *p = eng->pages[i]; p; p = p->next) p->blocks = NULL;
@@ -192,6 +197,7 @@ void engine_flush(struct engine *eng)
         memset(eng->cpus[c]->jump_cache, 0, JC_SIZE * sizeof(struct blk *));
         eng->cpus[c]->xblk = NULL;
     }
+    jit_flush(eng);
     arena_free(&eng->arena);
     eng->flush_wanted = 0;
     eng->stats.flushes++;
@@ -257,7 +263,7 @@ static void make_marks(struct blk *b, const struct ir_block *ir, struct arena *a
 
 /* Lock held. NULL: the front end misused the builder: an internal error, which is reported and becomes a bus error of the
  * guest, so that whoever steers the machine can still look at it. */
-static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max, const uint8_t *host, bool keep)
+static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigned max, const uint8_t *host, bool keep)
 {
     struct engine *eng = cpu->engine;
     struct ir_builder *ib = &eng->builder;
@@ -291,6 +297,9 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
     memset(b, 0, sizeof *b);
     b->pc = pc, b->key = key, b->valid = true, b->one_shot = ir->one_shot;
     b->user = cpu->world->user;
+    for (unsigned i = 0; i < ir->n_ops; i++) {
+        if (ir->ops[i].op == OP_IND) b->has_ind = true, b->ind_hint = ir->ops[i].attr & IR_HINT_MASK;
+    }
     b->n_insns = ir->n_insns;
     b->size = ir->size;
     b->page[0] = host;
@@ -302,8 +311,10 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
     b->n_links = ir->n_links;
     b->links = arena_get(arena, ir->n_links * sizeof(struct link) + 1);
     for (unsigned i = 0; i < ir->n_links; i++) {
-        b->links[i] = (struct link){ NULL, b, NULL, ir->links[i].pc, ir->links[i].key,
-                                     (uint16_t)(ir->n_insns - ir->links[i].n_insns), ir->links[i].n_insns };
+        const struct ir_link *l = &ir->links[i];
+        b->links[i] = (struct link){ .from = b, .pc = l->pc, .key = l->key, .refund = (uint16_t)(ir->n_insns - l->n_insns),
+                                     .n_insns = l->n_insns, .keyed = l->hint & IR_HINT_KEYED, .hint = l->hint & IR_HINT_MASK };
+        jit_link_changed(eng, &b->links[i], NULL);
     }
     if (eng->cfg.mode == ENGINE_FAST) {
         ir_optimise(ib);
@@ -322,7 +333,33 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint32_t key, unsigne
     return b;
 }
 
-struct blk *engine_translate_partial(struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max)
+bool blk_retranslate(struct cpu *cpu, struct blk *b, struct arena *arena, struct jit_block *out)
+{
+    struct engine *eng = cpu->engine;
+    struct ir_builder *ib = &eng->builder;
+    struct ir_block *ir = &ib->blk;
+
+    ir_builder_init(ib, cpu, b->pc, b->key & ~KEY_ONE, eng->cfg.max_block);
+    ib->code_vpage = b->pc & CPU_PAGE_MASK;
+    ib->code_host = ib->code_pages[0] = b->page[0];
+    cpu->guest->translate(ib);
+    if (ib->bug || !ib->ended || ir->one_shot || ir->n_insns != b->n_insns || ir->n_links != b->n_links || ib->code_pages[1] != b->page[1])
+        return false;
+    ir_optimise(ib);
+    memset(out, 0, sizeof *out);
+    out->blk = b;
+#define COPY(field, n) (out->field = memcpy(arena_get(arena, (n) * sizeof *ir->field + 1), ir->field, (n) * sizeof *ir->field))
+    COPY(ops, ir->n_ops);
+    COPY(consts, ir->n_consts);
+    COPY(const_type, ir->n_consts);
+    COPY(temp_type, ir->n_temps);
+#undef COPY
+    out->n_ops = ir->n_ops, out->n_consts = ir->n_consts, out->n_temps = ir->n_temps, out->n_labels = ir->n_labels;
+    for (unsigned i = 0; i < IR_MAX_LINKS; i++) out->to[i] = -1;
+    return true;
+}
+
+struct blk *engine_translate_partial(struct cpu *cpu, uint64_t pc, uint64_t key, unsigned max)
 {
     const uint8_t *host = cpu_code_page(cpu, pc, false);
     if (!host) return NULL;
@@ -332,7 +369,15 @@ struct blk *engine_translate_partial(struct cpu *cpu, uint64_t pc, uint32_t key,
     return b;
 }
 
-struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint32_t key)
+struct blk *blk_find(struct cpu *cpu, uint64_t pc, uint64_t key)
+{
+    const uint8_t *host = cpu_code_page(cpu, pc, true);
+    struct blk *b = host ? cpu->engine->hash[blk_hash(pc, key, host)] : NULL;
+    while (b && (b->pc != pc || b->key != key || b->page[0] != host)) b = b->hash_next;
+    return b;
+}
+
+struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
 {
     struct engine *eng = cpu->engine;
     struct blk **jc = &cpu->jump_cache[jc_index(pc)];
@@ -357,6 +402,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint32_t key)
             eng->hash[h] = b;
             page_add(cpu, b, 0, pc);
             if (b->two_pages) page_add(cpu, b, 1, b->vpage2);
+            if (eng->jit) jit_block_made(eng, b);
             eng->stats.blocks++;
             eng->stats.guest_insns += b->n_insns;
         }

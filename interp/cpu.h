@@ -118,7 +118,7 @@ struct guest {
     /* MMU mode for data and code in the current state (monitor, gdb, fetch) */
     unsigned (*mmu_mode)(struct cpu *);
     /* for -d in_asm; as isa.disas (isa/isa.h). May be NULL */
-    unsigned (*disas)(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
+    unsigned (*disas)(const struct cpu *, uint64_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
     /* for -d cpu; as isa.dump (isa/isa.h). May be NULL */
     void (*dump)(struct cpu *, void (*put)(void *, const char *text), void *opaque, bool fpu);
 };
@@ -150,13 +150,14 @@ struct cpu {
     int64_t icount_left;             /* instructions until the engine must look up; exact outside blocks */
     uint64_t icount;                 /* instructions retired before the current budget was given */
     int64_t icount_budget;
-    uint32_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
+    uint64_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
     uint32_t kick;                   /* nonzero: leave at the next block boundary (atomic access) */
     bool halted;
     bool step_over_break;            /* the first instruction of the next block ignores a breakpoint on it */
     bool parallel;                   /* other threads run vCPUs on this memory: atomics must be real */
     const void *xpc;                 /* record (or, in reference mode, op) being executed, set before whatever may unwind */
     struct blk *xblk;                /* its block */
+    uint32_t xpoint;                 /* in compiled code: the point (interp/jit.h) of what may unwind; else 0 */
     struct link *xlink;              /* the unresolved way out of it */
     uint32_t insn_flags;             /* INSN flags of the instruction that raised */
     struct exception exc;
@@ -197,6 +198,11 @@ ATTR_NORETURN void cpu_raise(struct cpu *);
 uint64_t cpu_icount(struct cpu *);
 /* -d cpu, cpu_reset: the registers into the log */
 void cpu_log_state(struct cpu *);
+/* May a host fault now be a guest access? For signal handlers, after cpu_host_fault. */
+static inline bool cpu_in_code(const struct cpu *cpu) { return cpu->xpc || cpu->xpoint; }
+/* A host fault (SIGSEGV, SIGBUS) came in while the cpu ran: if that was in compiled code, makes its state exact, as it
+ * always is in interpreted code. Async-signal safe. */
+void cpu_host_fault(struct cpu *, const void *ucontext);
 /* Asks the cpu to leave at the next block boundary; any thread, async-signal safe. */
 void cpu_kick(struct cpu *);
 

@@ -3,7 +3,7 @@
  */
 #include "interp/engine.h"
 
-#include "interp/block.h"
+#include "interp/jit.h"
 #include "util/log.h"
 
 #include <stdlib.h>
@@ -13,11 +13,17 @@
 struct engine *engine_new(const struct engine_config *cfg, struct error *e)
 {
     struct engine *eng = NEW(struct engine);
-    (void)e;
     eng->cfg = *cfg;
     if (!eng->cfg.max_block) eng->cfg.max_block = 64;
     if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)64 << 20;
     pthread_mutex_init(&eng->lock, NULL);
+    if (eng->cfg.backend && eng->cfg.mode == ENGINE_FAST) {
+        eng->jit = jit_new(eng, e);
+        if (!eng->jit) {
+            engine_delete(eng);
+            return NULL;
+        }
+    }
     return eng;
 }
 
@@ -25,6 +31,7 @@ void engine_delete(struct engine *eng)
 {
     if (!eng) return;
     engine_flush(eng);
+    jit_delete(eng);
     ir_builder_free(&eng->builder);
     pthread_mutex_destroy(&eng->lock);
     free(eng->breaks);
@@ -46,7 +53,16 @@ void engine_get_stats(const struct engine *eng, struct engine_stats *s)
 
 struct debug_hit engine_debug_hit(const struct engine *eng) { return eng->hit; }
 
-void engine_after_fork(struct engine *eng) { pthread_mutex_init(&eng->lock, NULL); }
+void engine_before_fork(struct engine *eng)
+{
+    if (eng->jit) jit_before_fork(eng);
+}
+
+void engine_after_fork(struct engine *eng, bool child)
+{
+    if (child) pthread_mutex_init(&eng->lock, NULL);
+    if (eng->jit) jit_after_fork(eng, child);
+}
 
 /* ---- vCPUs --------------------------------------------------------------------------------------- */
 
@@ -113,14 +129,7 @@ void cpu_kick(struct cpu *cpu) { atomic_store_u32(&cpu->kick, 1); }
 
 /* ---- precise state ------------------------------------------------------------------------------- */
 
-unsigned cpu_xpc_index(const struct cpu *cpu)
-{
-    const struct blk *b = cpu->xblk;
-    if (b->x) return (unsigned)((const struct xrec *)cpu->xpc - b->x);
-    return (unsigned)((const struct ir_op *)cpu->xpc - b->ops);
-}
-
-struct mark *blk_mark(const struct blk *b, unsigned at)
+static struct mark *blk_mark(const struct blk *b, unsigned at)
 {
     unsigned lo = 0, hi = b->n_marks; /* last mark with mark.at <= at */
     while (hi - lo > 1) {
@@ -131,27 +140,49 @@ struct mark *blk_mark(const struct blk *b, unsigned at)
     return &b->marks[lo];
 }
 
+struct mark *cpu_running(const struct cpu *cpu, struct blk **pb)
+{
+    if (cpu->xpoint) {
+        const struct jit_point *p = jit_point_get(cpu->engine, cpu->xpoint);
+        *pb = p->blk;
+        return &p->blk->marks[p->mark];
+    }
+    struct blk *b = cpu->xblk;
+    if (!cpu->xpc || !b) return NULL;
+    *pb = b;
+    return blk_mark(b, b->x ? (unsigned)((const struct xrec *)cpu->xpc - b->records) : (unsigned)((const struct ir_op *)cpu->xpc - b->ops));
+}
+
+bool cpu_runs_page(const struct cpu *cpu, const uint8_t *page)
+{
+    if (cpu->xpoint) return jit_running_on(cpu, page);
+    const struct blk *b = cpu->xblk;
+    return b && (b->page[0] == page || b->page[1] == page);
+}
+
 void cpu_restore(struct cpu *cpu, bool unit)
 {
-    struct blk *b = cpu->xblk;
-    if (!cpu->xpc || !b) return;
-    struct mark *m = blk_mark(b, cpu_xpc_index(cpu));
+    struct blk *b;
+    struct mark *m = cpu_running(cpu, &b);
+    if (!m) return;
     if (unit) m -= m->unit_back;
     cpu_set_slot(cpu, cpu->guest->pc_slot, b->pc + m->pc_off);
     cpu->icount_left += b->n_insns - m->n;
     cpu->insn_flags = m->flags;
     cpu->xpc = NULL;
+    cpu->xpoint = 0;
 }
 
 uint64_t cpu_icount(struct cpu *cpu)
 {
     int64_t left = cpu->icount_left;
-    if (cpu->xpc && cpu->xblk) {
-        struct mark *m = blk_mark(cpu->xblk, cpu_xpc_index(cpu));
-        left += cpu->xblk->n_insns - m->n;
-    }
+    struct blk *b;
+    struct mark *m = cpu_running(cpu, &b);
+    if (m) left += b->n_insns - m->n;
     return cpu->icount + (uint64_t)(cpu->icount_budget - left);
 }
+
+void cpu_host_fault(struct cpu *cpu, const void *ucontext) { jit_host_fault(cpu, ucontext); }
 
 ATTR_NORETURN void cpu_raise(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_EXCEPTION); }
 
@@ -171,7 +202,7 @@ static void log_exec(struct cpu *cpu, const struct blk *b)
 {
     if (!log_in_filter(b->pc)) return;
     if (log_on(LOG_EXEC))
-        log_printf("Trace %d: %p [%08" PRIx64 "/%08x] icount=%" PRIu64 "\n", cpu->index, (const void *)b, b->pc, b->key, cpu_icount(cpu));
+        log_printf("Trace %d: %p [%08" PRIx64 "/%08" PRIx64 "] icount=%" PRIu64 "\n", cpu->index, (const void *)b, b->pc, b->key, cpu_icount(cpu));
     if (log_on(LOG_CPU)) cpu_log_state(cpu);
 }
 
@@ -210,6 +241,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     cpu->icount_budget = cpu->icount_left = budget > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)budget;
     cpu->unwind = &unwind;
     cpu->xpc = NULL;
+    cpu->xpoint = 0;
     cpu->xlink = NULL;
     fp_enter(cpu);
 
@@ -288,6 +320,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         }
         enum xexit x = run_block(cpu, b);
         cpu->xpc = NULL;
+        cpu->xpoint = 0;
         cpu->step_over_break = false;
         if (x == X_IRQ || x == X_HALT) check_irq = true;
         else if (x == X_DEBUG) {

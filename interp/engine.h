@@ -20,6 +20,15 @@ struct engine_config {
     bool no_fuse;           /* no superinstructions */
     unsigned max_block;     /* instructions per block, 0 = default (64); 1 = -singlestep */
     size_t cache_size;      /* bytes for translated blocks, 0 = default */
+    /* the JIT (interp/jit.h) */
+    const struct jit_backend *backend; /* NULL: interpreter only */
+    unsigned threshold;     /* runs of a block before it is compiled, 0 = the backend's default */
+    unsigned threshold2;    /* runs of compiled blocks before a region is made of them, 0 = default */
+    bool no_regions;        /* single blocks only */
+    bool sync;              /* compile in the vCPU's thread, at once */
+    bool perfmap;           /* write /tmp/perf-PID.map */
+    uint32_t chaos;         /* nonzero: seed for random thresholds and flushes (a test mode; results must not change) */
+    size_t code_size;       /* bytes of code memory, 0 = default */
 };
 
 struct engine *engine_new(const struct engine_config *, struct error *);
@@ -62,7 +71,8 @@ struct debug_hit engine_debug_hit(const struct engine *);
 /* `info jit` */
 struct engine_stats { uint64_t blocks, block_bytes, guest_insns, lookups, translations, invalidations, flushes; };
 void engine_get_stats(const struct engine *, struct engine_stats *);
-/* After fork in the child of a user-mode process: locks are as if just made. */
-void engine_after_fork(struct engine *);
+/* Around fork of a user-mode process: before it, and after it in both (child: locks are as if just made). */
+void engine_before_fork(struct engine *);
+void engine_after_fork(struct engine *, bool child);
 
 #endif

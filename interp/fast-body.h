@@ -259,6 +259,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
     do {                                                                                           \
         pc = (target);                                                                             \
         refund = (unused);                                                                         \
+        if (unlikely(cpu->xblk->ind)) ind_note(cpu->xblk->ind, pc);                                \
         to = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);                                      \
         if (unlikely(!to || to->pc != pc || to->key != cpu->key)) goto indirect;                   \
         int64_t left = cpu->icount_left + refund - to->n_insns;                                    \
@@ -373,6 +374,51 @@ next:
         if (k->d_type == T_I64) CELL64(k->d) = v;
         else if (k->d) CELL32(k->d) = (uint32_t)v;
         NEXT(1);
+    }
+    /* The gate of a block: counts its runs until it is worth compiling, then enters the code. */
+    H(HEAT)
+    {
+        struct blk *me = (struct blk *)(uintptr_t)r->p;
+        if (unlikely(!--me->heat)) {
+            jit_hot(cpu, me);
+            if (atomic_load_ptr(&me->jit)) {
+                r = &me->gate;
+                DISPATCH();
+            }
+        }
+        r = me->records;
+        DISPATCH();
+    }
+    H(NATIVE)
+    {
+        struct blk *me = (struct blk *)(uintptr_t)r->p;
+        const struct jit_code *code = atomic_load_ptr(&me->jit);
+        r = me->records;
+        if (unlikely(!code)) DISPATCH(); /* dropped by another thread just now */
+        cpu->icount_left += me->n_insns; /* which the code charges itself */
+        uintptr_t way = code->entry(cpu, code);
+        cpu->xpoint = 0;
+        switch (way) {
+        case JIT_REFUSE:
+            cpu->icount_left -= me->n_insns;
+            DISPATCH();
+        case JIT_LOOKUP: return X_LOOKUP;
+        case JIT_HOT:
+            cpu->xlink = NULL;
+            jit_hot_here(cpu);
+            return X_LOOKUP;
+        case JIT_IND:
+            cpu->xblk = me; /* of the same MMU mode */
+            INDIRECT(cpu_get_slot(cpu, cpu->guest->pc_slot), 0);
+        case JIT_IRQ: return X_IRQ;
+        case JIT_HALT: return X_HALT;
+        case JIT_DEBUG: return X_DEBUG;
+        default:
+            l = (struct link *)way;
+            cpu->xblk = l->from;
+            cpu->icount_left -= l->refund; /* given back already */
+            FOLLOW(l);
+        }
     }
     H(FETCHF)
     {

@@ -6,6 +6,7 @@
 
 #include "interp/expr.h"
 #include "interp/fpx.h"
+#include "interp/jit.h"
 #include "interp/xcode.h"
 
 /* PURE ops and conditions as functions of values: v32_ADD(a, b, c, aux), c64_LTU(a, b). */

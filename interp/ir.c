@@ -39,7 +39,7 @@ static bool conv_types(unsigned op, enum ir_type *in, enum ir_type *out)
     }
 }
 
-void ir_builder_init(struct ir_builder *b, struct cpu *cpu, uint64_t pc, uint32_t key, unsigned max_insns)
+void ir_builder_init(struct ir_builder *b, struct cpu *cpu, uint64_t pc, uint64_t key, unsigned max_insns)
 {
     /* Buffers survive from block to block: translation is the cold path's main cost. */
     struct ir_op *ops = b->blk.ops;
@@ -320,7 +320,7 @@ void ir_place(struct ir_builder *b, unsigned label)
     emit(b, OP_LABEL, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = label;
 }
 
-unsigned ir_link(struct ir_builder *b, uint64_t pc, uint32_t key, unsigned hint)
+unsigned ir_link(struct ir_builder *b, uint64_t pc, uint64_t key, unsigned hint)
 {
     if (b->blk.n_links >= IR_MAX_LINKS) {
         bug(b, "too many links");

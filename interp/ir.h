@@ -96,7 +96,8 @@ enum ir_f2i {                /* what an invalid float -> int conversion gives */
     IR_F2I_SAT_MAX,          /* nearest limit; NaN: largest positive (RISC-V) */
 };
 enum ir_rmw { IR_RMW_XCHG, IR_RMW_ADD, IR_RMW_AND, IR_RMW_OR, IR_RMW_XOR, IR_RMW_MINU, IR_RMW_MAXU, IR_RMW_MINS, IR_RMW_MAXS };
-enum { IR_HINT_NONE, IR_HINT_CALL, IR_HINT_RET };
+enum { IR_HINT_NONE, IR_HINT_CALL, IR_HINT_RET, IR_HINT_MASK = 3,
+       IR_HINT_KEYED = 0x80 /* the block has itself stored the changed key in cpu->key */ };
 enum ir_exit {
     IR_EXIT_MODE,      /* state that the block key depends on, or mappings, may have changed: look up again */
     IR_EXIT_IRQ,       /* as MODE; interrupts may have become deliverable */
@@ -107,7 +108,7 @@ enum ir_exit {
 
 struct ir_link {
     uint64_t pc;
-    uint32_t key;        /* mode of the target block */
+    uint64_t key;        /* mode of the target block */
     uint16_t n_insns;    /* guest instructions retired when the block is left here */
     uint8_t hint;
 };
@@ -118,7 +119,7 @@ struct ir_link {
 
 struct ir_block {
     uint64_t pc;
-    uint32_t key;
+    uint64_t key;
     uint32_t size;             /* guest bytes covered from pc */
     uint16_t n_insns;          /* retired by running to the end */
     uint16_t n_ops, n_temps, n_consts, n_links, n_labels;
@@ -148,7 +149,7 @@ struct ir_builder {
     const uint8_t *code_host, *code_pages[2];
 };
 
-void ir_builder_init(struct ir_builder *, struct cpu *, uint64_t pc, uint32_t key, unsigned max_insns);
+void ir_builder_init(struct ir_builder *, struct cpu *, uint64_t pc, uint64_t key, unsigned max_insns);
 void ir_builder_free(struct ir_builder *);
 
 ir_id ir_temp(struct ir_builder *, enum ir_type);
@@ -184,7 +185,7 @@ void ir_brl(struct ir_builder *, enum ir_type, enum ir_cond, ir_id a, ir_id b, u
 void ir_place(struct ir_builder *, unsigned label);
 
 /* Leaving. Links record how many instructions have retired so far; INSN must have been emitted for each. */
-unsigned ir_link(struct ir_builder *, uint64_t pc, uint32_t key, unsigned hint);
+unsigned ir_link(struct ir_builder *, uint64_t pc, uint64_t key, unsigned hint);
 void ir_brc(struct ir_builder *, enum ir_type, enum ir_cond, ir_id a, ir_id b, unsigned link);
 void ir_goto(struct ir_builder *, unsigned link);
 void ir_ind(struct ir_builder *, enum ir_type, ir_id target, unsigned hint);

@@ -169,18 +169,18 @@ static uint64_t bus_order(uint64_t v, unsigned mem)
  * undo to the start of the unit and run that unit alone. */
 static void io_point(struct cpu *cpu)
 {
-    struct blk *b = cpu->xblk;
-    if (!b || !cpu->xpc) return;
-    struct mark *m = blk_mark(b, cpu_xpc_index(cpu)), *last = &b->marks[b->n_marks - 1];
+    struct blk *b;
+    struct mark *m = cpu_running(cpu, &b);
+    if (!m) return;
+    struct mark *last = &b->marks[b->n_marks - 1];
     if (m - m->unit_back != last - last->unit_back) longjmp(*cpu->unwind, UNWIND_IO);
 }
 
 void engine_code_page_own(struct cpu *cpu, const void *host)
 {
     const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
-    struct blk *b = cpu->xblk;
 
-    if (b && (b->page[0] == page || b->page[1] == page)) io_point(cpu);
+    if (cpu_runs_page(cpu, page)) io_point(cpu);
 }
 
 static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
@@ -200,10 +200,9 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
 static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
 {
     unsigned size = 1u << (mem & IR_MSIZE);
-    struct blk *b = cpu->xblk;
     const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
 
-    if (b && (b->page[0] == page || b->page[1] == page)) io_point(cpu);
+    if (cpu_runs_page(cpu, page)) io_point(cpu);
     host_st(host, v, mem);
     engine_code_written(cpu->engine, host, size);
 }

@@ -415,8 +415,17 @@ void xcode_lower(struct engine *eng, struct cpu *cpu, struct blk *blk, const str
     }
     struct xrec *x = arena_get(arena, w.n * sizeof *x);
     memcpy(x, w.x, w.n * sizeof *x);
-    blk->x = x;
+    blk->x = blk->records = x;
     eng->low_x = w.x, eng->low_xop = w.xop, eng->low_start = w.start, eng->low_cap = w.cap;
     free(refs);
     if (label_at != labels) free(label_at);
+}
+
+void xcode_gate(const struct engine *eng, struct blk *b, unsigned xop)
+{
+    const void *const *table = NULL;
+    b->gate.p = b;
+    if (!eng->cfg.portable_switch) table = b->user ? fast_table_user() : fast_table_sys();
+    if (table) atomic_store_ptr(&b->gate.h, table[xop]);
+    else b->gate.op = xop;
 }

@@ -50,6 +50,8 @@ static inline uint64_t call_arg(struct cpu *cpu, const struct call_record *k, un
     return k->a_type[i] == T_I64 ? *(const uint64_t *)p : *(const uint32_t *)p;
 }
 
+/* Makes of *gate a record of that number (HEAT, NATIVE) for b. */
+void xcode_gate(const struct engine *, struct blk *, unsigned xop);
 /* Handler addresses for computed goto; NULL where the compiler has none. */
 const void *const *fast_table_user(void);
 const void *const *fast_table_sys(void);

@@ -69,7 +69,7 @@ struct isa {
     /* Input pins: n is the ISA's numbering (MIPS: IP0..IP7 = hardware interrupts 2..7 as 2..7) */
     void (*set_irq)(struct cpu *, unsigned n, bool level);
     /* Text of the instruction at pc from bytes[0..n): returns its length, or 0 if n is too short. key: mode. */
-    unsigned (*disas)(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
+    unsigned (*disas)(const struct cpu *, uint64_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
     /* `info registers`: one call of put for each line of text, without newline; fpu: with the FPU's registers */
     void (*dump)(struct cpu *, void (*put)(void *, const char *text), void *opaque, bool fpu);
     /* `info tlb`; may be NULL */

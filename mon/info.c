@@ -4,6 +4,7 @@
 #include "mon/internal.h"
 
 #include "blockfmt/block.h"
+#include "interp/jit.h"
 
 void mon_info_version(struct monitor *m, const struct mon_args *a) { mon_printf(m, "%s\n", PACKAGE_VERSION); }
 
@@ -75,6 +76,7 @@ void mon_info_jit(struct monitor *m, const struct mon_args *a)
     struct engine_stats s;
 
     engine_get_stats(m->env->machine->engine, &s);
+    if (c->backend) mon_printf(m, "accelerator         jit,backend=%s\n", c->backend->name);
     mon_printf(m, "engine              interp,mode=%s,dispatch=%s,fp=%s\n", c->mode == ENGINE_REF ? "ref" : "fast",
                c->portable_switch ? "switch" : "goto", c->soft_fp || c->mode == ENGINE_REF ? "soft" : "host");
     mon_printf(m, "blocks              %llu\n", (unsigned long long)s.blocks);
@@ -84,6 +86,16 @@ void mon_info_jit(struct monitor *m, const struct mon_args *a)
     mon_printf(m, "translations        %llu\n", (unsigned long long)s.translations);
     mon_printf(m, "invalidations       %llu\n", (unsigned long long)s.invalidations);
     mon_printf(m, "flushes             %llu\n", (unsigned long long)s.flushes);
+    if (!c->backend) return;
+    struct jit_stats j;
+    jit_get_stats(m->env->machine->engine, &j);
+    for (unsigned t = 1; t <= 2; t++) {
+        mon_printf(m, "tier %u              %llu regions of %llu blocks, %llu ops, %llu code bytes, %.3f ms compiling, %llu refused\n", t,
+                   (unsigned long long)j.tier[t].regions, (unsigned long long)j.tier[t].blocks, (unsigned long long)j.tier[t].ir_ops,
+                   (unsigned long long)j.tier[t].text, (double)j.tier[t].ns / 1e6, (unsigned long long)j.tier[t].refused);
+    }
+    mon_printf(m, "code memory         %zu of %zu bytes, %llu regions invalidated\n", j.mem_used, j.mem_size,
+               (unsigned long long)j.invalidated);
 }
 
 void mon_info_tlb(struct monitor *m, const struct mon_args *a)

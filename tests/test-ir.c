@@ -532,7 +532,7 @@ static void test_l1(unsigned programs)
     for (unsigned i = 0; i < N32; i++) toy_slots[i] = (struct slot_desc){ "r", offsetof(struct toy, r) + 4 * i, T_I32, SLOT_GPR };
     for (unsigned i = 0; i < N64; i++) toy_slots[N32 + i] = (struct slot_desc){ "q", offsetof(struct toy, q) + 8 * i, T_I64, SLOT_GPR };
     toy_slots[S_PC] = (struct slot_desc){ "pc", offsetof(struct toy, pc), T_I32, SLOT_PC };
-    toy_slots[S_KEY] = (struct slot_desc){ "key", offsetof(struct toy, c.key), T_I32, SLOT_MODE };
+    toy_slots[S_KEY] = (struct slot_desc){ "key", offsetof(struct toy, c.key), T_I64, SLOT_MODE };
     for (unsigned p = 0; p < programs && bad < 5; p++) {
         struct outcome want, got;
         uint64_t seed = 1000 + p;

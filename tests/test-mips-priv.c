@@ -536,7 +536,7 @@ static void test_exceptions(void)
     CHECK(!(f.c->key & MK_M16));
     CHECK_EQ(mips_helper_eret(f.c, 0, 0, 0), 0x00400104);
     CHECK(f.c->key & MK_M16);
-    f.c->key &= ~(uint32_t)MK_M16;
+    f.c->key &= ~(uint64_t)MK_M16;
     /* ERET drops the link of LL and prefers ErrorEPC */
     f.m->lladdr.w = 0x1000;
     mtc0(&f, R(30, 0), 0x80200000);

@@ -1,6 +1,7 @@
 /*
  * quern.c - the one program: which emulator it is follows from its name, or from --target.
  */
+#include "interp/jit.h"
 #include "tools/system.h"
 #include "user/user.h"
 
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
     static const char opt[] = "--target=";
 
     error_set_progname(base);
+    jit_register(&jit_null_backend);
     if (slash) base = slash + 1;
     if (!strncmp(base, own_prefix, sizeof own_prefix - 1)) return dispatch(argc, argv, base + sizeof own_prefix - 1);
     if (argc >= 2 && !strncmp(argv[1], opt, sizeof opt - 1)) {

@@ -4,6 +4,7 @@
  */
 #include "tools/system-opts.h"
 
+#include "interp/accel.h"
 #include "util/log.h"
 
 #include <stdio.h>
@@ -112,37 +113,14 @@ static int list_boards(struct sysopts *s)
 static int use_accel(struct sysopts *s, const char *name, const struct opts *o, struct error *e)
 {
     struct engine_config cfg = s->cfg.engine;
-    bool jit = !strcmp(name, "jit");
+    static const char *const later[] = { "kvm", "xen", "hax", "hvf", "whpx", "qtest", "nvmm" };
 
-    if (!jit && strcmp(name, "interp") && strcmp(name, "tcg")) {
-        static const char *const later[] = { "kvm", "xen", "hax", "hvf", "whpx", "qtest", "nvmm" };
-        for (unsigned i = 0; i < ARRAY_LEN(later); i++) {
-            if (!strcmp(name, later[i])) return error_set(e, "accelerator '%s' is not supported yet", name);
-        }
-        error_set(e, "invalid accelerator '%s'", name);
-        return error_hint(e, "'-accel help' lists them");
+    for (unsigned i = 0; i < ARRAY_LEN(later); i++) {
+        if (!strcmp(name, later[i])) return error_set(e, "accelerator '%s' is not supported yet", name);
     }
-    if (jit && (!opts_get(o, "backend") || strcmp(opts_get(o, "backend"), "none"))) {
-        error_set(e, "accelerator 'jit' is not supported yet");
-        return error_hint(e, "jit,backend=none runs the same code in the interpreter");
-    }
+    if (accel_begin(&cfg, name, e)) return -1;
     for (unsigned i = 0; i < o->n; i++) {
-        const char *k = o->v[i].name, *v = o->v[i].value;
-        uint64_t n;
-
-        if (!strcmp(k, "accel") || !strcmp(k, "backend")) continue;
-        if (!strcmp(k, "mode") && !strcmp(v, "ref")) cfg.mode = ENGINE_REF;
-        else if (!strcmp(k, "mode") && !strcmp(v, "fast")) cfg.mode = ENGINE_FAST;
-        else if (!strcmp(k, "dispatch") && !strcmp(v, "goto")) cfg.portable_switch = false;
-        else if (!strcmp(k, "dispatch") && !strcmp(v, "switch")) cfg.portable_switch = true;
-        else if (!strcmp(k, "fp") && !strcmp(v, "soft")) cfg.soft_fp = true;
-        else if (!strcmp(k, "fp") && !strcmp(v, "host")) cfg.soft_fp = false;
-        else if (!strcmp(k, "thread") && !strcmp(v, "single")) continue;
-        else if (!strcmp(k, "thread") && !strcmp(v, "multi")) return error_set(e, "thread=multi is not supported yet");
-        else if (!strcmp(k, "tb-size")) {
-            if (opt_parse_number(k, v, SIZE_MAX >> 20, &n, e)) return -1;
-            cfg.cache_size = (size_t)n << 20;
-        } else return error_set(e, "invalid value '%s' of '%s' (see -accel help)", v, k);
+        if (strcmp(o->v[i].name, "accel") && accel_set(&cfg, o->v[i].name, o->v[i].value, e)) return -1;
     }
 #if !HOST_GNU
     cfg.portable_switch = true;
@@ -152,10 +130,17 @@ static int use_accel(struct sysopts *s, const char *name, const struct opts *o, 
 }
 
 static const struct opt_desc accel_opts[] = {
-    { "accel", OPT_STRING, NULL },   { "mode", OPT_STRING, NULL },    { "dispatch", OPT_STRING, NULL },
-    { "fp", OPT_STRING, NULL },      { "backend", OPT_STRING, NULL }, { "thread", OPT_STRING, NULL },
-    { "tb-size", OPT_NUMBER, NULL }, { NULL, OPT_STRING, NULL },
+    { "accel", OPT_STRING, NULL },      { "mode", OPT_STRING, NULL },    { "dispatch", OPT_STRING, NULL },  { "fp", OPT_STRING, NULL },
+    { "backend", OPT_STRING, NULL },    { "thread", OPT_STRING, NULL },  { "tb-size", OPT_NUMBER, NULL },   { "threshold", OPT_NUMBER, NULL },
+    { "threshold2", OPT_NUMBER, NULL }, { "regions", OPT_STRING, NULL }, { "sync", OPT_STRING, NULL },      { "perfmap", OPT_STRING, NULL },
+    { "chaos", OPT_NUMBER, NULL },      { NULL, OPT_STRING, NULL },
 };
+
+static void put_help(void *opaque, const char *line)
+{
+    (void)opaque;
+    puts(line);
+}
 
 /* A list of names with colons between, the first that works. */
 static int use_accels(struct sysopts *s, const char *names, const struct opts *o, struct error *e)
@@ -186,10 +171,7 @@ int opt_accel(struct sysopts *s, const char *arg, struct error *e)
     int rc;
 
     if (opt_is_help(arg)) {
-        printf("Accelerators:\n"
-               "interp   the interpreter (default); tcg is another name of it\n"
-               "         mode=ref|fast dispatch=goto|switch fp=soft|host tb-size=MiB\n"
-               "jit      only backend=none, which runs in the interpreter\n");
+        accel_help(put_help, NULL);
         return DONE;
     }
     if (opts_parse(&o, arg, "accel", accel_opts, e)) return -1;

@@ -6,6 +6,8 @@
  */
 #include "user/abi.h"
 
+#include "interp/accel.h"
+
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -40,7 +42,7 @@ const struct user_option user_options[] = {
     OPT("strace",     NULL,            "STRACE",       strace,     "log system calls"),
     OPT("seed",       "n",             "RAND_SEED",    seed,       "seed of the random numbers that the guest is given"),
     OPT("trace",      "pattern",       "TRACE",        trace,      "enable trace events"),
-    OPT("accel",      "interp[,...]",  "ACCEL",        accel,      "engine: interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft]"),
+    OPT("accel",      "interp[,...]",  "ACCEL",        accel,      "engine: interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft], jit[,backend=NAME][,...]; help lists all"),
     OPT("version",    NULL,            "VERSION",      version,    "print the version"),
 };
 /* clang-format on */
@@ -137,23 +139,9 @@ static int parse_accel(const char *s, struct engine_config *c, struct error *e)
     unsigned n = 0;
     for (char *w = strtok_r(copy, ",", &save); w && !rc; w = strtok_r(NULL, ",", &save), n++) {
         if (!n && !strncmp(w, "accel=", 6)) w += 6;
-        if (!n && (!strcmp(w, "interp") || !strcmp(w, "tcg"))) continue;
-        if (n && !strcmp(w, "mode=ref"))
-            c->mode = ENGINE_REF;
-        else if (n && !strcmp(w, "mode=fast"))
-            c->mode = ENGINE_FAST;
-        else if (n && !strcmp(w, "dispatch=switch"))
-            c->portable_switch = true;
-        else if (n && !strcmp(w, "dispatch=goto"))
-            c->portable_switch = false;
-        else if (n && !strcmp(w, "fp=soft"))
-            c->soft_fp = true;
-        else if (n && !strcmp(w, "fp=host"))
-            c->soft_fp = false;
-        else {
-            rc = error_set(e, "-accel %s: '%s' is not known", s, w);
-            error_hint(e, "say interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft]");
-        }
+        char *v = n ? strchr(w, '=') : NULL;
+        if (v) *v++ = 0;
+        rc = n ? accel_set(c, w, v, e) : accel_begin(c, w, e);
     }
     mem_free(copy);
     return rc;

@@ -96,14 +96,18 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
     if (va >= p->window) return false;
     if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
-        if (!t->in_syscall && t->cpu->xpc) engine_code_page_own(t->cpu, info->si_addr);
+        if (!t->in_syscall) {
+            cpu_host_fault(t->cpu, uc);
+            if (cpu_in_code(t->cpu)) engine_code_page_own(t->cpu, info->si_addr);
+        }
         return true;
     }
     if (t->in_syscall) {
         if (t->recover) siglongjmp(*t->recover, 1);
         return false;
     }
-    if (!t->cpu->xpc) return false;
+    cpu_host_fault(t->cpu, uc);
+    if (!cpu_in_code(t->cpu)) return false;
     t->fault_bus = sig == SIGBUS;
     bool write = sig == SIGSEGV && (mem_page(p, va) & PAGE_READ);
     t->cpu->guest->fault(t->cpu, FAULT_USER, write ? ACCESS_WRITE : ACCESS_READ, va);

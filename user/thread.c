@@ -258,7 +258,7 @@ static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_
 static void after_fork(struct thread *t)
 {
     struct proc *p = t->proc;
-    engine_after_fork(p->engine);
+    engine_after_fork(p->engine, true);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->mem_lock, NULL);
     for (struct thread *q = p->threads, *next; q; q = next) {
@@ -294,8 +294,10 @@ static int64_t fork_process(struct thread *t, uint64_t flags, uint64_t sp, uint6
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_mutex_lock(&p->lock);
     pthread_mutex_lock(&p->mem_lock);
+    engine_before_fork(p->engine);
     pid_t pid = fork();
     int err = errno;
+    if (pid) engine_after_fork(p->engine, false);
     pthread_mutex_unlock(&p->mem_lock);
     pthread_mutex_unlock(&p->lock);
     if (pid == 0) {

@@ -266,7 +266,7 @@ uint64_t mips_helper_dmtc0(struct cpu *cpu, uint64_t reg, uint64_t v, uint64_t c
 /* The address to go on at; its bit 0 selects MIPS16e where that exists. */
 static uint64_t return_to(struct mips_cpu *m, uint64_t pc)
 {
-    m->c.key &= ~(uint32_t)MK_M16;
+    m->c.key &= ~(uint64_t)MK_M16;
     if ((m->model->isa & MIPS_16E) && (pc & 1)) {
         m->c.key |= MK_M16;
         pc &= ~UINT64_C(1);

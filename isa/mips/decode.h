@@ -77,7 +77,8 @@ struct mips_tr {
     struct ir_builder *b;
     struct mips_cpu *m;
     const struct mips_insn *def;
-    uint32_t levels, key;
+    uint64_t key;
+    uint32_t levels;
     bool is64, be, fr, user, m16;
     enum ir_type w;          /* type of a GPR */
     unsigned mmu;            /* MMU mode of data accesses */

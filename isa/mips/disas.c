@@ -344,7 +344,7 @@ static unsigned disas16(struct text *t, const uint8_t *bytes, size_t n, bool be)
     return len;
 }
 
-unsigned mips_disas(const struct cpu *cpu, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size)
+unsigned mips_disas(const struct cpu *cpu, uint64_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size)
 {
     const struct mips_cpu *m = (const struct mips_cpu *)cpu;
     struct text t = { .p = out, .left = size, .is64 = m->is64, .pc = pc };

@@ -16,18 +16,19 @@
 
 /* ---- the key ------------------------------------------------------------ */
 
-static uint32_t key_user(const struct mips_cpu *m)
+static uint64_t key_user(const struct mips_cpu *m)
 {
     /* FR, 64 and ADDR64 are the ABI's and were set by mips_user_setup. */
-    uint32_t key = m->c.key & (MK_FR | MK_64 | MK_ADDR64 | MK_M16);
+    uint64_t key = m->c.key & (MK_FR | MK_64 | MK_ADDR64 | MK_M16);
     key |= MK_USERLAND | MK_CP3 | 2 << MK_MMU_SHIFT | 0xf << MK_HWRENA_SHIFT | MK_HWR_ULR;
     if (m->model->isa & MIPS_FPU) key |= MK_CP1;
     return key;
 }
 
-static uint32_t key_system(const struct mips_cpu *m)
+static uint64_t key_system(const struct mips_cpu *m)
 {
-    uint32_t sr = m->status, key = m->c.key & MK_M16, mode;
+    uint32_t sr = m->status, mode;
+    uint64_t key = m->c.key & MK_M16;
     bool kernel = (sr & (SR_EXL | SR_ERL)) || mips_in_debug(m);
     unsigned ksu = kernel ? 0 : (sr & SR_KSU) >> SR_KSU_SHIFT;
 
@@ -57,7 +58,7 @@ static uint32_t key_system(const struct mips_cpu *m)
 
 static void set_key(struct mips_cpu *m)
 {
-    uint32_t key = m->user ? key_user(m) : key_system(m);
+    uint64_t key = m->user ? key_user(m) : key_system(m);
     bool reversed = !m->user && (m->status & SR_RE) && !(key & (MK_KERNEL | MK_SUPER));
     if (m->big_endian != reversed) key |= MK_BE;
     if (m->fcsr & 0xf80) key |= MK_FPSLOW;
@@ -124,7 +125,7 @@ static uint64_t resume_pc(struct mips_cpu *m, bool *delay)
 
 static void enter(struct mips_cpu *m, uint64_t vector)
 {
-    m->c.key &= ~(uint32_t)MK_M16;
+    m->c.key &= ~(uint64_t)MK_M16;
     m->c.halted = false;
     mips_put_pc(m, vector);
     set_key(m);

@@ -26,7 +26,7 @@
     [MS_LO] = { "lo", OFF(hilo.u[1]), T, SLOT_GPR },                                               \
     X32(FPR_SLOT)                                                                                  \
     [MS_PC] = { "pc", OFF(pc.u), T, SLOT_PC },                                                     \
-    [MS_KEY] = { "key", OFF(c.key), T_I32, SLOT_MODE },                                            \
+    [MS_KEY] = { "key", OFF(c.key), T_I64, SLOT_MODE },                                            \
     [MS_BTARGET] = { "btarget", OFF(btarget.u), T, SLOT_PC },                                      \
     [MS_LLADDR] = { "lladdr", OFF(lladdr.u), T, SLOT_SPECIAL },                                    \
     [MS_LLVAL] = { "llval", OFF(llval), T_I64, SLOT_SPECIAL },                                     \
@@ -130,7 +130,7 @@ static int mips_init(struct cpu *cpu, const struct cpu_model *model, bool big_en
 void mips_user_setup(struct cpu *cpu, unsigned abi)
 {
     struct mips_cpu *m = mips_cpu(cpu);
-    cpu->key &= ~(uint32_t)(MK_64 | MK_ADDR64 | MK_FR);
+    cpu->key &= ~(uint64_t)(MK_64 | MK_ADDR64 | MK_FR);
     if (m->is64 && abi != MIPS_ABI_O32)
         cpu->key |= MK_64 | MK_FR | (abi == MIPS_ABI_N64 ? MK_ADDR64 : 0);
     mips_update_key(m);
@@ -139,7 +139,7 @@ void mips_user_setup(struct cpu *cpu, unsigned abi)
 void mips_set_pc(struct cpu *cpu, uint64_t pc)
 {
     struct mips_cpu *m = mips_cpu(cpu);
-    cpu->key &= ~(uint32_t)MK_M16;
+    cpu->key &= ~(uint64_t)MK_M16;
     if ((m->model->isa & MIPS_16E) && (pc & 1)) {
         cpu->key |= MK_M16;
         pc &= ~UINT64_C(1);
@@ -275,7 +275,7 @@ static void mips_dump(struct cpu *cpu, void (*put)(void *, const char *), void *
     snprintf(line, sizeof line,
              "pc=0x%0*" PRIx64 " HI=0x%0*" PRIx64 " LO=0x%0*" PRIx64 " ds %08" PRIx32 " %0*" PRIx64
              " %d",
-             w, mips_get_pc(m), w, hi, w, lo, cpu->key, w, target, (cpu->key & MK_M16) != 0);
+             w, mips_get_pc(m), w, hi, w, lo, (unsigned)cpu->key, w, target, (cpu->key & MK_M16) != 0);
     put(opaque, line);
     for (unsigned i = 0; i < 32; i += 4) {
         int n = snprintf(line, sizeof line, "GPR%02u:", i);

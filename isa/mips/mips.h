@@ -29,7 +29,7 @@ enum mips_slot {
     MS_HI = 32, MS_LO,
     MS_FPR0 = 34,         /* 32 I64 slots. FR=0: double 2k in slot 2k, single 2k+1 = high half of slot 2k */
     MS_PC = 66,
-    MS_KEY,               /* I32: cpu->key */
+    MS_KEY,               /* I64: cpu->key */
     MS_BTARGET,           /* reserved for engines that split delay slots; unused */
     MS_LLADDR, MS_LLVAL,  /* LL: address (type of addresses; all ones: none) and value (I64) */
     MS_FCC,               /* I32: condition codes 0..7 in bits 0..7 (also shown in FCSR) */
@@ -174,6 +174,6 @@ bool mips_interrupt(struct cpu *);
 bool mips_has_work(struct cpu *);
 void mips_set_irq(struct cpu *, unsigned n, bool level);
 void mips_connect_clock(struct cpu *, struct bus_clock *);
-unsigned mips_disas(const struct cpu *, uint32_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
+unsigned mips_disas(const struct cpu *, uint64_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size);
 
 #endif

@@ -33,7 +33,7 @@ static ir_id keep(struct mips_tr *t, enum ir_type type, ir_id x)
 }
 
 /* Ends the block towards pc. The unit's instructions may have asked for an exit instead of a link. */
-static void leave(struct mips_tr *t, uint64_t pc, uint32_t key, unsigned hint)
+static void leave(struct mips_tr *t, uint64_t pc, uint64_t key, unsigned hint)
 {
     if (t->exit >= 0) ir_exit(t->b, (enum ir_exit)t->exit, pc);
     else ir_goto(t->b, ir_link(t->b, pc, key, hint));
@@ -122,8 +122,8 @@ void tr_jump(struct mips_tr *t)
         return;
     }
     /* jalx: the key slot changes too, for the case that an exit is asked for */
-    ir_op2(t->b, OP_OR, T_I32, MS_KEY, MS_KEY, ir_c32(t->b, MK_M16));
-    leave(t, target, t->key | MK_M16, IR_HINT_CALL);
+    ir_op2(t->b, OP_OR, T_I64, MS_KEY, MS_KEY, ir_c64(t->b, MK_M16));
+    leave(t, target, t->key | MK_M16, IR_HINT_CALL | IR_HINT_KEYED);
 }
 
 void tr_indirect(struct mips_tr *t, ir_id target, unsigned hint)
@@ -141,7 +141,7 @@ void tr_indirect(struct mips_tr *t, ir_id target, unsigned hint)
     ir_brl(b, t->w, t->m16 ? CC_TZ : CC_TNZ, target, one, change);
     ir_ind(b, t->w, pc, hint);
     ir_place(b, change);
-    ir_op2(b, OP_XOR, T_I32, MS_KEY, MS_KEY, ir_c32(b, MK_M16));
+    ir_op2(b, OP_XOR, T_I64, MS_KEY, MS_KEY, ir_c64(b, MK_M16));
     if (!t->m16) pc = ir_op2(b, OP_AND, t->w, tr_tmp(t), target, tr_k(t, ~(uint64_t)1));
     ir_ind(b, t->w, pc, hint);
 }

@@ -184,7 +184,7 @@ void tr16_save(struct mips_tr *t)
 }
 
 /* ---- branches: none but jal, jalr and jr has a delay slot ---- */
-static void leave(struct mips_tr *t, uint64_t pc, uint32_t key, unsigned hint)
+static void leave(struct mips_tr *t, uint64_t pc, uint64_t key, unsigned hint)
 {
     if (t->exit >= 0) ir_exit(t->b, (enum ir_exit)t->exit, pc);
     else ir_goto(t->b, ir_link(t->b, pc, key, hint));
@@ -216,8 +216,8 @@ void tr16_jal(struct mips_tr *t)
     ir_mov(t->b, t->w, RA, tr_k(t, tr_addr(t, t->pc + 6) | 1));
     bool exchange = t->arg;
     if (!tr_delay_slot(t, slot)) return;
-    if (exchange) ir_op2(t->b, OP_AND, T_I32, MS_KEY, MS_KEY, ir_c32(t->b, ~(uint32_t)MK_M16));
-    leave(t, dest, exchange ? t->key & ~(uint32_t)MK_M16 : t->key, IR_HINT_CALL);
+    if (exchange) ir_op2(t->b, OP_AND, T_I64, MS_KEY, MS_KEY, ir_c64(t->b, ~(uint64_t)MK_M16));
+    leave(t, dest, exchange ? t->key & ~(uint64_t)MK_M16 : t->key, IR_HINT_CALL | (exchange ? IR_HINT_KEYED : 0));
 }
 
 void tr16_jr(struct mips_tr *t)

@@ -370,7 +370,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     struct process *p = running;
     uintptr_t at = p ? (uintptr_t)info->si_addr - (uintptr_t)p->base : 0;
 
-    if (!p || at >= u_window || !p->c->xpc) {
+    if (!p || at >= u_window || !cpu_in_code(p->c)) {
         signal(sig, SIG_DFL); /* the sanitizer's handler is gone, but the core is not */
         return;
     }

@@ -1,0 +1,152 @@
+/*
+ * accel.c - the -accel option's properties, and the list of JIT backends: those built in, and modules loaded on demand.
+ */
+#include "interp/accel.h"
+
+#include "interp/jit.h"
+#include "util/opts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#ifdef HAVE_DLFCN_H
+#include <dlfcn.h>
+#endif
+
+/* Configuration of the program, not of a machine: which code generators it has. Written before any thread starts. */
+static const struct jit_backend *backends[8];
+
+void jit_register(const struct jit_backend *b)
+{
+    for (unsigned i = 0; i + 1 < ARRAY_LEN(backends); i++) {
+        if (backends[i] == b) return;
+        if (!backends[i]) {
+            backends[i] = b;
+            return;
+        }
+    }
+}
+
+const struct jit_backend *const *jit_list(void) { return backends; }
+
+/* A module is quern-jit-NAME.so with one symbol, the descriptor. */
+static const struct jit_backend *load(const char *name, struct error *e)
+{
+#if defined HAVE_DLFCN_H && defined HAVE_DLOPEN
+    const char *dir = getenv("QUERN_MODULE_PATH");
+    char *path = mem_printf("%s/quern-jit-%s.so", dir ? dir : QUERN_PKGLIBDIR, name);
+    const struct jit_backend *b = NULL;
+    void *h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!h) {
+        error_set(e, "no JIT backend '%s': %s", name, dlerror());
+    } else {
+        b = dlsym(h, "quern_jit_backend");
+        if (!b) error_set(e, "no JIT backend '%s': %s has no quern_jit_backend", name, path);
+    }
+    mem_free(path);
+    return b;
+#else
+    error_set(e, "no JIT backend '%s': this build loads no modules", name);
+    return NULL;
+#endif
+}
+
+const struct jit_backend *jit_find(const char *name, struct error *e)
+{
+    for (unsigned i = 0; backends[i]; i++) {
+        if (!strcmp(backends[i]->name, name)) return backends[i];
+    }
+    if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name)) {
+        error_set(e, "no JIT backend '%s'", name);
+        return NULL;
+    }
+    const struct jit_backend *b = load(name, e);
+    if (b) jit_register(b);
+    return b;
+}
+
+int accel_begin(struct engine_config *c, const char *name, struct error *e)
+{
+    if (!strcmp(name, "interp") || !strcmp(name, "tcg")) {
+        c->backend = NULL;
+        return 0;
+    }
+    if (!strcmp(name, "jit")) {
+        c->backend = backends[0];
+        return 0;
+    }
+    error_set(e, "invalid accelerator '%s'", name);
+    return error_hint(e, "'-accel help' lists them");
+}
+
+static int on_off(const char *k, const char *v, bool *on, struct error *e) { return opt_parse_bool(k, v ? v : "on", on, e); }
+
+static int number(const char *k, const char *v, uint64_t max, uint64_t *n, struct error *e)
+{
+    if (!v) return error_set(e, "'%s' needs a value", k);
+    return opt_parse_number(k, v, max, n, e);
+}
+
+int accel_set(struct engine_config *c, const char *k, const char *v, struct error *e)
+{
+    uint64_t n = 0;
+    bool on = false;
+    int rc = 0;
+
+    if (!strcmp(k, "threshold")) {
+        rc = number(k, v, UINT32_MAX / 2, &n, e);
+        if (!rc) c->threshold = (unsigned)n;
+    } else if (!strcmp(k, "threshold2")) {
+        rc = number(k, v, UINT32_MAX / 2, &n, e);
+        if (!rc) c->threshold2 = (unsigned)n;
+    } else if (!strcmp(k, "chaos")) {
+        rc = number(k, v, UINT32_MAX, &n, e);
+        if (!rc) c->chaos = (uint32_t)n;
+    } else if (!strcmp(k, "tb-size")) {
+        rc = number(k, v, SIZE_MAX >> 21, &n, e);
+        if (!rc) c->cache_size = c->code_size = (size_t)n << 20;
+    } else if (!strcmp(k, "regions")) {
+        rc = on_off(k, v, &on, e);
+        if (!rc) c->no_regions = !on;
+    } else if (!strcmp(k, "sync")) {
+        rc = on_off(k, v, &on, e);
+        if (!rc) c->sync = on;
+    } else if (!strcmp(k, "perfmap")) {
+        rc = on_off(k, v, &on, e);
+        if (!rc) c->perfmap = on;
+    } else if (!v) {
+        rc = error_set(e, "invalid property '%s' of an accelerator", k);
+        error_hint(e, "'-accel help' lists them");
+    } else if (!strcmp(k, "backend")) {
+        if (!strcmp(v, "none")) c->backend = NULL;
+        else if (!(c->backend = jit_find(v, e))) rc = -1;
+    } else if (!strcmp(k, "mode") && !strcmp(v, "ref")) c->mode = ENGINE_REF;
+    else if (!strcmp(k, "mode") && !strcmp(v, "fast")) c->mode = ENGINE_FAST;
+    else if (!strcmp(k, "dispatch") && !strcmp(v, "goto")) c->portable_switch = !HOST_GNU;
+    else if (!strcmp(k, "dispatch") && !strcmp(v, "switch")) c->portable_switch = true;
+    else if (!strcmp(k, "fp") && !strcmp(v, "soft")) c->soft_fp = true;
+    else if (!strcmp(k, "fp") && !strcmp(v, "host")) c->soft_fp = false;
+    else if (!strcmp(k, "thread") && !strcmp(v, "single")) return 0;
+    else if (!strcmp(k, "thread") && !strcmp(v, "multi")) rc = error_set(e, "thread=multi is not supported yet");
+    else {
+        rc = error_set(e, "invalid value '%s' of '%s'", v, k);
+        error_hint(e, "'-accel help' lists the accelerators' properties");
+    }
+    return rc;
+}
+
+void accel_help(void (*put)(void *, const char *), void *opaque)
+{
+    char line[160];
+
+    put(opaque, "Accelerators:");
+    put(opaque, "interp   the interpreter (default); tcg is another name of it");
+    put(opaque, "         mode=ref|fast dispatch=goto|switch fp=soft|host tb-size=MiB");
+    put(opaque, "jit      the interpreter, with hot code compiled to the host's");
+    put(opaque, "         backend=NAME|none threshold=RUNS threshold2=RUNS regions=on|off sync=on|off");
+    put(opaque, "         perfmap=on|off chaos=SEED (random promotion, for tests); the interpreter's properties too");
+    put(opaque, "Backends (others are looked for as modules quern-jit-NAME.so):");
+    for (unsigned i = 0; backends[i]; i++) {
+        snprintf(line, sizeof line, "%-8s %s", backends[i]->name, backends[i]->help);
+        put(opaque, line);
+    }
+}
