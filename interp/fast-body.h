@@ -48,10 +48,20 @@
     BODY(N##W)                                                                                     \
     {                                                                                              \
         (void)acc;                                                                                 \
-        return CELL_(W, r->d) = X3_##N(W);                                                         \
+        return CELL_(W, r->d) = v##W##_##N(CELL_(W, r->a), CELL_(W, r->b), CELL_(W, r->c), 0);     \
     }
-#define X3_SELECT(W)  (CELL_(W, r->a) ? CELL_(W, r->b) : CELL_(W, r->c))
-#define X3_DEPOSIT(W) v##W##_DEPOSIT(CELL_(W, r->a), CELL_(W, r->b), 0, r->c)
+#define X_ALU3K(N, W)                                                                              \
+    BODY(N##W##_K)                                                                                 \
+    {                                                                                              \
+        (void)acc;                                                                                 \
+        return CELL_(W, r->d) = v##W##_##N(CELL_(W, r->a), CELL_(W, r->b), r->c, 0);               \
+    }
+#define X_INS(W)                                                                                   \
+    BODY(DEPOSIT##W)                                                                               \
+    {                                                                                              \
+        (void)acc;                                                                                 \
+        return CELL_(W, r->d) = v##W##_DEPOSIT(CELL_(W, r->a), CELL_(W, r->b), 0, r->c);           \
+    }
 #define X_CONV(N)                                                                                  \
     BODY(N)                                                                                        \
     {                                                                                              \
@@ -194,6 +204,8 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
 #define X_ALU2(N, W, m) &&L_##N##W##_##m,
 #define X_ALU1(N, W, m) &&L_##N##W##_##m,
 #define X_ALU3(N, W) &&L_##N##W,
+#define X_ALU3K(N, W) &&L_##N##W##_K,
+#define X_INS(W) &&L_DEPOSIT##W,
 #define X_CONV(N) &&L_##N,
 #define X_SETC(C, W, m) &&L_SETC_##C##W##_##m,
 #define X_LD(sz, sg, T, AW, en, al) &&L_LD_##sz##sg##_##T##_##AW##_##en##_##al,
@@ -287,6 +299,8 @@ next:
 #define X_ALU2(N, W, m) PLAIN(N##W##_##m)
 #define X_ALU1(N, W, m) PLAIN(N##W##_##m)
 #define X_ALU3(N, W) PLAIN(N##W)
+#define X_ALU3K(N, W) PLAIN(N##W##_K)
+#define X_INS(W) PLAIN(DEPOSIT##W)
 #define X_CONV(N) PLAIN(N)
 #define X_SETC(C, W, m) PLAIN(SETC_##C##W##_##m)
 #define X_LD(sz, sg, T, AW, en, al) PLAIN(LD_##sz##sg##_##T##_##AW##_##en##_##al)

@@ -15,6 +15,8 @@ static const char *const xop_names[XO_COUNT] = {
 #define X_ALU2(N, W, m) #N #W "_" #m,
 #define X_ALU1(N, W, m) #N #W "_" #m,
 #define X_ALU3(N, W) #N #W,
+#define X_ALU3K(N, W) #N #W "_K",
+#define X_INS(W) "DEPOSIT" #W,
 #define X_CONV(N) #N,
 #define X_SETC(C, W, m) "SETC_" #C #W "_" #m,
 #define X_LD(sz, sg, T, AW, en, al) "LD_" #sz #sg "_" #T "_" #AW "_" #en "_" #al,

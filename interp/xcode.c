@@ -12,7 +12,7 @@ enum { MODE_RR, MODE_RI, MODE_AR, MODE_RA, MODE_AI, MODE_R = MODE_RR, MODE_A = M
 #define NOX 0xffff
 
 /* Tables from lists: record number by op, width, form; NOX where there is none. Built once. */
-static uint16_t alu2[OP_COUNT][2][MODES], alu1[OP_COUNT][2][2], alu3[OP_COUNT][2], conv[OP_COUNT], fp2[OP_COUNT][2];
+static uint16_t alu2[OP_COUNT][2][MODES], alu1[OP_COUNT][2][2], alu3[OP_COUNT][2], alu3k[OP_COUNT][2], conv[OP_COUNT], fp2[OP_COUNT][2];
 static uint16_t setc[CC_COUNT][2][MODES], brc2[CC_COUNT][2][MODES], brc1[CC_COUNT][2][MODES], brl[CC_COUNT][2][MODES];
 static uint16_t ld[64][2][2], st[64][2][2]; /* mem attribute, data type, address type */
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
@@ -23,6 +23,7 @@ static void init_tables(void)
 {
     init_fuse();
     memset(alu2, 0xff, sizeof alu2), memset(alu1, 0xff, sizeof alu1), memset(alu3, 0xff, sizeof alu3);
+    memset(alu3k, 0xff, sizeof alu3k);
     memset(conv, 0xff, sizeof conv), memset(fp2, 0xff, sizeof fp2), memset(setc, 0xff, sizeof setc);
     memset(brc2, 0xff, sizeof brc2), memset(brc1, 0xff, sizeof brc1), memset(brl, 0xff, sizeof brl);
     memset(ld, 0xff, sizeof ld), memset(st, 0xff, sizeof st);
@@ -39,6 +40,8 @@ static void init_tables(void)
 #define X_ALU2(N, W, m) alu2[OP_##N][IX_##W][MODE_##m] = XO_##N##W##_##m;
 #define X_ALU1(N, W, m) alu1[OP_##N][IX_##W][MODE_##m] = XO_##N##W##_##m;
 #define X_ALU3(N, W) alu3[OP_##N][IX_##W] = XO_##N##W;
+#define X_ALU3K(N, W) alu3k[OP_##N][IX_##W] = XO_##N##W##_K;
+#define X_INS(W) alu3[OP_DEPOSIT][IX_##W] = XO_DEPOSIT##W;
 #define X_CONV(N) conv[OP_##N] = XO_##N;
 #define X_SETC(C, W, m) setc[CC_##C][IX_##W][MODE_##m] = XO_SETC_##C##W##_##m;
 #define X_LD(sz, sg, T, AW, en, al) ld[SZ_##sz | SG_##sg | EN_##en | (al ? IR_MALIGN : 0)][IX_##T][IX_##AW] = XO_LD_##sz##sg##_##T##_##AW##_##en##_##al;
@@ -339,8 +342,12 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
             r->a = ca, r->b = (uint16_t)o->aux;
         } else if (info->cls == CLASS_PURE && info->n_in == 2 && o->op != OP_DEPOSIT) {
             r = put_two(w, alu2[o->op][o->type], o->type, o->a, o->b);
-        } else if (o->op == OP_DEPOSIT || o->op == OP_SELECT) {
-            uint16_t ca = cell(w, o->a), cb = cell(w, o->b), cc = o->op == OP_SELECT ? cell(w, o->c) : (uint16_t)o->aux;
+        } else if (info->cls == CLASS_PURE && info->n_in == 3 && alu3k[o->op][o->type] != NOX && ir_is_const(o->c) && const_of(w, o->c) <= UINT16_MAX) {
+            uint16_t ca = cell(w, o->a), cb = cell(w, o->b);
+            r = put(w, alu3k[o->op][o->type]);
+            r->a = ca, r->b = cb, r->c = (uint16_t)const_of(w, o->c);
+        } else if (info->cls == CLASS_PURE && (info->n_in == 3 || o->op == OP_DEPOSIT) && alu3[o->op][o->type] != NOX) {
+            uint16_t ca = cell(w, o->a), cb = cell(w, o->b), cc = o->op == OP_DEPOSIT ? (uint16_t)o->aux : cell(w, o->c);
             r = put(w, alu3[o->op][o->type]);
             r->a = ca, r->b = cb, r->c = cc;
         }

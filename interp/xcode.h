@@ -10,6 +10,8 @@ enum xop {
 #define X_ALU2(N, W, m) XO_##N##W##_##m,
 #define X_ALU1(N, W, m) XO_##N##W##_##m,
 #define X_ALU3(N, W) XO_##N##W,
+#define X_ALU3K(N, W) XO_##N##W##_K,
+#define X_INS(W) XO_DEPOSIT##W,
 #define X_CONV(N) XO_##N,
 #define X_SETC(C, W, m) XO_SETC_##C##W##_##m,
 #define X_LD(sz, sg, T, AW, en, al) XO_LD_##sz##sg##_##T##_##AW##_##en##_##al,
