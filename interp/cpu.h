@@ -130,6 +130,13 @@ struct exception {
     uint64_t addr;        /* bad address, where there is one */
 };
 
+/* How the host's floating point may be used. */
+enum fp_fast {
+    FP_FAST = 1,          /* round to nearest, no flushing: the host's results and flags are the guest's */
+    FP_FAST_TINY = 2,     /* but results equal to the smallest normal number are softfloat's: the guest detects tininess before rounding */
+    FP_FAST_FMA = 4,      /* the host has a fused multiply-add */
+};
+
 struct arena { struct arena_chunk *chunks; size_t used; };
 
 struct engine;
@@ -176,7 +183,7 @@ struct cpu {
     /* floating point */
     struct fp_env fp;                /* the ISA keeps rounding and rules here; flags: cpu_fp_flags() */
     struct fp_note fp_note;
-    bool fp_fast;                    /* host FP may be used: RNE, no flushing, IEEE results. Set by cpu_fp_changed() */
+    uint8_t fp_fast;                 /* enum fp_fast; 0: softfloat only. Set by cpu_fp_changed() */
 
     uint64_t temps[IR_MAX_TEMPS];    /* temporaries of the running block (scratch) */
 };

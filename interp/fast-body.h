@@ -157,7 +157,8 @@
     {                                                                                              \
         (void)acc;                                                                                 \
         uint##W##_t x = CELL_(W, r->a), y = CELL_(W, r->b), z;                                     \
-        if (likely(cpu->fp_fast && fpx_finite##W(x) && fpx_finite##W(y) && fpx_##N##W(x, y, &z))) { \
+        if (likely(cpu->fp_fast && fpx_finite##W(x) && fpx_finite##W(y) && fpx_##N##W(x, y, &z)) && \
+            !(FPX_CAN_BE_TINY(OP_##N) && FPX_TINY##W(cpu, z))) {                                   \
             cpu->fp_note.a = x, cpu->fp_note.b = y, cpu->fp_note.op = OP_##N | (W == 64 ? T_I64 : T_I32) << 16; \
             return CELL_(W, r->d) = z;                                                             \
         }                                                                                          \
@@ -176,6 +177,13 @@
 #define XF_I32_F64 XF_CONV(I32_F64, 32, 64)
 #define XF_I64_F32 XF_CONV(I64_F32, 64, 32)
 #define XF_I64_F64 XF_CONV(I64_F64, 64, 64)
+#define XF_U64_F32 XF_CONV(U64_F32, 64, 32)
+#define XF_U64_F64 XF_CONV(U64_F64, 64, 64)
+#define XF_TO_INT(N, WI, WO) (CELL_(WO, r->d) = (uint##WO##_t)fpx_to_int##WI(cpu, OP_##N, WO == 64 ? T_I64 : T_I32, r->c, CELL_(WI, r->a)))
+#define XF_F32_I32 XF_TO_INT(F32_I32, 32, 32)
+#define XF_F32_I64 XF_TO_INT(F32_I64, 32, 64)
+#define XF_F64_I32 XF_TO_INT(F64_I32, 64, 32)
+#define XF_F64_I64 XF_TO_INT(F64_I64, 64, 64)
 #define X_FCMP(W)                                                                                  \
     BODY(FCMP##W)                                                                                  \
     {                                                                                              \
@@ -213,6 +221,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
 #define X_FP2(N, W) &&L_##N##W,
 #define X_FPCV(N) &&L_##N,
 #define X_FCMP(W) &&L_FCMP##W,
+#define X_FMA(W) &&L_FMA##W,
 #define X_BRC2(C, W, m) &&L_BRC2_##C##W##_##m,
 #define X_BRC1(C, W, m) &&L_BRC1_##C##W##_##m,
 #define X_BRL(C, W, m) &&L_BRL_##C##W##_##m,
@@ -308,6 +317,12 @@ next:
 #define X_FP2(N, W) PLAIN(N##W)
 #define X_FPCV(N) PLAIN(N)
 #define X_FCMP(W) PLAIN(FCMP##W)
+#define X_FMA(W)                                                                                   \
+    H(FMA##W)                                                                                      \
+    {                                                                                              \
+        acc = CELL_(W, r->d) = (uint##W##_t)fpx_fma##W(cpu, (unsigned)r[1].imm64, CELL_(W, r->a), CELL_(W, r->b), CELL_(W, r->c)); \
+        NEXT(2);                                                                                   \
+    }
 #define X_BRC2(C, W, m) H(BRC2_##C##W##_##m) BRANCH2(C, W, m);
 #define X_BRC1(C, W, m)                                                                            \
     H(BRC1_##C##W##_##m)                                                                           \
@@ -357,6 +372,16 @@ next:
     H(LI64W)
     {
         acc = CELL64(r->d) = r[1].imm64;
+        NEXT(2);
+    }
+    H(FCMPV32)
+    {
+        acc = CELL32(r->d) = (uint32_t)fpx_relation32(cpu, (uint32_t)r[1].imm64, r->c, CELL32(r->a), CELL32(r->b));
+        NEXT(2);
+    }
+    H(FCMPV64)
+    {
+        acc = CELL32(r->d) = (uint32_t)fpx_relation64(cpu, (uint32_t)r[1].imm64, r->c, CELL64(r->a), CELL64(r->b));
         NEXT(2);
     }
     H(SKIP) NEXT(r->imm);

@@ -24,6 +24,7 @@ static const char *const xop_names[XO_COUNT] = {
 #define X_FP2(N, W) #N #W,
 #define X_FPCV(N) #N,
 #define X_FCMP(W) "FCMP" #W,
+#define X_FMA(W) "FMA" #W,
 #define X_BRC2(C, W, m) "BRC2_" #C #W "_" #m,
 #define X_BRC1(C, W, m) "BRC1_" #C #W "_" #m,
 #define X_BRL(C, W, m) "BRL_" #C #W "_" #m,

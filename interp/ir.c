@@ -30,7 +30,7 @@ const uint8_t ir_cond_swapped[CC_COUNT] = {
 /* Types of the operands of width-crossing ops: input, output. */
 static bool conv_types(unsigned op, enum ir_type *in, enum ir_type *out)
 {
-    enum { T_32 = T_I32, T_64 = T_I64, F32 = T_I32, F64 = T_I64, I32 = T_I32, I64 = T_I64 };
+    enum { T_32 = T_I32, T_64 = T_I64, F16 = T_I32, F32 = T_I32, F64 = T_I64, I32 = T_I32, I64 = T_I64, U32 = T_I32, U64 = T_I64 };
     switch (op) {
 #define CONV(N, n, k, fl, ti, to, e) case OP_##N: *in = (enum ir_type)(ti), *out = (enum ir_type)(to); return true;
 #define FPCV(N, n, ti, to) case OP_##N: *in = (enum ir_type)(ti), *out = (enum ir_type)(to); return true;
@@ -228,6 +228,30 @@ ir_id ir_fcmp(struct ir_builder *b, enum ir_type t, unsigned mask, ir_id d, ir_i
     want(b, x, t, "operand type");
     want(b, y, t, "operand type");
     emit(b, OP_FCMP, t, d, x, y, IR_NONE)->attr = (uint8_t)mask;
+    return d;
+}
+
+ir_id ir_fcmp_values(struct ir_builder *b, enum ir_type t, uint32_t values, unsigned signal, ir_id d, ir_id x, ir_id y)
+{
+    if (!values) bug(b, "comparison without values");
+    ir_fcmp(b, t, signal & IR_REL_SIGNAL, d, x, y);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].aux = values;
+    return d;
+}
+
+ir_id ir_fround(struct ir_builder *b, enum ir_type t, unsigned mode, ir_id d, ir_id a)
+{
+    if ((mode & IR_ROUND_ENV) > FP_RTO && (mode & IR_ROUND_ENV) != IR_ROUND_ENV) bug(b, "rounding mode");
+    ir_op1(b, OP_FROUND, t, d, a);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].attr = (uint8_t)mode;
+    return d;
+}
+
+ir_id ir_fminmax(struct ir_builder *b, enum ir_opcode op, enum ir_type t, enum ir_fmm rule, ir_id d, ir_id x, ir_id y)
+{
+    if ((op != OP_FMIN && op != OP_FMAX) || rule >= IR_FMM_COUNT) bug(b, "minimum or maximum");
+    ir_op2(b, op, t, d, x, y);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].attr = (uint8_t)rule;
     return d;
 }
 

@@ -59,7 +59,12 @@ extern const struct ir_op_info ir_op_info[OP_COUNT];
  *   PURE, CONV, FPOP, FPCV  d, a, b, c; aux = pos | len << 8 for EXTRACT, SEXTRACT, DEPOSIT;
  *                           float -> int: aux = enum fp_round or IR_ROUND_ENV | enum ir_f2i << 4
  *   SETC                    attr = enum ir_cond; d has the operands' type
- *   FCMP                    type = operands' (I32 for F32), d is I32; attr = IR_REL_* mask
+ *   FCMP                    type = operands' (I32 for F32), d is I32; attr = IR_REL_* mask.
+ *                           aux == 0: d = 1 if the relation is in the mask, else 0. aux != 0: d = one of its four
+ *                           bytes, from the lowest: less, equal, greater, unordered; attr is 0 or IR_REL_SIGNAL
+ *   FROUND                  attr = enum fp_round or IR_ROUND_ENV | IR_ROUND_EXACT
+ *   FMIN, FMAX              attr = enum ir_fmm
+ *   FMA                     attr = FP_MULADD_* (util/softfloat.h)
  *   LD, ST                  attr = IR_M_*; aux = displacement (int16) | mmu mode << 16 | IR_A64;
  *                           type = type of the data cell
  *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c
@@ -88,12 +93,25 @@ enum ir_mem {
 #define IR_MMU(op)    (((op)->aux >> 16) & 15)
 
 enum { IR_REL_LT = 1, IR_REL_EQ = 2, IR_REL_GT = 4, IR_REL_UN = 8, IR_REL_SIGNAL = 16 /* any NaN is invalid */ };
-enum { IR_ROUND_ENV = 15 };  /* rounding mode of cpu->fp */
+/* aux of FCMP with values; at least one is not 0 */
+#define IR_REL_VALUES(lt, eq, gt, un) ((uint32_t)(lt) | (uint32_t)(eq) << 8 | (uint32_t)(gt) << 16 | (uint32_t)(un) << 24)
+enum { IR_ROUND_ENV = 15,    /* rounding mode of cpu->fp */
+       IR_ROUND_EXACT = 16 };/* FROUND: a changed value is inexact (else only sNaNs raise a flag) */
+enum ir_fmm {                /* minimum and maximum; -0 is below +0 but for IR_FMM_X86 */
+    IR_FMM_NUM,              /* 754-2008 minNum: a number beats a quiet NaN, a signalling NaN gives a NaN (Arm fminnm, PowerPC) */
+    IR_FMM_NAN,              /* 754-2019 minimum: a NaN wins (Arm fmin, s390x) */
+    IR_FMM_NUMBER,           /* 754-2019 minimumNumber: a number beats any NaN (RISC-V) */
+    IR_FMM_NUM_MAG,          /* 754-2008 minNumMag (MIPS mina) */
+    IR_FMM_X86,              /* a < b ? a : b, and a > b ? a : b: the second if equal or unordered; any NaN is invalid */
+    IR_FMM_COUNT
+};
 enum ir_f2i {                /* what an invalid float -> int conversion gives */
-    IR_F2I_MAX,              /* the largest positive value (MIPS legacy) */
-    IR_F2I_MIN,              /* the "integer indefinite" 0x80... (x86) */
+    IR_F2I_MAX,              /* the largest value (MIPS legacy) */
+    IR_F2I_MIN,              /* the "integer indefinite" (x86): 0x80..., to unsigned all ones */
     IR_F2I_SAT_ZERO,         /* nearest limit; NaN: 0 (Arm, MIPS 2008) */
-    IR_F2I_SAT_MAX,          /* nearest limit; NaN: largest positive (RISC-V) */
+    IR_F2I_SAT_MAX,          /* nearest limit; NaN: largest value (RISC-V) */
+    IR_F2I_SAT_MIN,          /* nearest limit; NaN: smallest value, to unsigned 0 (PowerPC, s390x, SH4) */
+    IR_F2I_COUNT
 };
 enum ir_rmw { IR_RMW_XCHG, IR_RMW_ADD, IR_RMW_AND, IR_RMW_OR, IR_RMW_XOR, IR_RMW_MINU, IR_RMW_MAXU, IR_RMW_MINS, IR_RMW_MAXS };
 enum { IR_HINT_NONE, IR_HINT_CALL, IR_HINT_RET };
@@ -167,6 +185,10 @@ ir_id ir_setc(struct ir_builder *, enum ir_type, enum ir_cond, ir_id d, ir_id a,
 ir_id ir_conv(struct ir_builder *, enum ir_opcode, ir_id d, ir_id a); /* LO HI ZXW SXW; float conversions */
 ir_id ir_f2i(struct ir_builder *, enum ir_opcode, ir_id d, ir_id a, unsigned round, enum ir_f2i rule);
 ir_id ir_fcmp(struct ir_builder *, enum ir_type, unsigned rel_mask, ir_id d, ir_id a, ir_id b);
+/* d = the byte of `values` (IR_REL_VALUES, not 0) for the relation found; signal: 0 or IR_REL_SIGNAL */
+ir_id ir_fcmp_values(struct ir_builder *, enum ir_type, uint32_t values, unsigned signal, ir_id d, ir_id a, ir_id b);
+ir_id ir_fround(struct ir_builder *, enum ir_type, unsigned mode, ir_id d, ir_id a); /* mode: enum fp_round, IR_ROUND_* */
+ir_id ir_fminmax(struct ir_builder *, enum ir_opcode, enum ir_type, enum ir_fmm, ir_id d, ir_id a, ir_id b); /* FMIN, FMAX */
 ir_id ir_fma(struct ir_builder *, enum ir_type, unsigned muladd_flags, ir_id d, ir_id a, ir_id b, ir_id c);
 /* addr: I32 or I64 cell by its type; the access is at addr + disp (modulo the address width). */
 ir_id ir_ld(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, int disp, unsigned mem, unsigned mmu);

@@ -46,8 +46,7 @@ void ref_exec_op(struct cpu *cpu, const struct ir_op *o, const uint64_t *consts)
     default:
         switch (o->op) {
         case OP_SETC: v = eval_cond(o->attr, o->type, rd(cpu, consts, o->a), rd(cpu, consts, o->b)); break;
-        case OP_FCMP:
-        case OP_FMA:
+        case OP_FCMP: case OP_FROUND: case OP_FMIN: case OP_FMAX: case OP_FMA:
             v = fp_exec(cpu, o->op, o->type, o->attr, o->aux, rd(cpu, consts, o->a), rd(cpu, consts, o->b), rd(cpu, consts, o->c));
             break;
         case OP_LD: v = mem_slow_ld(cpu, op_addr(cpu, o, consts), o->attr, IR_MMU(o)); break;

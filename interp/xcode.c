@@ -302,8 +302,14 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
         break;
     case OP_FCMP: {
         uint16_t ca = cell(w, o->a), cb = cell(w, o->b);
-        r = put(w, fp2[OP_FCMP][o->type]);
+        r = put(w, !o->aux ? fp2[OP_FCMP][o->type] : o->type == T_I64 ? XO_FCMPV64 : XO_FCMPV32);
         r->a = ca, r->b = cb, r->c = o->attr;
+        break;
+    }
+    case OP_FMA: {
+        uint16_t ca = cell(w, o->a), cb = cell(w, o->b), cc = cell(w, o->c);
+        r = put(w, o->type == T_I64 ? XO_FMA64 : XO_FMA32);
+        r->a = ca, r->b = cb, r->c = cc;
         break;
     }
     case OP_GOTO: put(w, XO_GOTO)->p = &blk->links[o->aux]; return;
@@ -330,7 +336,7 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
         if (conv[o->op] != NOX && info->cls != CLASS_PURE) {
             uint16_t ca = cell(w, o->a), cb = o->op == OP_CONCAT ? cell(w, o->b) : 0;
             r = put(w, conv[o->op]);
-            r->a = ca, r->b = cb;
+            r->a = ca, r->b = cb, r->c = (uint16_t)o->aux;
         } else if (info->cls == CLASS_FP && fp2[o->op][o->type] != NOX) {
             uint16_t ca = cell(w, o->a), cb = info->n_in == 2 ? cell(w, o->b) : ca;
             r = put(w, fp2[o->op][o->type]);
@@ -359,6 +365,8 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
     unsigned at = (unsigned)(r - w->x);
     uint16_t cd = dest(w, o->d); /* never a constant, so no record is added */
     w->x[at].d = cd;
+    if (o->op == OP_FMA) payload(w)->imm64 = o->attr;
+    if (o->op == OP_FCMP && o->aux) payload(w)->imm64 = o->aux;
     w->acc = o->d;
 }
 

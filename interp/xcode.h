@@ -19,6 +19,7 @@ enum xop {
 #define X_FP2(N, W) XO_##N##W,
 #define X_FPCV(N) XO_##N,
 #define X_FCMP(W) XO_FCMP##W,
+#define X_FMA(W) XO_FMA##W,
 #define X_BRC2(C, W, m) XO_BRC2_##C##W##_##m,
 #define X_BRC1(C, W, m) XO_BRC1_##C##W##_##m,
 #define X_BRL(C, W, m) XO_BRL_##C##W##_##m,
