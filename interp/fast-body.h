@@ -218,6 +218,8 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
 #define X_SETC(C, W, m) &&L_SETC_##C##W##_##m,
 #define X_LD(sz, sg, T, AW, en, al) &&L_LD_##sz##sg##_##T##_##AW##_##en##_##al,
 #define X_ST(sz, T, AW, en, al) &&L_ST_##sz##_##T##_##AW##_##en##_##al,
+#define X_LD2(AW, en) &&L_LD2_##AW##_##en,
+#define X_ST2(AW, en) &&L_ST2_##AW##_##en,
 #define X_FP2(N, W) &&L_##N##W,
 #define X_FPCV(N) &&L_##N,
 #define X_FCMP(W) &&L_FCMP##W,
@@ -317,6 +319,43 @@ next:
 #define X_FP2(N, W) PLAIN(N##W)
 #define X_FPCV(N) PLAIN(N)
 #define X_FCMP(W) PLAIN(FCMP##W)
+/* d and c: the cells; the record behind has the attributes and the mask of the alignment that is asked for. A single access
+ * of 16 bytes between threads goes the slow way. */
+#define PAIR_OK(AW, va, tag) (!((va) & r[1].imm64 & 15) && !((r[1].imm64 & IR_MPAIR << 16) && cpu->parallel) && REACH(AW, va, 128, 0, tag))
+#define X_LD2(AW, en)                                                                              \
+    H(LD2_##AW##_##en)                                                                             \
+    {                                                                                              \
+        uint##AW##_t va = CELL_(AW, r->a) + (uint##AW##_t)(int16_t)r->b;                           \
+        uint64_t pair[2];                                                                          \
+        ENTRY(va);                                                                                 \
+        BEFORE_ACCESS;                                                                             \
+        if (likely(PAIR_OK(AW, va, rd))) {                                                         \
+            const uint8_t *p = HOST(va);                                                           \
+            pair[0] = RAW_LD_64_##en(p), pair[1] = RAW_LD_64_##en(p + 8);                          \
+        } else {                                                                                   \
+            cpu->xpc = r;                                                                          \
+            mem_slow_ld2(cpu, va, pair, (unsigned)(r[1].imm64 >> 16), cpu->mmu_now);               \
+        }                                                                                          \
+        CELL64(r->d) = pair[0];                                                                    \
+        acc = CELL64(r->c) = pair[1];                                                              \
+        NEXT(2);                                                                                   \
+    }
+#define X_ST2(AW, en)                                                                              \
+    H(ST2_##AW##_##en)                                                                             \
+    {                                                                                              \
+        uint##AW##_t va = CELL_(AW, r->a) + (uint##AW##_t)(int16_t)r->b;                           \
+        const uint64_t pair[2] = { CELL64(r->d), CELL64(r->c) };                                   \
+        ENTRY(va);                                                                                 \
+        BEFORE_ACCESS;                                                                             \
+        if (likely(PAIR_OK(AW, va, wr) && (!FAST_USER || !(((va) ^ ((va) + 15)) & CPU_PAGE_MASK)))) { \
+            uint8_t *p = HOST(va);                                                                 \
+            RAW_ST_64_##en(p, pair[0]), RAW_ST_64_##en(p + 8, pair[1]);                            \
+        } else {                                                                                   \
+            cpu->xpc = r;                                                                          \
+            mem_slow_st2(cpu, va, pair, (unsigned)(r[1].imm64 >> 16), cpu->mmu_now);               \
+        }                                                                                          \
+        NEXT(2);                                                                                   \
+    }
 #define X_FMA(W)                                                                                   \
     H(FMA##W)                                                                                      \
     {                                                                                              \
@@ -383,6 +422,11 @@ next:
     {
         acc = CELL32(r->d) = (uint32_t)fpx_relation64(cpu, (uint32_t)r[1].imm64, r->c, CELL64(r->a), CELL64(r->b));
         NEXT(2);
+    }
+    H(FENCE)
+    {
+        mem_fence(cpu, r->a);
+        NEXT(1);
     }
     H(SKIP) NEXT(r->imm);
     H(GOTO) FOLLOW((struct link *)(uintptr_t)r->p);
@@ -461,6 +505,7 @@ over_budget:
 #undef REACH
 #undef HOST
 #undef BEFORE_ACCESS
+#undef PAIR_OK
 #undef ENTRY
 #undef WHOLE_WINDOW
 #undef FAST_RUN

@@ -21,6 +21,8 @@ static const char *const xop_names[XO_COUNT] = {
 #define X_SETC(C, W, m) "SETC_" #C #W "_" #m,
 #define X_LD(sz, sg, T, AW, en, al) "LD_" #sz #sg "_" #T "_" #AW "_" #en "_" #al,
 #define X_ST(sz, T, AW, en, al) "ST_" #sz "_" #T "_" #AW "_" #en "_" #al,
+#define X_LD2(AW, en) "LD2_" #AW "_" #en,
+#define X_ST2(AW, en) "ST2_" #AW "_" #en,
 #define X_FP2(N, W) #N #W,
 #define X_FPCV(N) #N,
 #define X_FCMP(W) "FCMP" #W,

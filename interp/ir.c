@@ -57,6 +57,7 @@ void ir_builder_init(struct ir_builder *b, struct cpu *cpu, uint64_t pc, uint32_
     b->pc = pc;
     b->max_insns = max_insns;
     b->code_vpage = UINT64_MAX;
+    b->code_mask = CPU_PAGE_MASK;
 }
 
 void ir_builder_free(struct ir_builder *b)
@@ -290,6 +291,25 @@ void ir_st(struct ir_builder *b, enum ir_type t, ir_id v, ir_id addr, int disp, 
     o->attr = (uint8_t)mem, o->aux = aux;
 }
 
+void ir_ld2(struct ir_builder *b, ir_id d, ir_id c, ir_id addr, int disp, unsigned mem, unsigned mmu)
+{
+    want(b, d, T_I64, "destination type");
+    want(b, c, T_I64, "destination type");
+    if (d == c || ir_is_const(c)) bug(b, "destinations of a pair");
+    uint32_t aux = mem_aux(b, addr, disp, mmu);
+    struct ir_op *o = emit(b, OP_LD2, T_I64, d, addr, IR_NONE, c);
+    o->attr = (uint8_t)((mem & ~(unsigned)(IR_MSIZE | IR_MS)) | IR_M64), o->aux = aux;
+}
+
+void ir_st2(struct ir_builder *b, ir_id v, ir_id w, ir_id addr, int disp, unsigned mem, unsigned mmu)
+{
+    want(b, v, T_I64, "operand type");
+    want(b, w, T_I64, "operand type");
+    uint32_t aux = mem_aux(b, addr, disp, mmu);
+    struct ir_op *o = emit(b, OP_ST2, T_I64, IR_NONE, addr, v, w);
+    o->attr = (uint8_t)((mem & ~(unsigned)(IR_MSIZE | IR_MS)) | IR_M64), o->aux = aux;
+}
+
 ir_id ir_cas(struct ir_builder *b, enum ir_type t, ir_id d, ir_id addr, ir_id expect, ir_id value, unsigned mem, unsigned mmu)
 {
     want(b, d, t, "destination type");
@@ -298,7 +318,7 @@ ir_id ir_cas(struct ir_builder *b, enum ir_type t, ir_id d, ir_id addr, ir_id ex
     if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit cas on I32");
     uint32_t aux = mem_aux(b, addr, 0, mmu);
     struct ir_op *o = emit(b, OP_CAS, t, d, addr, expect, value);
-    o->attr = (uint8_t)(mem | IR_MALIGN), o->aux = aux;
+    o->attr = (uint8_t)mem, o->aux = aux;
     return d;
 }
 
@@ -309,7 +329,7 @@ ir_id ir_rmw(struct ir_builder *b, enum ir_type t, enum ir_rmw what, ir_id d, ir
     if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit rmw on I32");
     uint32_t aux = mem_aux(b, addr, 0, mmu);
     struct ir_op *o = emit(b, OP_RMW, t, d, addr, value, IR_NONE);
-    o->attr = (uint8_t)(mem | IR_MALIGN), o->aux = aux | (uint32_t)what << 28;
+    o->attr = (uint8_t)mem, o->aux = aux | (uint32_t)what << 28;
     return d;
 }
 
@@ -321,7 +341,12 @@ ir_id ir_call(struct ir_builder *b, unsigned helper, enum ir_type t, ir_id d, ir
     return d;
 }
 
-void ir_fence(struct ir_builder *b) { emit(b, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE); }
+void ir_fence_mask(struct ir_builder *b, unsigned mask)
+{
+    emit(b, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = mask & IR_FENCE_ALL;
+}
+
+void ir_fence(struct ir_builder *b) { ir_fence_mask(b, IR_FENCE_ALL); }
 
 unsigned ir_label(struct ir_builder *b) { return b->blk.n_labels++; }
 
@@ -404,7 +429,7 @@ bool ir_insn(struct ir_builder *b, uint64_t pc, unsigned len, unsigned flags)
         if (!first) {
             if (b->blk.n_insns >= b->max_insns || b->blk.n_ops > IR_MAX_OPS - 1000) return false;
             if (b->blk.n_temps > IR_MAX_TEMPS - 260) return false;
-            if ((pc ^ b->blk.pc) & CPU_PAGE_MASK) return false;
+            if ((pc ^ b->blk.pc) & b->code_mask) return false;
             if (engine_break_at(b->cpu->engine, pc)) return false;
         } else if (engine_break_at(b->cpu->engine, pc) && !b->cpu->step_over_break) {
             ir_exit(b, IR_EXIT_DEBUG, pc);
@@ -424,10 +449,17 @@ bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
 {
     while (n) {
         uint64_t page = pc & CPU_PAGE_MASK;
-        unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off);
-        if (page != b->code_vpage) {
-            const uint8_t *host = cpu_code_page(b->cpu, pc, page != (b->blk.pc & CPU_PAGE_MASK));
+        unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off), bits = CPU_PAGE_BITS;
+        /* where permission is given in less than pages (memory protection units), each such unit is asked for */
+        if (b->code_mask != CPU_PAGE_MASK) k = MIN(k, (unsigned)(~(pc | b->code_mask) + 1));
+        if (page != b->code_vpage || b->code_mask != CPU_PAGE_MASK) {
+            const uint8_t *host = cpu_code_unit(b->cpu, pc, pc != b->blk.pc, &bits);
             if (!host) return false;
+            if (bits < CPU_PAGE_BITS) {
+                if (~(~UINT64_C(0) << bits) < ~b->code_mask) b->code_mask = ~UINT64_C(0) << bits;
+                b->blk.one_shot = true; /* links and jumps inside of a page do not ask again */
+                k = MIN(k, (unsigned)(~(pc | b->code_mask) + 1));
+            }
             b->code_vpage = page;
             b->code_host = host;
             if (page == (b->blk.pc & CPU_PAGE_MASK)) b->code_pages[0] = host;

@@ -67,7 +67,11 @@ extern const struct ir_op_info ir_op_info[OP_COUNT];
  *   FMA                     attr = FP_MULADD_* (util/softfloat.h)
  *   LD, ST                  attr = IR_M_*; aux = displacement (int16) | mmu mode << 16 | IR_A64;
  *                           type = type of the data cell
- *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c
+ *   LD2, ST2                two I64 cells and 16 bytes, each half as LD, ST of 64 bits; LD2 writes d and c, both after both
+ *                           have been read, ST2 writes b and c after neither can fault. IR_M64 | IR_MBE, IR_MALIGN,
+ *                           IR_MPAIR, order; aux as LD
+ *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c. Without IR_MALIGN any address
+ *                           works, but one that is no multiple of the size is atomic only among such accesses
  *   RMW                     as CAS; which operation: aux >> 28 = enum ir_rmw
  *   INSN                    aux = pc - block pc, a = length in bytes, attr = flags (front end's, low 7 bits) | IR_INSN_CONT
  *   BRC, GOTO               aux = link index; BRC: attr = cond, type = operands'
@@ -87,10 +91,17 @@ enum ir_mem {
     IR_MS = 4,        /* sign-extend the loaded value into the cell (else zero-extend) */
     IR_MBE = 8,       /* big-endian in memory (else little-endian) */
     IR_MALIGN = 16,   /* an address that is no multiple of the size faults (else any address works) */
+    IR_MPAIR = 32,    /* LD2, ST2: one access of 16 bytes, which is what IR_MALIGN asks for (else two of 8) */
+    IR_MACQREL = 64,  /* LD, LD2: before all accesses that follow; ST, ST2: after all accesses before. CAS, RMW: always both */
+    IR_MSEQ = 128,    /* the same, and in one order with all others marked so */
+    IR_MORDER = IR_MACQREL | IR_MSEQ,
 };
 #define IR_A64        0x01000000u  /* aux: the address cell is I64; else it is I32 and wraps at 32 bits */
 #define IR_DISP(op)   ((int16_t)(op)->aux)
 #define IR_MMU(op)    (((op)->aux >> 16) & 15)
+
+/* aux of FENCE: which accesses before it come before which after it */
+enum { IR_FENCE_RR = 1, IR_FENCE_RW = 2, IR_FENCE_WR = 4, IR_FENCE_WW = 8, IR_FENCE_ALL = 15 };
 
 enum { IR_REL_LT = 1, IR_REL_EQ = 2, IR_REL_GT = 4, IR_REL_UN = 8, IR_REL_SIGNAL = 16 /* any NaN is invalid */ };
 /* aux of FCMP with values; at least one is not 0 */
@@ -163,6 +174,7 @@ struct ir_builder {
     void *user;                  /* the front end's own */
     /* the builder's: pages the code was fetched from */
     uint64_t code_vpage, code_vpage2;
+    uint64_t code_mask;          /* ~0 << the size of the unit in which execution is permitted (a page, or less) */
     const uint8_t *code_host, *code_pages[2];
 };
 
@@ -193,11 +205,15 @@ ir_id ir_fma(struct ir_builder *, enum ir_type, unsigned muladd_flags, ir_id d, 
 /* addr: I32 or I64 cell by its type; the access is at addr + disp (modulo the address width). */
 ir_id ir_ld(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, int disp, unsigned mem, unsigned mmu);
 void ir_st(struct ir_builder *, enum ir_type, ir_id value, ir_id addr, int disp, unsigned mem, unsigned mmu);
+/* d, c = the doublewords at addr + disp and 8 behind; a store of two. mem: IR_MBE, IR_MALIGN, IR_MPAIR, order */
+void ir_ld2(struct ir_builder *, ir_id d, ir_id c, ir_id addr, int disp, unsigned mem, unsigned mmu);
+void ir_st2(struct ir_builder *, ir_id v, ir_id w, ir_id addr, int disp, unsigned mem, unsigned mmu);
 ir_id ir_cas(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, ir_id expect, ir_id value, unsigned mem, unsigned mmu);
 /* d = old value (sign-extended with IR_MS) */
 ir_id ir_rmw(struct ir_builder *, enum ir_type, enum ir_rmw, ir_id d, ir_id addr, ir_id value, unsigned mem, unsigned mmu);
 ir_id ir_call(struct ir_builder *, unsigned helper, enum ir_type, ir_id d, ir_id a, ir_id b, ir_id c);
-void ir_fence(struct ir_builder *);
+void ir_fence(struct ir_builder *); /* IR_FENCE_ALL */
+void ir_fence_mask(struct ir_builder *, unsigned mask);
 
 /* Forward labels: made, branched to, then placed once. */
 unsigned ir_label(struct ir_builder *);
@@ -216,8 +232,8 @@ void ir_exit(struct ir_builder *, enum ir_exit, uint64_t next_pc);
  * ir_insn: the instruction at pc starts. Returns false when the block must end before it (budget
  *   used up, page left, breakpoint): the front end then emits ir_goto to pc, unless `ended` is set
  *   (a breakpoint at the block's first instruction). With IR_INSN_CONT it always returns true.
- * ir_fetch: the bytes of code at pc..pc+n-1 (n <= 16) into buf. False: they can't be fetched; only possible for bytes in a
- *   second page; then the front end emits ir_fetch_fault(b, pc of the first missing byte) in the
+ * ir_fetch: the bytes of code at pc..pc+n-1 (n <= 16) into buf. False: they can't be fetched; possible for all but the
+ *   block's first byte; then the front end emits ir_fetch_fault(b, pc of the first missing byte) in the
  *   instruction's (or delay slot's) place and ends. */
 bool ir_insn(struct ir_builder *, uint64_t pc, unsigned len, unsigned flags);
 bool ir_fetch(struct ir_builder *, uint64_t pc, unsigned n, uint8_t *buf);

@@ -220,6 +220,48 @@ static void lower_generic(struct lower *w, const struct ir_op *o)
     w->acc = IR_NONE;
 }
 
+/* What a memory order asks for beyond what the host keeps: fences as records of their own. */
+static void put_fence(struct lower *w, unsigned mask)
+{
+#if HOST_GNU && (defined(__x86_64__) || defined(__i386__))
+    if (!(mask & IR_FENCE_WR)) return; /* the compiler does not move accesses from one record to another */
+#endif
+    if (mask) put(w, XO_FENCE)->a = (uint16_t)mask;
+}
+
+static void fence_before(struct lower *w, const struct ir_op *o)
+{
+    if ((o->attr & IR_MORDER) && (o->op == OP_ST || o->op == OP_ST2)) put_fence(w, IR_FENCE_RW | IR_FENCE_WW);
+}
+
+static void fence_after(struct lower *w, const struct ir_op *o)
+{
+    if (!(o->attr & IR_MORDER)) return;
+    if (o->op == OP_LD || o->op == OP_LD2) put_fence(w, IR_FENCE_RR | IR_FENCE_RW);
+    else if (o->attr & IR_MSEQ) put_fence(w, IR_FENCE_ALL);
+}
+
+static void lower_mem2(struct lower *w, const struct ir_op *o)
+{
+    bool mode_ok = w->cpu->world->user || IR_MMU(o) == w->g->mmu_mode(w->cpu), a64 = o->aux & IR_A64, be = o->attr & IR_MBE;
+    static const uint16_t forms[2][2][2] = { { { XO_LD2_32_le, XO_LD2_32_be }, { XO_LD2_64_le, XO_LD2_64_be } },
+                                             { { XO_ST2_32_le, XO_ST2_32_be }, { XO_ST2_64_le, XO_ST2_64_be } } };
+    unsigned align = !(o->attr & IR_MALIGN) ? 0 : o->attr & IR_MPAIR ? 15 : 7;
+
+    if (!mode_ok || w->cpu->engine->n_watches) {
+        lower_generic(w, o);
+        return;
+    }
+    bool load = o->op == OP_LD2;
+    uint16_t ca = cell(w, o->a), cd = load ? dest(w, o->d) : cell(w, o->b), cc = cell(w, o->c);
+    fence_before(w, o);
+    struct xrec *r = put(w, forms[!load][a64][be]);
+    r->d = cd, r->a = ca, r->b = (uint16_t)IR_DISP(o), r->c = cc;
+    payload(w)->imm64 = align | (uint64_t)o->attr << 16;
+    if (load) w->acc = o->c;
+    fence_after(w, o);
+}
+
 static void lower_mem(struct lower *w, const struct ir_op *o)
 {
     unsigned at = (o->aux & IR_A64) ? T_I64 : T_I32, attr = o->attr;
@@ -228,16 +270,19 @@ static void lower_mem(struct lower *w, const struct ir_op *o)
     if ((attr & IR_MSIZE) == IR_M8) attr &= ~(unsigned)(IR_MBE | IR_MALIGN);
     if (o->op == OP_ST) attr &= ~(unsigned)IR_MS;
     if ((attr & IR_MSIZE) == IR_M64 || (o->type == T_I32 && (attr & IR_MSIZE) == IR_M32)) attr &= ~(unsigned)IR_MS;
-    unsigned x = o->op == OP_LD ? ld[attr & 63][o->type][at] : st[attr & 63][o->type][at];
+    attr &= IR_MSIZE | IR_MS | IR_MBE | IR_MALIGN;
+    unsigned x = o->op == OP_LD ? ld[attr][o->type][at] : st[attr][o->type][at];
     if (x == NOX || !mode_ok || w->cpu->engine->n_watches) {
         lower_generic(w, o);
         return;
     }
     uint16_t ca = cell(w, o->a);
     uint16_t cd = o->op == OP_LD ? dest(w, o->d) : cell(w, o->b);
+    fence_before(w, o);
     struct xrec *r = put(w, x);
     r->d = cd, r->a = ca, r->imm = IR_DISP(o);
     if (o->op == OP_LD) w->acc = o->d;
+    fence_after(w, o);
 }
 
 static void lower_call(struct lower *w, const struct ir_op *o)
@@ -296,7 +341,8 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
         break;
     case OP_LD: case OP_ST: lower_mem(w, o); return;
     case OP_CALL: lower_call(w, o); return;
-    case OP_FENCE: lower_generic(w, o); return;
+    case OP_LD2: case OP_ST2: lower_mem2(w, o); return;
+    case OP_FENCE: put_fence(w, o->aux); return;
     case OP_SETC:
         r = put_two(w, setc[o->attr][o->type], o->type, o->a, o->b);
         break;

@@ -16,6 +16,8 @@ enum xop {
 #define X_SETC(C, W, m) XO_SETC_##C##W##_##m,
 #define X_LD(sz, sg, T, AW, en, al) XO_LD_##sz##sg##_##T##_##AW##_##en##_##al,
 #define X_ST(sz, T, AW, en, al) XO_ST_##sz##_##T##_##AW##_##en##_##al,
+#define X_LD2(AW, en) XO_LD2_##AW##_##en,
+#define X_ST2(AW, en) XO_ST2_##AW##_##en,
 #define X_FP2(N, W) XO_##N##W,
 #define X_FPCV(N) XO_##N,
 #define X_FCMP(W) XO_FCMP##W,

@@ -50,6 +50,26 @@ static struct op_case *add_case(unsigned op, unsigned type, unsigned attr, uint3
 
 static struct slot_desc slots[S_COUNT];
 
+/* a: address, b: bytes | (write << 16); result: the offset in RAM, or all ones */
+static uint64_t h_probe(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
+{
+    (void)d;
+    const uint8_t *p = cpu_probe(c, a, (unsigned)b & 0xffff, b >> 16 & 1 ? ACCESS_WRITE : ACCESS_READ, 0);
+    return p ? (uint64_t)(p - (const uint8_t *)c->bus) : UINT64_MAX;
+}
+/* a: address | attributes << 32; expects {b, d}; stores {d, b}; gives old[0] * 3 + old[1] and whether */
+static uint64_t h_cas128(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
+{
+    const uint64_t e[2] = { b, d }, v[2] = { d, b };
+    uint64_t old[2];
+    bool done = cpu_cas128(c, (uint32_t)a, e, v, old, (unsigned)(a >> 32), 0);
+    return (old[0] * 3 + old[1]) * 2 + done;
+}
+static const struct helper_desc helpers[] = {
+    { "probe", h_probe, HELPER_MEM, 0, 0 },
+    { "cas128", h_cas128, HELPER_MEM, 0, 0 },
+};
+
 static void emit_case(struct ir_builder *b, const struct op_case *c)
 {
     enum ir_type t = (enum ir_type)c->type;
@@ -62,6 +82,11 @@ static void emit_case(struct ir_builder *b, const struct op_case *c)
     case OP_FROUND: ir_fround(b, t, c->attr, d, x); return;
     case OP_FMIN: case OP_FMAX: ir_fminmax(b, c->op, t, (enum ir_fmm)c->attr, d, x, y); return;
     case OP_FMA: ir_fma(b, t, c->attr, d, x, y, z); return;
+    case OP_CALL: ir_call(b, c->attr, T_I64, Q(3), Q(0), Q(1), Q(2)); return;
+    case OP_LD2: ir_ld2(b, Q(3), Q(4), c->form ? R(0) : Q(0), (int)c->k, c->attr, 0); return;
+    case OP_ST2: ir_st2(b, Q(1), Q(2), c->form ? R(0) : Q(0), (int)c->k, c->attr, 0); return;
+    case OP_CAS: ir_cas(b, t, d, Q(5), y, z, c->attr, 0); return;
+    case OP_RMW: ir_rmw(b, t, (enum ir_rmw)c->k, d, Q(5), y, c->attr, 0); return;
     default: break;
     }
     switch (ir_op_info[c->op].cls) {
@@ -102,13 +127,13 @@ static void toy_fault(struct cpu *c, enum mem_fault f, enum mem_access acc, uint
 static void toy_exception(struct cpu *c)
 {
     struct toy *t = (struct toy *)c;
-    t->q[5] = t->q[5] * 31 + c->exc.code + c->exc.addr * 7 + c->exc.sub;
+    t->q[6] = t->q[6] * 31 + c->exc.code + c->exc.addr * 7 + c->exc.sub;
 }
 static bool toy_interrupt(struct cpu *c) { (void)c; return false; }
 static bool toy_work(struct cpu *c) { (void)c; return true; }
 static unsigned toy_mode(struct cpu *c) { (void)c; return 0; }
 static const struct guest toy_guest = {
-    .name = "toy", .slots = slots, .n_slots = S_COUNT, .pc_slot = S_PC, .addr_type = T_I32, .cpu_size = sizeof(struct toy),
+    .name = "toy", .slots = slots, .n_slots = S_COUNT, .helpers = helpers, .n_helpers = ARRAY_LEN(helpers), .pc_slot = S_PC, .addr_type = T_I32, .cpu_size = sizeof(struct toy),
     .translate = toy_translate, .mmu = toy_mmu, .fault = toy_fault, .exception = toy_exception, .interrupt = toy_interrupt,
     .has_work = toy_work, .mmu_mode = toy_mode,
 };
@@ -127,6 +152,13 @@ static const struct engine_config configs[N_ENGINES] = {
     { .mode = ENGINE_FAST, .portable_switch = true },
     { .mode = ENGINE_FAST, .soft_fp = true, .no_fuse = true },
 };
+static bool same_memory(void)
+{
+    for (unsigned i = 1; i < N_ENGINES; i++) {
+        if (memcmp(machines[i].ram, machines[0].ram, MEM_SIZE)) return false;
+    }
+    return true;
+}
 
 static bool make_machines(void)
 {
@@ -386,11 +418,66 @@ static void test_int(unsigned rounds)
     else passed++;
 }
 
+/* ---- memory ------------------------------------------------------------------------------------------- */
+
+static void test_mem(unsigned rounds)
+{
+    unsigned bad = 0, first = n_cases;
+    for (unsigned attr = 0; attr < 8; attr++) {
+        unsigned mem = IR_M64 | (attr & 1 ? IR_MBE : 0) | (attr & 2 ? IR_MALIGN : 0) | (attr & 4 ? IR_MPAIR : 0);
+        for (unsigned form = 0; form < 2; form++) {
+            for (int disp = -8; disp <= 8; disp += 8) {
+                struct op_case *c = add_case(OP_LD2, T_I64, mem, 0);
+                c->form = (uint8_t)form, c->k = (uint64_t)(int64_t)disp;
+                c = add_case(OP_ST2, T_I64, mem | IR_MSEQ, 0);
+                c->form = (uint8_t)form, c->k = (uint64_t)(int64_t)disp;
+            }
+        }
+        for (unsigned size = IR_M8; size <= IR_M64; size++) {
+            for (unsigned type = size == IR_M64; type <= T_I64; type++) {
+                add_case(OP_CAS, type, size | (mem & ~(unsigned)(IR_MSIZE | IR_MPAIR)), 0);
+                struct op_case *c = add_case(OP_RMW, type, size | (mem & ~(unsigned)(IR_MSIZE | IR_MPAIR)), 0);
+                c->k = below(9);
+            }
+        }
+    }
+    add_case(OP_CALL, T_I64, 0, 0);
+    add_case(OP_CALL, T_I64, 1, 0);
+    for (unsigned parallel = 0; parallel < 2; parallel++) {
+        for (unsigned i = 0; i < N_ENGINES; i++) machines[i].t->c.parallel = parallel;
+        for (unsigned i = 0; i < MEM_SIZE; i += 8) {
+            uint64_t v = below(3) ? below(4) : rnd();
+            for (unsigned k = 0; k < N_ENGINES; k++) st64_le(machines[k].ram + i, v);
+        }
+        for (unsigned n = first; n < n_cases && bad < 10; n++) {
+            for (unsigned k = 0; k < rounds && bad < 10; k++) {
+                struct toy *t = machines[0].t;
+                uint64_t va = below(4) ? (uint64_t)below(6) * 2048 + below(64) - 32 : below(MEM_SIZE + 64);
+                if (below(2)) va &= ~UINT64_C(15);
+                t->r[0] = (uint32_t)va, t->q[0] = va, t->q[5] = va;
+                for (unsigned i = 1; i < 3; i++) t->q[i] = below(2) ? below(4) : rnd(), t->r[i] = (uint32_t)t->q[i];
+                if (cases[n].op == OP_CALL && cases[n].attr == 1) {
+                    t->q[0] = (uint32_t)va | (uint64_t)(below(2) ? IR_MBE : 0) << 32 | (uint64_t)(below(2) ? IR_MALIGN : 0) << 32;
+                    if (below(2) && va < MEM_SIZE - 16) t->q[1] = ld64_le(machines[0].ram + va), t->q[2] = ld64_le(machines[0].ram + va + 8);
+                } else if (cases[n].op == OP_CALL) {
+                    t->q[1] = (1 + below(below(2) ? 4096 : 40)) | below(2) << 16;
+                }
+                bad += !run_case(n);
+                if (!same_memory()) bad++, printf("%s: memory differs\n", cases[n].what);
+            }
+        }
+    }
+    for (unsigned i = 0; i < N_ENGINES; i++) machines[i].t->c.parallel = false;
+    if (bad) failed++;
+    else passed++;
+}
+
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 300;
     if (!make_machines()) return 1;
     test_int(rounds);
+    test_mem(rounds);
     test_fp_examples();
     test_fp(rounds);
     free_machines();
