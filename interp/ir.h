@@ -59,10 +59,19 @@ extern const struct ir_op_info ir_op_info[OP_COUNT];
  *   PURE, CONV, FPOP, FPCV  d, a, b, c; aux = pos | len << 8 for EXTRACT, SEXTRACT, DEPOSIT;
  *                           float -> int: aux = enum fp_round or IR_ROUND_ENV | enum ir_f2i << 4
  *   SETC                    attr = enum ir_cond; d has the operands' type
- *   FCMP                    type = operands' (I32 for F32), d is I32; attr = IR_REL_* mask
+ *   FCMP                    type = operands' (I32 for F32), d is I32; attr = IR_REL_* mask.
+ *                           aux == 0: d = 1 if the relation is in the mask, else 0. aux != 0: d = one of its four
+ *                           bytes, from the lowest: less, equal, greater, unordered; attr is 0 or IR_REL_SIGNAL
+ *   FROUND                  attr = enum fp_round or IR_ROUND_ENV | IR_ROUND_EXACT
+ *   FMIN, FMAX              attr = enum ir_fmm
+ *   FMA                     attr = FP_MULADD_* (util/softfloat.h)
  *   LD, ST                  attr = IR_M_*; aux = displacement (int16) | mmu mode << 16 | IR_A64;
  *                           type = type of the data cell
- *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c
+ *   LD2, ST2                two I64 cells and 16 bytes, each half as LD, ST of 64 bits; LD2 writes d and c, both after both
+ *                           have been read, ST2 writes b and c after neither can fault. IR_M64 | IR_MBE, IR_MALIGN,
+ *                           IR_MPAIR, order; aux as LD
+ *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c. Without IR_MALIGN any address
+ *                           works, but one that is no multiple of the size is atomic only among such accesses
  *   RMW                     as CAS; which operation: aux >> 28 = enum ir_rmw
  *   INSN                    aux = pc - block pc, a = length in bytes, attr = flags (front end's, low 7 bits) | IR_INSN_CONT
  *   BRC, GOTO               aux = link index; BRC: attr = cond, type = operands'
@@ -82,18 +91,38 @@ enum ir_mem {
     IR_MS = 4,        /* sign-extend the loaded value into the cell (else zero-extend) */
     IR_MBE = 8,       /* big-endian in memory (else little-endian) */
     IR_MALIGN = 16,   /* an address that is no multiple of the size faults (else any address works) */
+    IR_MPAIR = 32,    /* LD2, ST2: one access of 16 bytes, which is what IR_MALIGN asks for (else two of 8) */
+    IR_MACQREL = 64,  /* LD, LD2: before all accesses that follow; ST, ST2: after all accesses before. CAS, RMW: always both */
+    IR_MSEQ = 128,    /* the same, and in one order with all others marked so */
+    IR_MORDER = IR_MACQREL | IR_MSEQ,
 };
 #define IR_A64        0x01000000u  /* aux: the address cell is I64; else it is I32 and wraps at 32 bits */
 #define IR_DISP(op)   ((int16_t)(op)->aux)
 #define IR_MMU(op)    (((op)->aux >> 16) & 15)
 
+/* aux of FENCE: which accesses before it come before which after it */
+enum { IR_FENCE_RR = 1, IR_FENCE_RW = 2, IR_FENCE_WR = 4, IR_FENCE_WW = 8, IR_FENCE_ALL = 15 };
+
 enum { IR_REL_LT = 1, IR_REL_EQ = 2, IR_REL_GT = 4, IR_REL_UN = 8, IR_REL_SIGNAL = 16 /* any NaN is invalid */ };
-enum { IR_ROUND_ENV = 15 };  /* rounding mode of cpu->fp */
+/* aux of FCMP with values; at least one is not 0 */
+#define IR_REL_VALUES(lt, eq, gt, un) ((uint32_t)(lt) | (uint32_t)(eq) << 8 | (uint32_t)(gt) << 16 | (uint32_t)(un) << 24)
+enum { IR_ROUND_ENV = 15,    /* rounding mode of cpu->fp */
+       IR_ROUND_EXACT = 16 };/* FROUND: a changed value is inexact (else only sNaNs raise a flag) */
+enum ir_fmm {                /* minimum and maximum; -0 is below +0 but for IR_FMM_X86 */
+    IR_FMM_NUM,              /* 754-2008 minNum: a number beats a quiet NaN, a signalling NaN gives a NaN (Arm fminnm, PowerPC) */
+    IR_FMM_NAN,              /* 754-2019 minimum: a NaN wins (Arm fmin, s390x) */
+    IR_FMM_NUMBER,           /* 754-2019 minimumNumber: a number beats any NaN (RISC-V) */
+    IR_FMM_NUM_MAG,          /* 754-2008 minNumMag (MIPS mina) */
+    IR_FMM_X86,              /* a < b ? a : b, and a > b ? a : b: the second if equal or unordered; any NaN is invalid */
+    IR_FMM_COUNT
+};
 enum ir_f2i {                /* what an invalid float -> int conversion gives */
-    IR_F2I_MAX,              /* the largest positive value (MIPS legacy) */
-    IR_F2I_MIN,              /* the "integer indefinite" 0x80... (x86) */
+    IR_F2I_MAX,              /* the largest value (MIPS legacy) */
+    IR_F2I_MIN,              /* the "integer indefinite" (x86): 0x80..., to unsigned all ones */
     IR_F2I_SAT_ZERO,         /* nearest limit; NaN: 0 (Arm, MIPS 2008) */
-    IR_F2I_SAT_MAX,          /* nearest limit; NaN: largest positive (RISC-V) */
+    IR_F2I_SAT_MAX,          /* nearest limit; NaN: largest value (RISC-V) */
+    IR_F2I_SAT_MIN,          /* nearest limit; NaN: smallest value, to unsigned 0 (PowerPC, s390x, SH4) */
+    IR_F2I_COUNT
 };
 enum ir_rmw { IR_RMW_XCHG, IR_RMW_ADD, IR_RMW_AND, IR_RMW_OR, IR_RMW_XOR, IR_RMW_MINU, IR_RMW_MAXU, IR_RMW_MINS, IR_RMW_MAXS };
 enum { IR_HINT_NONE, IR_HINT_CALL, IR_HINT_RET, IR_HINT_MASK = 3,
@@ -146,6 +175,7 @@ struct ir_builder {
     void *user;                  /* the front end's own */
     /* the builder's: pages the code was fetched from */
     uint64_t code_vpage, code_vpage2;
+    uint64_t code_mask;          /* ~0 << the size of the unit in which execution is permitted (a page, or less) */
     const uint8_t *code_host, *code_pages[2];
 };
 
@@ -168,15 +198,23 @@ ir_id ir_setc(struct ir_builder *, enum ir_type, enum ir_cond, ir_id d, ir_id a,
 ir_id ir_conv(struct ir_builder *, enum ir_opcode, ir_id d, ir_id a); /* LO HI ZXW SXW; float conversions */
 ir_id ir_f2i(struct ir_builder *, enum ir_opcode, ir_id d, ir_id a, unsigned round, enum ir_f2i rule);
 ir_id ir_fcmp(struct ir_builder *, enum ir_type, unsigned rel_mask, ir_id d, ir_id a, ir_id b);
+/* d = the byte of `values` (IR_REL_VALUES, not 0) for the relation found; signal: 0 or IR_REL_SIGNAL */
+ir_id ir_fcmp_values(struct ir_builder *, enum ir_type, uint32_t values, unsigned signal, ir_id d, ir_id a, ir_id b);
+ir_id ir_fround(struct ir_builder *, enum ir_type, unsigned mode, ir_id d, ir_id a); /* mode: enum fp_round, IR_ROUND_* */
+ir_id ir_fminmax(struct ir_builder *, enum ir_opcode, enum ir_type, enum ir_fmm, ir_id d, ir_id a, ir_id b); /* FMIN, FMAX */
 ir_id ir_fma(struct ir_builder *, enum ir_type, unsigned muladd_flags, ir_id d, ir_id a, ir_id b, ir_id c);
 /* addr: I32 or I64 cell by its type; the access is at addr + disp (modulo the address width). */
 ir_id ir_ld(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, int disp, unsigned mem, unsigned mmu);
 void ir_st(struct ir_builder *, enum ir_type, ir_id value, ir_id addr, int disp, unsigned mem, unsigned mmu);
+/* d, c = the doublewords at addr + disp and 8 behind; a store of two. mem: IR_MBE, IR_MALIGN, IR_MPAIR, order */
+void ir_ld2(struct ir_builder *, ir_id d, ir_id c, ir_id addr, int disp, unsigned mem, unsigned mmu);
+void ir_st2(struct ir_builder *, ir_id v, ir_id w, ir_id addr, int disp, unsigned mem, unsigned mmu);
 ir_id ir_cas(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, ir_id expect, ir_id value, unsigned mem, unsigned mmu);
 /* d = old value (sign-extended with IR_MS) */
 ir_id ir_rmw(struct ir_builder *, enum ir_type, enum ir_rmw, ir_id d, ir_id addr, ir_id value, unsigned mem, unsigned mmu);
 ir_id ir_call(struct ir_builder *, unsigned helper, enum ir_type, ir_id d, ir_id a, ir_id b, ir_id c);
-void ir_fence(struct ir_builder *);
+void ir_fence(struct ir_builder *); /* IR_FENCE_ALL */
+void ir_fence_mask(struct ir_builder *, unsigned mask);
 
 /* Forward labels: made, branched to, then placed once. */
 unsigned ir_label(struct ir_builder *);
@@ -195,8 +233,8 @@ void ir_exit(struct ir_builder *, enum ir_exit, uint64_t next_pc);
  * ir_insn: the instruction at pc starts. Returns false when the block must end before it (budget
  *   used up, page left, breakpoint): the front end then emits ir_goto to pc, unless `ended` is set
  *   (a breakpoint at the block's first instruction). With IR_INSN_CONT it always returns true.
- * ir_fetch: the bytes of code at pc..pc+n-1 (n <= 16) into buf. False: they can't be fetched; only possible for bytes in a
- *   second page; then the front end emits ir_fetch_fault(b, pc of the first missing byte) in the
+ * ir_fetch: the bytes of code at pc..pc+n-1 (n <= 16) into buf. False: they can't be fetched; possible for all but the
+ *   block's first byte; then the front end emits ir_fetch_fault(b, pc of the first missing byte) in the
  *   instruction's (or delay slot's) place and ends. */
 bool ir_insn(struct ir_builder *, uint64_t pc, unsigned len, unsigned flags);
 bool ir_fetch(struct ir_builder *, uint64_t pc, unsigned n, uint8_t *buf);

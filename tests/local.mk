@@ -23,6 +23,7 @@ UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
 UNIT_TESTS += tests/test-hash
 UNIT_TESTS += tests/test-ir
+UNIT_TESTS += tests/test-ops
 UNIT_TESTS += tests/test-machine
 UNIT_TESTS += tests/test-malta
 UNIT_TESTS += tests/test-mips-boot
