@@ -113,6 +113,9 @@ int accel_set(struct engine_config *c, const char *k, const char *v, struct erro
     } else if (!strcmp(k, "perfmap")) {
         rc = on_off(k, v, &on, e);
         if (!rc) c->perfmap = on;
+    } else if (!strcmp(k, "gdb")) {
+        rc = on_off(k, v, &on, e);
+        if (!rc) c->gdb = on;
     } else if (!v) {
         rc = error_set(e, "invalid property '%s' of an accelerator", k);
         error_hint(e, "'-accel help' lists them");
@@ -143,7 +146,7 @@ void accel_help(void (*put)(void *, const char *), void *opaque)
     put(opaque, "         mode=ref|fast dispatch=goto|switch fp=soft|host tb-size=MiB");
     put(opaque, "jit      the interpreter, with hot code compiled to the host's");
     put(opaque, "         backend=NAME|none threshold=RUNS threshold2=RUNS regions=on|off sync=on|off");
-    put(opaque, "         perfmap=on|off chaos=SEED (random promotion, for tests); the interpreter's properties too");
+    put(opaque, "         perfmap=on|off gdb=on|off chaos=SEED (random promotion, for tests); the interpreter's properties too");
     put(opaque, "Backends (others are looked for as modules quern-jit-NAME.so):");
     for (unsigned i = 0; backends[i]; i++) {
         snprintf(line, sizeof line, "%-8s %s", backends[i]->name, backends[i]->help);

@@ -96,6 +96,7 @@ struct jit_code {
     struct blk **blocks;
     unsigned n_blocks, tier;
     bool valid;
+    void *gdb;
     struct jit_code *next;
 };
 

@@ -133,7 +133,8 @@ static const struct opt_desc accel_opts[] = {
     { "accel", OPT_STRING, NULL },      { "mode", OPT_STRING, NULL },    { "dispatch", OPT_STRING, NULL },  { "fp", OPT_STRING, NULL },
     { "backend", OPT_STRING, NULL },    { "thread", OPT_STRING, NULL },  { "tb-size", OPT_NUMBER, NULL },   { "threshold", OPT_NUMBER, NULL },
     { "threshold2", OPT_NUMBER, NULL }, { "regions", OPT_STRING, NULL }, { "sync", OPT_STRING, NULL },      { "perfmap", OPT_STRING, NULL },
-    { "chaos", OPT_NUMBER, NULL },      { NULL, OPT_STRING, NULL },
+    { "chaos", OPT_NUMBER, NULL },      { "gdb", OPT_STRING, NULL },
+        { NULL, OPT_STRING, NULL },
 };
 
 static void put_help(void *opaque, const char *line)
