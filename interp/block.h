@@ -158,6 +158,11 @@ void ref_exec_op(struct cpu *, const struct ir_op *, const uint64_t *consts);
 void xcode_lower(struct engine *, struct cpu *, struct blk *, const struct ir_block *, struct arena *);
 void ir_optimise(struct ir_builder *);
 
+/* vec.c: a VEC op on cells; d may be a, b or c. The number is for records. */
+void vec_exec(struct cpu *, const struct ir_op *, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c);
+unsigned vec_number(const struct ir_op *);
+void vec_run(struct cpu *, unsigned number, uint32_t aux, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c);
+
 void *arena_get(struct arena *, size_t n);
 void arena_free(struct arena *);
 /* The block at (pc, key), translated if need be. NULL: fetching faulted, cpu->exc tells. */

@@ -424,6 +424,11 @@ next:
         acc = CELL32(r->d) = (uint32_t)fpx_relation64(cpu, (uint32_t)r[1].imm64, r->c, CELL64(r->a), CELL64(r->b));
         NEXT(2);
     }
+    H(VEC)
+    {
+        vec_run(cpu, (unsigned)r[1].op, (uint32_t)r[1].imm64, &CELL64(r->d), &CELL64(r->a), &CELL64(r->b), &CELL64(r->c));
+        NEXT(2);
+    }
     H(FENCE)
     {
         mem_fence(cpu, r->a);

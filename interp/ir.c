@@ -14,6 +14,8 @@ const struct ir_op_info ir_op_info[OP_COUNT] = {
 #define CONV(N, n, in, fl, ti, to, e) [OP_##N] = { #n, CLASS_CONV, in, fl },
 #define FPOP(N, n, in, soft, host)    [OP_##N] = { #n, CLASS_FP, in, 0 },
 #define FPCV(N, n, ti, to)            [OP_##N] = { #n, CLASS_FPCV, 1, 0 },
+#define VEC(N, n, in, e)              [OP_##N] = { #n, CLASS_VEC, in, F_OPT },
+#define VECX(N, n, in)                [OP_##N] = { #n, CLASS_VEC, in, F_OPT },
 #define CTLO(N, n, fl)                [OP_##N] = { #n, CLASS_CTL, 3, fl },
 #include "interp/ops.def"
 };
@@ -260,6 +262,48 @@ ir_id ir_fma(struct ir_builder *b, enum ir_type t, unsigned flags, ir_id d, ir_i
 {
     ir_op3(b, OP_FMA, t, d, x, y, z);
     if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].attr = (uint8_t)flags;
+    return d;
+}
+
+ir_id ir_vtemp(struct ir_builder *b, unsigned bytes)
+{
+    ir_id first = ir_temp(b, T_I64);
+    for (unsigned i = 8; i < bytes; i += 8) ir_temp(b, T_I64);
+    return first;
+}
+
+/* n cells from x on: of 64 bits, and one behind the other in memory. */
+static void want_run(struct ir_builder *b, ir_id x, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        want(b, (ir_id)(x + i), T_I64, "vector operand");
+        if (n > 1 && ir_is_const(x)) bug(b, "constant as a vector");
+        if (!b->bug && ir_is_slot(x) && b->guest->slots[x + i].offset != b->guest->slots[x].offset + 8 * i) bug(b, "slots of a vector");
+    }
+}
+
+ir_id ir_vec(struct ir_builder *b, enum ir_opcode op, unsigned lane, unsigned bytes, ir_id d, ir_id x, ir_id y, ir_id z, uint32_t imm)
+{
+    const ir_id in[3] = { x, y, z };
+    unsigned size = bytes == 8 ? 0 : bytes == 16 ? 1 : bytes == 32 ? 2 : bytes == 64 ? 3 : 4;
+    bool doubles = op == OP_VPACK || op == OP_VWIDEN || op == OP_VMULW || op == OP_VMADDW;
+
+    if (op >= OP_COUNT || ir_op_info[op].cls != CLASS_VEC || size > 3 || lane > 3 || (doubles && lane == 3)) {
+        bug(b, "vector op");
+        return d;
+    }
+    if (op == OP_VFP && lane < 2) bug(b, "floating-point lanes");
+    struct ir_op *o = emit(b, op, T_I64, d, x, y, z);
+    o->attr = (uint8_t)(lane | size << 2), o->aux = imm;
+    want_run(b, d, ir_vec_cells(o, 0));
+    for (unsigned i = 0; i < 3; i++) {
+        if (in[i] == IR_NONE) {
+            if (i < ir_op_info[op].n_in && op != OP_VFP && op != OP_VSHUF) bug(b, "vector operand");
+            o = b->blk.n_ops ? &b->blk.ops[b->blk.n_ops - 1] : o;
+            continue;
+        }
+        want_run(b, in[i], ir_vec_cells(o, i + 1));
+    }
     return d;
 }
 

@@ -35,6 +35,8 @@ enum ir_opcode {
 #define CONV(N, n, in, fl, ti, to, e) OP_##N,
 #define FPOP(N, n, in, soft, host) OP_##N,
 #define FPCV(N, n, ti, to) OP_##N,
+#define VEC(N, n, in, e) OP_##N,
+#define VECX(N, n, in) OP_##N,
 #define CTLO(N, n, fl) OP_##N,
 #include "interp/ops.def"
     OP_COUNT
@@ -47,7 +49,7 @@ enum ir_cond {
 };
 extern const uint8_t ir_cond_inverse[CC_COUNT], ir_cond_swapped[CC_COUNT];
 
-enum ir_class { CLASS_PURE, CLASS_CONV, CLASS_FP, CLASS_FPCV, CLASS_CTL };
+enum ir_class { CLASS_PURE, CLASS_CONV, CLASS_FP, CLASS_FPCV, CLASS_VEC, CLASS_CTL };
 enum ir_flag { F_COMM = 1, F_OPT = 2, F_FAULT = 4, F_EFFECT = 8, F_END = 16 };
 struct ir_op_info {
     const char *name;
@@ -73,6 +75,10 @@ extern const struct ir_op_info ir_op_info[OP_COUNT];
  *   CAS                     attr, aux as LD with displacement 0; type = type of d, b, c. Without IR_MALIGN any address
  *                           works, but one that is no multiple of the size is atomic only among such accesses
  *   RMW                     as CAS; which operation: aux >> 28 = enum ir_rmw
+ *   VEC, VECX               d, a, b, c = the first cells of runs of I64 cells: slots of class SLOT_VEC that follow each other in
+ *                           the table and in the CPU structure, or temps from ir_vtemp. attr = log2 of a lane's bytes |
+ *                           (log2 of all bytes - 3) << 2; aux = immediate. VDUP's a and VREDUCE's d are single cells.
+ *                           A result may be one of the operands, but must not overlap one in part. VFP: see IR_VFP
  *   INSN                    aux = pc - block pc, a = length in bytes, attr = flags (front end's, low 7 bits) | IR_INSN_CONT
  *   BRC, GOTO               aux = link index; BRC: attr = cond, type = operands'
  *   IND                     a = target (type), attr = IR_HINT_*
@@ -125,6 +131,25 @@ enum ir_f2i {                /* what an invalid float -> int conversion gives */
     IR_F2I_COUNT
 };
 enum ir_rmw { IR_RMW_XCHG, IR_RMW_ADD, IR_RMW_AND, IR_RMW_OR, IR_RMW_XOR, IR_RMW_MINU, IR_RMW_MAXU, IR_RMW_MINS, IR_RMW_MAXS };
+enum ir_shuf {               /* what VSHUF does with an index that is too large */
+    IR_SHUF_X86,             /* bit 7: 0, else its low 4 bits in the same 16 bytes (pshufb) */
+    IR_SHUF_TBL,             /* not less than the bytes of a: 0 (Arm tbl) */
+    IR_SHUF_TWO,             /* modulo 2n, in a followed by c (PowerPC vperm but for its numbering) */
+};
+enum ir_pack { IR_PACK_LOW, IR_PACK_SS /* signed, saturated */, IR_PACK_SU /* signed to unsigned */, IR_PACK_UU };
+enum { IR_V_SIGNED = 1, IR_V_HIGH = 2, IR_V_EVEN = 4, IR_V_ODD = 8, IR_V_UXS = 16 /* a unsigned, b signed */, IR_V_SAT = 32 /* signed */ };
+enum ir_red { IR_RED_ADD, IR_RED_MINU, IR_RED_MAXU, IR_RED_MINS, IR_RED_MAXS, IR_RED_AND, IR_RED_OR, IR_RED_XOR };
+/* aux of VFP: an FPOP, FROUND, FMIN, FMAX, FMA, FCMP (mask form: lanes of all ones or 0), or FPCV between formats of the
+ * lane's size; attr as that op's, and for float -> int its aux. */
+#define IR_VFP(op, attr, f2i) ((uint32_t)(op) | (uint32_t)(attr) << 16 | (uint32_t)(f2i) << 24)
+#define IR_VEC_LANE(op)   ((op)->attr & 3)                   /* log2 of bytes */
+#define IR_VEC_BYTES(op)  (8u << ((op)->attr >> 2 & 3))
+/* Cells that operand k (0: d, 1: a, 2: b, 3: c) of a VEC op stands for. */
+static inline unsigned ir_vec_cells(const struct ir_op *o, unsigned k)
+{
+    return (o->op == OP_VDUP && k == 1) || (o->op == OP_VREDUCE && k == 0) ? 1 : IR_VEC_BYTES(o) / 8;
+}
+
 enum { IR_HINT_NONE, IR_HINT_CALL, IR_HINT_RET, IR_HINT_MASK = 3,
        IR_HINT_KEYED = 0x80 /* the block has itself stored the changed key in cpu->key */ };
 enum ir_exit {
@@ -203,6 +228,9 @@ ir_id ir_fcmp_values(struct ir_builder *, enum ir_type, uint32_t values, unsigne
 ir_id ir_fround(struct ir_builder *, enum ir_type, unsigned mode, ir_id d, ir_id a); /* mode: enum fp_round, IR_ROUND_* */
 ir_id ir_fminmax(struct ir_builder *, enum ir_opcode, enum ir_type, enum ir_fmm, ir_id d, ir_id a, ir_id b); /* FMIN, FMAX */
 ir_id ir_fma(struct ir_builder *, enum ir_type, unsigned muladd_flags, ir_id d, ir_id a, ir_id b, ir_id c);
+/* Vectors: runs of cells (see VEC above). lane: log2 of the bytes of a lane; bytes: 8, 16, 32, 64; unused operands IR_NONE. */
+ir_id ir_vtemp(struct ir_builder *, unsigned bytes);
+ir_id ir_vec(struct ir_builder *, enum ir_opcode, unsigned lane, unsigned bytes, ir_id d, ir_id a, ir_id b, ir_id c, uint32_t imm);
 /* addr: I32 or I64 cell by its type; the access is at addr + disp (modulo the address width). */
 ir_id ir_ld(struct ir_builder *, enum ir_type, ir_id d, ir_id addr, int disp, unsigned mem, unsigned mmu);
 void ir_st(struct ir_builder *, enum ir_type, ir_id value, ir_id addr, int disp, unsigned mem, unsigned mmu);

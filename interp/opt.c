@@ -88,6 +88,12 @@ static ir_id operand(const struct values *v, ir_id x, bool immediate)
     return ir_is_const(y) && !immediate ? x : y;
 }
 
+/* A run of cells is written. */
+static void forget_run(struct values *v, ir_id x, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) forget(v, (ir_id)(x + i));
+}
+
 static void forward_pure(struct ir_builder *ib, struct values *v, struct ir_op *o, const struct ir_op_info *info)
 {
     struct ir_block *b = &ib->blk;
@@ -149,6 +155,10 @@ static void forward(struct ir_builder *ib, struct values *v)
             if (ib->guest->helpers[o->aux].writes) forget_all(v);
             break;
         default:
+            if (info->cls == CLASS_VEC) { /* operands are places, not values */
+                forget_run(v, o->d, ir_vec_cells(o, 0));
+                continue;
+            }
             if (info->cls == CLASS_PURE || info->cls == CLASS_CONV) {
                 forward_pure(ib, v, o, info);
             } else {
@@ -176,6 +186,7 @@ static void fuse_compare(struct ir_block *b)
             if (s->op == OP_LABEL || s->op == OP_CALL) break;
             if (s->d == o->a && s->op != OP_SETC) break;
             if (s->op == OP_LD2 && s->c == o->a) break;
+            if (ir_op_info[s->op].cls == CLASS_VEC) break;
             if (s->op == OP_SETC && s->d == o->a) {
                 bool clean = s->a != s->d && s->b != s->d;
                 for (unsigned k = j + 1; k < i && clean; k++) {
@@ -217,6 +228,15 @@ static void dead_stores(struct ir_block *b, const struct guest *g, uint8_t *live
             if (!live[d] && no_effect(o)) continue;
             if (o->op == OP_MOV && o->a == o->d) continue;
             live[d] = 0;
+        }
+        if (info->cls == CLASS_VEC) {
+            const ir_id run[4] = { o->d, o->a, o->b, o->c };
+            for (unsigned k = 0; k < 4; k++) {
+                if (run[k] == IR_NONE || ir_is_const(run[k])) continue;
+                memset(&live[ir_is_slot(run[k]) ? run[k] : n_slots + (run[k] - IR_TEMP)], k != 0, ir_vec_cells(o, k));
+            }
+            b->ops[--w] = *o;
+            continue;
         }
         if (o->op == OP_LD2) live[ir_is_slot(o->c) ? o->c : n_slots + (o->c - IR_TEMP)] = 0;
         if (info->flags & (F_FAULT | F_END) || o->op == OP_BRC || o->op == OP_LABEL || o->op == OP_BR || o->op == OP_BRL) {

@@ -30,6 +30,14 @@ static uint64_t op_addr(struct cpu *cpu, const struct ir_op *o, const uint64_t *
 /* The width of a result that is not o->type: FCMP and float conversions. */
 static unsigned result_type(const struct ir_op *o) { return o->op == OP_FCMP ? (unsigned)T_I32 : o->type; }
 
+/* The first cell of a run. */
+static uint64_t *cells(struct cpu *cpu, const uint64_t *consts, ir_id x)
+{
+    if (ir_is_slot(x)) return cpu_slot(cpu, x);
+    if (ir_is_temp(x)) return &cpu->temps[x - IR_TEMP];
+    return x == IR_NONE ? NULL : (uint64_t *)(uintptr_t)&consts[x - IR_CONST];
+}
+
 void ref_exec_op(struct cpu *cpu, const struct ir_op *o, const uint64_t *consts)
 {
     uint64_t v;
@@ -43,6 +51,9 @@ void ref_exec_op(struct cpu *cpu, const struct ir_op *o, const uint64_t *consts)
     case CLASS_FPCV:
         v = fp_exec(cpu, o->op, o->type, o->attr, o->aux, rd(cpu, consts, o->a), rd(cpu, consts, o->b), 0);
         break;
+    case CLASS_VEC:
+        vec_exec(cpu, o, cells(cpu, consts, o->d), cells(cpu, consts, o->a), cells(cpu, consts, o->b), cells(cpu, consts, o->c));
+        return;
     default:
         switch (o->op) {
         case OP_SETC: v = eval_cond(o->attr, o->type, rd(cpu, consts, o->a), rd(cpu, consts, o->b)); break;

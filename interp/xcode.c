@@ -327,9 +327,23 @@ static bool lower_checked_ind(struct lower *w, struct blk *blk, const struct ir_
     return true;
 }
 
+static void lower_vec(struct lower *w, const struct ir_op *o)
+{
+    uint16_t ca = o->a == IR_NONE ? 0 : cell(w, o->a), cb = o->b == IR_NONE ? ca : cell(w, o->b), cc = o->c == IR_NONE ? ca : cell(w, o->c);
+    struct xrec *r = put(w, XO_VEC);
+    r->d = cell(w, o->d), r->a = ca, r->b = cb, r->c = cc;
+    struct xrec *p = payload(w);
+    p->op = vec_number(o), p->imm64 = o->aux;
+    w->acc = IR_NONE;
+}
+
 static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
 {
     struct xrec *r = NULL;
+    if (ir_op_info[o->op].cls == CLASS_VEC) {
+        lower_vec(w, o);
+        return;
+    }
 
     switch (o->op) {
     case OP_MOV:

@@ -90,6 +90,11 @@ static void emit_case(struct ir_builder *b, const struct op_case *c)
     default: break;
     }
     switch (ir_op_info[c->op].cls) {
+    case CLASS_VEC: {
+        unsigned in = ir_op_info[c->op].n_in;
+        ir_vec(b, c->op, c->attr & 3, 8u << (c->attr >> 2), c->form ? Q(8) : Q(0), Q(8), in > 1 ? Q(16) : IR_NONE, in > 2 ? Q(24) : IR_NONE, c->aux);
+        break;
+    }
     case CLASS_FPCV:
         x = c->in == T_I64 ? Q(0) : R(0), d = c->out == T_I64 ? Q(3) : R(3);
         if (c->aux) ir_f2i(b, c->op, d, x, c->aux & 15, (enum ir_f2i)(c->aux >> 4));
@@ -472,14 +477,211 @@ static void test_mem(unsigned rounds)
     else passed++;
 }
 
+/* ---- vectors ------------------------------------------------------------------------------------------ */
+
+static uint64_t lane_of(const uint64_t *v, unsigned w, unsigned i)
+{
+    uint64_t r = 0;
+    for (unsigned k = 0; k < w; k++) r |= (v[(i * w + k) / 64] >> (i * w + k) % 64 & 1) << k;
+    return r;
+}
+static int64_t sx(uint64_t x, unsigned w) { return w == 64 ? (int64_t)x : x >> (w - 1) & 1 ? (int64_t)x - (INT64_C(1) << w) : (int64_t)x; }
+static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
+
+/* What lane i of the result is, by plain arithmetic in 64 bits; lanes are at most 32 bits wide but for what needs no more. */
+static bool vec_oracle(const struct op_case *c, unsigned w, unsigned lanes, const uint64_t *va, const uint64_t *vb, const uint64_t *vc, unsigned i, uint64_t *out)
+{
+    uint64_t a = lane_of(va, w, i), b = lane_of(vb, w, i), k = lane_of(vc, w, i), umax = w == 64 ? UINT64_MAX : (UINT64_C(1) << w) - 1, r = 0;
+    int64_t sa = sx(a, w), sb = sx(b, w), smax = (int64_t)(umax >> 1);
+    unsigned imm = c->aux, bytes = w * lanes / 8;
+    switch (c->op) {
+    case OP_VMOV: r = a; break;
+    case OP_VADD: r = a + b; break;
+    case OP_VSUB: r = a - b; break;
+    case OP_VMUL: r = a * b; break;
+    case OP_VMULHU: if (w == 64) return false; r = a * b >> w; break;
+    case OP_VMULHS: if (w == 64) return false; r = (uint64_t)(sa * sb) >> w; break;
+    case OP_VAND: r = a & b; break;
+    case OP_VOR: r = a | b; break;
+    case OP_VXOR: r = a ^ b; break;
+    case OP_VANDC: r = a & ~b; break;
+    case OP_VORC: r = a | ~b; break;
+    case OP_VNOT: r = ~a; break;
+    case OP_VMERGE: r = (a & ~k) | (b & k); break;
+    case OP_VSHLI: r = imm >= w ? 0 : a << imm; break;
+    case OP_VSHRI: r = imm >= w ? 0 : a >> imm; break;
+    case OP_VSARI: for (unsigned j = 0; j < w; j++) r |= (a >> (j + imm >= w ? w - 1 : j + imm) & 1) << j; break;
+    case OP_VSHL: r = b >= w ? 0 : a << b; break;
+    case OP_VSHR: r = b >= w ? 0 : a >> b; break;
+    case OP_VSAR: for (unsigned j = 0; j < w; j++) r |= (a >> (b >= w || j + b >= w ? w - 1 : j + b) & 1) << j; break;
+    case OP_VROTR: for (unsigned j = 0; j < w; j++) r |= (a >> (j + b % w) % w & 1) << j; break;
+    case OP_VCMPEQ: r = a == b ? umax : 0; break;
+    case OP_VCMPGTS: r = sa > sb ? umax : 0; break;
+    case OP_VCMPGTU: r = a > b ? umax : 0; break;
+    case OP_VMINU: r = a < b ? a : b; break;
+    case OP_VMAXU: r = a > b ? a : b; break;
+    case OP_VMINS: r = sa < sb ? a : b; break;
+    case OP_VMAXS: r = sa > sb ? a : b; break;
+    case OP_VADDUS: r = a > umax - b ? umax : a + b; break;
+    case OP_VSUBUS: r = a < b ? 0 : a - b; break;
+    case OP_VADDSS: if (w == 64) return false; r = (uint64_t)clamp(sa + sb, -smax - 1, smax); break;
+    case OP_VSUBSS: if (w == 64) return false; r = (uint64_t)clamp(sa - sb, -smax - 1, smax); break;
+    case OP_VAVGU: if (w == 64) return false; r = (a + b + 1) / 2; break;
+    case OP_VABS: r = sa < 0 ? 0 - a : a; break;
+    case OP_VNEG: r = 0 - a; break;
+    case OP_VABDU: r = a < b ? b - a : a - b; break;
+    case OP_VABDS: r = sa < sb ? b - a : a - b; break;
+    case OP_VCLZ: for (; r < w && !(a >> (w - 1 - r) & 1); r++) {} break;
+    case OP_VPOPCNT: for (unsigned j = 0; j < w; j++) r += a >> j & 1; break;
+    case OP_VBITREV: for (unsigned j = 0; j < w; j++) r |= (a >> j & 1) << (w - 1 - j); break;
+    case OP_VBSWAP: for (unsigned j = 0; j < w; j += 8) r |= (a >> j & 0xff) << (w - 8 - j); break;
+    case OP_VDUP: r = va[0]; break;
+    case OP_VZIPLO: r = lane_of(i & 1 ? vb : va, w, i / 2); break;
+    case OP_VZIPHI: r = lane_of(i & 1 ? vb : va, w, lanes == 1 ? 0 : lanes / 2 + i / 2); break;
+    case OP_VUZPE: case OP_VUZPO: {
+        unsigned at = 2 * i + (c->op == OP_VUZPO);
+        if (lanes == 1) return false;
+        r = at < lanes ? lane_of(va, w, at) : lane_of(vb, w, at - lanes);
+        break;
+    }
+    case OP_VTRNE: case OP_VTRNO:
+        if (lanes == 1) return false;
+        r = lane_of(i & 1 ? vb : va, w, i / 2 * 2 + (c->op == OP_VTRNO));
+        break;
+    case OP_VEXT:
+        for (unsigned j = 0; j < w / 8; j++) {
+            unsigned at = i * w / 8 + j + imm;
+            r |= (at < bytes ? lane_of(va, 8, at) : at < 2 * bytes ? lane_of(vb, 8, at - bytes) : 0) << 8 * j;
+        }
+        break;
+    case OP_VSHUF:
+        for (unsigned j = 0; j < w / 8; j++) {
+            unsigned at = i * w / 8 + j, x = (unsigned)lane_of(vb, 8, at);
+            uint64_t v;
+            if (imm == IR_SHUF_X86) v = x >= 128 ? 0 : lane_of(va, 8, bytes < 16 ? x % bytes : at / 16 * 16 + x % 16);
+            else if (imm == IR_SHUF_TBL) v = x < bytes ? lane_of(va, 8, x) : 0;
+            else v = x % (2 * bytes) < bytes ? lane_of(va, 8, x % bytes) : lane_of(vc, 8, x % bytes);
+            r |= v << 8 * j;
+        }
+        break;
+    case OP_VPACK: {
+        uint64_t x = lane_of(i < lanes / 2 ? va : vb, 2 * w, i % (lanes / 2));
+        int64_t s = sx(x, 2 * w);
+        r = imm == IR_PACK_SS ? (uint64_t)clamp(s, -smax - 1, smax) : imm == IR_PACK_SU ? (uint64_t)clamp(s, 0, (int64_t)umax) :
+            imm == IR_PACK_UU ? (x > umax ? umax : x) : x;
+        break;
+    }
+    default: return false;
+    }
+    *out = r & umax;
+    return true;
+}
+
+/* The ops whose lanes are twice as wide as their operands'; i: lane of the result. */
+static bool wide_oracle(const struct op_case *c, unsigned w, unsigned lanes, const uint64_t *va, const uint64_t *vb, unsigned i, uint64_t *out)
+{
+    unsigned imm = c->aux, at = imm & IR_V_HIGH ? lanes / 2 + i : imm & IR_V_EVEN ? 2 * i : imm & IR_V_ODD ? 2 * i + 1 : i;
+    uint64_t a = lane_of(va, w, at), b = lane_of(vb, w, at), m = 2 * w == 64 ? UINT64_MAX : (UINT64_C(1) << 2 * w) - 1;
+    bool sg = imm & IR_V_SIGNED;
+    switch (c->op) {
+    case OP_VWIDEN: *out = (sg ? (uint64_t)sx(a, w) : a) & m; return true;
+    case OP_VMULW: *out = (sg ? (uint64_t)(sx(a, w) * sx(b, w)) : a * b) & m; return true;
+    case OP_VMADDW: {
+        int64_t s = 0;
+        if (w > 16) return false;
+        for (unsigned j = 2 * i; j < 2 * i + 2; j++) {
+            int64_t x = sg ? sx(lane_of(va, w, j), w) : (int64_t)lane_of(va, w, j), y = imm & (IR_V_SIGNED | IR_V_UXS) ? sx(lane_of(vb, w, j), w) : (int64_t)lane_of(vb, w, j);
+            s += x * y;
+        }
+        if ((imm & IR_V_SAT) && (imm & (IR_V_SIGNED | IR_V_UXS))) s = clamp(s, -(INT64_C(1) << (2 * w - 1)), (INT64_C(1) << (2 * w - 1)) - 1);
+        *out = (uint64_t)s & m;
+        return true;
+    }
+    default: return false;
+    }
+}
+
+static void test_vec(unsigned rounds)
+{
+    static const uint32_t widen[] = { 0, IR_V_SIGNED, IR_V_HIGH, IR_V_HIGH | IR_V_SIGNED }, mulw[] = { 0, IR_V_SIGNED, IR_V_HIGH | IR_V_SIGNED, IR_V_EVEN, IR_V_ODD | IR_V_SIGNED };
+    static const uint32_t madd[] = { 0, IR_V_SIGNED, IR_V_UXS, IR_V_UXS | IR_V_SAT, IR_V_SIGNED | IR_V_SAT };
+    static const uint32_t fops[] = { OP_FADD, OP_FSUB, OP_FMUL, OP_FDIV, OP_FSQRT, IR_VFP(OP_FMIN, IR_FMM_X86, 0), IR_VFP(OP_FMAX, IR_FMM_NUM, 0), OP_FMA,
+                                     IR_VFP(OP_FCMP, IR_REL_LT | IR_REL_EQ, 0), IR_VFP(OP_FROUND, FP_RTZ | IR_ROUND_EXACT, 0) };
+    unsigned bad = 0, first = n_cases;
+    struct fp_env env = { .tiny_before = true };
+
+    set_env(&env);
+    for (unsigned op = OP_VMOV; op <= OP_VFP; op++) {
+        for (unsigned attr = 0; attr < 16; attr++) {
+            unsigned lane = attr & 3;
+            bool doubles = op == OP_VPACK || op == OP_VWIDEN || op == OP_VMULW || op == OP_VMADDW;
+            if ((doubles && lane == 3) || (op == OP_VFP && lane < 2)) continue;
+            unsigned n = op == OP_VFP ? ARRAY_LEN(fops) : op == OP_VPACK ? 4 : op == OP_VSHUF ? 3 : op == OP_VREDUCE ? 8 : op == OP_VWIDEN ? ARRAY_LEN(widen) :
+                         op == OP_VMULW ? ARRAY_LEN(mulw) : op == OP_VMADDW ? ARRAY_LEN(madd) : op == OP_VEXT || (op >= OP_VSHLI && op <= OP_VSARI) ? 3 : 1;
+            for (unsigned k = 0; k < n; k++) {
+                uint32_t imm = op == OP_VFP ? fops[k] : op == OP_VWIDEN ? widen[k] : op == OP_VMULW ? mulw[k] : op == OP_VMADDW ? madd[k] :
+                               op == OP_VEXT || (op >= OP_VSHLI && op <= OP_VSARI) ? below(70) : k;
+                add_case(op, T_I64, attr, imm)->form = (uint8_t)below(2);
+            }
+        }
+    }
+    for (unsigned n = first; n < n_cases && bad < 10; n++) {
+        const struct op_case *c = &cases[n];
+        unsigned w = 8u << (c->attr & 3), lanes = (64u << (c->attr >> 2)) / w;
+        for (unsigned k = 0; k < rounds / 10 + 4 && bad < 10; k++) {
+            struct toy *t = machines[0].t;
+            uint64_t before[N64];
+            for (unsigned i = 0; i < N64; i++) {
+                t->q[i] = below(3) ? rnd() : below(2) ? rnd() & rnd() & rnd() & UINT64_C(0x8f8f8f8f8f8f8f8f) : rnd() | UINT64_C(0x7f7f7f7f7f7f7f7f);
+                if (c->op == OP_VFP && below(2)) t->q[i] = c->attr & 1 ? f64_value() : (uint64_t)f32_value() << 32 | f32_value();
+                if (i >= 16 && i < 24 && !below(4)) t->q[i] = below(2) ? t->q[i - 8] : t->q[i] & UINT64_C(0x0f1f0f0f0f1f0f0f);
+            }
+            memcpy(before, t->q, sizeof before);
+            bad += !run_case(n);
+            const uint64_t *d = c->form ? &t->q[8] : t->q, *a = &before[8], *b = &before[16], *z = &before[24];
+            for (unsigned i = 0; i < lanes; i++) {
+                uint64_t want, got = lane_of(d, w, i);
+                if (c->op == OP_VREDUCE) break;
+                if (vec_oracle(c, w, lanes, a, b, z, i, &want) ? want != got
+                    : i < lanes / 2 && w < 64 && wide_oracle(c, w, lanes, a, b, i, &want) && want != (got = lane_of(d, 2 * w, i))) {
+                    printf("%s.%u imm 0x%x lane %u of %u: 0x%" PRIx64 ", want 0x%" PRIx64 "\n", c->what, w, c->aux, i, lanes, got, want);
+                    bad++;
+                    break;
+                }
+            }
+            if (c->op == OP_VREDUCE) { /* by hand */
+                uint64_t r = lane_of(a, w, 0), m = w == 64 ? UINT64_MAX : (UINT64_C(1) << w) - 1;
+                for (unsigned i = 1; i < lanes; i++) {
+                    uint64_t x = lane_of(a, w, i);
+                    switch (c->aux) {
+                    case IR_RED_ADD: r += x, r &= m; break;
+                    case IR_RED_MINU: r = x < r ? x : r; break;
+                    case IR_RED_MAXU: r = x > r ? x : r; break;
+                    case IR_RED_MINS: r = sx(x, w) < sx(r, w) ? x : r; break;
+                    case IR_RED_MAXS: r = sx(x, w) > sx(r, w) ? x : r; break;
+                    case IR_RED_AND: r &= x; break;
+                    case IR_RED_OR: r |= x; break;
+                    default: r ^= x; break;
+                    }
+                }
+                if (r != d[0]) bad++, printf("vreduce.%u %u: 0x%" PRIx64 ", want 0x%" PRIx64 "\n", w, c->aux, d[0], r);
+            }
+        }
+    }
+    if (bad) failed++;
+    else passed++;
+}
+
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 300;
     if (!make_machines()) return 1;
     test_int(rounds);
     test_mem(rounds);
+    test_vec(rounds);
     test_fp_examples();
     test_fp(rounds);
+    expect("cases within memory", n_cases < (MEM_SIZE - 0x1000) / 4, true);
     free_machines();
     printf("%u passed, %u failed\n", passed, failed);
     return failed != 0;
