@@ -301,7 +301,7 @@ static void test_images(void)
     CHECK(blk_read(w, 200 * 1024, a, 512) == 0 && a[99] == (uint8_t)(400 * 7) && a[100] == 0);
     CHECK(blk_read(w, blk_size(w), a, 1) == -EIO && blk_read(w, UINT64_MAX, a, 2) == -EIO);
 #ifdef F_OFD_SETLK
-    CHECK(blk_open(path, "raw", 0, &e) == NULL && strstr(e.msg, "lock") && strstr(e.msg, path));
+    CHECK(blk_open(path, "raw", 0, &e) == NULL && strstr(e.msg, "lock") && strstr(e.hint, path));
     error_clear(&e);
 #endif
     blk_close(w);

@@ -103,25 +103,25 @@ static void member(struct json_out *j, const char *key)
     if (key) quoted(j, key), put(j, ": ", 2);
 }
 
-void json_out_init(struct json_out *j)
+void jout_init(struct json_out *j)
 {
     *j = (struct json_out){NULL, 0, 0, 0, true};
     put(j, "", 0);
 }
 
-void json_out_free(struct json_out *j) { mem_free(j->text), j->text = NULL; }
+void jout_free(struct json_out *j) { mem_free(j->text), j->text = NULL; }
 
-void json_object(struct json_out *j, const char *key)
+void jout_object(struct json_out *j, const char *key)
 {
     member(j, key), put(j, "{", 1), j->depth++, j->first = true;
 }
 
-void json_array(struct json_out *j, const char *key)
+void jout_array(struct json_out *j, const char *key)
 {
     member(j, key), put(j, "[", 1), j->depth++, j->first = true;
 }
 
-void json_end(struct json_out *j, char close)
+void jout_end(struct json_out *j, char close)
 {
     if (j->depth) j->depth--;
     line(j);
@@ -129,20 +129,20 @@ void json_end(struct json_out *j, char close)
     j->first = false;
 }
 
-void json_string(struct json_out *j, const char *key, const char *value) { member(j, key), quoted(j, value); }
+void jout_string(struct json_out *j, const char *key, const char *value) { member(j, key), quoted(j, value); }
 
-void json_uint(struct json_out *j, const char *key, uint64_t value)
+void jout_uint(struct json_out *j, const char *key, uint64_t value)
 {
     char buf[32];
     snprintf(buf, sizeof buf, "%llu", (unsigned long long)value);
     member(j, key), puts_(j, buf);
 }
 
-void json_int(struct json_out *j, const char *key, int64_t value)
+void jout_int(struct json_out *j, const char *key, int64_t value)
 {
     char buf[32];
     snprintf(buf, sizeof buf, "%lld", (long long)value);
     member(j, key), puts_(j, buf);
 }
 
-void json_bool(struct json_out *j, const char *key, bool value) { member(j, key), puts_(j, value ? "true" : "false"); }
+void jout_bool(struct json_out *j, const char *key, bool value) { member(j, key), puts_(j, value ? "true" : "false"); }

@@ -14,20 +14,20 @@ int json_flatten(const char *text, struct opts *o, struct error *e);
 
 /* A text under construction: one value, usually an object; members are indented by four blanks. */
 struct json_out {
-    char *text; /* NUL-ended; the caller frees it with json_out_free */
+    char *text; /* NUL-ended; the caller frees it with jout_free */
     size_t len, cap;
     unsigned depth;
     bool first; /* nothing in the innermost object or array yet */
 };
-void json_out_init(struct json_out *);
-void json_out_free(struct json_out *);
+void jout_init(struct json_out *);
+void jout_free(struct json_out *);
 /* key NULL: an element of an array, or the outermost value. close: '}' or ']'. */
-void json_object(struct json_out *, const char *key);
-void json_array(struct json_out *, const char *key);
-void json_end(struct json_out *, char close);
-void json_string(struct json_out *, const char *key, const char *value);
-void json_uint(struct json_out *, const char *key, uint64_t value);
-void json_int(struct json_out *, const char *key, int64_t value);
-void json_bool(struct json_out *, const char *key, bool value);
+void jout_object(struct json_out *, const char *key);
+void jout_array(struct json_out *, const char *key);
+void jout_end(struct json_out *, char close);
+void jout_string(struct json_out *, const char *key, const char *value);
+void jout_uint(struct json_out *, const char *key, uint64_t value);
+void jout_int(struct json_out *, const char *key, int64_t value);
+void jout_bool(struct json_out *, const char *key, bool value);
 
 #endif
