@@ -487,6 +487,7 @@ struct blk_node *node_open(struct blk_graph *g, const struct opts *opts, unsigne
         opts_free(&o);
         o = t;
     }
+    if (d && check_keys(d, &o, e)) goto fail; /* before anything is touched */
     n->drv = d ? d : &blk_drv_raw; /* children ask for rights by the flags alone */
     if (!(d && d->no_file)) {
         struct blk_node *file = blk_open_child(n, &o, "file", NULL, d && d->kind == BLK_FILTER, e);

@@ -142,7 +142,7 @@ int main(int argc, char **argv)
         {"nocache", no_argument, NULL, 'n'},      {"misalign", no_argument, NULL, 'm'}, {"cache", required_argument, NULL, 't'},
         {"discard", required_argument, NULL, 'd'}, {"force-share", no_argument, NULL, 'U'}, {"image-opts", no_argument, NULL, 256},
         {"trace", required_argument, NULL, 'T'},  {NULL, 0, NULL, 0}};
-    struct io io = {0};
+    struct io io = {.flags = BLK_UNMAP};
     char **commands = NEW_ARRAY(char *, argc + 1);
     bool failed = false;
     int c, n = 0, rc = 0;
