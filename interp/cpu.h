@@ -159,6 +159,7 @@ struct cpu {
     int64_t icount_left;             /* instructions until the engine must look up; exact outside blocks */
     uint64_t icount;                 /* instructions retired before the current budget was given */
     int64_t icount_budget;
+    int64_t icount_reserve;          /* part of the budget not yet in icount_left: it is handed out in slices */
     uint64_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
     uint32_t kick;                   /* nonzero: leave at the next block boundary (atomic access) */
     bool halted;
