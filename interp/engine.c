@@ -13,15 +13,17 @@
 struct engine *engine_new(const struct engine_config *cfg, struct error *e)
 {
     struct engine *eng = NEW(struct engine);
+    (void)e;
     eng->cfg = *cfg;
     if (!eng->cfg.max_block) eng->cfg.max_block = 64;
     if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)64 << 20;
     pthread_mutex_init(&eng->lock, NULL);
     if (eng->cfg.backend && eng->cfg.mode == ENGINE_FAST) {
-        eng->jit = jit_new(eng, e);
+        struct error why = ERROR_INIT; /* everything runs in the interpreter too */
+        eng->jit = jit_new(eng, &why);
         if (!eng->jit) {
-            engine_delete(eng);
-            return NULL;
+            error_warn("JIT backend '%s' can't be used: %s; interpreting", eng->cfg.backend->name, why.msg);
+            eng->cfg.backend = NULL;
         }
     }
     return eng;
