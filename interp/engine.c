@@ -192,6 +192,8 @@ uint64_t cpu_icount(struct cpu *cpu)
 
 void cpu_host_fault(struct cpu *cpu, const void *ucontext) { jit_host_fault(cpu, ucontext); }
 
+ATTR_NORETURN void engine_run_again(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_IO); }
+
 ATTR_NORETURN void cpu_raise(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_EXCEPTION); }
 
 /* ---- the run loop --------------------------------------------------------------------------------- */
