@@ -97,6 +97,7 @@ struct jit_code {
     struct blk **blocks;
     unsigned n_blocks, tier;
     bool valid;
+    uint32_t point, points_end;  /* points taken for it and not yet used */
     void *gdb;
     struct jit_code *next;
 };

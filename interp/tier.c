@@ -103,18 +103,30 @@ void ind_note(struct ind_profile *p, uint64_t pc)
 
 /* ---- points ----------------------------------------------------------------------------------------- */
 
+/* Taken from the common table some at a time: one lock for many. */
+enum { POINTS_AT_ONCE = 64 };
+
+static bool more_points(struct jit *j, struct jit_code *c)
+{
+    pthread_mutex_lock(&j->lock);
+    unsigned chunk = j->n_points >> POINT_BITS;
+    bool ok = chunk < POINT_CHUNKS;
+    if (ok) {
+        if (!j->points[chunk]) atomic_store_ptr(&j->points[chunk], NEW_ARRAY(struct jit_point, 1u << POINT_BITS));
+        c->point = j->n_points;
+        j->n_points = c->points_end = MIN(j->n_points + POINTS_AT_ONCE, (chunk + 1) << POINT_BITS);
+    }
+    pthread_mutex_unlock(&j->lock);
+    return ok;
+}
+
 uint32_t jit_point(const struct jit_region *r, unsigned block, unsigned mark)
 {
     struct jit *j = r->eng->jit;
-    uint32_t n = 0;
-    pthread_mutex_lock(&j->lock);
-    unsigned chunk = j->n_points >> POINT_BITS;
-    if (chunk < POINT_CHUNKS) {
-        if (!j->points[chunk]) atomic_store_ptr(&j->points[chunk], NEW_ARRAY(struct jit_point, 1u << POINT_BITS));
-        n = j->n_points++;
-        j->points[chunk][n & ((1u << POINT_BITS) - 1)] = (struct jit_point){ r->blocks[block].blk, r->code, (uint16_t)mark };
-    }
-    pthread_mutex_unlock(&j->lock);
+    struct jit_code *c = r->code;
+    if (c->point == c->points_end && !more_points(j, c)) return 0;
+    uint32_t n = c->point++;
+    j->points[n >> POINT_BITS][n & ((1u << POINT_BITS) - 1)] = (struct jit_point){ r->blocks[block].blk, c, (uint16_t)mark };
     return n;
 }
 
