@@ -324,11 +324,34 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
 
 /* ---- both worlds -------------------------------------------------------------------------------- */
 
+/* User mode: the host's protection speaks when the page is touched. A write puts back what is there, at once. */
+static void touch(uint8_t *p, enum mem_access acc)
+{
+#if HOST_GNU
+    if (acc == ACCESS_WRITE) __atomic_fetch_or(p, 0, __ATOMIC_RELAXED);
+#else
+    if (acc == ACCESS_WRITE) *(volatile uint8_t *)p |= 0;
+#endif
+    else (void)*(volatile uint8_t *)p;
+}
+
+/* User mode: an access that reaches the limit faults there, unless its first byte faults: what the host reports where it
+ * is asked (all accesses of a 32-bit guest on a 64-bit host). */
+static void user_limit(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc)
+{
+    if (va < cpu->ulimit && cpu->ulimit - va >= n) return;
+    if (va < cpu->ulimit) {
+        touch(cpu->ubase + va, acc);
+        va = cpu->ulimit;
+    }
+    mem_fault(cpu, FAULT_USER, acc, va);
+}
+
 static uint8_t *user_host(struct cpu *cpu, uint64_t va, unsigned mem, enum mem_access acc)
 {
     unsigned size = 1u << (mem & IR_MSIZE);
     if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, acc, va);
-    if (va >= cpu->ulimit || cpu->ulimit - va < size) mem_fault(cpu, FAULT_USER, acc, va);
+    user_limit(cpu, va, size, acc);
     if (cpu->engine->n_watches) watch_check(cpu, va, size, acc == ACCESS_WRITE);
     return cpu->ubase + va;
 }
@@ -414,26 +437,11 @@ void mem_slow_st2(struct cpu *cpu, uint64_t va, const uint64_t v[2], unsigned me
     mem_slow_st(cpu, va + 8, v[1], half, mmu);
 }
 
-/* User mode: the host's protection speaks when the page is touched. A write puts back what is there, at once. */
-static void touch(uint8_t *p, enum mem_access acc)
-{
-#if HOST_GNU
-    if (acc == ACCESS_WRITE) __atomic_fetch_or(p, 0, __ATOMIC_RELAXED);
-#else
-    if (acc == ACCESS_WRITE) *(volatile uint8_t *)p |= 0;
-#endif
-    else (void)*(volatile uint8_t *)p;
-}
-
 uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc, unsigned mmu)
 {
     if (!n) return NULL;
     if (cpu->world->user) {
-        if (va >= cpu->ulimit || cpu->ulimit - va < n) {
-            uint64_t bad = va >= cpu->ulimit ? va : cpu->ulimit;
-            if (bad != va) touch(cpu->ubase + va, acc);
-            mem_fault(cpu, FAULT_USER, acc, bad);
-        }
+        user_limit(cpu, va, n, acc);
         touch(cpu->ubase + va, acc);
         /* the page size of the host is at least the guest's page's here */
         for (uint64_t p = (va & CPU_PAGE_MASK) + CPU_PAGE_SIZE; p - va < n; p += CPU_PAGE_SIZE) touch(cpu->ubase + p, acc);

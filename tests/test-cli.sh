@@ -47,6 +47,8 @@ refused '-m: requires an argument' -m
 refused 'not supported yet' -usb
 refused 'not supported for this target' -no-acpi
 refused "unsupported machine type 'nix'" -M nix
+refused 'no machine type given' -M ''
+refused "unsupported machine type ''" -machine type=
 refused "unable to find CPU model 'nix'" -cpu nix
 refused "expects a size" -m many
 refused 'too large' -m 99999999999999E

@@ -191,6 +191,10 @@ int opt_machine(struct sysopts *s, const char *arg, struct error *e)
     int rc = 0;
 
     if (opt_is_help(arg)) return list_boards(s);
+    if (!*arg) {
+        error_set(e, "no machine type given");
+        return error_hint(e, "Use -machine help to list supported machines");
+    }
     if (opts_parse(&o, arg, "type", NULL, e)) return -1;
     for (unsigned i = 0; i < o.n && !rc; i++) {
         const char *k = o.v[i].name, *v = o.v[i].value;
