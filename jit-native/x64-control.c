@@ -224,9 +224,9 @@ static void call(struct x64 *c)
     x64_save_temps(c);
     c->dirty = 0;
     if (!(h->flags & HELPER_PURE)) x64_set_point(c);
-    if (o->a != IR_NONE) x64_load_cell(c, RSI, o->a);
-    if (o->b != IR_NONE) x64_load_cell(c, RDX, o->b);
-    if (o->c != IR_NONE) x64_load_cell(c, RCX, o->c);
+    x64_load_cell(c, RSI, o->a); /* arguments that are not given are 0 */
+    x64_load_cell(c, RDX, o->b);
+    x64_load_cell(c, RCX, o->c);
     x64_mov_imm(e, RAX, (uintptr_t)h->fn);
     x64_call_abs(e, c->h->stubs.call);
     uint32_t back = c->gb->live[c->i] & (c->g->regs->clobbered | gen_written(c->g, o));
