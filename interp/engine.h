@@ -26,6 +26,7 @@ struct engine_config {
     unsigned threshold2;    /* runs of compiled blocks before a region is made of them, 0 = default */
     bool no_regions;        /* single blocks only */
     bool sync;              /* compile in the vCPU's thread, at once */
+    bool async;             /* never do so; neither: as the backend likes it */
     bool perfmap;           /* write /tmp/perf-PID.map */
     uint32_t chaos;         /* nonzero: seed for random thresholds and flushes (a test mode; results must not change) */
     size_t code_size;       /* bytes of code memory, 0 = default */
