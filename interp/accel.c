@@ -137,7 +137,7 @@ int accel_set(struct engine_config *c, const char *k, const char *v, struct erro
         if (!rc) c->no_regions = !on;
     } else if (!strcmp(k, "sync")) {
         rc = on_off(k, v, &on, e);
-        if (!rc) c->sync = on;
+        if (!rc) c->sync = on, c->async = !on;
     } else if (!strcmp(k, "perfmap")) {
         rc = on_off(k, v, &on, e);
         if (!rc) c->perfmap = on;

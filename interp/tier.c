@@ -463,8 +463,9 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     }
     pthread_mutex_unlock(&eng->lock);
     if (!r) return;
-    if (eng->cfg.sync) {
+    if (eng->cfg.sync || (j->be->quick && !eng->cfg.async)) {
         pthread_mutex_lock(&j->lock);
+        while (j->busy) pthread_cond_wait(&j->idle, &j->lock);
         j->busy = true;
         pthread_mutex_unlock(&j->lock);
         compile(j, &r, 1);

@@ -344,6 +344,7 @@ static void fuzz_system(struct fuzz_bytes in)
 enum { U_PAGES = 16, U_SIZE = U_PAGES * PAGE };
 /* What 32-bit addresses can reach (interp/cpu.h, ubase). */
 static const size_t u_window = sizeof(void *) == 8 ? (size_t)0xffffffffu + 1 + PAGE : (size_t)U_SIZE;
+static const size_t u_guard = sizeof(void *) == 8 ? (size_t)CPU_GUARD : 0;
 
 struct process {
     struct engine *engine;
@@ -370,6 +371,11 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     struct process *p = running;
     uintptr_t at = p ? (uintptr_t)info->si_addr - (uintptr_t)p->base : 0;
 
+    if (p) cpu_host_fault(p->c, context);
+    if (p && p->c->xpoint && at >= U_SIZE && at + u_guard < u_window + 2 * u_guard) {
+        cpu_fp_signal(p->c, context);
+        engine_run_again(p->c);
+    }
     if (!p || at >= u_window || !cpu_in_code(p->c)) {
         signal(sig, SIG_DFL); /* the sanitizer's handler is gone, but the core is not */
         return;
@@ -420,9 +426,9 @@ static void open_process(struct process *p, struct fuzz_bytes *in, bool is64, bo
     const struct cpu_model *model = isa_find_model(isa, is64 ? "MIPS64R2-generic" : "24Kf");
     if (!model || isa->init(p->c, model, be, true, &e)) found("no process: %s", e.msg);
     mips_user_setup(p->c, abi);
-    void *at = mmap(NULL, u_window, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED || mprotect(at, U_SIZE, PROT_READ | PROT_WRITE)) found("no memory");
-    p->base = at;
+    void *at = mmap(NULL, u_window + 2 * u_guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED || mprotect((uint8_t *)at + u_guard, U_SIZE, PROT_READ | PROT_WRITE)) found("no memory");
+    p->base = (uint8_t *)at + u_guard;
     p->c->ubase = p->base;
     p->c->ulimit = U_SIZE;
     guest_code(in, &pl, p->base, U_SIZE / 4);
@@ -439,7 +445,7 @@ static void open_process(struct process *p, struct fuzz_bytes *in, bool is64, bo
 
 static void close_process(struct process *p)
 {
-    munmap(p->base, u_window);
+    munmap(p->base - u_guard, u_window + 2 * u_guard);
     cpu_delete(p->c);
     engine_delete(p->engine);
 }
@@ -514,6 +520,9 @@ static void fuzz_user(struct fuzz_bytes in)
                 uint64_t p = cpu_get_slot(a.c, (ir_id)k), q = cpu_get_slot(b.c, (ir_id)k);
                 if (p != q || k == a.c->guest->pc_slot) fprintf(stderr, "  %s %" PRIx64 " %" PRIx64 "\n", a.c->guest->slots[k].name, p, q);
             }
+            for (unsigned k = 0; k < U_PAGES; k++) mprotect(a.base + k * PAGE, PAGE, PROT_READ), mprotect(b.base + k * PAGE, PAGE, PROT_READ);
+            for (unsigned k = 0; k < U_SIZE; k += 4)
+                if (ld32_le(a.base + k) != ld32_le(b.base + k)) fprintf(stderr, "  [%x] %08x %08x\n", k, ld32_le(a.base + k), ld32_le(b.base + k));
             found("user mode: the engines differ: icount %" PRIu64 " %" PRIu64, cpu_icount(a.c), cpu_icount(b.c));
         }
         /* Another thread unmaps or protects code, as munmap and mprotect would. */
