@@ -72,7 +72,7 @@ tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
 EXTRA_DIST += tests/boot-hash.h
 
 # make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
-EXTRA_PROGRAMS = tests/bench-run
+EXTRA_PROGRAMS += tests/bench-run
 tests_bench_run_SOURCES = tests/bench-run.c tests/bench-run.h tests/bench-out.c
 tests_bench_run_LDADD = -lm
 BENCH_FLAGS =
