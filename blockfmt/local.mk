@@ -1,2 +1,7 @@
 # Files of blockfmt/ (see Makefile.am).
-libquern_a_SOURCES += blockfmt/block.h blockfmt/driver.h blockfmt/block.c blockfmt/raw.c blockfmt/overlay.c
+libquern_a_SOURCES += blockfmt/block.h blockfmt/driver.h blockfmt/graph.h blockfmt/formats.def
+libquern_a_SOURCES += blockfmt/graph.c blockfmt/open.c blockfmt/io.c blockfmt/backend.c blockfmt/bitmap.c
+libquern_a_SOURCES += blockfmt/async.c blockfmt/create.c blockfmt/compress.c blockfmt/compress.h
+libquern_a_SOURCES += blockfmt/file.c blockfmt/null.c blockfmt/raw.c
+libquern_a_SOURCES += blockfmt/qcow2.h blockfmt/qcow2.c blockfmt/qcow2-cluster.c blockfmt/qcow2-refcount.c \
+	blockfmt/qcow2-cache.c blockfmt/qcow2-create.c

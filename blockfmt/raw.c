@@ -1,167 +1,153 @@
 /*
- * raw.c - bytes of a plain file or a host block device as they are, with the advisory locks that
- * keep two programs from writing one image. It is not a format: nothing in the file is interpreted.
- *
- * Locks are Linux open file description locks on single bytes, all of them shared: byte 100 + n
- * says "I use permission n", byte 200 + n says "I do not share permission n"; a conflict is found
- * by asking whether an exclusive lock would be possible on the opposite byte. Permissions: 0
- * consistent read, 1 write, 3 resize. Hosts without such locks have none.
+ * raw.c - the raw format: the bytes below are the disk, or the part of them that offset and size name. A disk that was
+ * only guessed to be raw does not let the guest turn it into another format by its first sector.
  */
 #include "blockfmt/driver.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define SECTOR 512u
-
-struct raw_file {
-    int fd;
-    uint64_t file_size; /* real length; the image is rounded up to whole sectors */
+struct raw {
+    uint64_t offset;
+    bool sized, guarded;
 };
 
-#ifdef F_OFD_SETLK
-enum { PERM_READ = 1 << 0, PERM_WRITE = 1 << 1, PERM_RESIZE = 1 << 3 };
-
-static const char *perm_name(int n)
+static int raw_open(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e)
 {
-    return n == 0 ? "consistent read" : n == 1 ? "write" : "resize";
-}
+    struct raw *r = blk_state(n);
+    uint64_t whole = blk_node_size(blk_file(n)), size;
 
-/* Applies `cmd` to one byte; for F_OFD_GETLK *busy tells whether somebody else holds it. 0 or
- * -errno. */
-static int lock_byte(int fd, int cmd, short type, off_t byte, bool *busy)
-{
-    struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (fcntl(fd, cmd, &fl) < 0) return -errno;
-    if (busy) *busy = fl.l_type != F_UNLCK;
+    r->offset = opts_size(o, "offset", 0);
+    r->sized = opts_get(o, "size") != NULL;
+    r->guarded = (flags & BLK_PROBED) != 0;
+    if (r->offset > whole)
+        return error_set(e, "Offset (%llu) cannot be greater than size of the containing file (%llu)",
+                         (unsigned long long)r->offset, (unsigned long long)whole), -EINVAL;
+    size = r->sized ? opts_size(o, "size", 0) : whole - r->offset;
+    if (r->sized && size > whole - r->offset)
+        return error_set(e, "The sum of offset (%llu) and size (%llu) has to be smaller or equal to the actual size of "
+                            "the containing file (%llu)", (unsigned long long)r->offset, (unsigned long long)size,
+                         (unsigned long long)whole), -EINVAL;
+    if (r->sized && size % 512) return error_set(e, "Specified size is not multiple of 512"), -EINVAL;
+    blk_set_size(n, ALIGN_UP(size, (uint64_t)512));
     return 0;
 }
 
-static int raw_lock(int fd, const char *path, bool readonly, struct error *e)
+static int raw_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
 {
-    unsigned used = readonly ? PERM_READ : PERM_READ | PERM_WRITE | PERM_RESIZE;
-    unsigned exclusive =
-        PERM_WRITE | PERM_RESIZE; /* what no other program may do while we have it open */
-    for (int n = 0; n < 4; n++) {
-        int rc = 0;
-        if (used >> n & 1) rc = lock_byte(fd, F_OFD_SETLK, F_RDLCK, 100 + n, NULL);
-        if (!rc && (exclusive >> n & 1)) rc = lock_byte(fd, F_OFD_SETLK, F_RDLCK, 200 + n, NULL);
-        /* EINVAL, ENOLCK, ...: the file system has no locks; go without, as any program before
-         * locks did. */
-        if (rc == -EAGAIN || rc == -EACCES) {
-            error_set(e, "cannot lock image '%s': Failed to get \"%s\" lock", path, perm_name(n));
-            error_hint(e, "Is another process using the image [%s]?", path);
-            return -1;
-        }
-        if (rc) return 0;
-    }
-    for (int n = 0; n < 4; n++) {
-        bool busy = false;
-        if (used >> n & 1) lock_byte(fd, F_OFD_GETLK, F_WRLCK, 200 + n, &busy);
-        if (busy) goto conflict;
-        if (exclusive >> n & 1) lock_byte(fd, F_OFD_GETLK, F_WRLCK, 100 + n, &busy);
-        if (!busy) continue;
-    conflict:
-        error_set(e, "cannot lock image '%s': Failed to get %s\"%s\" lock", path,
-                  (used >> n & 1) ? "" : "shared ", perm_name(n));
-        error_hint(e, "Is another process using the image [%s]?", path);
-        return -1;
-    }
-    return 0;
-}
-#else
-static int raw_lock(int fd, const char *path, bool readonly, struct error *e)
-{
-    return 0;
-}
-#endif
-
-void *blk_raw_open(const char *path, bool readonly, uint64_t *size, struct error *e)
-{
-    int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-    if (fd < 0) {
-        error_set(e, "Could not open '%s': %s", path, strerror(errno));
-        return NULL;
-    }
-    struct stat st;
-    if (fstat(fd, &st) < 0) {
-        error_set(e, "Could not open '%s': %s", path, strerror(errno));
-        goto fail;
-    }
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-        error_set(e, "Could not open '%s': %s", path,
-                  S_ISDIR(st.st_mode) ? strerror(EISDIR) : "neither a file nor a block device");
-        goto fail;
-    }
-    off_t end = lseek(fd, 0, SEEK_END); /* works for files and block devices */
-    if (end < 0) {
-        error_set(e, "Could not find the size of '%s': %s", path, strerror(errno));
-        goto fail;
-    }
-    if (raw_lock(fd, path, readonly, e)) goto fail;
-    struct raw_file *r = NEW(struct raw_file);
-    r->fd = fd;
-    r->file_size = (uint64_t)end;
-    *size = ALIGN_UP((uint64_t)end, (uint64_t)SECTOR);
-    return r;
-fail:
-    close(fd);
-    return NULL;
+    struct raw *r = blk_state(n);
+    return blk_node_read(blk_file(n), r->offset + offset, buf, len);
 }
 
-static int raw_read(void *state, uint64_t offset, void *buf, size_t n)
+static bool fits(struct blk_node *n, const struct raw *r, uint64_t offset, uint64_t len)
 {
-    struct raw_file *r = state;
-    uint8_t *p = buf;
-    while (n) {
-        ssize_t got = pread(r->fd, p, n, (off_t)offset);
-        if (got < 0) {
-            if (errno == EINTR) continue;
-            return -errno;
-        }
-        if (!got) { /* the tail of the last sector, or a file that shrank: reads as zeros */
-            memset(p, 0, n);
-            return 0;
-        }
-        p += got, n -= (size_t)got, offset += (uint64_t)got;
+    return !r->sized || offset + len <= blk_node_size(n);
+}
+
+static int raw_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
+{
+    struct raw *r = blk_state(n);
+
+    if (flags & BLK_COMPRESSED) return -ENOTSUP;
+    if (!fits(n, r, offset, len)) return -ENOSPC;
+    if (r->guarded && offset < 512) {
+        uint8_t head[512];
+        int rc = blk_node_read(blk_file(n), r->offset, head, sizeof head);
+        if (rc) return rc;
+        memcpy(head + offset, buf, MIN(len, 512 - (size_t)offset));
+        if (blk_probe_name(head, sizeof head, "")) return -EPERM;
     }
+    return blk_node_write(blk_file(n), r->offset + offset, buf, len, flags);
+}
+
+static int raw_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned flags)
+{
+    struct raw *r = blk_state(n);
+    if (!fits(n, r, offset, len)) return -ENOSPC;
+    return blk_node_zero(blk_file(n), r->offset + offset, len, flags);
+}
+
+static int raw_discard(struct blk_node *n, uint64_t offset, uint64_t len)
+{
+    struct raw *r = blk_state(n);
+    return blk_node_discard(blk_file(n), r->offset + offset, len);
+}
+
+static int raw_status(struct blk_node *n, uint64_t offset, uint64_t len, struct blk_status *st)
+{
+    struct raw *r = blk_state(n);
+    struct blk_node *file = blk_file(n);
+    int rc;
+
+    if (r->offset + offset >= blk_node_size(file)) { /* the rest of the last sector */
+        st->flags = BLK_ST_ZERO | BLK_ST_ALLOCATED;
+        return 0;
+    }
+    rc = blk_node_status(file, r->offset + offset, len, st);
+    if (rc) return rc;
+    if (r->offset + offset + st->bytes >= blk_node_size(file) && len - st->bytes < 512) st->bytes = len;
+    st->flags = (st->flags & ~(unsigned)BLK_ST_EOF) | BLK_ST_ALLOCATED;
     return 0;
 }
 
-static int raw_write(void *state, uint64_t offset, const void *buf, size_t n)
+static int raw_truncate(struct blk_node *n, uint64_t size, enum blk_prealloc prealloc, struct error *e)
 {
-    struct raw_file *r = state;
-    const uint8_t *p = buf;
-    while (n) {
-        ssize_t put = pwrite(r->fd, p, n, (off_t)offset);
-        if (put < 0) {
-            if (errno == EINTR) continue;
-            return -errno;
-        }
-        if (!put) return -EIO;
-        p += put, n -= (size_t)put, offset += (uint64_t)put;
-    }
+    struct raw *r = blk_state(n);
+
+    if (r->sized) return error_set(e, "Cannot resize fixed-size raw disks"), -ENOTSUP;
+    if (INT64_MAX - r->offset < size) return error_set(e, "Disk size too large for the chosen offset"), -EINVAL;
+    return blk_node_truncate(blk_file(n), size + r->offset, prealloc, e);
+}
+
+static int raw_create(struct blk_graph *g, const char *filename, const struct opts *o, struct error *e)
+{
+    const char *pre = opts_get(o, "preallocation");
+    uint64_t size = ALIGN_UP(opts_size(o, "size", 0), (uint64_t)512);
+    enum blk_prealloc prealloc = BLK_PREALLOC_OFF;
+    int rc;
+
+    if (pre && blk_parse_prealloc(pre, &prealloc))
+        return error_set(e, "Invalid parameter '%s' for preallocation", pre), -EINVAL;
+    if (prealloc == BLK_PREALLOC_METADATA)
+        return error_set(e, "Unsupported preallocation mode 'metadata'"), -EINVAL;
+    struct blk_node *file = blk_create_file(g, filename, prealloc ? 0 : size, e);
+    if (!file) return -EIO;
+    rc = prealloc ? blk_node_truncate(file, size, prealloc, e) : 0;
+    blk_node_unref(file);
+    return rc;
+}
+
+static int raw_measure(const struct opts *o, struct blk_backend *source, struct blk_measure *m, struct error *e)
+{
+    m->required = m->fully_allocated = source ? blk_size(source) : ALIGN_UP(opts_size(o, "size", 0), (uint64_t)512);
     return 0;
 }
 
-static int raw_flush(void *state)
-{
-    struct raw_file *r = state;
-#if defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0
-    return fdatasync(r->fd) < 0 ? -errno : 0;
-#else
-    return fsync(r->fd) < 0 ? -errno : 0;
-#endif
-}
+static const struct opt_desc raw_opts[] = {
+    {"offset", OPT_SIZE, "offset in the file where the disk starts"},
+    {"size", OPT_SIZE, "size of the disk"},
+    {NULL, OPT_STRING, NULL},
+};
 
-static void raw_close(void *state)
-{
-    struct raw_file *r = state;
-    close(r->fd); /* ends the locks too */
-    mem_free(r);
-}
+static const struct blk_create_opt raw_create_opts[] = {
+    {"size", OPT_SIZE, "Virtual disk size", NULL},
+    {"nocow", OPT_BOOL, "Turn off copy-on-write (valid only on btrfs)", NULL},
+    {"preallocation", OPT_STRING, "Preallocation mode (allowed values: off, falloc, full)", NULL},
+    {NULL, OPT_STRING, NULL, NULL},
+};
 
-const struct blk_driver blk_raw_driver = {
-    .name = "raw", .read = raw_read, .write = raw_write, .flush = raw_flush, .close = raw_close};
+const struct blk_driver blk_drv_raw = {
+    .name = "raw",
+    .kind = BLK_FORMAT,
+    .locking = BLK_LOCK_OWN,
+    .grows = true,
+    .state_size = sizeof(struct raw),
+    .open_opts = raw_opts,
+    .create_opts = raw_create_opts,
+    .open = raw_open,
+    .create = raw_create,
+    .measure = raw_measure,
+    .read = raw_read,
+    .write = raw_write,
+    .zero = raw_zero,
+    .discard = raw_discard,
+    .status = raw_status,
+    .truncate = raw_truncate,
+};

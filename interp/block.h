@@ -158,6 +158,11 @@ void ref_exec_op(struct cpu *, const struct ir_op *, const uint64_t *consts);
 void xcode_lower(struct engine *, struct cpu *, struct blk *, const struct ir_block *, struct arena *);
 void ir_optimise(struct ir_builder *);
 
+/* vec.c: a VEC op on cells; d may be a, b or c. The number is for records. */
+void vec_exec(struct cpu *, const struct ir_op *, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c);
+unsigned vec_number(const struct ir_op *);
+void vec_run(struct cpu *, unsigned number, uint32_t aux, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c);
+
 void *arena_get(struct arena *, size_t n);
 void arena_free(struct arena *);
 /* The block at (pc, key), translated if need be. NULL: fetching faulted, cpu->exc tells. */
@@ -182,8 +187,14 @@ bool blk_retranslate(struct cpu *, struct blk *, struct arena *, struct jit_bloc
 
 /* mem.c */
 const uint8_t *cpu_code_page(struct cpu *, uint64_t va, bool probe); /* host address of the page holding va, or NULL */
+/* The same; page_bits: log2 of the size of the part of the page it is true of, CPU_PAGE_BITS for all of it. */
+const uint8_t *cpu_code_unit(struct cpu *, uint64_t va, bool probe, unsigned *page_bits);
 uint64_t mem_slow_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
 void mem_slow_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
+/* LD2, ST2: v[0] at va, v[1] at va + 8 */
+void mem_slow_ld2(struct cpu *, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu);
+void mem_slow_st2(struct cpu *, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu);
+void mem_fence(struct cpu *, unsigned mask); /* IR_FENCE_*; nothing while one thread runs the guest */
 uint64_t mem_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
 uint64_t mem_rmw(struct cpu *, unsigned what, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
 ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);

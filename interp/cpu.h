@@ -51,14 +51,15 @@ enum mem_fault { FAULT_ALIGN, FAULT_BUS /* nothing answers at that physical addr
 struct mmu_hit {
     uint64_t phys;        /* physical address of va itself */
     uint8_t prot;         /* MMU_R | MMU_W | MMU_X */
-    uint8_t page_bits;    /* log2 of the page's size; smaller than CPU_PAGE_BITS: never cached */
+    uint8_t page_bits;    /* log2 of the page's size; smaller than CPU_PAGE_BITS: never cached, and code there is translated anew
+                             each time it runs */
     bool uncached;        /* informative */
 };
 enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
 #define CPU_PAGE_BITS  12
 #define CPU_PAGE_SIZE  (1u << CPU_PAGE_BITS)
 #define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
-#define CPU_MMU_MODES  8
+#define CPU_MMU_MODES  16
 
 /* What lies at a physical page. */
 struct phys_page {
@@ -105,7 +106,8 @@ struct guest {
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
     /* Translates one block from b->blk.pc in mode b->blk.key. See isa/isa.h for the rules. */
     void (*translate)(struct ir_builder *b);
-    /* System mode: va -> phys. False: cpu->exc holds the exception. probe: leave cpu->exc and MMU state alone. */
+    /* System mode: va -> phys. False: cpu->exc holds the exception. probe: leave cpu->exc and MMU state alone. Where data and
+     * code are in different modes, the mode is the data's and ignored for ACCESS_EXEC. */
     bool (*mmu)(struct cpu *, uint64_t va, enum mem_access, unsigned mmu_mode, bool probe, struct mmu_hit *);
     /* Fills cpu->exc for a fault the engine found. */
     void (*fault)(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);
@@ -130,6 +132,13 @@ struct exception {
     uint64_t addr;        /* bad address, where there is one */
 };
 
+/* How the host's floating point may be used. */
+enum fp_fast {
+    FP_FAST = 1,          /* round to nearest, no flushing: the host's results and flags are the guest's */
+    FP_FAST_TINY = 2,     /* but results equal to the smallest normal number are softfloat's: the guest detects tininess before rounding */
+    FP_FAST_FMA = 4,      /* the host has a fused multiply-add */
+};
+
 struct arena { struct arena_chunk *chunks; size_t used; };
 
 struct engine;
@@ -150,6 +159,7 @@ struct cpu {
     int64_t icount_left;             /* instructions until the engine must look up; exact outside blocks */
     uint64_t icount;                 /* instructions retired before the current budget was given */
     int64_t icount_budget;
+    int64_t icount_reserve;          /* part of the budget not yet in icount_left: it is handed out in slices */
     uint64_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
     uint32_t kick;                   /* nonzero: leave at the next block boundary (atomic access) */
     bool halted;
@@ -177,7 +187,7 @@ struct cpu {
     /* floating point */
     struct fp_env fp;                /* the ISA keeps rounding and rules here; flags: cpu_fp_flags() */
     struct fp_note fp_note;
-    bool fp_fast;                    /* host FP may be used: RNE, no flushing, IEEE results. Set by cpu_fp_changed() */
+    uint8_t fp_fast;                 /* enum fp_fast; 0: softfloat only. Set by cpu_fp_changed() */
 
     uint64_t temps[IR_MAX_TEMPS];    /* temporaries of the running block (scratch) */
 };
@@ -215,6 +225,15 @@ void cpu_tlb_flush_range(struct cpu *, uint64_t va, uint64_t size);
  * mem = IR_M* attributes. */
 uint64_t cpu_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu_mode);
 void cpu_st(struct cpu *, uint64_t va, uint64_t value, unsigned mem, unsigned mmu_mode);
+/* Asks for the faults of an access to n (at most CPU_PAGE_SIZE) bytes at va without making it: raises the first, in address
+ * order. acc: ACCESS_READ or ACCESS_WRITE. Then returns the host address, if the range is memory (inside one page in system
+ * mode) that may be accessed directly until the helper returns; NULL: use cpu_ld and cpu_st (a device, code, a watchpoint,
+ * two pages). For HELPER_MEM helpers that must fault before they change anything, or that move many bytes. */
+uint8_t *cpu_probe(struct cpu *, uint64_t va, unsigned n, enum mem_access acc, unsigned mmu_mode);
+/* Compares 16 bytes at va with `expect` and stores `value` if they are equal; `old` gets what was there. [0] is the doubleword
+ * at va, [1] that at va + 8, each in the byte order of mem (IR_MBE); IR_MALIGN: va must be a multiple of 16. Atomic
+ * under the same conditions as CAS. For HELPER_MEM helpers. Returns whether it stored. */
+bool cpu_cas128(struct cpu *, uint64_t va, const uint64_t expect[2], const uint64_t value[2], uint64_t old[2], unsigned mem, unsigned mmu_mode);
 /* The same for debuggers: never raise, no side effects on MMIO; bytes as they lie in memory. Both worlds.
  * Return false if some byte is not accessible. Writes reach read-only memory and drop stale code. */
 bool cpu_debug_read(struct cpu *, uint64_t va, void *buf, size_t n);

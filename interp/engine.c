@@ -13,15 +13,17 @@
 struct engine *engine_new(const struct engine_config *cfg, struct error *e)
 {
     struct engine *eng = NEW(struct engine);
+    (void)e;
     eng->cfg = *cfg;
     if (!eng->cfg.max_block) eng->cfg.max_block = 64;
     if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)64 << 20;
     pthread_mutex_init(&eng->lock, NULL);
     if (eng->cfg.backend && eng->cfg.mode == ENGINE_FAST) {
-        eng->jit = jit_new(eng, e);
+        struct error why = ERROR_INIT; /* everything runs in the interpreter too */
+        eng->jit = jit_new(eng, &why);
         if (!eng->jit) {
-            engine_delete(eng);
-            return NULL;
+            error_warn("JIT backend '%s' can't be used: %s; interpreting", eng->cfg.backend->name, why.msg);
+            eng->cfg.backend = NULL;
         }
     }
     return eng;
@@ -179,7 +181,7 @@ uint64_t cpu_icount(struct cpu *cpu)
     struct blk *b;
     struct mark *m = cpu_running(cpu, &b);
     if (m) left += b->n_insns - m->n;
-    return cpu->icount + (uint64_t)(cpu->icount_budget - left);
+    return cpu->icount + (uint64_t)(cpu->icount_budget - cpu->icount_reserve - left);
 }
 
 void cpu_host_fault(struct cpu *cpu, const void *ucontext) { jit_host_fault(cpu, ucontext); }
@@ -229,6 +231,17 @@ static bool take_exception(struct cpu *cpu)
     return true;
 }
 
+/* Compiled loops look at nothing but their count: so that a kick from another thread is seen soon, the budget is handed
+ * out in slices (some 0.1 ms). */
+enum { SLICE = 1 << 17 };
+
+static void next_slice(struct cpu *cpu)
+{
+    int64_t n = cpu->engine->jit ? MIN(cpu->icount_reserve, (int64_t)SLICE) : cpu->icount_reserve;
+    cpu->icount_left += n;
+    cpu->icount_reserve -= n;
+}
+
 enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
 {
     struct engine *eng = cpu->engine;
@@ -238,7 +251,10 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     /* volatile: live across longjmp */
     volatile bool one = false, check_irq = !cpu->world->user;
 
-    cpu->icount_budget = cpu->icount_left = budget > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)budget;
+    cpu->icount_budget = budget > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)budget;
+    cpu->icount_left = 0;
+    cpu->icount_reserve = cpu->icount_budget;
+    next_slice(cpu);
     cpu->unwind = &unwind;
     cpu->xpc = NULL;
     cpu->xpoint = 0;
@@ -282,6 +298,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             ret = RUN_HALTED;
             break;
         }
+        if (cpu->icount_reserve && cpu->icount_left < SLICE / 2) next_slice(cpu);
         if (cpu->icount_left <= 0) {
             ret = RUN_BUDGET;
             break;
@@ -333,7 +350,7 @@ out:
     fp_leave(cpu);
     cpu->xpc = NULL;
     cpu->unwind = NULL;
-    cpu->icount += (uint64_t)(cpu->icount_budget - cpu->icount_left);
-    cpu->icount_budget = cpu->icount_left = 0;
+    cpu->icount += (uint64_t)(cpu->icount_budget - cpu->icount_reserve - cpu->icount_left);
+    cpu->icount_budget = cpu->icount_reserve = cpu->icount_left = 0;
     return ret;
 }

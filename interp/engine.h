@@ -27,6 +27,7 @@ struct engine_config {
     bool no_regions;        /* single blocks only */
     bool sync;              /* compile in the vCPU's thread, at once */
     bool perfmap;           /* write /tmp/perf-PID.map */
+    bool gdb;               /* announce compiled code to a debugger of this process */
     uint32_t chaos;         /* nonzero: seed for random thresholds and flushes (a test mode; results must not change) */
     size_t code_size;       /* bytes of code memory, 0 = default */
 };

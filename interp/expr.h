@@ -1,7 +1,7 @@
 /*
  * expr.h - the combinators of ops.def as C expressions.
  *
- * Whoever includes ops.def for values defines XW as 32 or 64. Every combinator is defined for all inputs, as ops.def
+ * Whoever includes ops.def for values defines XW as 32 or 64 (lanes of vectors: 8 and 16 too). Every combinator is defined for all inputs, as ops.def
  * promises.
  */
 #ifndef INTERP_EXPR_H
@@ -12,18 +12,19 @@
 #define EXPR_FNS(W, OTHER)                                                                         \
     typedef uint##W##_t xu##W;                                                                     \
     typedef int##W##_t xs##W;                                                                      \
-    static inline xu##W x##W##_shl(xu##W x, xu##W n) { return n < W ? x << n : 0; }                \
-    static inline xu##W x##W##_shr(xu##W x, xu##W n) { return n < W ? x >> n : 0; }                \
+    static inline xu##W x##W##_shl(xu##W x, xu##W n) { return n < W ? (xu##W)(x << n) : 0; }       \
+    static inline xu##W x##W##_shr(xu##W x, xu##W n) { return n < W ? (xu##W)(x >> n) : 0; }       \
     static inline xu##W x##W##_sar(xu##W x, xu##W n)                                               \
     {                                                                                              \
         unsigned k = n < W ? (unsigned)n : W - 1;                                                  \
-        return (xs##W)x < 0 ? ~(~x >> k) : x >> k;                                                 \
+        return (xs##W)x < 0 ? (xu##W)~((xu##W)~x >> k) : (xu##W)(x >> k);                          \
     }                                                                                              \
     static inline xu##W x##W##_rotr(xu##W x, xu##W n)                                              \
     {                                                                                              \
         unsigned k = (unsigned)(n & (W - 1));                                                      \
-        return (x >> k) | (x << ((W - k) & (W - 1)));                                              \
-    }                                                                                              \
+        return (xu##W)((x >> k) | (x << ((W - k) & (W - 1))));                                     \
+    }
+#define EXPR_FNS_WIDE(W)                                                                           \
     static inline xu##W x##W##_divu(xu##W a, xu##W b) { return b ? a / b : 0; }                    \
     static inline xu##W x##W##_remu(xu##W a, xu##W b) { return b ? a % b : a; }                    \
     static inline xu##W x##W##_divs(xu##W a, xu##W b)                                              \
@@ -59,9 +60,31 @@
     static inline xu##W x##W##_ctz(xu##W x) { return host_ctz##W(x); }                             \
     static inline xu##W x##W##_popcnt(xu##W x) { return host_popcnt##W(x); }                       \
     static inline xu##W x##W##_bswap(xu##W x) { return host_bswap##W(x); }
+EXPR_FNS(8, 0)
+EXPR_FNS(16, 0)
 EXPR_FNS(32, 64)
 EXPR_FNS(64, 32)
+EXPR_FNS_WIDE(32)
+EXPR_FNS_WIDE(64)
 #undef EXPR_FNS
+#undef EXPR_FNS_WIDE
+static inline xu8 x8_clz(xu8 x) { return (xu8)(host_clz32(x) - 24); }
+static inline xu16 x16_clz(xu16 x) { return (xu16)(host_clz32(x) - 16); }
+static inline xu8 x8_popcnt(xu8 x) { return (xu8)host_popcnt32(x); }
+static inline xu16 x16_popcnt(xu16 x) { return (xu16)host_popcnt32(x); }
+static inline xu8 x8_bswap(xu8 x) { return x; }
+static inline xu16 x16_bswap(xu16 x) { return host_bswap16(x); }
+static inline xu8 x8_mulhu(xu8 a, xu8 b) { return (xu8)((unsigned)a * b >> 8); }
+static inline xu8 x8_mulhs(xu8 a, xu8 b) { return (xu8)((unsigned)((int)(xs8)a * (xs8)b) >> 8); }
+static inline xu16 x16_mulhu(xu16 a, xu16 b) { return (xu16)((uint32_t)a * b >> 16); }
+static inline xu16 x16_mulhs(xu16 a, xu16 b) { return (xu16)((uint32_t)((int32_t)(xs16)a * (xs16)b) >> 16); }
+static inline xu8 x8_bitrev(xu8 x)
+{
+    x = (xu8)(x >> 4 | x << 4);
+    x = (xu8)((x >> 2 & 0x33) | (x & 0x33) << 2);
+    return (xu8)((x >> 1 & 0x55) | (x & 0x55) << 1);
+}
+static inline xu16 x16_bitrev(xu16 x) { return (xu16)(x8_bitrev((xu8)x) << 8 | x8_bitrev((xu8)(x >> 8))); }
 
 static inline uint32_t x32_mulhu(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a * b) >> 32); }
 static inline uint32_t x32_mulhs(uint32_t a, uint32_t b)
@@ -115,7 +138,7 @@ static inline uint64_t x64_bswap16x(uint64_t x)
 #define E_K(n)          ((X_U)(n))
 #define E_ADD(x, y)     ((X_U)((x) + (y)))
 #define E_SUB(x, y)     ((X_U)((x) - (y)))
-#define E_MUL(x, y)     ((X_U)((X_U)(x) * (X_U)(y)))
+#define E_MUL(x, y)     ((X_U)(1u * (X_U)(x) * (X_U)(y)))
 #define E_AND(x, y)     ((x) & (y))
 #define E_OR(x, y)      ((x) | (y))
 #define E_XOR(x, y)     ((x) ^ (y))

@@ -48,10 +48,20 @@
     BODY(N##W)                                                                                     \
     {                                                                                              \
         (void)acc;                                                                                 \
-        return CELL_(W, r->d) = X3_##N(W);                                                         \
+        return CELL_(W, r->d) = v##W##_##N(CELL_(W, r->a), CELL_(W, r->b), CELL_(W, r->c), 0);     \
     }
-#define X3_SELECT(W)  (CELL_(W, r->a) ? CELL_(W, r->b) : CELL_(W, r->c))
-#define X3_DEPOSIT(W) v##W##_DEPOSIT(CELL_(W, r->a), CELL_(W, r->b), 0, r->c)
+#define X_ALU3K(N, W)                                                                              \
+    BODY(N##W##_K)                                                                                 \
+    {                                                                                              \
+        (void)acc;                                                                                 \
+        return CELL_(W, r->d) = v##W##_##N(CELL_(W, r->a), CELL_(W, r->b), r->c, 0);               \
+    }
+#define X_INS(W)                                                                                   \
+    BODY(DEPOSIT##W)                                                                               \
+    {                                                                                              \
+        (void)acc;                                                                                 \
+        return CELL_(W, r->d) = v##W##_DEPOSIT(CELL_(W, r->a), CELL_(W, r->b), 0, r->c);           \
+    }
 #define X_CONV(N)                                                                                  \
     BODY(N)                                                                                        \
     {                                                                                              \
@@ -147,7 +157,8 @@
     {                                                                                              \
         (void)acc;                                                                                 \
         uint##W##_t x = CELL_(W, r->a), y = CELL_(W, r->b), z;                                     \
-        if (likely(cpu->fp_fast && fpx_finite##W(x) && fpx_finite##W(y) && fpx_##N##W(x, y, &z))) { \
+        if (likely(cpu->fp_fast && fpx_finite##W(x) && fpx_finite##W(y) && fpx_##N##W(x, y, &z)) && \
+            !(FPX_CAN_BE_TINY(OP_##N) && FPX_TINY##W(cpu, z))) {                                   \
             cpu->fp_note.a = x, cpu->fp_note.b = y, cpu->fp_note.op = OP_##N | (W == 64 ? T_I64 : T_I32) << 16; \
             return CELL_(W, r->d) = z;                                                             \
         }                                                                                          \
@@ -166,6 +177,13 @@
 #define XF_I32_F64 XF_CONV(I32_F64, 32, 64)
 #define XF_I64_F32 XF_CONV(I64_F32, 64, 32)
 #define XF_I64_F64 XF_CONV(I64_F64, 64, 64)
+#define XF_U64_F32 XF_CONV(U64_F32, 64, 32)
+#define XF_U64_F64 XF_CONV(U64_F64, 64, 64)
+#define XF_TO_INT(N, WI, WO) (CELL_(WO, r->d) = (uint##WO##_t)fpx_to_int##WI(cpu, OP_##N, WO == 64 ? T_I64 : T_I32, r->c, CELL_(WI, r->a)))
+#define XF_F32_I32 XF_TO_INT(F32_I32, 32, 32)
+#define XF_F32_I64 XF_TO_INT(F32_I64, 32, 64)
+#define XF_F64_I32 XF_TO_INT(F64_I32, 64, 32)
+#define XF_F64_I64 XF_TO_INT(F64_I64, 64, 64)
 #define X_FCMP(W)                                                                                  \
     BODY(FCMP##W)                                                                                  \
     {                                                                                              \
@@ -194,13 +212,18 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
 #define X_ALU2(N, W, m) &&L_##N##W##_##m,
 #define X_ALU1(N, W, m) &&L_##N##W##_##m,
 #define X_ALU3(N, W) &&L_##N##W,
+#define X_ALU3K(N, W) &&L_##N##W##_K,
+#define X_INS(W) &&L_DEPOSIT##W,
 #define X_CONV(N) &&L_##N,
 #define X_SETC(C, W, m) &&L_SETC_##C##W##_##m,
 #define X_LD(sz, sg, T, AW, en, al) &&L_LD_##sz##sg##_##T##_##AW##_##en##_##al,
 #define X_ST(sz, T, AW, en, al) &&L_ST_##sz##_##T##_##AW##_##en##_##al,
+#define X_LD2(AW, en) &&L_LD2_##AW##_##en,
+#define X_ST2(AW, en) &&L_ST2_##AW##_##en,
 #define X_FP2(N, W) &&L_##N##W,
 #define X_FPCV(N) &&L_##N,
 #define X_FCMP(W) &&L_FCMP##W,
+#define X_FMA(W) &&L_FMA##W,
 #define X_BRC2(C, W, m) &&L_BRC2_##C##W##_##m,
 #define X_BRC1(C, W, m) &&L_BRC1_##C##W##_##m,
 #define X_BRL(C, W, m) &&L_BRL_##C##W##_##m,
@@ -288,6 +311,8 @@ next:
 #define X_ALU2(N, W, m) PLAIN(N##W##_##m)
 #define X_ALU1(N, W, m) PLAIN(N##W##_##m)
 #define X_ALU3(N, W) PLAIN(N##W)
+#define X_ALU3K(N, W) PLAIN(N##W##_K)
+#define X_INS(W) PLAIN(DEPOSIT##W)
 #define X_CONV(N) PLAIN(N)
 #define X_SETC(C, W, m) PLAIN(SETC_##C##W##_##m)
 #define X_LD(sz, sg, T, AW, en, al) PLAIN(LD_##sz##sg##_##T##_##AW##_##en##_##al)
@@ -295,6 +320,49 @@ next:
 #define X_FP2(N, W) PLAIN(N##W)
 #define X_FPCV(N) PLAIN(N)
 #define X_FCMP(W) PLAIN(FCMP##W)
+/* d and c: the cells; the record behind has the attributes and the mask of the alignment that is asked for. A single access
+ * of 16 bytes between threads goes the slow way. */
+#define PAIR_OK(AW, va, tag) (!((va) & r[1].imm64 & 15) && !((r[1].imm64 & IR_MPAIR << 16) && cpu->parallel) && REACH(AW, va, 128, 0, tag))
+#define X_LD2(AW, en)                                                                              \
+    H(LD2_##AW##_##en)                                                                             \
+    {                                                                                              \
+        uint##AW##_t va = CELL_(AW, r->a) + (uint##AW##_t)(int16_t)r->b;                           \
+        uint64_t pair[2];                                                                          \
+        ENTRY(va);                                                                                 \
+        BEFORE_ACCESS;                                                                             \
+        if (likely(PAIR_OK(AW, va, rd))) {                                                         \
+            const uint8_t *p = HOST(va);                                                           \
+            pair[0] = RAW_LD_64_##en(p), pair[1] = RAW_LD_64_##en(p + 8);                          \
+        } else {                                                                                   \
+            cpu->xpc = r;                                                                          \
+            mem_slow_ld2(cpu, va, pair, (unsigned)(r[1].imm64 >> 16), cpu->mmu_now);               \
+        }                                                                                          \
+        CELL64(r->d) = pair[0];                                                                    \
+        acc = CELL64(r->c) = pair[1];                                                              \
+        NEXT(2);                                                                                   \
+    }
+#define X_ST2(AW, en)                                                                              \
+    H(ST2_##AW##_##en)                                                                             \
+    {                                                                                              \
+        uint##AW##_t va = CELL_(AW, r->a) + (uint##AW##_t)(int16_t)r->b;                           \
+        const uint64_t pair[2] = { CELL64(r->d), CELL64(r->c) };                                   \
+        ENTRY(va);                                                                                 \
+        BEFORE_ACCESS;                                                                             \
+        if (likely(PAIR_OK(AW, va, wr) && (!FAST_USER || !(((va) ^ ((va) + 15)) & CPU_PAGE_MASK)))) { \
+            uint8_t *p = HOST(va);                                                                 \
+            RAW_ST_64_##en(p, pair[0]), RAW_ST_64_##en(p + 8, pair[1]);                            \
+        } else {                                                                                   \
+            cpu->xpc = r;                                                                          \
+            mem_slow_st2(cpu, va, pair, (unsigned)(r[1].imm64 >> 16), cpu->mmu_now);               \
+        }                                                                                          \
+        NEXT(2);                                                                                   \
+    }
+#define X_FMA(W)                                                                                   \
+    H(FMA##W)                                                                                      \
+    {                                                                                              \
+        acc = CELL_(W, r->d) = (uint##W##_t)fpx_fma##W(cpu, (unsigned)r[1].imm64, CELL_(W, r->a), CELL_(W, r->b), CELL_(W, r->c)); \
+        NEXT(2);                                                                                   \
+    }
 #define X_BRC2(C, W, m) H(BRC2_##C##W##_##m) BRANCH2(C, W, m);
 #define X_BRC1(C, W, m)                                                                            \
     H(BRC1_##C##W##_##m)                                                                           \
@@ -345,6 +413,26 @@ next:
     {
         acc = CELL64(r->d) = r[1].imm64;
         NEXT(2);
+    }
+    H(FCMPV32)
+    {
+        acc = CELL32(r->d) = (uint32_t)fpx_relation32(cpu, (uint32_t)r[1].imm64, r->c, CELL32(r->a), CELL32(r->b));
+        NEXT(2);
+    }
+    H(FCMPV64)
+    {
+        acc = CELL32(r->d) = (uint32_t)fpx_relation64(cpu, (uint32_t)r[1].imm64, r->c, CELL64(r->a), CELL64(r->b));
+        NEXT(2);
+    }
+    H(VEC)
+    {
+        vec_run(cpu, (unsigned)r[1].op, (uint32_t)r[1].imm64, &CELL64(r->d), &CELL64(r->a), &CELL64(r->b), &CELL64(r->c));
+        NEXT(2);
+    }
+    H(FENCE)
+    {
+        mem_fence(cpu, r->a);
+        NEXT(1);
     }
     H(SKIP) NEXT(r->imm);
     H(GOTO) FOLLOW((struct link *)(uintptr_t)r->p);
@@ -468,6 +556,7 @@ over_budget:
 #undef REACH
 #undef HOST
 #undef BEFORE_ACCESS
+#undef PAIR_OK
 #undef ENTRY
 #undef WHOLE_WINDOW
 #undef FAST_RUN

@@ -6,6 +6,7 @@
  * round-to-nearest without flushing, and only when no NaN is involved.
  */
 #include "interp/block.h"
+#include "interp/fpx.h"
 
 #if defined(__x86_64__) && HOST_GNU
 #include <ucontext.h>
@@ -65,6 +66,18 @@ static unsigned host_flags(void)
 }
 #endif
 
+/* A fused multiply-add that is one instruction of the host; false: it has none. Kept out of line, as the rest is compiled
+ * for hosts without it. */
+#if HOST_FLAGS_MXCSR
+bool fp_host_has_fma(void) { return __builtin_cpu_supports("fma"); }
+__attribute__((target("fma"))) float fp_host_fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+__attribute__((target("fma"))) double fp_host_fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else
+bool fp_host_has_fma(void) { return false; }
+float fp_host_fma32(float a, float b, float c) { return a * b + c; } /* not used */
+double fp_host_fma64(double a, double b, double c) { return a * b + c; }
+#endif
+
 void fp_enter(struct cpu *cpu)
 {
     if (cpu->fp_fast) host_flags_clear();
@@ -78,8 +91,9 @@ void fp_leave(struct cpu *cpu)
 void cpu_fp_changed(struct cpu *cpu)
 {
     if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
-    cpu->fp_fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.tiny_before && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
-                   cpu->engine->cfg.mode != ENGINE_REF;
+    bool fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
+                cpu->engine->cfg.mode != ENGINE_REF;
+    cpu->fp_fast = (uint8_t)(!fast ? 0 : FP_FAST | (cpu->fp.tiny_before ? FP_FAST_TINY : 0) | (fp_host_has_fma() ? FP_FAST_FMA : 0));
     if (cpu->fp_fast && cpu->unwind) host_flags_clear();
 }
 
@@ -95,20 +109,22 @@ void cpu_fp_set_flags(struct cpu *cpu, unsigned flags)
     cpu->fp.flags = (uint8_t)flags;
 }
 
-static bool f2i_special(struct fp_env *env, unsigned rule, bool nan, bool invalid, unsigned bits, uint64_t *v)
+/* What an invalid conversion to an integer of `bits` bits gives, where it is not the nearest limit. */
+static void f2i_invalid(unsigned rule, bool nan, unsigned bits, bool is_signed, uint64_t *v)
 {
-    uint64_t max = (UINT64_C(1) << (bits - 1)) - 1;
-    (void)env;
-    if (!invalid) return false;
+    uint64_t max = is_signed ? (UINT64_C(1) << (bits - 1)) - 1 : UINT64_MAX >> (64 - bits);
     switch (rule) {
-    case IR_F2I_MAX: *v = max; return true;
-    case IR_F2I_MIN: *v = max + 1; return true;
+    case IR_F2I_MAX: *v = max; break;
+    case IR_F2I_MIN: *v = is_signed ? max + 1 : max; break;
     case IR_F2I_SAT_ZERO:
         if (nan) *v = 0;
-        return nan;
+        break;
+    case IR_F2I_SAT_MIN:
+        if (nan) *v = is_signed ? max + 1 : 0;
+        break;
     default:
         if (nan) *v = max;
-        return nan;
+        break;
     }
 }
 
@@ -118,32 +134,68 @@ static uint64_t f2i(unsigned op, uint32_t aux, uint64_t a, struct fp_env *env)
     enum fp_round round = r == IR_ROUND_ENV ? (enum fp_round)env->round : (enum fp_round)r;
     uint8_t before = env->flags;
     uint64_t v;
-    bool f32 = op == OP_F32_I32 || op == OP_F32_I64;
-    unsigned bits = op == OP_F32_I32 || op == OP_F64_I32 ? 32 : 64;
+    bool f32 = op == OP_F32_I32 || op == OP_F32_I64 || op == OP_F32_U32 || op == OP_F32_U64;
+    bool is_signed = op == OP_F32_I32 || op == OP_F32_I64 || op == OP_F64_I32 || op == OP_F64_I64;
+    unsigned bits = op == OP_F32_I32 || op == OP_F64_I32 || op == OP_F32_U32 || op == OP_F64_U32 ? 32 : 64;
 
     env->flags = 0;
     switch (op) {
     case OP_F32_I32: v = (uint32_t)f32_to_i32((f32_t)a, round, env); break;
     case OP_F32_I64: v = (uint64_t)f32_to_i64((f32_t)a, round, env); break;
     case OP_F64_I32: v = (uint32_t)f64_to_i32(a, round, env); break;
+    case OP_F32_U32: v = f32_to_u32((f32_t)a, round, env); break;
+    case OP_F32_U64: v = f32_to_u64((f32_t)a, round, env); break;
+    case OP_F64_U32: v = f64_to_u32(a, round, env); break;
+    case OP_F64_U64: v = f64_to_u64(a, round, env); break;
     default: v = (uint64_t)f64_to_i64(a, round, env); break;
     }
-    f2i_special(env, rule, f32 ? f32_is_nan((f32_t)a) : f64_is_nan(a), env->flags & FP_INVALID, bits, &v);
+    if (env->flags & FP_INVALID) f2i_invalid(rule, f32 ? f32_is_nan((f32_t)a) : f64_is_nan(a), bits, is_signed, &v);
     env->flags |= before;
     return v;
 }
 
-static uint64_t fcmp(unsigned type, unsigned mask, uint64_t a, uint64_t b, struct fp_env *env)
+static uint64_t fcmp(unsigned type, unsigned mask, uint32_t values, uint64_t a, uint64_t b, struct fp_env *env)
 {
     enum fp_rel r;
     if (type == T_I32) r = mask & IR_REL_SIGNAL ? f32_compare((f32_t)a, (f32_t)b, env) : f32_compare_quiet((f32_t)a, (f32_t)b, env);
     else r = mask & IR_REL_SIGNAL ? f64_compare(a, b, env) : f64_compare_quiet(a, b, env);
-    switch (r) {
-    case FP_LESS: return !!(mask & IR_REL_LT);
-    case FP_EQUAL: return !!(mask & IR_REL_EQ);
-    case FP_GREATER: return !!(mask & IR_REL_GT);
-    default: return !!(mask & IR_REL_UN);
+    unsigned k = (unsigned)((int)r + 1); /* less, equal, greater, unordered */
+    return values ? values >> 8 * k & 0xff : mask >> k & 1;
+}
+
+/* The x86 rule: the second operand unless the first is strictly smaller (larger). */
+#define FMINMAX_X86(f)                                                                             \
+    static f##_t f##_minmax_x86(bool max, f##_t a, f##_t b, struct fp_env *env)                    \
+    {                                                                                              \
+        const f##_t sign = (f##_t)1 << (sizeof(f##_t) * 8 - 1);                                    \
+        f##_t r = f##_compare(a, b, env) == (max ? FP_GREATER : FP_LESS) ? a : b;                  \
+        return env->daz && (r & ~sign) < f##_MIN_NORMAL ? r & sign : r;                            \
     }
+FMINMAX_X86(f32)
+FMINMAX_X86(f64)
+#undef FMINMAX_X86
+
+#define FMINMAX(f)                                                                                 \
+    static f##_t f##_minmax(bool max, unsigned rule, f##_t a, f##_t b, struct fp_env *env)         \
+    {                                                                                              \
+        switch (rule) {                                                                            \
+        case IR_FMM_NUM: return max ? f##_maxnum(a, b, env) : f##_minnum(a, b, env);               \
+        case IR_FMM_NAN: return max ? f##_max(a, b, env) : f##_min(a, b, env);                     \
+        case IR_FMM_NUMBER: return max ? f##_maxnumber(a, b, env) : f##_minnumber(a, b, env);      \
+        case IR_FMM_NUM_MAG: return max ? f##_maxnummag(a, b, env) : f##_minnummag(a, b, env);     \
+        default: return f##_minmax_x86(max, a, b, env);                                            \
+        }                                                                                          \
+    }
+FMINMAX(f32)
+FMINMAX(f64)
+#undef FMINMAX
+
+static uint64_t fround(unsigned type, unsigned attr, uint64_t a, struct fp_env *env)
+{
+    unsigned r = attr & IR_ROUND_ENV;
+    enum fp_round round = r == IR_ROUND_ENV ? (enum fp_round)env->round : (enum fp_round)r;
+    bool exact = attr & IR_ROUND_EXACT;
+    return type == T_I32 ? f32_round_int((f32_t)a, round, exact, env) : f64_round_int(a, round, exact, env);
 }
 
 static uint64_t fp_eval(unsigned op, unsigned type, unsigned attr, uint32_t aux, uint64_t a, uint64_t b, uint64_t c, struct fp_env *env)
@@ -156,13 +208,23 @@ static uint64_t fp_eval(unsigned op, unsigned type, unsigned attr, uint32_t aux,
     case OP_FSQRT: return type == T_I32 ? f32_sqrt((f32_t)a, env) : f64_sqrt(a, env);
     case OP_FMA:
         return type == T_I32 ? f32_muladd((f32_t)a, (f32_t)b, (f32_t)c, (int)attr, env) : f64_muladd(a, b, c, (int)attr, env);
-    case OP_FCMP: return fcmp(type, attr, a, b, env);
+    case OP_FCMP: return fcmp(type, attr, aux, a, b, env);
+    case OP_FROUND: return fround(type, attr, a, env);
+    case OP_FMIN:
+    case OP_FMAX:
+        return type == T_I32 ? f32_minmax(op == OP_FMAX, attr, (f32_t)a, (f32_t)b, env) : f64_minmax(op == OP_FMAX, attr, a, b, env);
     case OP_F32_F64: return f32_to_f64((f32_t)a, env);
     case OP_F64_F32: return f64_to_f32(a, env);
     case OP_I32_F32: return f32_from_i32((int32_t)a, env);
     case OP_I32_F64: return f64_from_i32((int32_t)a, env);
     case OP_I64_F32: return f32_from_i64((int64_t)a, env);
     case OP_I64_F64: return f64_from_i64((int64_t)a, env);
+    case OP_U64_F32: return f32_from_u64(a, env);
+    case OP_U64_F64: return f64_from_u64(a, env);
+    case OP_F16_F32: return f16_to_f32((f16_t)a, env);
+    case OP_F16_F64: return f16_to_f64((f16_t)a, env);
+    case OP_F32_F16: return f32_to_f16((f32_t)a, env);
+    case OP_F64_F16: return f64_to_f16(a, env);
     default: return f2i(op, aux, a, env);
     }
 }

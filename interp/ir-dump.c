@@ -40,7 +40,7 @@ void ir_dump(const struct ir_block *b, const struct guest *g, void (*put)(void *
             snprintf(line, sizeof line, "    %s%s.%s %s, %s, %s (%s %u)", name, w, cond_names[o->attr], operand(b, g, o->d, d, sizeof d),
                      operand(b, g, o->a, x, sizeof x), operand(b, g, o->b, y, sizeof y), o->op == OP_BRC ? "link" : "label", o->aux);
             break;
-        case OP_LD: case OP_ST: case OP_CAS: case OP_RMW:
+        case OP_LD: case OP_ST: case OP_LD2: case OP_ST2: case OP_CAS: case OP_RMW:
             snprintf(line, sizeof line, "    %s%s.%u%s%s%s %s, [%s%+d], %s, %s", name, w, 8u << (o->attr & IR_MSIZE), o->attr & IR_MS ? "s" : "",
                      o->attr & IR_MBE ? "be" : "le", o->attr & IR_MALIGN ? "a" : "", operand(b, g, o->d, d, sizeof d),
                      operand(b, g, o->a, x, sizeof x), IR_DISP(o), operand(b, g, o->b, y, sizeof y), operand(b, g, o->c, z, sizeof z));

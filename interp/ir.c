@@ -14,6 +14,8 @@ const struct ir_op_info ir_op_info[OP_COUNT] = {
 #define CONV(N, n, in, fl, ti, to, e) [OP_##N] = { #n, CLASS_CONV, in, fl },
 #define FPOP(N, n, in, soft, host)    [OP_##N] = { #n, CLASS_FP, in, 0 },
 #define FPCV(N, n, ti, to)            [OP_##N] = { #n, CLASS_FPCV, 1, 0 },
+#define VEC(N, n, in, e)              [OP_##N] = { #n, CLASS_VEC, in, F_OPT },
+#define VECX(N, n, in)                [OP_##N] = { #n, CLASS_VEC, in, F_OPT },
 #define CTLO(N, n, fl)                [OP_##N] = { #n, CLASS_CTL, 3, fl },
 #include "interp/ops.def"
 };
@@ -30,7 +32,7 @@ const uint8_t ir_cond_swapped[CC_COUNT] = {
 /* Types of the operands of width-crossing ops: input, output. */
 static bool conv_types(unsigned op, enum ir_type *in, enum ir_type *out)
 {
-    enum { T_32 = T_I32, T_64 = T_I64, F32 = T_I32, F64 = T_I64, I32 = T_I32, I64 = T_I64 };
+    enum { T_32 = T_I32, T_64 = T_I64, F16 = T_I32, F32 = T_I32, F64 = T_I64, I32 = T_I32, I64 = T_I64, U32 = T_I32, U64 = T_I64 };
     switch (op) {
 #define CONV(N, n, k, fl, ti, to, e) case OP_##N: *in = (enum ir_type)(ti), *out = (enum ir_type)(to); return true;
 #define FPCV(N, n, ti, to) case OP_##N: *in = (enum ir_type)(ti), *out = (enum ir_type)(to); return true;
@@ -57,6 +59,7 @@ void ir_builder_init(struct ir_builder *b, struct cpu *cpu, uint64_t pc, uint64_
     b->pc = pc;
     b->max_insns = max_insns;
     b->code_vpage = UINT64_MAX;
+    b->code_mask = CPU_PAGE_MASK;
 }
 
 void ir_builder_free(struct ir_builder *b)
@@ -231,10 +234,76 @@ ir_id ir_fcmp(struct ir_builder *b, enum ir_type t, unsigned mask, ir_id d, ir_i
     return d;
 }
 
+ir_id ir_fcmp_values(struct ir_builder *b, enum ir_type t, uint32_t values, unsigned signal, ir_id d, ir_id x, ir_id y)
+{
+    if (!values) bug(b, "comparison without values");
+    ir_fcmp(b, t, signal & IR_REL_SIGNAL, d, x, y);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].aux = values;
+    return d;
+}
+
+ir_id ir_fround(struct ir_builder *b, enum ir_type t, unsigned mode, ir_id d, ir_id a)
+{
+    if ((mode & IR_ROUND_ENV) > FP_RTO && (mode & IR_ROUND_ENV) != IR_ROUND_ENV) bug(b, "rounding mode");
+    ir_op1(b, OP_FROUND, t, d, a);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].attr = (uint8_t)mode;
+    return d;
+}
+
+ir_id ir_fminmax(struct ir_builder *b, enum ir_opcode op, enum ir_type t, enum ir_fmm rule, ir_id d, ir_id x, ir_id y)
+{
+    if ((op != OP_FMIN && op != OP_FMAX) || rule >= IR_FMM_COUNT) bug(b, "minimum or maximum");
+    ir_op2(b, op, t, d, x, y);
+    if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].attr = (uint8_t)rule;
+    return d;
+}
+
 ir_id ir_fma(struct ir_builder *b, enum ir_type t, unsigned flags, ir_id d, ir_id x, ir_id y, ir_id z)
 {
     ir_op3(b, OP_FMA, t, d, x, y, z);
     if (b->blk.n_ops) b->blk.ops[b->blk.n_ops - 1].attr = (uint8_t)flags;
+    return d;
+}
+
+ir_id ir_vtemp(struct ir_builder *b, unsigned bytes)
+{
+    ir_id first = ir_temp(b, T_I64);
+    for (unsigned i = 8; i < bytes; i += 8) ir_temp(b, T_I64);
+    return first;
+}
+
+/* n cells from x on: of 64 bits, and one behind the other in memory. */
+static void want_run(struct ir_builder *b, ir_id x, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        want(b, (ir_id)(x + i), T_I64, "vector operand");
+        if (n > 1 && ir_is_const(x)) bug(b, "constant as a vector");
+        if (!b->bug && ir_is_slot(x) && b->guest->slots[x + i].offset != b->guest->slots[x].offset + 8 * i) bug(b, "slots of a vector");
+    }
+}
+
+ir_id ir_vec(struct ir_builder *b, enum ir_opcode op, unsigned lane, unsigned bytes, ir_id d, ir_id x, ir_id y, ir_id z, uint32_t imm)
+{
+    const ir_id in[3] = { x, y, z };
+    unsigned size = bytes == 8 ? 0 : bytes == 16 ? 1 : bytes == 32 ? 2 : bytes == 64 ? 3 : 4;
+    bool doubles = op == OP_VPACK || op == OP_VWIDEN || op == OP_VMULW || op == OP_VMADDW;
+
+    if (op >= OP_COUNT || ir_op_info[op].cls != CLASS_VEC || size > 3 || lane > 3 || (doubles && lane == 3)) {
+        bug(b, "vector op");
+        return d;
+    }
+    if (op == OP_VFP && lane < 2) bug(b, "floating-point lanes");
+    struct ir_op *o = emit(b, op, T_I64, d, x, y, z);
+    o->attr = (uint8_t)(lane | size << 2), o->aux = imm;
+    want_run(b, d, ir_vec_cells(o, 0));
+    for (unsigned i = 0; i < 3; i++) {
+        if (in[i] == IR_NONE) {
+            if (i < ir_op_info[op].n_in && op != OP_VFP && op != OP_VSHUF) bug(b, "vector operand");
+            o = b->blk.n_ops ? &b->blk.ops[b->blk.n_ops - 1] : o;
+            continue;
+        }
+        want_run(b, in[i], ir_vec_cells(o, i + 1));
+    }
     return d;
 }
 
@@ -266,6 +335,25 @@ void ir_st(struct ir_builder *b, enum ir_type t, ir_id v, ir_id addr, int disp, 
     o->attr = (uint8_t)mem, o->aux = aux;
 }
 
+void ir_ld2(struct ir_builder *b, ir_id d, ir_id c, ir_id addr, int disp, unsigned mem, unsigned mmu)
+{
+    want(b, d, T_I64, "destination type");
+    want(b, c, T_I64, "destination type");
+    if (d == c || ir_is_const(c)) bug(b, "destinations of a pair");
+    uint32_t aux = mem_aux(b, addr, disp, mmu);
+    struct ir_op *o = emit(b, OP_LD2, T_I64, d, addr, IR_NONE, c);
+    o->attr = (uint8_t)((mem & ~(unsigned)(IR_MSIZE | IR_MS)) | IR_M64), o->aux = aux;
+}
+
+void ir_st2(struct ir_builder *b, ir_id v, ir_id w, ir_id addr, int disp, unsigned mem, unsigned mmu)
+{
+    want(b, v, T_I64, "operand type");
+    want(b, w, T_I64, "operand type");
+    uint32_t aux = mem_aux(b, addr, disp, mmu);
+    struct ir_op *o = emit(b, OP_ST2, T_I64, IR_NONE, addr, v, w);
+    o->attr = (uint8_t)((mem & ~(unsigned)(IR_MSIZE | IR_MS)) | IR_M64), o->aux = aux;
+}
+
 ir_id ir_cas(struct ir_builder *b, enum ir_type t, ir_id d, ir_id addr, ir_id expect, ir_id value, unsigned mem, unsigned mmu)
 {
     want(b, d, t, "destination type");
@@ -274,7 +362,7 @@ ir_id ir_cas(struct ir_builder *b, enum ir_type t, ir_id d, ir_id addr, ir_id ex
     if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit cas on I32");
     uint32_t aux = mem_aux(b, addr, 0, mmu);
     struct ir_op *o = emit(b, OP_CAS, t, d, addr, expect, value);
-    o->attr = (uint8_t)(mem | IR_MALIGN), o->aux = aux;
+    o->attr = (uint8_t)mem, o->aux = aux;
     return d;
 }
 
@@ -285,7 +373,7 @@ ir_id ir_rmw(struct ir_builder *b, enum ir_type t, enum ir_rmw what, ir_id d, ir
     if (t == T_I32 && (mem & IR_MSIZE) == IR_M64) bug(b, "64-bit rmw on I32");
     uint32_t aux = mem_aux(b, addr, 0, mmu);
     struct ir_op *o = emit(b, OP_RMW, t, d, addr, value, IR_NONE);
-    o->attr = (uint8_t)(mem | IR_MALIGN), o->aux = aux | (uint32_t)what << 28;
+    o->attr = (uint8_t)mem, o->aux = aux | (uint32_t)what << 28;
     return d;
 }
 
@@ -297,7 +385,12 @@ ir_id ir_call(struct ir_builder *b, unsigned helper, enum ir_type t, ir_id d, ir
     return d;
 }
 
-void ir_fence(struct ir_builder *b) { emit(b, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE); }
+void ir_fence_mask(struct ir_builder *b, unsigned mask)
+{
+    emit(b, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = mask & IR_FENCE_ALL;
+}
+
+void ir_fence(struct ir_builder *b) { ir_fence_mask(b, IR_FENCE_ALL); }
 
 unsigned ir_label(struct ir_builder *b) { return b->blk.n_labels++; }
 
@@ -380,7 +473,7 @@ bool ir_insn(struct ir_builder *b, uint64_t pc, unsigned len, unsigned flags)
         if (!first) {
             if (b->blk.n_insns >= b->max_insns || b->blk.n_ops > IR_MAX_OPS - 1000) return false;
             if (b->blk.n_temps > IR_MAX_TEMPS - 260) return false;
-            if ((pc ^ b->blk.pc) & CPU_PAGE_MASK) return false;
+            if ((pc ^ b->blk.pc) & b->code_mask) return false;
             if (engine_break_at(b->cpu->engine, pc)) return false;
         } else if (engine_break_at(b->cpu->engine, pc) && !b->cpu->step_over_break) {
             ir_exit(b, IR_EXIT_DEBUG, pc);
@@ -400,10 +493,17 @@ bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
 {
     while (n) {
         uint64_t page = pc & CPU_PAGE_MASK;
-        unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off);
-        if (page != b->code_vpage) {
-            const uint8_t *host = cpu_code_page(b->cpu, pc, page != (b->blk.pc & CPU_PAGE_MASK));
+        unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off), bits = CPU_PAGE_BITS;
+        /* where permission is given in less than pages (memory protection units), each such unit is asked for */
+        if (b->code_mask != CPU_PAGE_MASK) k = MIN(k, (unsigned)(~(pc | b->code_mask) + 1));
+        if (page != b->code_vpage || b->code_mask != CPU_PAGE_MASK) {
+            const uint8_t *host = cpu_code_unit(b->cpu, pc, pc != b->blk.pc, &bits);
             if (!host) return false;
+            if (bits < CPU_PAGE_BITS) {
+                if (~(~UINT64_C(0) << bits) < ~b->code_mask) b->code_mask = ~UINT64_C(0) << bits;
+                b->blk.one_shot = true; /* links and jumps inside of a page do not ask again */
+                k = MIN(k, (unsigned)(~(pc | b->code_mask) + 1));
+            }
             b->code_vpage = page;
             b->code_host = host;
             if (page == (b->blk.pc & CPU_PAGE_MASK)) b->code_pages[0] = host;

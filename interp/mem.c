@@ -292,6 +292,127 @@ void mem_slow_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigne
     else sys_st(cpu, va, v, mem, mmu);
 }
 
+void mem_fence(struct cpu *cpu, unsigned mask)
+{
+    if (!cpu->parallel) return;
+#if HOST_GNU
+#if defined(__x86_64__) || defined(__i386__)
+    if (!(mask & IR_FENCE_WR)) { /* the only order that the host does not keep by itself */
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        return;
+    }
+#endif
+#endif
+    if (mask) atomic_fence();
+}
+
+/* A pair's checks before anything is accessed: alignment, and on writes both pages' faults. */
+static void pair_check(struct cpu *cpu, uint64_t va, unsigned mem, enum mem_access acc, unsigned mmu)
+{
+    if ((mem & IR_MALIGN) && (va & (mem & IR_MPAIR ? 15 : 7))) mem_fault(cpu, FAULT_ALIGN, acc, va);
+    if (acc == ACCESS_WRITE && (cpu->world->user || (va & ~CPU_PAGE_MASK) + 16 > CPU_PAGE_SIZE)) cpu_probe(cpu, va, 16, acc, mmu);
+}
+
+/* One access of 16 bytes is atomic where the address is a multiple of 16 and the host can. */
+#if HOST_GNU && defined(__x86_64__)
+static bool host_cas128(void *p, uint64_t e[2], const uint64_t n[2]) /* e, n: low, high half; e gets what was there */
+{
+    bool done;
+    __asm__ volatile("lock cmpxchg16b %1" : "=@ccz"(done), "+m"(*(uint64_t(*)[2])p), "+a"(e[0]), "+d"(e[1]) : "b"(n[0]), "c"(n[1]) : "memory");
+    return done;
+}
+#define HOST_CAS128 1
+#else
+#define HOST_CAS128 0
+#endif
+static pthread_mutex_t odd_sizes = PTHREAD_MUTEX_INITIALIZER; /* sizes and addresses without a host primitive, under threads */
+
+void mem_slow_ld2(struct cpu *cpu, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu)
+{
+    unsigned half = mem & ~(unsigned)(IR_MALIGN | IR_MPAIR);
+    bool whole = (mem & IR_MPAIR) && cpu->parallel;
+    pair_check(cpu, va, mem, ACCESS_READ, mmu);
+    if (whole) { /* two equal readings of both halves in a row: nothing came in between that can be told from it */
+        uint64_t w[2];
+        v[0] = mem_slow_ld(cpu, va, half, mmu), v[1] = mem_slow_ld(cpu, va + 8, half, mmu);
+        for (;;) {
+            mem_fence(cpu, IR_FENCE_ALL);
+            w[0] = mem_slow_ld(cpu, va, half, mmu), w[1] = mem_slow_ld(cpu, va + 8, half, mmu);
+            if (w[0] == v[0] && w[1] == v[1]) return;
+            v[0] = w[0], v[1] = w[1];
+        }
+    }
+    v[0] = mem_slow_ld(cpu, va, half, mmu);
+    v[1] = mem_slow_ld(cpu, va + 8, half, mmu);
+}
+
+void mem_slow_st2(struct cpu *cpu, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu)
+{
+    unsigned half = mem & ~(unsigned)(IR_MALIGN | IR_MPAIR);
+    pair_check(cpu, va, mem, ACCESS_WRITE, mmu);
+    if ((mem & IR_MPAIR) && cpu->parallel && !(va & 15)) {
+        uint64_t old[2], seen[2];
+        mem_slow_ld2(cpu, va, seen, half, mmu);
+        do old[0] = seen[0], old[1] = seen[1];
+        while (!cpu_cas128(cpu, va, old, v, seen, half, mmu));
+        return;
+    }
+    mem_slow_st(cpu, va, v[0], half, mmu);
+    mem_slow_st(cpu, va + 8, v[1], half, mmu);
+}
+
+/* User mode: the host's protection speaks when the page is touched. A write puts back what is there, at once. */
+static void touch(uint8_t *p, enum mem_access acc)
+{
+#if HOST_GNU
+    if (acc == ACCESS_WRITE) __atomic_fetch_or(p, 0, __ATOMIC_RELAXED);
+#else
+    if (acc == ACCESS_WRITE) *(volatile uint8_t *)p |= 0;
+#endif
+    else (void)*(volatile uint8_t *)p;
+}
+
+uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc, unsigned mmu)
+{
+    if (!n) return NULL;
+    if (cpu->world->user) {
+        if (va >= cpu->ulimit || cpu->ulimit - va < n) {
+            uint64_t bad = va >= cpu->ulimit ? va : cpu->ulimit;
+            if (bad != va) touch(cpu->ubase + va, acc);
+            mem_fault(cpu, FAULT_USER, acc, bad);
+        }
+        touch(cpu->ubase + va, acc);
+        /* the page size of the host is at least the guest's page's here */
+        for (uint64_t p = (va & CPU_PAGE_MASK) + CPU_PAGE_SIZE; p - va < n; p += CPU_PAGE_SIZE) touch(cpu->ubase + p, acc);
+        for (unsigned i = 0; i < cpu->engine->n_watches; i++) {
+            const struct watchpoint *w = &cpu->engine->watches[i];
+            if (va + n > w->va && va < w->va + w->len) return NULL;
+        }
+        return cpu->ubase + va;
+    }
+    bool one_page = (va & ~CPU_PAGE_MASK) + n <= CPU_PAGE_SIZE;
+    const struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    if (one_page && (acc == ACCESS_WRITE ? e->wr : e->rd) == (va & CPU_PAGE_MASK)) return (uint8_t *)((uintptr_t)va + e->addend);
+    uint64_t at = va;
+    uint8_t *host = NULL;
+    for (;;) {
+        struct mmu_hit hit;
+        struct phys_page pp = { NULL, false };
+        uint64_t next;
+        if (!cpu->guest->mmu(cpu, at, acc, mmu, false, &hit)) cpu_raise(cpu);
+        if (at == va) {
+            cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
+            if (pp.host && !(acc == ACCESS_WRITE && (pp.readonly || code_page_find(cpu->engine, pp.host)))) host = pp.host + (hit.phys & ~CPU_PAGE_MASK);
+        }
+        next = (at | ~(~UINT64_C(0) << MIN(hit.page_bits, CPU_PAGE_BITS))) + 1;
+        if (next - va >= n) break;
+        at = next;
+    }
+    if (!one_page || (cpu->engine->n_watches && watched_page(cpu->engine, va))) return NULL;
+    if (host) tlb_fill(cpu, va, acc, mmu);
+    return host;
+}
+
 uint64_t cpu_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { return mem_slow_ld(cpu, va, mem, mmu); }
 void cpu_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
 
@@ -301,6 +422,7 @@ static void cpu_tlb_fill_write(struct cpu *cpu, uint64_t va, unsigned size, unsi
     /* a debugger must see it before a device does */
     if (cpu->engine->n_watches) watch_check(cpu, va, size, true);
     tlb_fill(cpu, va, ACCESS_WRITE, mmu);
+    if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu);
 }
 
 #if HOST_GNU
@@ -313,7 +435,7 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
 {
     unsigned size = 1u << (mem & IR_MSIZE);
 #if HOST_GNU
-    if (cpu->parallel && cpu->world->user) {
+    if (cpu->parallel && cpu->world->user && ((mem & IR_MALIGN) || !(va & (size - 1)))) {
         uint8_t *p = user_host(cpu, va, mem | IR_MALIGN, ACCESS_WRITE);
         bool swap = size > 1 && !(mem & IR_MBE) == HOST_BE;
         if (size == 1) {
@@ -340,16 +462,45 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
 #endif
     }
 #endif
-    static pthread_mutex_t odd = PTHREAD_MUTEX_INITIALIZER; /* sizes without a host primitive, under threads */
     bool lock = cpu->parallel;
     uint64_t mask = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
 
-    if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, 1u << (mem & IR_MSIZE), mmu);
-    if (lock) pthread_mutex_lock(&odd);
-    uint64_t old = mem_slow_ld(cpu, va, mem | IR_MALIGN, mmu);
-    if ((old & mask) == (expect & mask)) mem_slow_st(cpu, va, v, mem | IR_MALIGN, mmu);
-    if (lock) pthread_mutex_unlock(&odd);
+    if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
+    if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, size, mmu);
+    if (lock) {
+        /* nothing may leave while the lock is held */
+        if (!cpu_probe(cpu, va, size, ACCESS_WRITE, mmu) && !cpu->world->user) io_point(cpu);
+        pthread_mutex_lock(&odd_sizes);
+    }
+    uint64_t old = mem_slow_ld(cpu, va, mem, mmu);
+    if ((old & mask) == (expect & mask)) mem_slow_st(cpu, va, v, mem, mmu);
+    if (lock) pthread_mutex_unlock(&odd_sizes);
     return old;
+}
+
+bool cpu_cas128(struct cpu *cpu, uint64_t va, const uint64_t expect[2], const uint64_t value[2], uint64_t old[2], unsigned mem, unsigned mmu)
+{
+    unsigned half = (mem & IR_MBE) | IR_M64;
+
+    if ((mem & IR_MALIGN) && (va & 15)) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
+    uint8_t *p = cpu_probe(cpu, va, 16, ACCESS_WRITE, mmu);
+#if HOST_CAS128
+    if (cpu->parallel && p && !(va & 15)) {
+        bool be = mem & IR_MBE; /* the host's low half lies at the lower address */
+        uint64_t e[2] = { be ? host_bswap64(expect[0]) : expect[0], be ? host_bswap64(expect[1]) : expect[1] };
+        const uint64_t n[2] = { be ? host_bswap64(value[0]) : value[0], be ? host_bswap64(value[1]) : value[1] };
+        bool done = host_cas128(p, e, n);
+        old[0] = be ? host_bswap64(e[0]) : e[0], old[1] = be ? host_bswap64(e[1]) : e[1];
+        return done;
+    }
+#endif
+    if (!p && !cpu->world->user) io_point(cpu);
+    if (cpu->parallel) pthread_mutex_lock(&odd_sizes);
+    old[0] = mem_slow_ld(cpu, va, half, mmu), old[1] = mem_slow_ld(cpu, va + 8, half, mmu);
+    bool same = old[0] == expect[0] && old[1] == expect[1];
+    if (same) mem_slow_st(cpu, va, value[0], half, mmu), mem_slow_st(cpu, va + 8, value[1], half, mmu);
+    if (cpu->parallel) pthread_mutex_unlock(&odd_sizes);
+    return same;
 }
 
 static uint64_t rmw(unsigned what, uint64_t a, uint64_t b, unsigned mem)
@@ -371,7 +522,8 @@ static uint64_t rmw(unsigned what, uint64_t a, uint64_t b, unsigned mem)
 
 uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsigned mem, unsigned mmu)
 {
-    unsigned raw = (mem | IR_MALIGN) & ~(unsigned)IR_MS;
+    unsigned raw = mem & ~(unsigned)IR_MS;
+    if ((mem & IR_MALIGN) && (va & ((1u << (mem & IR_MSIZE)) - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
     if (!cpu->parallel) { /* nobody in between; and a device may read differently each time */
         if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, 1u << (mem & IR_MSIZE), mmu);
         uint64_t old = mem_slow_ld(cpu, va, raw, mmu);
@@ -389,8 +541,9 @@ uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsign
 
 /* Host address of the page of va for fetching. probe: no exception is left behind. Not probing means the dispatcher asks:
  * cpu->exc then holds the fetch fault. */
-const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
+const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, unsigned *page_bits)
 {
+    *page_bits = CPU_PAGE_BITS;
     if (cpu->world->user) {
         const uint8_t *p = va < cpu->ulimit ? cpu->world->user_code(cpu, va & CPU_PAGE_MASK) : NULL;
         if (!p && !probe) cpu->guest->fault(cpu, FAULT_USER, ACCESS_EXEC, va);
@@ -401,7 +554,14 @@ const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
     if (!cpu->guest->mmu(cpu, va, ACCESS_EXEC, cpu->guest->mmu_mode(cpu), probe, &hit)) return NULL;
     cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
     if (!pp.host && !probe) cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, va);
+    *page_bits = MIN(hit.page_bits, CPU_PAGE_BITS);
     return pp.host;
+}
+
+const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
+{
+    unsigned bits;
+    return cpu_code_unit(cpu, va, probe, &bits);
 }
 
 ATTR_NORETURN void fetch_fault(struct cpu *cpu, uint64_t va)

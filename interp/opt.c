@@ -88,6 +88,12 @@ static ir_id operand(const struct values *v, ir_id x, bool immediate)
     return ir_is_const(y) && !immediate ? x : y;
 }
 
+/* A run of cells is written. */
+static void forget_run(struct values *v, ir_id x, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) forget(v, (ir_id)(x + i));
+}
+
 static void forward_pure(struct ir_builder *ib, struct values *v, struct ir_op *o, const struct ir_op_info *info)
 {
     struct ir_block *b = &ib->blk;
@@ -149,12 +155,18 @@ static void forward(struct ir_builder *ib, struct values *v)
             if (ib->guest->helpers[o->aux].writes) forget_all(v);
             break;
         default:
+            if (info->cls == CLASS_VEC) { /* operands are places, not values */
+                forget_run(v, o->d, ir_vec_cells(o, 0));
+                continue;
+            }
             if (info->cls == CLASS_PURE || info->cls == CLASS_CONV) {
                 forward_pure(ib, v, o, info);
             } else {
-                o->a = operand(v, o->a, false), o->b = operand(v, o->b, false), o->c = operand(v, o->c, false);
+                o->a = operand(v, o->a, false), o->b = operand(v, o->b, false);
+                if (o->op != OP_LD2) o->c = operand(v, o->c, false);
             }
         }
+        if (o->op == OP_LD2) forget(v, o->c); /* a second destination */
         if (o->d != IR_NONE && !ir_is_const(o->d)) {
             forget(v, o->d);
             if (o->op == OP_MOV && o->a != o->d) remember(v, o->d, o->a);
@@ -173,10 +185,13 @@ static void fuse_compare(struct ir_block *b)
             struct ir_op *s = &b->ops[j];
             if (s->op == OP_LABEL || s->op == OP_CALL) break;
             if (s->d == o->a && s->op != OP_SETC) break;
+            if (s->op == OP_LD2 && s->c == o->a) break;
+            if (ir_op_info[s->op].cls == CLASS_VEC) break;
             if (s->op == OP_SETC && s->d == o->a) {
                 bool clean = s->a != s->d && s->b != s->d;
                 for (unsigned k = j + 1; k < i && clean; k++) {
                     clean = b->ops[k].d == IR_NONE || (b->ops[k].d != s->a && b->ops[k].d != s->b);
+                    if (b->ops[k].op == OP_LD2 && (b->ops[k].c == s->a || b->ops[k].c == s->b)) clean = false;
                 }
                 if (clean) {
                     o->attr = o->attr == CC_NE ? s->attr : ir_cond_inverse[s->attr];
@@ -214,6 +229,16 @@ static void dead_stores(struct ir_block *b, const struct guest *g, uint8_t *live
             if (o->op == OP_MOV && o->a == o->d) continue;
             live[d] = 0;
         }
+        if (info->cls == CLASS_VEC) {
+            const ir_id run[4] = { o->d, o->a, o->b, o->c };
+            for (unsigned k = 0; k < 4; k++) {
+                if (run[k] == IR_NONE || ir_is_const(run[k])) continue;
+                memset(&live[ir_is_slot(run[k]) ? run[k] : n_slots + (run[k] - IR_TEMP)], k != 0, ir_vec_cells(o, k));
+            }
+            b->ops[--w] = *o;
+            continue;
+        }
+        if (o->op == OP_LD2) live[ir_is_slot(o->c) ? o->c : n_slots + (o->c - IR_TEMP)] = 0;
         if (info->flags & (F_FAULT | F_END) || o->op == OP_BRC || o->op == OP_LABEL || o->op == OP_BR || o->op == OP_BRL) {
             memset(live, 1, n_slots);
             if (labels) memset(live + n_slots, 1, n_temps);
@@ -225,7 +250,8 @@ static void dead_stores(struct ir_block *b, const struct guest *g, uint8_t *live
         else if (ir_is_temp(o->a)) live[n_slots + (o->a - IR_TEMP)] = 1;
         if (ir_is_slot(o->b)) live[o->b] = 1;
         else if (ir_is_temp(o->b)) live[n_slots + (o->b - IR_TEMP)] = 1;
-        if (ir_is_slot(o->c)) live[o->c] = 1;
+        if (o->op == OP_LD2) {}
+        else if (ir_is_slot(o->c)) live[o->c] = 1;
         else if (ir_is_temp(o->c)) live[n_slots + (o->c - IR_TEMP)] = 1;
         b->ops[--w] = *o;
     }

@@ -30,6 +30,14 @@ static uint64_t op_addr(struct cpu *cpu, const struct ir_op *o, const uint64_t *
 /* The width of a result that is not o->type: FCMP and float conversions. */
 static unsigned result_type(const struct ir_op *o) { return o->op == OP_FCMP ? (unsigned)T_I32 : o->type; }
 
+/* The first cell of a run. */
+static uint64_t *cells(struct cpu *cpu, const uint64_t *consts, ir_id x)
+{
+    if (ir_is_slot(x)) return cpu_slot(cpu, x);
+    if (ir_is_temp(x)) return &cpu->temps[x - IR_TEMP];
+    return x == IR_NONE ? NULL : (uint64_t *)(uintptr_t)&consts[x - IR_CONST];
+}
+
 void ref_exec_op(struct cpu *cpu, const struct ir_op *o, const uint64_t *consts)
 {
     uint64_t v;
@@ -43,23 +51,45 @@ void ref_exec_op(struct cpu *cpu, const struct ir_op *o, const uint64_t *consts)
     case CLASS_FPCV:
         v = fp_exec(cpu, o->op, o->type, o->attr, o->aux, rd(cpu, consts, o->a), rd(cpu, consts, o->b), 0);
         break;
+    case CLASS_VEC:
+        vec_exec(cpu, o, cells(cpu, consts, o->d), cells(cpu, consts, o->a), cells(cpu, consts, o->b), cells(cpu, consts, o->c));
+        return;
     default:
         switch (o->op) {
         case OP_SETC: v = eval_cond(o->attr, o->type, rd(cpu, consts, o->a), rd(cpu, consts, o->b)); break;
-        case OP_FCMP:
-        case OP_FMA:
+        case OP_FCMP: case OP_FROUND: case OP_FMIN: case OP_FMAX: case OP_FMA:
             v = fp_exec(cpu, o->op, o->type, o->attr, o->aux, rd(cpu, consts, o->a), rd(cpu, consts, o->b), rd(cpu, consts, o->c));
             break;
-        case OP_LD: v = mem_slow_ld(cpu, op_addr(cpu, o, consts), o->attr, IR_MMU(o)); break;
+        case OP_LD:
+            v = mem_slow_ld(cpu, op_addr(cpu, o, consts), o->attr, IR_MMU(o));
+            if (o->attr & IR_MORDER) mem_fence(cpu, IR_FENCE_RR | IR_FENCE_RW);
+            break;
         case OP_ST:
+            if (o->attr & IR_MORDER) mem_fence(cpu, IR_FENCE_RW | IR_FENCE_WW);
             mem_slow_st(cpu, op_addr(cpu, o, consts), rd(cpu, consts, o->b), o->attr, IR_MMU(o));
+            if (o->attr & IR_MSEQ) mem_fence(cpu, IR_FENCE_ALL);
             return;
+        case OP_LD2: {
+            uint64_t pair[2];
+            mem_slow_ld2(cpu, op_addr(cpu, o, consts), pair, o->attr, IR_MMU(o));
+            if (o->attr & IR_MORDER) mem_fence(cpu, IR_FENCE_RR | IR_FENCE_RW);
+            wr(cpu, o->d, T_I64, pair[0]);
+            wr(cpu, o->c, T_I64, pair[1]);
+            return;
+        }
+        case OP_ST2: {
+            const uint64_t pair[2] = { rd(cpu, consts, o->b), rd(cpu, consts, o->c) };
+            if (o->attr & IR_MORDER) mem_fence(cpu, IR_FENCE_RW | IR_FENCE_WW);
+            mem_slow_st2(cpu, op_addr(cpu, o, consts), pair, o->attr, IR_MMU(o));
+            if (o->attr & IR_MSEQ) mem_fence(cpu, IR_FENCE_ALL);
+            return;
+        }
         case OP_CAS:
             v = mem_cas(cpu, op_addr(cpu, o, consts), rd(cpu, consts, o->b), rd(cpu, consts, o->c), o->attr, IR_MMU(o));
             break;
         case OP_RMW: v = mem_rmw(cpu, o->aux >> 28, op_addr(cpu, o, consts), rd(cpu, consts, o->b), o->attr, IR_MMU(o)); break;
         case OP_FENCE:
-            atomic_fence();
+            mem_fence(cpu, o->aux);
             return;
         case OP_CALL:
             v = cpu->guest->helpers[o->aux].fn(cpu, rd(cpu, consts, o->a), rd(cpu, consts, o->b), rd(cpu, consts, o->c));

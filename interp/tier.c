@@ -236,6 +236,7 @@ static bool install(struct jit *j, struct jit_region *r)
         if (j->perf) fprintf(j->perf, "%lx %zx guest_%" PRIx64 "_tier%u\n", (unsigned long)(uintptr_t)c->text, c->text_size, e->pc, c->tier);
         if (j->perf) fflush(j->perf);
     }
+    if (eng->cfg.gdb && c->text) c->gdb = jit_gdb_add(c);
     atomic_store_ptr(&e->jit, c);
     set_body(eng, e, c->body);
     xcode_gate(eng, e, XO_NATIVE);
@@ -273,6 +274,7 @@ static void release_all(struct jit *j)
 {
     for (struct jit_code *c = j->codes, *next; c; c = next) {
         next = c->next;
+        jit_gdb_remove(c->gdb);
         if (j->be->release && c->priv) j->be->release(j->state, c);
         free(c->blocks);
         free(c);

@@ -27,4 +27,8 @@ static inline uint32_t blk_runs(const struct blk *b) { return b->runs + (b->heat
 struct jit_region *region_form(struct cpu *, struct blk *, unsigned tier);
 void region_free(struct jit_region *);
 
+/* Announces code to a host debugger; the result goes to remove, before the code's memory is reused. */
+void *jit_gdb_add(const struct jit_code *);
+void jit_gdb_remove(void *);
+
 #endif

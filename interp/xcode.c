@@ -12,7 +12,7 @@ enum { MODE_RR, MODE_RI, MODE_AR, MODE_RA, MODE_AI, MODE_R = MODE_RR, MODE_A = M
 #define NOX 0xffff
 
 /* Tables from lists: record number by op, width, form; NOX where there is none. Built once. */
-static uint16_t alu2[OP_COUNT][2][MODES], alu1[OP_COUNT][2][2], alu3[OP_COUNT][2], conv[OP_COUNT], fp2[OP_COUNT][2];
+static uint16_t alu2[OP_COUNT][2][MODES], alu1[OP_COUNT][2][2], alu3[OP_COUNT][2], alu3k[OP_COUNT][2], conv[OP_COUNT], fp2[OP_COUNT][2];
 static uint16_t setc[CC_COUNT][2][MODES], brc2[CC_COUNT][2][MODES], brc1[CC_COUNT][2][MODES], brl[CC_COUNT][2][MODES];
 static uint16_t ld[64][2][2], st[64][2][2]; /* mem attribute, data type, address type */
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
@@ -23,6 +23,7 @@ static void init_tables(void)
 {
     init_fuse();
     memset(alu2, 0xff, sizeof alu2), memset(alu1, 0xff, sizeof alu1), memset(alu3, 0xff, sizeof alu3);
+    memset(alu3k, 0xff, sizeof alu3k);
     memset(conv, 0xff, sizeof conv), memset(fp2, 0xff, sizeof fp2), memset(setc, 0xff, sizeof setc);
     memset(brc2, 0xff, sizeof brc2), memset(brc1, 0xff, sizeof brc1), memset(brl, 0xff, sizeof brl);
     memset(ld, 0xff, sizeof ld), memset(st, 0xff, sizeof st);
@@ -39,6 +40,8 @@ static void init_tables(void)
 #define X_ALU2(N, W, m) alu2[OP_##N][IX_##W][MODE_##m] = XO_##N##W##_##m;
 #define X_ALU1(N, W, m) alu1[OP_##N][IX_##W][MODE_##m] = XO_##N##W##_##m;
 #define X_ALU3(N, W) alu3[OP_##N][IX_##W] = XO_##N##W;
+#define X_ALU3K(N, W) alu3k[OP_##N][IX_##W] = XO_##N##W##_K;
+#define X_INS(W) alu3[OP_DEPOSIT][IX_##W] = XO_DEPOSIT##W;
 #define X_CONV(N) conv[OP_##N] = XO_##N;
 #define X_SETC(C, W, m) setc[CC_##C][IX_##W][MODE_##m] = XO_SETC_##C##W##_##m;
 #define X_LD(sz, sg, T, AW, en, al) ld[SZ_##sz | SG_##sg | EN_##en | (al ? IR_MALIGN : 0)][IX_##T][IX_##AW] = XO_LD_##sz##sg##_##T##_##AW##_##en##_##al;
@@ -217,6 +220,48 @@ static void lower_generic(struct lower *w, const struct ir_op *o)
     w->acc = IR_NONE;
 }
 
+/* What a memory order asks for beyond what the host keeps: fences as records of their own. */
+static void put_fence(struct lower *w, unsigned mask)
+{
+#if HOST_GNU && (defined(__x86_64__) || defined(__i386__))
+    if (!(mask & IR_FENCE_WR)) return; /* the compiler does not move accesses from one record to another */
+#endif
+    if (mask) put(w, XO_FENCE)->a = (uint16_t)mask;
+}
+
+static void fence_before(struct lower *w, const struct ir_op *o)
+{
+    if ((o->attr & IR_MORDER) && (o->op == OP_ST || o->op == OP_ST2)) put_fence(w, IR_FENCE_RW | IR_FENCE_WW);
+}
+
+static void fence_after(struct lower *w, const struct ir_op *o)
+{
+    if (!(o->attr & IR_MORDER)) return;
+    if (o->op == OP_LD || o->op == OP_LD2) put_fence(w, IR_FENCE_RR | IR_FENCE_RW);
+    else if (o->attr & IR_MSEQ) put_fence(w, IR_FENCE_ALL);
+}
+
+static void lower_mem2(struct lower *w, const struct ir_op *o)
+{
+    bool mode_ok = w->cpu->world->user || IR_MMU(o) == w->g->mmu_mode(w->cpu), a64 = o->aux & IR_A64, be = o->attr & IR_MBE;
+    static const uint16_t forms[2][2][2] = { { { XO_LD2_32_le, XO_LD2_32_be }, { XO_LD2_64_le, XO_LD2_64_be } },
+                                             { { XO_ST2_32_le, XO_ST2_32_be }, { XO_ST2_64_le, XO_ST2_64_be } } };
+    unsigned align = !(o->attr & IR_MALIGN) ? 0 : o->attr & IR_MPAIR ? 15 : 7;
+
+    if (!mode_ok || w->cpu->engine->n_watches) {
+        lower_generic(w, o);
+        return;
+    }
+    bool load = o->op == OP_LD2;
+    uint16_t ca = cell(w, o->a), cd = load ? dest(w, o->d) : cell(w, o->b), cc = cell(w, o->c);
+    fence_before(w, o);
+    struct xrec *r = put(w, forms[!load][a64][be]);
+    r->d = cd, r->a = ca, r->b = (uint16_t)IR_DISP(o), r->c = cc;
+    payload(w)->imm64 = align | (uint64_t)o->attr << 16;
+    if (load) w->acc = o->c;
+    fence_after(w, o);
+}
+
 static void lower_mem(struct lower *w, const struct ir_op *o)
 {
     unsigned at = (o->aux & IR_A64) ? T_I64 : T_I32, attr = o->attr;
@@ -225,16 +270,19 @@ static void lower_mem(struct lower *w, const struct ir_op *o)
     if ((attr & IR_MSIZE) == IR_M8) attr &= ~(unsigned)(IR_MBE | IR_MALIGN);
     if (o->op == OP_ST) attr &= ~(unsigned)IR_MS;
     if ((attr & IR_MSIZE) == IR_M64 || (o->type == T_I32 && (attr & IR_MSIZE) == IR_M32)) attr &= ~(unsigned)IR_MS;
-    unsigned x = o->op == OP_LD ? ld[attr & 63][o->type][at] : st[attr & 63][o->type][at];
+    attr &= IR_MSIZE | IR_MS | IR_MBE | IR_MALIGN;
+    unsigned x = o->op == OP_LD ? ld[attr][o->type][at] : st[attr][o->type][at];
     if (x == NOX || !mode_ok || w->cpu->engine->n_watches) {
         lower_generic(w, o);
         return;
     }
     uint16_t ca = cell(w, o->a);
     uint16_t cd = o->op == OP_LD ? dest(w, o->d) : cell(w, o->b);
+    fence_before(w, o);
     struct xrec *r = put(w, x);
     r->d = cd, r->a = ca, r->imm = IR_DISP(o);
     if (o->op == OP_LD) w->acc = o->d;
+    fence_after(w, o);
 }
 
 static void lower_call(struct lower *w, const struct ir_op *o)
@@ -279,9 +327,23 @@ static bool lower_checked_ind(struct lower *w, struct blk *blk, const struct ir_
     return true;
 }
 
+static void lower_vec(struct lower *w, const struct ir_op *o)
+{
+    uint16_t ca = o->a == IR_NONE ? 0 : cell(w, o->a), cb = o->b == IR_NONE ? ca : cell(w, o->b), cc = o->c == IR_NONE ? ca : cell(w, o->c);
+    struct xrec *r = put(w, XO_VEC);
+    r->d = cell(w, o->d), r->a = ca, r->b = cb, r->c = cc;
+    struct xrec *p = payload(w);
+    p->op = vec_number(o), p->imm64 = o->aux;
+    w->acc = IR_NONE;
+}
+
 static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
 {
     struct xrec *r = NULL;
+    if (ir_op_info[o->op].cls == CLASS_VEC) {
+        lower_vec(w, o);
+        return;
+    }
 
     switch (o->op) {
     case OP_MOV:
@@ -293,14 +355,21 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
         break;
     case OP_LD: case OP_ST: lower_mem(w, o); return;
     case OP_CALL: lower_call(w, o); return;
-    case OP_FENCE: lower_generic(w, o); return;
+    case OP_LD2: case OP_ST2: lower_mem2(w, o); return;
+    case OP_FENCE: put_fence(w, o->aux); return;
     case OP_SETC:
         r = put_two(w, setc[o->attr][o->type], o->type, o->a, o->b);
         break;
     case OP_FCMP: {
         uint16_t ca = cell(w, o->a), cb = cell(w, o->b);
-        r = put(w, fp2[OP_FCMP][o->type]);
+        r = put(w, !o->aux ? fp2[OP_FCMP][o->type] : o->type == T_I64 ? XO_FCMPV64 : XO_FCMPV32);
         r->a = ca, r->b = cb, r->c = o->attr;
+        break;
+    }
+    case OP_FMA: {
+        uint16_t ca = cell(w, o->a), cb = cell(w, o->b), cc = cell(w, o->c);
+        r = put(w, o->type == T_I64 ? XO_FMA64 : XO_FMA32);
+        r->a = ca, r->b = cb, r->c = cc;
         break;
     }
     case OP_GOTO: put(w, XO_GOTO)->p = &blk->links[o->aux]; return;
@@ -327,7 +396,7 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
         if (conv[o->op] != NOX && info->cls != CLASS_PURE) {
             uint16_t ca = cell(w, o->a), cb = o->op == OP_CONCAT ? cell(w, o->b) : 0;
             r = put(w, conv[o->op]);
-            r->a = ca, r->b = cb;
+            r->a = ca, r->b = cb, r->c = (uint16_t)o->aux;
         } else if (info->cls == CLASS_FP && fp2[o->op][o->type] != NOX) {
             uint16_t ca = cell(w, o->a), cb = info->n_in == 2 ? cell(w, o->b) : ca;
             r = put(w, fp2[o->op][o->type]);
@@ -339,8 +408,12 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
             r->a = ca, r->b = (uint16_t)o->aux;
         } else if (info->cls == CLASS_PURE && info->n_in == 2 && o->op != OP_DEPOSIT) {
             r = put_two(w, alu2[o->op][o->type], o->type, o->a, o->b);
-        } else if (o->op == OP_DEPOSIT || o->op == OP_SELECT) {
-            uint16_t ca = cell(w, o->a), cb = cell(w, o->b), cc = o->op == OP_SELECT ? cell(w, o->c) : (uint16_t)o->aux;
+        } else if (info->cls == CLASS_PURE && info->n_in == 3 && alu3k[o->op][o->type] != NOX && ir_is_const(o->c) && const_of(w, o->c) <= UINT16_MAX) {
+            uint16_t ca = cell(w, o->a), cb = cell(w, o->b);
+            r = put(w, alu3k[o->op][o->type]);
+            r->a = ca, r->b = cb, r->c = (uint16_t)const_of(w, o->c);
+        } else if (info->cls == CLASS_PURE && (info->n_in == 3 || o->op == OP_DEPOSIT) && alu3[o->op][o->type] != NOX) {
+            uint16_t ca = cell(w, o->a), cb = cell(w, o->b), cc = o->op == OP_DEPOSIT ? (uint16_t)o->aux : cell(w, o->c);
             r = put(w, alu3[o->op][o->type]);
             r->a = ca, r->b = cb, r->c = cc;
         }
@@ -352,6 +425,8 @@ static void lower_op(struct lower *w, struct blk *blk, const struct ir_op *o)
     unsigned at = (unsigned)(r - w->x);
     uint16_t cd = dest(w, o->d); /* never a constant, so no record is added */
     w->x[at].d = cd;
+    if (o->op == OP_FMA) payload(w)->imm64 = o->attr;
+    if (o->op == OP_FCMP && o->aux) payload(w)->imm64 = o->aux;
     w->acc = o->d;
 }
 

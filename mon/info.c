@@ -135,7 +135,7 @@ void mon_info_block(struct monitor *m, const struct mon_args *a)
             mon_printf(m, "%s: [not inserted]\n    Removable device: not locked, tray closed\n", d->id);
             continue;
         }
-        mon_printf(m, "%s: %s (raw%s)\n", d->id, blk_path(d->blk), blk_readonly(d->blk) ? ", read-only" : "");
+        mon_printf(m, "%s: %s (%s%s)\n", d->id, blk_path(d->blk), blk_node_driver(blk_root(d->blk)), blk_readonly(d->blk) ? ", read-only" : "");
         if (d->cdrom) mon_printf(m, "    Removable device: not locked, tray closed\n");
         mon_printf(m, "    Cache mode:       writeback\n");
         if (mon_num(a, "verbose")) mon_printf(m, "    Size:             %llu bytes\n", (unsigned long long)blk_size(d->blk));

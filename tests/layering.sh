@@ -39,14 +39,16 @@ allow user util interp bus chardev isa mon/gdb.h
 allow mon util interp bus chardev blockfmt netdev ui isa machines
 allow tools util interp bus chardev blockfmt netdev ui isa periph machines user mon
 
-# One file per host library.
+# One file per host library, unless a number says otherwise.
 one_user() {
     files=$(grep -rlE "#[[:space:]]*include[[:space:]]*<$1>" --include='*.[ch]' . 2>/dev/null | grep -v '^./build' | wc -l)
-    if [ "$files" -le 1 ]; then passed=$((passed + 1))
+    if [ "$files" -le "${2:-1}" ]; then passed=$((passed + 1))
     else failed=$((failed + 1)); echo "<$1> is included by $files files"
     fi
 }
-one_user zlib.h
+one_user zlib.h 2 # compressed kernels, compressed images
+one_user zstd.h
+one_user jansson.h
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

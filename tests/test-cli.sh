@@ -57,7 +57,9 @@ refused "Invalid parameter 'wheels'" -smp wheels=4
 refused 'topology' -smp 3,cores=2,sockets=1
 refused "invalid accelerator 'steam'" -accel steam
 refused 'not supported yet' -accel kvm
-refused 'not supported yet' -accel jit
+refused "no JIT backend 'steam'" -accel jit,backend=steam
+refused "Invalid parameter 'speed'" -accel jit,speed
+refused "threshold" -accel jit,threshold=many
 refused "invalid value 'slow' of 'mode'" -accel interp,mode=slow
 refused "Property 'wings' not found" -M malta,wings=on
 refused "expects 'on' or 'off'" -M malta,usb=perhaps

@@ -338,9 +338,15 @@ static void random_insn(struct ir_builder *b, ir_id *temps, unsigned *n_temps)
             }
             int disp = (int)below(64) * 8 - 256;
             if (!below(5)) ir_rmw(b, (enum ir_type)type, (enum ir_rmw)below(9), d, a, SRC(type), mem, 0);
+            else if (!below(4)) {
+                unsigned j = below(N64);
+                mem = (mem & ~(unsigned)IR_MS) | (below(2) ? IR_MPAIR : 0) | below(4) << 6;
+                if (below(2)) ir_ld2(b, (ir_id)(N32 + j), (ir_id)(N32 + (j + 1 + below(N64 - 1)) % N64), a, disp, mem, 0);
+                else ir_st2(b, SRC(T_I64), SRC(T_I64), a, disp, mem, 0);
+            }
             else if (!below(5)) ir_cas(b, (enum ir_type)type, d, a, SRC(type), SRC(type), mem, 0);
-            else if (below(2)) ir_ld(b, (enum ir_type)type, d, a, disp, mem, 0);
-            else ir_st(b, (enum ir_type)type, SRC(type), a, disp, mem & ~(unsigned)IR_MS, 0);
+            else if (below(2)) ir_ld(b, (enum ir_type)type, d, a, disp, mem | below(4) << 6, 0);
+            else ir_st(b, (enum ir_type)type, SRC(type), a, disp, (mem & ~(unsigned)IR_MS) | below(4) << 6, 0);
             break;
         }
         case 4:

@@ -23,3 +23,11 @@ dist_man_MANS += man/quern.1
 .PHONY: man
 man: quern$(EXEEXT)
 	./quern --man >'$(srcdir)/man/quern.1'
+
+# The tools for disk images.
+bin_PROGRAMS += quern-img quern-io
+quern_img_SOURCES = tools/quern-img.c tools/img.h tools/img-commands.def tools/img-common.c tools/img-create.c \
+	tools/img-info.c tools/img-convert.c
+quern_img_LDADD = libquern.a
+quern_io_SOURCES = tools/quern-io.c tools/io.h tools/io-commands.def tools/io-rw.c
+quern_io_LDADD = libquern.a

@@ -3,6 +3,7 @@
  * struct sysopts, and nothing is opened or made yet. Boards, files and backends are system.c's.
  */
 #include "tools/system-opts.h"
+#include "blockfmt/block.h"
 
 #include "interp/accel.h"
 #include "util/log.h"
@@ -133,7 +134,8 @@ static const struct opt_desc accel_opts[] = {
     { "accel", OPT_STRING, NULL },      { "mode", OPT_STRING, NULL },    { "dispatch", OPT_STRING, NULL },  { "fp", OPT_STRING, NULL },
     { "backend", OPT_STRING, NULL },    { "thread", OPT_STRING, NULL },  { "tb-size", OPT_NUMBER, NULL },   { "threshold", OPT_NUMBER, NULL },
     { "threshold2", OPT_NUMBER, NULL }, { "regions", OPT_STRING, NULL }, { "sync", OPT_STRING, NULL },      { "perfmap", OPT_STRING, NULL },
-    { "chaos", OPT_NUMBER, NULL },      { NULL, OPT_STRING, NULL },
+    { "chaos", OPT_NUMBER, NULL },      { "gdb", OPT_STRING, NULL },
+        { NULL, OPT_STRING, NULL },
 };
 
 static void put_help(void *opaque, const char *line)
@@ -415,6 +417,18 @@ static bool index_taken(const struct sysopts *s, enum drive_if interface, int in
     return false;
 }
 
+/* cache=, discard=, detect-zeroes= into enum blk_flags. */
+static int drive_flags(const struct opts *o, unsigned *flags, struct error *e)
+{
+    const char *v;
+
+    *flags = 0;
+    if ((v = opts_get(o, "cache")) && blk_parse_cache(v, flags)) return error_set(e, "invalid cache option '%s'", v);
+    if ((v = opts_get(o, "discard")) && blk_parse_discard(v, flags)) return error_set(e, "invalid discard option '%s'", v);
+    if ((v = opts_get(o, "detect-zeroes")) && blk_parse_detect_zeroes(v, flags, e)) return -1;
+    return 0;
+}
+
 /* Adds a drive; index -1: the next free one. Takes nothing over. */
 static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool cdrom, const char *file,
                      const struct opts *o, struct error *e)
@@ -447,7 +461,10 @@ static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool
     d->readonly = cdrom || opts_bool(o, "readonly", opts_bool(o, "read-only", false));
     d->blk = NULL;
     f->path = file && *file ? mem_strdup(file) : NULL;
-    f->format = opts_get(o, "format") ? mem_strdup(opts_get(o, "format")) : NULL;
+    if (drive_flags(o, &f->flags, e)) return -1;
+    const char *format = opts_get(o, "format") ? opts_get(o, "format") : opts_get(o, "driver");
+    if (format && !blk_driver_known(format)) return error_set(e, "Unknown driver '%s'", format);
+    f->format = format ? mem_strdup(format) : NULL;
     f->snapshot = opts_bool(o, "snapshot", false);
     s->cfg.n_drives++;
     if (!f->path && !cdrom) {
@@ -483,9 +500,8 @@ int opt_drive(struct sysopts *s, const char *arg, struct error *e)
     };
     /* Keys that are taken only with the value that is so anyway. */
     static const struct { const char *key, *value; } fixed[] = {
-        { "cache", "writeback" }, { "aio", "threads" }, { "werror", "enospc" }, { "rerror", "report" },
-        { "discard", "ignore" }, { "detect-zeroes", "off" }, { "copy-on-read", "off" }, { "serial", "" },
-        { "driver", "raw" },
+        { "aio", "threads" }, { "werror", "enospc" }, { "rerror", "report" }, { "copy-on-read", "off" },
+        { "serial", "" },
     };
     static const struct { const char *name; int interface; } ifs[] = {
         { "ide", DRIVE_IDE }, { "pflash", DRIVE_PFLASH }, { "none", DRIVE_NONE },
@@ -497,7 +513,12 @@ int opt_drive(struct sysopts *s, const char *arg, struct error *e)
 
     if (opts_parse(&o, arg, NULL, desc, e)) return -1;
     if ((v = opts_get(&o, "format")) && opt_is_help(v)) {
-        printf("Supported formats: raw\n");
+        const char *name;
+        enum blk_kind kind;
+        bool create;
+        printf("Supported formats:");
+        for (unsigned i = 0; blk_driver_name(i, &name, &kind, &create); i++) printf(" %s", name);
+        printf("\n");
         opts_free(&o);
         return DONE;
     }

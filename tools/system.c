@@ -221,13 +221,16 @@ static int open_drives(struct system *sys, struct error *e)
     for (unsigned i = 0; i < o->cfg.n_drives; i++) {
         struct drive_config *d = &o->drives[i];
         struct drive_file *f = &o->drive_files[i];
-        unsigned flags = 0;
+        unsigned flags = f->flags;
 
         if (!f->path) continue;
         if (d->readonly) flags |= BLK_RDONLY;
         else if (f->snapshot || o->snapshot_all) flags |= BLK_SNAPSHOT;
         d->blk = blk_open(f->path, f->format, flags, e);
-        if (!d->blk) return -1;
+        if (!d->blk) {
+            error_prefix(e, "-drive file=%s", f->path);
+            return -1;
+        }
     }
     return 0;
 }

@@ -18,7 +18,7 @@ struct sysopts {
     const struct isa *isa;
     struct machine_config cfg;
     struct drive_config drives[MACHINE_MAX_DRIVES];
-    struct drive_file { char *path, *format; bool snapshot; } drive_files[MACHINE_MAX_DRIVES];
+    struct drive_file { char *path, *format; bool snapshot; unsigned flags; /* enum blk_flags */ } drive_files[MACHINE_MAX_DRIVES];
     char *machine_name, *cpu_name, *process_name, *pidfile;
     struct str_list strings;      /* owns strings that cfg points to */
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;

@@ -144,6 +144,7 @@ static int parse_accel(const char *s, struct engine_config *c, struct error *e)
         rc = n ? accel_set(c, w, v, e) : accel_begin(c, w, e);
     }
     mem_free(copy);
+    if (rc) error_prefix(e, "-accel %s", s);
     return rc;
 }
 

@@ -1,0 +1,196 @@
+/*
+ * async.c - requests that complete later: worker threads that take them from a queue, and a list of finished ones
+ * whose callbacks run in the context's own thread.
+ */
+#include "blockfmt/block.h"
+#include "util/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct blk_ctx {
+    pthread_mutex_t lock;
+    pthread_cond_t work, finished;
+    struct blk_req *queue, **queue_end, *done, **done_end;
+    unsigned max, threads, idle, queued, pending;
+    bool stopping, told; /* told: the pipe has a byte in it */
+    pthread_t *ids;
+    struct loop_fd *watch;
+    int pipe[2];
+};
+
+static int run(struct blk_req *r)
+{
+    switch (r->op) {
+    case BLK_OP_READ: return blk_read(r->blk, r->offset, r->buf, (size_t)r->bytes);
+    case BLK_OP_WRITE: return blk_write_flags(r->blk, r->offset, r->buf, (size_t)r->bytes, r->flags);
+    case BLK_OP_ZERO: return blk_zero(r->blk, r->offset, r->bytes, r->flags);
+    case BLK_OP_DISCARD: return blk_discard(r->blk, r->offset, r->bytes);
+    case BLK_OP_FLUSH: return blk_flush(r->blk);
+    case BLK_OP_FN: return r->fn(r);
+    }
+    return -EINVAL;
+}
+
+static void *worker(void *opaque)
+{
+    struct blk_ctx *c = opaque;
+
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        while (!c->queue && !c->stopping) {
+            c->idle++;
+            pthread_cond_wait(&c->work, &c->lock);
+            c->idle--;
+        }
+        struct blk_req *r = c->queue;
+        if (!r) break;
+        c->queue = r->next;
+        if (!c->queue) c->queue_end = &c->queue;
+        c->queued--;
+        pthread_mutex_unlock(&c->lock);
+        r->rc = run(r);
+        pthread_mutex_lock(&c->lock);
+        r->next = NULL;
+        *c->done_end = r;
+        c->done_end = &r->next;
+        pthread_cond_signal(&c->finished);
+        if (c->watch && !c->told) {
+            ssize_t n = write(c->pipe[1], "", 1);
+            (void)n;
+            c->told = true;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+static void finished(void *opaque, unsigned events) { blk_ctx_poll(opaque); }
+
+struct blk_ctx *blk_ctx_new(struct loop *loop, unsigned threads, struct error *e)
+{
+    struct blk_ctx *c = NEW(struct blk_ctx);
+
+    c->max = threads ? threads : 16;
+    c->ids = NEW_ARRAY(pthread_t, c->max);
+    c->queue_end = &c->queue, c->done_end = &c->done;
+    c->pipe[0] = c->pipe[1] = -1;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->work, NULL);
+    pthread_cond_init(&c->finished, NULL);
+    if (loop) {
+        if (pipe(c->pipe)) {
+            error_set(e, "could not create a pipe: %s", strerror(errno));
+            blk_ctx_delete(c);
+            return NULL;
+        }
+        for (int i = 0; i < 2; i++) {
+            fcntl(c->pipe[i], F_SETFL, O_NONBLOCK);
+            fcntl(c->pipe[i], F_SETFD, FD_CLOEXEC);
+        }
+        c->watch = loop_fd_add(loop, c->pipe[0], LOOP_IN, finished, c);
+    }
+    return c;
+}
+
+void blk_ctx_delete(struct blk_ctx *c)
+{
+    if (!c) return;
+    blk_ctx_drain(c);
+    pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    pthread_cond_broadcast(&c->work);
+    pthread_mutex_unlock(&c->lock);
+    for (unsigned i = 0; i < c->threads; i++) pthread_join(c->ids[i], NULL);
+    loop_fd_remove(c->watch);
+    for (int i = 0; i < 2; i++) {
+        if (c->pipe[i] >= 0) close(c->pipe[i]);
+    }
+    pthread_cond_destroy(&c->work);
+    pthread_cond_destroy(&c->finished);
+    pthread_mutex_destroy(&c->lock);
+    mem_free(c->ids);
+    mem_free(c);
+}
+
+/* Signals are for the thread that made the context. */
+static bool start_worker(struct blk_ctx *c)
+{
+    sigset_t all, old;
+    bool ok;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    ok = !pthread_create(&c->ids[c->threads], NULL, worker, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (ok) c->threads++;
+    return ok;
+}
+
+void blk_submit(struct blk_ctx *c, struct blk_req *r)
+{
+    r->next = NULL;
+    pthread_mutex_lock(&c->lock);
+    c->pending++;
+    if (c->queued >= c->idle && c->threads < c->max) (void)start_worker(c);
+    if (!c->threads) { /* no thread can be had: do it here, finish it as usual */
+        pthread_mutex_unlock(&c->lock);
+        r->rc = run(r);
+        pthread_mutex_lock(&c->lock);
+        *c->done_end = r;
+        c->done_end = &r->next;
+        if (c->watch && !c->told) {
+            ssize_t n = write(c->pipe[1], "", 1);
+            (void)n;
+            c->told = true;
+        }
+    } else {
+        *c->queue_end = r;
+        c->queue_end = &r->next;
+        c->queued++;
+        pthread_cond_signal(&c->work);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+unsigned blk_ctx_pending(const struct blk_ctx *c) { return c->pending; } /* changed by the calling thread only */
+
+unsigned blk_ctx_poll(struct blk_ctx *c)
+{
+    struct blk_req *r;
+    unsigned n = 0;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->told) {
+        char b[8];
+        ssize_t k = read(c->pipe[0], b, sizeof b);
+        (void)k;
+        c->told = false;
+    }
+    r = c->done;
+    c->done = NULL, c->done_end = &c->done;
+    pthread_mutex_unlock(&c->lock);
+    while (r) {
+        struct blk_req *next = r->next;
+        c->pending--, n++;
+        if (r->done) r->done(r);
+        r = next;
+    }
+    return n;
+}
+
+void blk_ctx_wait(struct blk_ctx *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (!c->done && c->pending) pthread_cond_wait(&c->finished, &c->lock);
+    pthread_mutex_unlock(&c->lock);
+    blk_ctx_poll(c);
+}
+
+void blk_ctx_drain(struct blk_ctx *c)
+{
+    while (c->pending) blk_ctx_wait(c);
+}

@@ -1,0 +1,91 @@
+/*
+ * compress.c - zlib and zstd for image formats (see compress.h). Each call has a state of its own: any thread.
+ */
+#include "blockfmt/compress.h"
+
+#include <errno.h>
+#ifdef HAVE_ZLIB
+#include <zlib.h>
+#endif
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
+
+bool compress_built(int kind)
+{
+#ifdef HAVE_ZLIB
+    if (kind != COMPRESS_ZSTD) return true;
+#endif
+#ifdef HAVE_ZSTD
+    if (kind == COMPRESS_ZSTD) return true;
+#endif
+    return false;
+}
+
+#ifdef HAVE_ZLIB
+static long zlib_deflate(int bits, int level, const void *src, size_t n, void *dst, size_t room)
+{
+    z_stream z = {0};
+    int rc;
+    long out;
+
+    if (deflateInit2(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, 9, Z_DEFAULT_STRATEGY) != Z_OK)
+        return -EIO;
+    z.next_in = (Bytef *)(uintptr_t)src, z.avail_in = (uInt)n;
+    z.next_out = dst, z.avail_out = (uInt)room;
+    rc = deflate(&z, Z_FINISH);
+    out = (long)(room - z.avail_out);
+    deflateEnd(&z);
+    return rc == Z_STREAM_END ? out : rc == Z_OK || rc == Z_BUF_ERROR ? -ENOSPC : -EIO;
+}
+
+static int zlib_inflate(int bits, const void *src, size_t len, void *dst, size_t n)
+{
+    z_stream z = {0};
+    int rc;
+
+    if (inflateInit2(&z, bits) != Z_OK) return -EIO;
+    z.next_in = (Bytef *)(uintptr_t)src, z.avail_in = (uInt)len;
+    z.next_out = dst, z.avail_out = (uInt)n;
+    rc = inflate(&z, Z_FINISH);
+    /* A full buffer is enough: some writers leave the end of the stream out. */
+    rc = (rc == Z_STREAM_END || rc == Z_BUF_ERROR || rc == Z_OK) && !z.avail_out ? 0 : -EIO;
+    inflateEnd(&z);
+    return rc;
+}
+#endif
+
+long compress_block(int kind, int level, const void *src, size_t n, void *dst, size_t room)
+{
+#ifdef HAVE_ZLIB
+    if (kind == COMPRESS_DEFLATE_RAW) return zlib_deflate(-12, level, src, n, dst, room);
+    if (kind == COMPRESS_ZLIB) return zlib_deflate(15, level, src, n, dst, room);
+#endif
+#ifdef HAVE_ZSTD
+    if (kind == COMPRESS_ZSTD) {
+        size_t k = ZSTD_compress(dst, room, src, n, level ? level : 3);
+        return ZSTD_isError(k) ? -ENOSPC : (long)k;
+    }
+#endif
+    return -ENOTSUP;
+}
+
+int decompress_block(int kind, const void *src, size_t len, void *dst, size_t n)
+{
+#ifdef HAVE_ZLIB
+    if (kind == COMPRESS_DEFLATE_RAW) return zlib_inflate(-12, src, len, dst, n);
+    if (kind == COMPRESS_ZLIB) return zlib_inflate(15, src, len, dst, n);
+#endif
+#ifdef HAVE_ZSTD
+    if (kind == COMPRESS_ZSTD) {
+        ZSTD_DStream *d = ZSTD_createDStream();
+        ZSTD_inBuffer in = {src, len, 0};
+        ZSTD_outBuffer out = {dst, n, 0};
+        size_t rc = d ? 1 : 0;
+        while (d && rc && !ZSTD_isError(rc) && out.pos < n && in.pos < len) rc = ZSTD_decompressStream(d, &out, &in);
+        ZSTD_freeDStream(d);
+        return out.pos == n && !ZSTD_isError(rc) ? 0 : -EIO;
+    }
+#endif
+    return -ENOTSUP;
+}

@@ -1,0 +1,16 @@
+/*
+ * compress.h - the compressors of image formats; one place for each library. -ENOTSUP when it is not built in.
+ */
+#ifndef BLOCKFMT_COMPRESS_H
+#define BLOCKFMT_COMPRESS_H
+
+#include "util/host.h"
+
+enum { COMPRESS_DEFLATE_RAW /* no header, 4 KiB window: qcow, qcow2 */, COMPRESS_ZLIB /* vmdk, dmg, cloop */, COMPRESS_ZSTD };
+/* Bytes written to dst, or -ENOSPC when they do not fit (it does not get smaller), -EIO. level 0: the default. */
+long compress_block(int kind, int level, const void *src, size_t n, void *dst, size_t room);
+/* Fills dst (exactly n bytes); src may be longer than its stream. 0 or -EIO. */
+int decompress_block(int kind, const void *src, size_t len, void *dst, size_t n);
+bool compress_built(int kind);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * graph.h - the insides of nodes and backends, for the files that make up the core (graph.c, open.c, io.c,
+ * backend.c, bitmap.c). Drivers use driver.h.
+ */
+#ifndef BLOCKFMT_GRAPH_H
+#define BLOCKFMT_GRAPH_H
+
+#include "blockfmt/driver.h"
+
+#include <stdatomic.h>
+
+/* A use of a node: by a parent node or by a backend. */
+struct blk_edge {
+    char role[24];
+    struct blk_node *child;
+    struct blk_node *parent;     /* NULL: a backend's or the graph's */
+    unsigned perm, shared;
+    struct blk_edge *next;       /* the parent's next child */
+    struct blk_edge *next_user;  /* the child's next user */
+};
+
+struct blk_node {
+    struct blk_graph *graph;
+    struct blk_node *next;       /* in order of opening */
+    char *name, *filename, *backing_file, *backing_format;
+    const struct blk_driver *drv;
+    void *state;
+    bool opened;                 /* drv->open has succeeded */
+    bool named;                  /* by the user */
+    unsigned flags;              /* enum blk_flags */
+    unsigned refs;
+    struct blk_edge *children, *users;
+    struct blk_node *file;       /* the child "file", looked up once */
+    struct blk_node *backing;    /* the child "backing" */
+    _Atomic uint64_t size;
+    uint32_t request_align, max_transfer, zero_align;
+    pthread_rwlock_t gate;       /* see driver.h: who is inside the driver */
+    struct blk_bitmap *bitmaps;
+    atomic_bool marking;         /* there are bitmaps */
+};
+
+struct blk_object {
+    struct blk_object *next;
+    char *type, *id;
+    void *object;
+    void (*release)(void *);
+};
+
+struct blk_graph {
+    struct blk_node *nodes;
+    struct blk_object *objects;
+    unsigned serial;             /* of automatic names */
+};
+
+struct blk_backend {
+    struct blk_graph *graph;
+    bool own_graph;
+    struct blk_node *root;
+    struct blk_edge *edge;
+    unsigned flags;
+    char *path;
+};
+
+/* graph.c */
+struct blk_node *node_new(struct blk_graph *, const char *name, struct error *);
+void node_ref(struct blk_node *);
+/* Checks rights against all users and tells the protocol; NULL + *e. */
+struct blk_edge *edge_new(struct blk_node *child, struct blk_node *parent, const char *role, unsigned perm,
+                          unsigned shared, struct error *);
+void edge_delete(struct blk_edge *); /* and gives up the reference */
+void node_child_perm(const struct blk_node *parent, const char *role, unsigned *perm, unsigned *shared);
+
+/* open.c: takes nothing over; the node has one reference, the caller's. protocol: no probing, no format. */
+struct blk_node *node_open(struct blk_graph *, const struct opts *, unsigned flags, bool protocol, struct error *);
+int node_open_backing(struct blk_node *, const struct opts *, struct error *);
+struct blk_node *node_snapshot(struct blk_graph *, struct blk_node *base, unsigned flags, struct error *);
+/* Keys below `prefix.`, without it. */
+struct opts opts_below(const struct opts *, const char *prefix);
+
+/* io.c */
+void node_lock(struct blk_node *, bool reads);
+void node_lock_all(struct blk_node *);
+void node_unlock(struct blk_node *);
+
+/* bitmap.c */
+void bitmaps_mark(struct blk_node *, uint64_t offset, uint64_t n);
+void bitmaps_resize(struct blk_node *, uint64_t size);
+
+#endif

@@ -1,0 +1,208 @@
+/*
+ * img-common.c - what quern-img's commands share: opening by options, sizes as text, create options, progress.
+ */
+#include "tools/img.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+int img_usage(const char *fmt, ...)
+{
+    char buf[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(buf, sizeof buf, fmt, ap);
+    va_end(ap);
+    error_report("%s", buf);
+    fprintf(stderr, "Try 'quern-img --help' for more information\n");
+    return 1;
+}
+
+int img_fail(const struct error *e)
+{
+    error_print(e);
+    return 1;
+}
+
+const char *img_size_text(uint64_t n, char *buf, size_t room)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double v = (double)n;
+    unsigned i = 0;
+
+    /* three digits: 999.5 already counts as the next unit's */
+    while (v >= 1000 && i + 1 < ARRAY_LEN(units)) v /= 1024, i++;
+    snprintf(buf, room, "%.3g %s", v, units[i]);
+    return buf;
+}
+
+int img_parse_size(const char *text, uint64_t *out)
+{
+    struct error e = ERROR_INIT;
+
+    if (!opt_parse_size("image size", text, 1, out, &e) && *out <= INT64_MAX) return 0;
+    error_report("Invalid image size specified. You may use k, M, G, T, P or E suffixes for ");
+    error_report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
+    return -1;
+}
+
+int img_output(const char *arg, bool *json)
+{
+    if (!strcmp(arg, "json")) return *json = true, 0;
+    if (!strcmp(arg, "human")) return *json = false, 0;
+    error_report("--output must be used with human or json as argument.");
+    return -1;
+}
+
+int img_options(struct opts *o, const char *arg)
+{
+    struct opts more;
+    struct error e = ERROR_INIT;
+
+    if (opt_is_help(arg)) return 1;
+    if (opts_parse(&more, arg, NULL, NULL, &e)) return error_report("Invalid option list: %s", arg), -1;
+    for (unsigned i = 0; i < more.n; i++) {
+        if (opt_is_help(more.v[i].name)) return opts_free(&more), 1;
+        opts_set(o, more.v[i].name, more.v[i].value);
+    }
+    opts_free(&more);
+    return 0;
+}
+
+int img_print_options(const char *format, const char *filename)
+{
+    static const char *const kinds[] = {"str", "bool (on/off)", "num", "size"};
+    struct error e = ERROR_INIT;
+    const struct blk_create_opt *t = blk_create_opts(format, &e);
+
+    if (!t) return img_fail(&e);
+    printf("Supported %s options:\n", format);
+    for (; t->name; t++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s=<%s>", t->name, kinds[t->kind]);
+        printf("  %-22s - %s\n", left, t->help);
+    }
+    if (!filename)
+        printf("\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n");
+    return 0;
+}
+
+int img_object(struct blk_graph *g, const char *arg)
+{
+    struct error e = ERROR_INIT;
+    struct opts o;
+    const char *type, *id, *data, *file;
+    struct blk_secret *s = NULL;
+    int rc = -1;
+
+    if (opts_parse(&o, arg, "qom-type", NULL, &e)) return img_fail(&e), -1;
+    type = opts_get(&o, "qom-type"), id = opts_get(&o, "id"), data = opts_get(&o, "data"), file = opts_get(&o, "file");
+    if (!type || !id) {
+        error_set(&e, "Parameter '%s' is missing", type ? "id" : "qom-type");
+    } else if (strcmp(type, "secret") || opts_get(&o, "format") || opts_get(&o, "keyid")) {
+        error_set(&e, "object type '%s' with these properties is not supported", type);
+    } else if (!data == !file) {
+        error_set(&e, "Must provide either 'data' or 'file', not both");
+    } else if (data) {
+        s = mem_alloc(sizeof *s + strlen(data));
+        s->len = strlen(data);
+        memcpy(s->data, data, s->len);
+    } else {
+        FILE *f = fopen(file, "rb");
+        s = mem_alloc(sizeof *s + 65536);
+        s->len = f ? fread(s->data, 1, 65536, f) : 0;
+        if (!f) error_set(&e, "Unable to read %s", file), mem_free(s), s = NULL;
+        else fclose(f);
+    }
+    if (s) rc = blk_object_add(g, "secret", id, s, free, &e);
+    if (rc && s) mem_free(s);
+    opts_free(&o);
+    return rc ? (img_fail(&e), -1) : 0;
+}
+
+struct blk_backend *img_open(struct blk_graph *g, const char *name, const struct img_args *a, const char *format,
+                             const char *cache, unsigned flags)
+{
+    struct error e = ERROR_INIT;
+    struct blk_backend *b = NULL;
+
+    if (cache && blk_parse_cache(cache, &flags)) {
+        error_report("Invalid cache option: %s", cache);
+        return NULL;
+    }
+    if (a->force_share) flags |= BLK_FORCE_SHARE;
+    if (a->image_opts) {
+        struct opts o;
+        if (format) {
+            error_report("--image-opts and --format are mutually exclusive");
+            return NULL;
+        }
+        if (!opts_parse(&o, name, NULL, NULL, &e)) b = blk_open_opts(g, &o, flags, &e);
+        opts_free(&o);
+    } else {
+        b = blk_open_in(g, name, format, NULL, flags, &e);
+    }
+    if (!b) {
+        error_prefix(&e, "Could not open '%s'", name);
+        img_fail(&e);
+    }
+    return b;
+}
+
+/* ---- "Format specific information" ---------------------------------------------------------------- */
+
+/* Our own JSON writer's text, one member a line: keys lose their quotes and get blanks for dashes. */
+void img_print_spec(const char *json, unsigned indent)
+{
+    for (const char *p = json; *p;) {
+        size_t n = strcspn(p, "\n"), lead = strspn(p, " ");
+        const char *q = p + lead, *end = p + n;
+        if (q < end && *q == '"') {
+            const char *key = q + 1, *stop = strchr(key, '"');
+            printf("%*s", (int)(indent + lead - MIN(lead, 4)), "");
+            for (; key < stop; key++) putchar(*key == '-' ? ' ' : *key);
+            q = stop + 3;
+            if (end > q && end[-1] == ',') end--;
+            if (end - q >= 2 && *q == '"') q++, end--;
+            if (end - q == 1 && (*q == '{' || *q == '[')) printf(":\n");
+            else printf(": %.*s\n", (int)(end - q), q);
+        }
+        p += n + (p[n] == '\n');
+    }
+}
+
+/* ---- progress ------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t asked;
+
+static void on_usr1(int n) { asked = 1; }
+
+void img_progress_start(struct img_progress *p, bool on)
+{
+    *p = (struct img_progress){on, -1};
+#ifdef SIGUSR1
+    struct sigaction sa = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGUSR1, &sa, NULL);
+#endif
+    if (on) img_progress_show(p, 0, 1);
+}
+
+void img_progress_show(struct img_progress *p, uint64_t done, uint64_t total)
+{
+    double now = total ? 100.0 * (double)done / (double)total : 100.0;
+
+    if (p->on && now - p->last >= 0.01) {
+        printf("    (%3.2f/100%%)\r", now);
+        fflush(stdout);
+        p->last = now;
+    }
+    if (asked) asked = 0, fprintf(stderr, "    (%3.2f/100%%)\n", now);
+}
+
+void img_progress_end(struct img_progress *p)
+{
+    if (p->on) img_progress_show(p, 1, 1), printf("\n");
+}

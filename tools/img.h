@@ -1,0 +1,59 @@
+/*
+ * img.h - quern-img's insides: a table of commands, what they share. A command is a function in a file img-*.c and
+ * a line in img-commands.def.
+ */
+#ifndef TOOLS_IMG_H
+#define TOOLS_IMG_H
+
+#include "blockfmt/block.h"
+#include "util/json.h"
+
+#include <getopt.h>
+
+/* argv[0] is the command's name; the result is the exit status. graph: for all images of the run. */
+typedef int (*img_fn)(struct blk_graph *, int argc, char **argv);
+struct img_command {
+    const char *name, *args; /* args: for the help text */
+    img_fn fn;
+};
+
+#define IMG(name, args) int img_##name(struct blk_graph *, int argc, char **argv);
+#include "tools/img-commands.def"
+#undef IMG
+
+/* ---- img-common.c: all print their errors; NULL, negative or the exit status then ---- */
+
+/* What most commands take. */
+struct img_args {
+    const char *format, *output_format, *cache, *src_cache, *output;
+    bool image_opts, force_share, quiet, progress, json;
+};
+/* Opens `name` by the rules of --image-opts, -f, -T/-t, -U. NULL after a message. */
+struct blk_backend *img_open(struct blk_graph *, const char *name, const struct img_args *, const char *format,
+                             const char *cache, unsigned flags);
+/* --object TYPE,id=ID,...: secrets. 0, or -1 after a message. */
+int img_object(struct blk_graph *, const char *arg);
+/* --output=human|json into *json. */
+int img_output(const char *arg, bool *json);
+/* Adds `-o` text to *o (several -o add up); 1 when it asks for help. */
+int img_options(struct opts *o, const char *arg);
+int img_print_options(const char *format, const char *filename); /* -o help; exit status */
+int img_parse_size(const char *text, uint64_t *out);            /* 0 or -1 after a message */
+/* `Try 'quern-img --help' for more information`; returns 1. */
+int img_usage(const char *fmt, ...) ATTR_PRINTF(1, 2);
+int img_fail(const struct error *); /* prints, returns 1 */
+/* Extension of %s in messages: 65536 -> "64 KiB", 1610612736 -> "1.5 GiB". */
+const char *img_size_text(uint64_t n, char *buf, size_t room);
+/* The members of a JSON text as `key: value` lines, indented. */
+void img_print_spec(const char *json, unsigned indent);
+
+/* Progress: -p, or SIGUSR1 for one line. */
+struct img_progress {
+    bool on;
+    double last;
+};
+void img_progress_start(struct img_progress *, bool on);
+void img_progress_show(struct img_progress *, uint64_t done, uint64_t total);
+void img_progress_end(struct img_progress *);
+
+#endif
