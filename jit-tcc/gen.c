@@ -24,7 +24,7 @@ struct gen {
     struct text *o;
     uint32_t *needs;
     enum pass pass;
-    bool changed, fp;
+    bool changed, fp, f2i;        /* floating point there is; conversions to integers are */
     const char *why;
     /* slots */
     int16_t *local_of;            /* index in code->locals, or -1: used in its cell */
@@ -340,7 +340,7 @@ static void gen_st(struct gen *g, const struct ir_op *o)
     PUT(has_slow(g, o) ? "else{" : "{");
     if (swap) {
         const char *v = bits == 64 ? "w" : "v";
-        PUT("%s=%s;", v, b);
+        PUT("%s=%s%s;", v, bits == 16 ? "(u16)" : "", b);
         if (g->pass == WRITE) tcc_text_swap(g->o, bits, v, g->needs);
         PUT("*(u%u*)%s=%s;}", bits, host_address(g), v);
     } else {
@@ -425,6 +425,17 @@ static void are_finite(struct gen *g, bool wide, bool two)
     else PUT("&&(gb&%uu)!=%uu", EXP32, EXP32);
 }
 
+static void not_tiny(struct gen *g, bool wide)
+{
+    if (wide) PUT("&&fr<<1!=%lluULL", U64(UINT64_C(2) << 52));
+    else PUT("&&gr<<1!=%uu", 2u << 23);
+}
+
+static void note_aux(struct gen *g, uint32_t aux)
+{
+    if (g->f2i) PUT("L.nx=%u;", (unsigned)aux);
+}
+
 static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator_)
 {
     bool wide = o->type == T_I64;
@@ -436,10 +447,14 @@ static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator
     use(g, b, o->b);
     PUT("%sa=%s;%sb=%s;if(L.ff&&", f, a, f, b);
     are_finite(g, wide, true);
-    PUT("&&(*(%s*)&%sr=*(%s*)&%sa%s*(%s*)&%sb,", type, f, type, f, operator_, type, f);
-    if (wide) PUT("(fr&%lluULL)<=%lluULL)){", U64(INT64_MAX), U64(EXP64));
-    else PUT("(gr&%uu)<=%uu)){", 0x7fffffffu, EXP32);
+    PUT("&&(*(%s*)&%sr=*(%s*)&%sa%s *(%s*)&%sb,", type, f, type, f, operator_, type, f);
+    if (wide) PUT("fr<<1<=%lluULL)", U64(EXP64 << 1));
+    else PUT("gr<<1<=%uu)", EXP32 << 1);
+    /* what may be tiny before rounding is softfloat's: interp/fpx.h */
+    if (o->op == OP_FMUL || o->op == OP_FDIV) not_tiny(g, wide);
+    PUT("){");
     define(g, d, o->d);
+    note_aux(g, 0);
     PUT("L.na=%sa;L.nb=%sb;L.no=%uu;%s=%sr;}else %s=JO(c,%sa,%sb,0,%u);", f, f, NOTE_SET | o->op | (unsigned)o->type << 16, d, f, d, f, f, n);
 }
 
@@ -455,34 +470,63 @@ static void gen_compare(struct gen *g, const struct ir_op *o)
     PUT("%sa=%s;%sb=%s;if(L.ff&&", f, a, f, b);
     are_finite(g, wide, true);
     define(g, d, o->d);
-    PUT("){L.no=%uu;%s=*(%s*)&%sa<*(%s*)&%sb?%d:*(%s*)&%sa==*(%s*)&%sb?%d:%d;}else %s=JO(c,%sa,%sb,0,%u);", NOTE_SET, d, type, f, type, f,
-        !!(o->attr & IR_REL_LT), type, f, type, f, !!(o->attr & IR_REL_EQ), !!(o->attr & IR_REL_GT), d, f, f, n);
+    PUT("){");
+    note_aux(g, 0);
+    /* it raises nothing, but that must be told: flags of the operation before are gone */
+    PUT("L.na=%sa;L.nb=%sb;L.no=%uu;", f, f, NOTE_SET | OP_FCMP | (unsigned)o->type << 16);
+    PUT("%s=*(%s*)&%sa<*(%s*)&%sb?%d:*(%s*)&%sa==*(%s*)&%sb?%d:%d;}else %s=JO(c,%sa,%sb,0,%u);", d, type, f, type, f, !!(o->attr & IR_REL_LT), type, f,
+        type, f, !!(o->attr & IR_REL_EQ), !!(o->attr & IR_REL_GT), d, f, f, n);
 }
 
+/* Conversions to floating point; UINT64 only of what is no negative INT64. */
 static void gen_convert(struct gen *g, const struct ir_op *o)
 {
-    const char *value;
-    bool from64 = false, to64 = false, check = false;
+    const char *value, *check = "";
+    bool from64 = false, to64 = false, float_in = false;
     char a[NAME], d[NAME];
 
     switch (o->op) {
-    case OP_F32_F64: value = "(double)*(float*)&ga", to64 = check = true; break;
-    case OP_F64_F32: value = "(float)*(double*)&fa", from64 = check = true; break;
+    case OP_F32_F64: value = "(double)*(float*)&ga", to64 = float_in = true; break;
+    case OP_F64_F32: value = "(float)*(double*)&fa", from64 = float_in = true; break;
     case OP_I32_F32: value = "(float)*(s32*)&ga"; break;
     case OP_I32_F64: value = "(double)*(s32*)&ga", to64 = true; break;
+    case OP_U64_F32: check = "&&!(fa>>63)"; /* fallthrough */
     case OP_I64_F32: value = "(float)*(s64*)&fa", from64 = true; break;
+    case OP_U64_F64: check = "&&!(fa>>63)"; /* fallthrough */
     default: value = "(double)*(s64*)&fa", from64 = to64 = true; break;
     }
+    const char *in = from64 ? "f" : "g", *out = to64 ? "f" : "g";
     unsigned n = keep_op(g, o);
     use(g, a, o->a);
-    PUT("%sa=%s;if(L.ff", from64 ? "f" : "g", a);
-    if (check) {
+    PUT("%sa=%s;if(L.ff%s", in, a, check);
+    if (float_in) {
         PUT("&&");
         are_finite(g, from64, false);
     }
+    PUT("&&(*(%s*)&%sr=%s,1)", to64 ? "double" : "float", out, value);
+    if (o->op == OP_F64_F32) not_tiny(g, false);
+    PUT("){");
     define(g, d, o->d);
-    PUT("){*(%s*)&%sr=%s;L.na=%sa;L.no=%uu;%s=%sr;}else %s=JO(c,%sa,0,0,%u);", to64 ? "double" : "float", to64 ? "f" : "g", value,
-        from64 ? "f" : "g", NOTE_SET | o->op | (unsigned)o->type << 16, d, to64 ? "f" : "g", d, from64 ? "f" : "g", n);
+    note_aux(g, 0);
+    PUT("L.na=%sa;L.no=%uu;%s=%sr;}else %s=JO(c,%sa,0,0,%u);", in, NOTE_SET | o->op | (unsigned)o->type << 16, d, out, d, in, n);
+}
+
+/* Truncations of what surely fits. */
+static void gen_truncate(struct gen *g, const struct ir_op *o)
+{
+    bool from64 = o->op == OP_F64_I32 || o->op == OP_F64_I64, to64 = o->type == T_I64;
+    const char *in = from64 ? "f" : "g";
+    char a[NAME], d[NAME];
+    unsigned n = keep_op(g, o);
+
+    use(g, a, o->a);
+    PUT("%sa=%s;if(L.ff&&", in, a);
+    if (from64) PUT("(fa>>52&2047)<%u){", to64 ? 1023 + 63 : 1023 + 31);
+    else PUT("(ga>>23&255)<%u){", to64 ? 127 + 63 : 127 + 31);
+    define(g, d, o->d);
+    note_aux(g, o->aux);
+    PUT("L.na=%sa;L.no=%uu;%s=(s%d)*(%s*)&%sa;}else %s=JO(c,%sa,0,0,%u);", in, NOTE_SET | o->op | (unsigned)o->type << 16, d, to64 ? 64 : 32,
+        from64 ? "double" : "float", in, d, in, n);
 }
 
 /* ---- ops ----------------------------------------------------------------------------------------------------- */
@@ -544,7 +588,7 @@ static void op(struct gen *g, const struct ir_op *o)
         if (o->aux) gen_other(g, o);
         else gen_compare(g, o);
         break;
-    case OP_FMA: gen_other(g, o); break;
+    case OP_FMA: case OP_FROUND: case OP_FMIN: case OP_FMAX: gen_other(g, o); break;
     case OP_LD: gen_ld(g, o); break;
     case OP_ST: gen_st(g, o); break;
     case OP_CAS:
@@ -593,8 +637,13 @@ static void op(struct gen *g, const struct ir_op *o)
         case CLASS_FP: arith(g, o); break;
         case CLASS_FPCV:
             switch (o->op) {
-            case OP_F32_F64: case OP_F64_F32: case OP_I32_F32: case OP_I32_F64: case OP_I64_F32: case OP_I64_F64:
+            case OP_F32_F64: case OP_F64_F32: case OP_I32_F32: case OP_I32_F64: case OP_I64_F32: case OP_I64_F64: case OP_U64_F32:
+            case OP_U64_F64:
                 gen_convert(g, o);
+                break;
+            case OP_F32_I32: case OP_F32_I64: case OP_F64_I32: case OP_F64_I64:
+                if ((o->aux & 15) == FP_RTZ) gen_truncate(g, o);
+                else gen_other(g, o);
                 break;
             default: gen_other(g, o);
             }
@@ -625,7 +674,7 @@ static void block(struct gen *g, unsigned i)
     g->dead = false, g->key_known = true;
     g->valid = g->blocks[i].valid, g->dirty = g->blocks[i].dirty;
     PUT("b%u:if((L.ic-=%u)<L.lim", i, (unsigned)b->blk->n_insns);
-    if (b->header || !i) PUT("||*(u32*)(c+%u)", CPU(kick));
+    if (!i) PUT("||*(u32*)(c+%u)", CPU(kick)); /* later ones of this thread come by resume(), others' by the count */
     PUT(")goto u%u;\n", i);
     for (unsigned k = 0; k < b->n_ops && !g->why; k++) {
         const struct ir_op *o = &b->ops[k];
@@ -709,7 +758,8 @@ static bool choose_locals(struct gen *g)
             count(g, u, o->a, loops >> i & 1);
             count(g, u, o->b, loops >> i & 1);
             count(g, u, o->c, loops >> i & 1);
-            g->fp |= cls == CLASS_FP || cls == CLASS_FPCV || o->op == OP_FCMP || o->op == OP_FMA;
+            g->fp |= cls == CLASS_FP || cls == CLASS_FPCV || o->op == OP_FCMP;
+            g->f2i |= cls == CLASS_FPCV && o->aux;
         }
     }
     for (unsigned wide = 2; wide-- > 0;) {
@@ -773,7 +823,7 @@ static void enter(struct gen *g, const char *fn)
     else PUT("if(!(L.base=*(u64*)(c+%u)))return %d;", (unsigned)(CPU(tlb) + g->mmu * sizeof(void *)), JIT_REFUSE);
     PUT("*(char**)(c+%u)=(char*)&L;*(char**)(c+%u)=k;L.ic=*(s64*)(c+%u);L.lim=0;", (unsigned)(CPU(temps) + FRAME_TEMP * 8),
         (unsigned)(CPU(temps) + CODE_TEMP * 8), CPU(icount_left));
-    PUT("L.no=0;");
+    PUT("L.no=L.nx=0;");
     if (g->fp) PUT("L.ff=*(u8*)(c+%u);", CPU(fp_fast));
     for (unsigned l = 0; l < g->code->n_locals; l++) {
         if (set_has(&g->preload, l)) load(g, l);

@@ -22,7 +22,7 @@ const struct jit_services *tcc_svc;
 
 /* libtcc has globals of its own: one at a time, whoever asks. */
 static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
-static bool broken, told;
+static bool broken;
 static char message[256];
 
 /* ---- what libtcc needs replaced ------------------------------------------------------------------------- */
@@ -59,7 +59,7 @@ static void complain(void *opaque, const char *text)
 /* ---- compiling a source ----------------------------------------------------------------------------------- */
 
 /* Linked text: n functions f0, f1, ... at their offsets, the end in at[n]. */
-struct image { uint8_t *bytes; size_t size, from; };
+struct image { uint8_t *bytes; size_t size; };
 
 static int relocate(TCCState *s, struct image *m)
 {
@@ -93,12 +93,13 @@ static bool link_source(TCCState *s, const char *source, struct image *m, unsign
     return at[n + 1] && at[n + 1] <= at[0];
 }
 
-/* Calls use() with the linked text while it is there. False: libtcc would not. */
-static bool compile_source(const char *source, unsigned n, const uint8_t **at, bool (*use)(void *, const uint8_t **at), void *opaque)
+/* Calls use() with the linked text while it is there. False: libtcc would not (and, unless it was a question, is not asked again:
+ * an error may leave its globals in any state), or use() did not. */
+static bool compile_source(const char *source, unsigned n, const uint8_t **at, bool (*use)(void *, const uint8_t **at), void *opaque, bool question)
 {
-    struct image m = { NULL, 0, 0 };
+    struct image m = { NULL, 0 };
     TCCState *volatile s = NULL;
-    volatile bool ok = false;
+    volatile bool linked = false, used = false;
 
     if (broken) return false;
     message[0] = '\0';
@@ -106,24 +107,25 @@ static bool compile_source(const char *source, unsigned n, const uint8_t **at, b
     jmp_buf here;
     escape = &here;
     if (setjmp(here)) {
+        linked = used = false;
         broken = true;
-        ok = false;
     } else
 #endif
     {
         s = tcc_new();
-        ok = s && link_source(s, source, &m, n, at) && use(opaque, at);
+        linked = s && link_source(s, source, &m, n, at);
+        used = linked && use(opaque, at);
         if (s) tcc_delete(s);
     }
 #ifdef QUERN_TCC_STATIC
     escape = NULL;
 #endif
     if (m.bytes) munmap(m.bytes, m.size);
-    if (!ok && !told) {
-        told = true;
-        tcc_svc->warn("JIT backend 'tcc': libtcc %s%s%s", broken ? "failed; nothing more is compiled" : "refused a region", message[0] ? ": " : "", message);
+    if (!linked && !question) {
+        broken = true;
+        tcc_svc->warn("JIT backend 'tcc': libtcc failed, nothing more is compiled%s%s", message[0] ? ": " : "", message);
     }
-    return ok;
+    return used;
 }
 
 /* ---- regions ------------------------------------------------------------------------------------------------ */
@@ -171,7 +173,7 @@ static bool compile_some(struct engine *eng, struct jit_code *const *codes, stru
     tcc_text_prelude(&t, needs);
     for (unsigned i = 0; i < n; i++) text_put(&t, "#define f f%u\n%s#undef f\n", i, texts[which[i]].s);
     text_put(&t, "void z(){}\n");
-    bool ok = !t.failed && compile_source(t.s, n, at, install, &b);
+    bool ok = !t.failed && compile_source(t.s, n, at, install, &b, false);
     text_free(&t);
     return ok;
 }
@@ -197,8 +199,6 @@ static void compile_batch(void *state, struct jit_region *const *r, unsigned n, 
         }
         if (some && compile_some(eng, codes, privs, texts, needs, which, some)) {
             for (unsigned i = 0; i < some; i++) ok[which[i]] = true;
-        } else if (some > 1) {
-            for (unsigned i = 0; i < some; i++) ok[which[i]] = compile_some(eng, codes, privs, texts, needs, &which[i], 1);
         }
         pthread_mutex_unlock(&one);
         for (unsigned i = 0; i < m; i++) {
@@ -234,7 +234,7 @@ void tcc_note(struct cpu *cpu)
 {
     struct frame *f = frame_of(cpu);
     if (!f->no) return;
-    cpu->fp_note.a = f->na, cpu->fp_note.b = f->nb, cpu->fp_note.op = f->no & ~NOTE_SET, cpu->fp_note.aux = 0;
+    cpu->fp_note.a = f->na, cpu->fp_note.b = f->nb, cpu->fp_note.op = f->no & ~NOTE_SET, cpu->fp_note.aux = f->nx;
     f->no = 0;
 }
 
@@ -344,11 +344,7 @@ static bool try_probe(void *opaque, const uint8_t **at)
 static bool understands(const char *source)
 {
     const uint8_t *at[3];
-    bool was = told;
-    told = true; /* a question, no failure */
-    bool ok = compile_source(source, 1, at, try_probe, NULL);
-    told = was;
-    return ok;
+    return compile_source(source, 1, at, try_probe, NULL, true);
 }
 
 static void *init(struct engine *eng, struct error *e)

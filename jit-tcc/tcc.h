@@ -50,11 +50,11 @@ struct frame {
     uint64_t na, nb;          /* operands of the last FP operation done here */
     uint64_t base, ulimit;    /* user: cpu->ubase, cpu->ulimit; system: the TLB */
     uint32_t no, pt;          /* that operation (struct fp_note.op) | NOTE_SET; index in points[] */
-    uint32_t ff, pad;         /* cpu->fp_fast */
+    uint32_t ff, nx;          /* cpu->fp_fast; aux of the operation */
 };
 #define NOTE_SET 0x80000000u
 /* ... as C text; the order is that of struct frame */
-#define FRAME_TEXT "s64 ic,lim;u64 na,nb,base,ulimit;u32 no,pt,ff,pad;"
+#define FRAME_TEXT "s64 ic,lim;u64 na,nb,base,ulimit;u32 no,pt,ff,nx;"
 
 struct local { uint32_t cell; uint16_t at; bool wide; };  /* at: in the frame */
 /* A place where something may leave, or look. */
