@@ -32,7 +32,7 @@ struct gen {
     struct set preload;
     unsigned mmu;                 /* system mode: whose TLB is at hand */
     /* where the walk is */
-    unsigned bi;
+    unsigned bi, at;              /* block, op */
     const struct jit_block *b;
     unsigned mark;
     uint32_t number;              /* point of the current instruction, 0: none yet */
@@ -412,121 +412,154 @@ static void gen_other(struct gen *g, const struct ir_op *o)
     PUT("%s=JO(c,%s,%s,%s,%u);", d, a, b, cc, n);
 }
 
-#define EXP32 0x7f800000u
-#define EXP64 UINT64_C(0x7ff0000000000000)
+/* Host arithmetic by the rules of interp/fpx.h: operands finite, no result that is no number (which of finite numbers only a
+ * quotient is), none that may be tiny before rounding and was not after it. The tests look at the upper 32 bits alone. */
 
-/* x, y: fa, fb (64 bits) or ga, gb (32) hold the operands: are they finite? */
-static void are_finite(struct gen *g, bool wide, bool two)
+/* The text of the upper half (of 64 bits) or all (of 32) of the variable v, shifted left by one: without its sign. */
+static void put_magnitude(struct gen *g, const char *v, bool wide)
 {
-    if (wide) PUT("(fa&%lluULL)!=%lluULL", U64(EXP64), U64(EXP64));
-    else PUT("(ga&%uu)!=%uu", EXP32, EXP32);
-    if (!two) return;
-    if (wide) PUT("&&(fb&%lluULL)!=%lluULL", U64(EXP64), U64(EXP64));
-    else PUT("&&(gb&%uu)!=%uu", EXP32, EXP32);
+    if (wide) PUT("*(u32*)((char*)&%s+%d)<<1", v, HOST_BE ? 0 : 4);
+    else PUT("%s<<1", v);
 }
 
-static void not_tiny(struct gen *g, bool wide)
+static void put_finite(struct gen *g, const char *v, bool wide)
 {
-    if (wide) PUT("&&fr<<1!=%lluULL", U64(UINT64_C(2) << 52));
-    else PUT("&&gr<<1!=%uu", 2u << 23);
+    put_magnitude(g, v, wide);
+    PUT("<%uu", wide ? 0xffe00000u : 0xff000000u);
 }
 
-static void note_aux(struct gen *g, uint32_t aux)
+static void put_not_tiny(struct gen *g, const char *v, bool wide)
 {
+    PUT("&&");
+    put_magnitude(g, v, wide);
+    PUT("!=%uu", wide ? 0x00200000u : 0x01000000u);
+}
+
+/* An operand as something that has an address. */
+static void use_variable(struct gen *g, char *s, ir_id x, const char *spare)
+{
+    use(g, s, x);
+    if (!ir_is_const(x)) return;
+    PUT("%s=%s;", spare, s);
+    snprintf(s, NAME, "%s", spare);
+}
+
+/* Is the note of the op at hand replaced before anybody can ask for it? */
+static bool note_is_dead(const struct gen *g)
+{
+    for (unsigned k = g->at + 1; k < g->b->n_ops; k++) {
+        unsigned op = g->b->ops[k].op, cls = tcc_svc->op_info[op].cls;
+        if (cls == CLASS_FP || cls == CLASS_FPCV || op == OP_FCMP || op == OP_FMA) return true;
+        if (cls != CLASS_PURE && cls != CLASS_CONV && op != OP_SETC && op != OP_INSN) return false;
+    }
+    return false;
+}
+
+static void put_note(struct gen *g, const struct ir_op *o, const char *a, const char *b, uint32_t aux)
+{
+    if (g->pass != WRITE || note_is_dead(g)) return;
+    PUT("L.na=%s;", a);
+    if (b) PUT("L.nb=%s;", b);
     if (g->f2i) PUT("L.nx=%u;", (unsigned)aux);
+    PUT("L.no=%uu;", NOTE_SET | o->op | (unsigned)o->type << 16);
 }
 
 static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator_)
 {
     bool wide = o->type == T_I64;
-    const char *f = wide ? "f" : "g", *type = wide ? "double" : "float";
+    const char *r = wide ? "fr" : "gr", *type = wide ? "double" : "float";
     char a[NAME], b[NAME], d[NAME];
     unsigned n = keep_op(g, o);
 
-    use(g, a, o->a);
-    use(g, b, o->b);
-    PUT("%sa=%s;%sb=%s;if(L.ff&&", f, a, f, b);
-    are_finite(g, wide, true);
-    PUT("&&(*(%s*)&%sr=*(%s*)&%sa%s *(%s*)&%sb,", type, f, type, f, operator_, type, f);
-    if (wide) PUT("fr<<1<=%lluULL)", U64(EXP64 << 1));
-    else PUT("gr<<1<=%uu)", EXP32 << 1);
-    /* what may be tiny before rounding is softfloat's: interp/fpx.h */
-    if (o->op == OP_FMUL || o->op == OP_FDIV) not_tiny(g, wide);
-    PUT("){");
+    use_variable(g, a, o->a, wide ? "fa" : "ga");
+    use_variable(g, b, o->b, wide ? "fb" : "gb");
+    PUT("if(L.ff&&");
+    put_finite(g, a, wide);
+    if (strcmp(a, b)) {
+        PUT("&&");
+        put_finite(g, b, wide);
+    }
+    PUT("&&(*(%s*)&%s=*(%s*)&%s%s *(%s*)&%s,1)", type, r, type, a, operator_, type, b);
+    if (o->op == OP_FDIV) {
+        PUT("&&");
+        put_finite(g, r, wide);
+    }
+    if (o->op == OP_FMUL || o->op == OP_FDIV) put_not_tiny(g, r, wide);
     define(g, d, o->d);
-    note_aux(g, 0);
-    PUT("L.na=%sa;L.nb=%sb;L.no=%uu;%s=%sr;}else %s=JO(c,%sa,%sb,0,%u);", f, f, NOTE_SET | o->op | (unsigned)o->type << 16, d, f, d, f, f, n);
+    PUT("){");
+    put_note(g, o, a, b, 0);
+    PUT("%s=%s;}else %s=JO(c,%s,%s,0,%u);", d, r, d, a, b, n);
 }
 
 static void gen_compare(struct gen *g, const struct ir_op *o)
 {
     bool wide = o->type == T_I64;
-    const char *f = wide ? "f" : "g", *type = wide ? "double" : "float";
+    const char *type = wide ? "double" : "float";
     char a[NAME], b[NAME], d[NAME];
     unsigned n = keep_op(g, o);
 
-    use(g, a, o->a);
-    use(g, b, o->b);
-    PUT("%sa=%s;%sb=%s;if(L.ff&&", f, a, f, b);
-    are_finite(g, wide, true);
+    use_variable(g, a, o->a, wide ? "fa" : "ga");
+    use_variable(g, b, o->b, wide ? "fb" : "gb");
+    PUT("if(L.ff&&");
+    put_finite(g, a, wide);
+    PUT("&&");
+    put_finite(g, b, wide);
     define(g, d, o->d);
     PUT("){");
-    note_aux(g, 0);
     /* it raises nothing, but that must be told: flags of the operation before are gone */
-    PUT("L.na=%sa;L.nb=%sb;L.no=%uu;", f, f, NOTE_SET | OP_FCMP | (unsigned)o->type << 16);
-    PUT("%s=*(%s*)&%sa<*(%s*)&%sb?%d:*(%s*)&%sa==*(%s*)&%sb?%d:%d;}else %s=JO(c,%sa,%sb,0,%u);", d, type, f, type, f, !!(o->attr & IR_REL_LT), type, f,
-        type, f, !!(o->attr & IR_REL_EQ), !!(o->attr & IR_REL_GT), d, f, f, n);
+    put_note(g, o, a, b, 0);
+    PUT("%s=*(%s*)&%s<*(%s*)&%s?%d:*(%s*)&%s==*(%s*)&%s?%d:%d;}else %s=JO(c,%s,%s,0,%u);", d, type, a, type, b, !!(o->attr & IR_REL_LT), type, a, type,
+        b, !!(o->attr & IR_REL_EQ), !!(o->attr & IR_REL_GT), d, a, b, n);
 }
 
 /* Conversions to floating point; UINT64 only of what is no negative INT64. */
 static void gen_convert(struct gen *g, const struct ir_op *o)
 {
-    const char *value, *check = "";
-    bool from64 = false, to64 = false, float_in = false;
+    const char *value;
+    bool from64 = false, to64 = false, float_in = false, positive = false;
     char a[NAME], d[NAME];
 
     switch (o->op) {
-    case OP_F32_F64: value = "(double)*(float*)&ga", to64 = float_in = true; break;
-    case OP_F64_F32: value = "(float)*(double*)&fa", from64 = float_in = true; break;
-    case OP_I32_F32: value = "(float)*(s32*)&ga"; break;
-    case OP_I32_F64: value = "(double)*(s32*)&ga", to64 = true; break;
-    case OP_U64_F32: check = "&&!(fa>>63)"; /* fallthrough */
-    case OP_I64_F32: value = "(float)*(s64*)&fa", from64 = true; break;
-    case OP_U64_F64: check = "&&!(fa>>63)"; /* fallthrough */
-    default: value = "(double)*(s64*)&fa", from64 = to64 = true; break;
+    case OP_F32_F64: value = "(double)*(float*)&", to64 = float_in = true; break;
+    case OP_F64_F32: value = "(float)*(double*)&", from64 = float_in = true; break;
+    case OP_I32_F32: value = "(float)*(s32*)&"; break;
+    case OP_I32_F64: value = "(double)*(s32*)&", to64 = true; break;
+    case OP_U64_F32:
+    case OP_I64_F32: value = "(float)*(s64*)&", from64 = true, positive = o->op == OP_U64_F32; break;
+    default: value = "(double)*(s64*)&", from64 = to64 = true, positive = o->op == OP_U64_F64; break;
     }
-    const char *in = from64 ? "f" : "g", *out = to64 ? "f" : "g";
+    const char *r = to64 ? "fr" : "gr";
     unsigned n = keep_op(g, o);
-    use(g, a, o->a);
-    PUT("%sa=%s;if(L.ff%s", in, a, check);
+    use_variable(g, a, o->a, from64 ? "fa" : "ga");
+    PUT("if(L.ff");
+    if (positive) PUT("&&!(%s>>63)", a);
     if (float_in) {
         PUT("&&");
-        are_finite(g, from64, false);
+        put_finite(g, a, from64);
     }
-    PUT("&&(*(%s*)&%sr=%s,1)", to64 ? "double" : "float", out, value);
-    if (o->op == OP_F64_F32) not_tiny(g, false);
-    PUT("){");
+    PUT("&&(*(%s*)&%s=%s%s,1)", to64 ? "double" : "float", r, value, a);
+    if (o->op == OP_F64_F32) put_not_tiny(g, r, false);
     define(g, d, o->d);
-    note_aux(g, 0);
-    PUT("L.na=%sa;L.no=%uu;%s=%sr;}else %s=JO(c,%sa,0,0,%u);", in, NOTE_SET | o->op | (unsigned)o->type << 16, d, out, d, in, n);
+    PUT("){");
+    put_note(g, o, a, NULL, 0);
+    PUT("%s=%s;}else %s=JO(c,%s,0,0,%u);", d, r, d, a, n);
 }
 
 /* Truncations of what surely fits. */
 static void gen_truncate(struct gen *g, const struct ir_op *o)
 {
     bool from64 = o->op == OP_F64_I32 || o->op == OP_F64_I64, to64 = o->type == T_I64;
-    const char *in = from64 ? "f" : "g";
+    unsigned bias = from64 ? 1023 : 127, n = keep_op(g, o);
     char a[NAME], d[NAME];
-    unsigned n = keep_op(g, o);
 
-    use(g, a, o->a);
-    PUT("%sa=%s;if(L.ff&&", in, a);
-    if (from64) PUT("(fa>>52&2047)<%u){", to64 ? 1023 + 63 : 1023 + 31);
-    else PUT("(ga>>23&255)<%u){", to64 ? 127 + 63 : 127 + 31);
+    use_variable(g, a, o->a, from64 ? "fa" : "ga");
+    PUT("if(L.ff&&");
+    put_magnitude(g, a, from64);
+    PUT("<%uu", (bias + (to64 ? 63 : 31)) << (from64 ? 21 : 24));
     define(g, d, o->d);
-    note_aux(g, o->aux);
-    PUT("L.na=%sa;L.no=%uu;%s=(s%d)*(%s*)&%sa;}else %s=JO(c,%sa,0,0,%u);", in, NOTE_SET | o->op | (unsigned)o->type << 16, d, to64 ? 64 : 32,
-        from64 ? "double" : "float", in, d, in, n);
+    PUT("){");
+    put_note(g, o, a, NULL, o->aux);
+    PUT("%s=(s%d)*(%s*)&%s;}else %s=JO(c,%s,0,0,%u);", d, to64 ? 64 : 32, from64 ? "double" : "float", a, d, a, n);
 }
 
 /* ---- ops ----------------------------------------------------------------------------------------------------- */
@@ -678,6 +711,7 @@ static void block(struct gen *g, unsigned i)
     PUT(")goto u%u;\n", i);
     for (unsigned k = 0; k < b->n_ops && !g->why; k++) {
         const struct ir_op *o = &b->ops[k];
+        g->at = k;
         if (o->op == OP_INSN) g->mark = marks++, g->number = 0;
         else if (o->op == OP_LABEL) label(g, o->aux);
         else if (!g->dead) op(g, o);

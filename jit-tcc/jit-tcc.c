@@ -194,7 +194,7 @@ static void compile_batch(void *state, struct jit_region *const *r, unsigned n, 
             ok[i] = false;
             privs[i] = calloc(1, sizeof *privs[i]);
             if (privs[i]) why = tcc_gen(r[i], &texts[i], "f", privs[i], &needs);
-            if (!why) which[some++] = i;
+            if (!why) tcc_svc->log("tcc: block %08" PRIx64 ":\n%s\n", r[i]->blocks[0].blk->pc, texts[i].s), which[some++] = i;
             else tcc_svc->log("tcc: block %08" PRIx64 " not compiled: %s\n", r[i]->blocks[0].blk->pc, why);
         }
         if (some && compile_some(eng, codes, privs, texts, needs, which, some)) {
