@@ -428,11 +428,15 @@ static void put_finite(struct gen *g, const char *v, bool wide)
     PUT("<%uu", wide ? 0xffe00000u : 0xff000000u);
 }
 
-static void put_not_tiny(struct gen *g, const char *v, bool wide)
+/* ... that the variable v is a result to be had from softfloat. */
+static void put_suspect(struct gen *g, unsigned op, const char *v, bool wide)
 {
-    PUT("&&");
     put_magnitude(g, v, wide);
-    PUT("!=%uu", wide ? 0x00200000u : 0x01000000u);
+    PUT("==%uu", wide ? 0x00200000u : 0x01000000u);
+    if (op != OP_FDIV) return;
+    PUT("||");
+    put_magnitude(g, v, wide);
+    PUT(">=%uu", wide ? 0xffe00000u : 0xff000000u);
 }
 
 /* An operand as something that has an address. */
@@ -479,16 +483,19 @@ static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator
         PUT("&&");
         put_finite(g, b, wide);
     }
-    PUT("&&(*(%s*)&%s=*(%s*)&%s%s *(%s*)&%s,1)", type, r, type, a, operator_, type, b);
-    if (o->op == OP_FDIV) {
-        PUT("&&");
-        put_finite(g, r, wide);
-    }
-    if (o->op == OP_FMUL || o->op == OP_FDIV) put_not_tiny(g, r, wide);
     define(g, d, o->d);
     PUT("){");
     put_note(g, o, a, b, 0);
-    PUT("%s=%s;}else %s=JO(c,%s,%s,0,%u);", d, r, d, a, b, n);
+    bool suspect = o->op == OP_FMUL || o->op == OP_FDIV;
+    const char *to = suspect && (!strcmp(d, a) || !strcmp(d, b)) ? r : d; /* the operands may be needed again */
+    PUT("*(%s*)&%s=*(%s*)&%s%s *(%s*)&%s;", type, to, type, a, operator_, type, b);
+    if (suspect) {
+        PUT("if(");
+        put_suspect(g, o->op, to, wide);
+        PUT(")%s=JO(c,%s,%s,0,%u);", d, a, b, n);
+        if (to != d) PUT("else %s=%s;", d, to);
+    }
+    PUT("}else %s=JO(c,%s,%s,0,%u);", d, a, b, n);
 }
 
 static void gen_compare(struct gen *g, const struct ir_op *o)
@@ -537,11 +544,15 @@ static void gen_convert(struct gen *g, const struct ir_op *o)
         PUT("&&");
         put_finite(g, a, from64);
     }
-    PUT("&&(*(%s*)&%s=%s%s,1)", to64 ? "double" : "float", r, value, a);
-    if (o->op == OP_F64_F32) put_not_tiny(g, r, false);
     define(g, d, o->d);
     PUT("){");
     put_note(g, o, a, NULL, 0);
+    PUT("*(%s*)&%s=%s%s;", to64 ? "double" : "float", r, value, a);
+    if (o->op == OP_F64_F32) {
+        PUT("if(");
+        put_suspect(g, o->op, r, false);
+        PUT(")%s=JO(c,%s,0,0,%u);else ", d, a, n);
+    }
     PUT("%s=%s;}else %s=JO(c,%s,0,0,%u);", d, r, d, a, n);
 }
 
