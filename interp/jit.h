@@ -13,6 +13,7 @@
  *            a helper that reads or writes them, may raise or access memory (struct helper_desc); every memory access that
  *            takes a slow path; and, in user mode, every access that can fault, unless recover() can put them there.
  *            At these places only what the IR has done before the op may be seen.
+ *            Slots of class SLOT_SYS may be written by devices (interrupt lines): never keep them over an access.
  *  Points    Before anything that may leave by longjmp or ask for the count of instructions (helpers, slow paths, in user
  *            mode accesses unless recover() does it), cpu->xpoint = the point's number (jit_point()). A point says which block
  *            and which guest instruction of it is being executed. It may be left set.

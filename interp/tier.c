@@ -430,7 +430,13 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     count_from(b, UINT32_MAX); /* unless something better is decided below */
     if (eng->flush_wanted || j->off || log_on(LOG_UNCHAINED)) {
         count_from(b, MAX(runs_before, 16u));
-    } else if (b->valid && !b->jit_wanted && !again && (tier == 1 || (j->be->tiers & 2)) && (tier == 1 || !eng->cfg.no_regions || !(j->be->tiers & 1))) {
+    } else if (b->jit_wanted) {
+        count_from(b, threshold(j, 2));
+    } else if (tier == 2 && b->in_region && !b->waited) {
+        /* Its loop is being compiled, from another block; only if it is still entered here then, it gets a region of its own. */
+        b->waited = true;
+        count_from(b, 2 * threshold(j, 2));
+    } else if (b->valid && !again && (tier == 1 || (j->be->tiers & 2)) && (tier == 1 || !eng->cfg.no_regions || !(j->be->tiers & 1))) {
         if (eng->cfg.chaos) {
             if (chance(j) % 3 == 0) tier = j->be->tiers & 2 && !eng->cfg.no_regions ? 2 : tier;
             if (chance(j) % 2048 == 0) eng->flush_wanted = 1;
@@ -439,6 +445,7 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     }
     if (r) {
         b->jit_wanted = true;
+        for (unsigned i = 0; i < r->n && tier == 2; i++) r->blocks[i].blk->in_region = true;
         r->count = tier == 1 && (j->be->tiers & 2) && !eng->cfg.no_regions;
         if (r->count) count_from(b, threshold(j, 2));
     }

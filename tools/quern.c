@@ -2,6 +2,9 @@
  * quern.c - the one program: which emulator it is follows from its name, or from --target.
  */
 #include "interp/jit.h"
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 #include "tools/system.h"
 #include "user/user.h"
 
@@ -24,6 +27,9 @@ int main(int argc, char **argv)
     static const char opt[] = "--target=";
 
     error_set_progname(base);
+#if defined HAVE_JIT_NATIVE
+    jit_register(&jit_native_backend); /* the first is what -accel jit means */
+#endif
     jit_register(&jit_null_backend);
     if (slash) base = slash + 1;
     if (!strncmp(base, own_prefix, sizeof own_prefix - 1)) return dispatch(argc, argv, base + sizeof own_prefix - 1);
