@@ -1,8 +1,9 @@
 # Files of tests/ (see Makefile.am). A test is a program tests/test-NAME.c or a script tests/test-NAME.sh; it
 # ends with a line `N passed, N failed` (`, N skipped` may follow) and status 0 when nothing failed. Scripts find
-# the build in $QUERN_BUILD and the source in $QUERN_SOURCE.
+# the build in $QUERN_BUILD and the source in $QUERN_SOURCE; JIT backends that are modules are loaded from the build.
 AM_TESTS_ENVIRONMENT = QUERN_BUILD='$(abs_top_builddir)'; export QUERN_BUILD; \
-	QUERN_SOURCE='$(abs_top_srcdir)'; export QUERN_SOURCE;
+	QUERN_SOURCE='$(abs_top_srcdir)'; export QUERN_SOURCE; \
+	QUERN_MODULE_PATH='$(abs_top_builddir)'; export QUERN_MODULE_PATH;
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = $(SHELL)
 EXTRA_DIST += tests/summary.sh
@@ -74,7 +75,7 @@ tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
 EXTRA_DIST += tests/boot-hash.h
 
 # make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
-EXTRA_PROGRAMS = tests/bench-run
+EXTRA_PROGRAMS += tests/bench-run
 tests_bench_run_SOURCES = tests/bench-run.c tests/bench-run.h tests/bench-out.c
 tests_bench_run_LDADD = -lm
 BENCH_FLAGS =
