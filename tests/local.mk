@@ -1,8 +1,9 @@
 # Files of tests/ (see Makefile.am). A test is a program tests/test-NAME.c or a script tests/test-NAME.sh; it
 # ends with a line `N passed, N failed` (`, N skipped` may follow) and status 0 when nothing failed. Scripts find
-# the build in $QUERN_BUILD and the source in $QUERN_SOURCE.
+# the build in $QUERN_BUILD and the source in $QUERN_SOURCE; JIT backends that are modules are loaded from the build.
 AM_TESTS_ENVIRONMENT = QUERN_BUILD='$(abs_top_builddir)'; export QUERN_BUILD; \
-	QUERN_SOURCE='$(abs_top_srcdir)'; export QUERN_SOURCE;
+	QUERN_SOURCE='$(abs_top_srcdir)'; export QUERN_SOURCE; \
+	QUERN_MODULE_PATH='$(abs_top_builddir)'; export QUERN_MODULE_PATH;
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = $(SHELL)
 EXTRA_DIST += tests/summary.sh
