@@ -196,6 +196,13 @@ void dev_destroy(struct device *d)
     mem_free(d);
 }
 
+struct device *dev_finish(struct device *d, struct error *e)
+{
+    if (!dev_realize(d, e)) return d;
+    dev_destroy(d);
+    return NULL;
+}
+
 struct device *dev_make(struct machine_bus *mb, const char *name, struct device *parent, struct error *e)
 {
     const struct dev_desc *desc = dev_find(name);
@@ -203,10 +210,7 @@ struct device *dev_make(struct machine_bus *mb, const char *name, struct device 
         error_set(e, "there is no device \"%s\" in this program", name);
         return NULL;
     }
-    struct device *d = dev_create(mb, desc, parent, NULL);
-    if (!dev_realize(d, e)) return d;
-    dev_destroy(d);
-    return NULL;
+    return dev_finish(dev_create(mb, desc, parent, NULL), e);
 }
 
 /* ---- reset ---- */

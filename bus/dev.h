@@ -151,6 +151,8 @@ int dev_set_prop(struct device *, const char *name, const char *value, struct er
 int dev_set_int(struct device *, const char *name, uint64_t value);
 int dev_set_ptr(struct device *, const char *name, void *backend);
 int dev_realize(struct device *, struct error *);
+/* Realizes d and returns it; a device that cannot be is destroyed: NULL + error. */
+struct device *dev_finish(struct device *d, struct error *);
 void dev_destroy(struct device *);    /* and the devices below it */
 /* The state table's values, then the device's own reset. */
 void dev_reset(struct device *);

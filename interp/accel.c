@@ -91,6 +91,16 @@ const struct jit_backend *jit_find(const char *name, struct error *e)
     return b;
 }
 
+static const struct jit_backend *built_in(void) { return backends[0] == &jit_null_backend ? NULL : backends[0]; }
+
+/* The one for this host, or else what makes code for any; NULL: none. */
+static const struct jit_backend *best(void)
+{
+    struct error ignored = ERROR_INIT;
+    const struct jit_backend *b = built_in();
+    return b ? b : jit_find("tcc", &ignored);
+}
+
 int accel_begin(struct engine_config *c, const char *name, struct error *e)
 {
     if (!strcmp(name, "interp") || !strcmp(name, "tcg")) {
@@ -98,7 +108,7 @@ int accel_begin(struct engine_config *c, const char *name, struct error *e)
         return 0;
     }
     if (!strcmp(name, "jit")) {
-        c->backend = backends[0];
+        c->backend = best();
         return 0;
     }
     error_set(e, "invalid accelerator '%s'", name);
@@ -111,6 +121,24 @@ static int number(const char *k, const char *v, uint64_t max, uint64_t *n, struc
 {
     if (!v) return error_set(e, "'%s' needs a value", k);
     return opt_parse_number(k, v, max, n, e);
+}
+
+/* Backends of this program that this build or this machine may be without: the next best does as well. */
+static int use_backend(struct engine_config *c, const char *name, struct error *e)
+{
+    static const char *const known[] = { "native", "gccjit", "tcc" };
+    struct error why = ERROR_INIT;
+    const struct jit_backend *b = jit_find(name, &why);
+
+    for (unsigned i = 0; !b && i < ARRAY_LEN(known); i++) {
+        if (strcmp(known[i], name)) continue;
+        c->backend = strcmp(name, "tcc") ? best() : built_in();
+        error_warn("%s; %s%s", why.msg, c->backend ? "using " : "interpreting", c->backend ? c->backend->name : "");
+        return 0;
+    }
+    if (!b) return error_set(e, "%s", why.msg);
+    c->backend = b;
+    return 0;
 }
 
 int accel_set(struct engine_config *c, const char *k, const char *v, struct error *e)
@@ -148,7 +176,7 @@ int accel_set(struct engine_config *c, const char *k, const char *v, struct erro
         error_hint(e, "'-accel help' lists them");
     } else if (!strcmp(k, "backend")) {
         if (!strcmp(v, "none")) c->backend = NULL;
-        else if (!(c->backend = jit_find(v, e))) rc = -1;
+        else rc = use_backend(c, v, e);
     } else if (!strcmp(k, "mode") && !strcmp(v, "ref")) c->mode = ENGINE_REF;
     else if (!strcmp(k, "mode") && !strcmp(v, "fast")) c->mode = ENGINE_FAST;
     else if (!strcmp(k, "dispatch") && !strcmp(v, "goto")) c->portable_switch = !HOST_GNU;

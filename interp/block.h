@@ -111,7 +111,10 @@ struct engine {
     unsigned n_watches;
     struct debug_hit hit;
     struct engine_stats stats;
-    unsigned flush_wanted;
+    unsigned flush_wanted;         /* at the next safe point everything is dropped (atomic) */
+    unsigned inside;               /* threads of parallel vCPUs between safe points; under lock */
+    bool flushing;
+    pthread_cond_t safe;           /* one of them has reached one, or everything has been dropped */
     struct jit *jit;               /* NULL: interpreter only */
     /* lowering's buffers, under lock */
     struct xrec *low_x;

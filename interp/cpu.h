@@ -60,6 +60,7 @@ enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
 #define CPU_PAGE_SIZE  (1u << CPU_PAGE_BITS)
 #define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
 #define CPU_MMU_MODES  16
+#define CPU_GUARD      ((uint64_t)1 << 18)
 
 /* What lies at a physical page. */
 struct phys_page {
@@ -159,6 +160,7 @@ struct cpu {
     int64_t icount_left;             /* instructions until the engine must look up; exact outside blocks */
     uint64_t icount;                 /* instructions retired before the current budget was given */
     int64_t icount_budget;
+    int64_t icount_reserve;          /* part of the budget not yet in icount_left: it is handed out in slices */
     uint64_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
     uint32_t kick;                   /* nonzero: leave at the next block boundary (atomic access) */
     bool halted;
@@ -176,7 +178,8 @@ struct cpu {
 
     /* memory */
     uint8_t *ubase;                  /* user mode. 32-bit addresses, 64-bit host: 4 GiB and a page from here are the guest's, as
-                                        accesses beyond ulimit are tried too */
+                                        accesses beyond ulimit are tried too. 64-bit host: nothing is ever mapped in CPU_GUARD
+                                        bytes before and after the guest's, where sums of addresses may end up */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
     struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
     struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */

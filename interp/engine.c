@@ -13,15 +13,18 @@
 struct engine *engine_new(const struct engine_config *cfg, struct error *e)
 {
     struct engine *eng = NEW(struct engine);
+    (void)e;
     eng->cfg = *cfg;
     if (!eng->cfg.max_block) eng->cfg.max_block = 64;
     if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)64 << 20;
     pthread_mutex_init(&eng->lock, NULL);
+    pthread_cond_init(&eng->safe, NULL);
     if (eng->cfg.backend && eng->cfg.mode == ENGINE_FAST) {
-        eng->jit = jit_new(eng, e);
+        struct error why = ERROR_INIT; /* everything runs in the interpreter too */
+        eng->jit = jit_new(eng, &why);
         if (!eng->jit) {
-            engine_delete(eng);
-            return NULL;
+            error_warn("JIT backend '%s' can't be used: %s; interpreting", eng->cfg.backend->name, why.msg);
+            eng->cfg.backend = NULL;
         }
     }
     return eng;
@@ -34,6 +37,7 @@ void engine_delete(struct engine *eng)
     jit_delete(eng);
     ir_builder_free(&eng->builder);
     pthread_mutex_destroy(&eng->lock);
+    pthread_cond_destroy(&eng->safe);
     free(eng->breaks);
     free(eng->watches);
     free(eng->cpus);
@@ -60,7 +64,11 @@ void engine_before_fork(struct engine *eng)
 
 void engine_after_fork(struct engine *eng, bool child)
 {
-    if (child) pthread_mutex_init(&eng->lock, NULL);
+    if (child) {
+        pthread_mutex_init(&eng->lock, NULL);
+        pthread_cond_init(&eng->safe, NULL);
+        eng->inside = 0, eng->flushing = false;
+    }
     if (eng->jit) jit_after_fork(eng, child);
 }
 
@@ -179,10 +187,12 @@ uint64_t cpu_icount(struct cpu *cpu)
     struct blk *b;
     struct mark *m = cpu_running(cpu, &b);
     if (m) left += b->n_insns - m->n;
-    return cpu->icount + (uint64_t)(cpu->icount_budget - left);
+    return cpu->icount + (uint64_t)(cpu->icount_budget - cpu->icount_reserve - left);
 }
 
 void cpu_host_fault(struct cpu *cpu, const void *ucontext) { jit_host_fault(cpu, ucontext); }
+
+ATTR_NORETURN void engine_run_again(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_IO); }
 
 ATTR_NORETURN void cpu_raise(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_EXCEPTION); }
 
@@ -229,6 +239,72 @@ static bool take_exception(struct cpu *cpu)
     return true;
 }
 
+/* ---- safe points ------------------------------------------------------------------------------------
+ * Dropping all code needs every vCPU out of it. Alone, a vCPU does it between blocks. With several threads the last one to
+ * arrive does it, and the others wait for that. */
+
+/* Lock held, the caller not counted inside. Returns when nothing is to be dropped. */
+static void wait_flush(struct engine *eng)
+{
+    while (eng->flush_wanted) {
+        if (eng->inside || eng->flushing) {
+            pthread_cond_wait(&eng->safe, &eng->lock);
+            continue;
+        }
+        eng->flushing = true;
+        pthread_mutex_unlock(&eng->lock);
+        engine_flush(eng);
+        pthread_mutex_lock(&eng->lock);
+        eng->flushing = false;
+        pthread_cond_broadcast(&eng->safe);
+    }
+}
+
+static void go_inside(struct engine *eng)
+{
+    pthread_mutex_lock(&eng->lock);
+    wait_flush(eng);
+    eng->inside++;
+    pthread_mutex_unlock(&eng->lock);
+}
+
+static void go_outside(struct engine *eng)
+{
+    pthread_mutex_lock(&eng->lock);
+    eng->inside--;
+    pthread_cond_broadcast(&eng->safe);
+    pthread_mutex_unlock(&eng->lock);
+}
+
+static void safe_point(struct cpu *cpu, bool counted)
+{
+    struct engine *eng = cpu->engine;
+
+    cpu->xlink = NULL;
+    if (!counted) {
+        engine_flush(eng);
+        return;
+    }
+    pthread_mutex_lock(&eng->lock);
+    for (unsigned i = 0; i < eng->n_cpus; i++) {
+        if (eng->cpus[i] != cpu) cpu_kick(eng->cpus[i]);
+    }
+    pthread_mutex_unlock(&eng->lock);
+    go_outside(eng);
+    go_inside(eng);
+}
+
+/* Compiled loops look at nothing but their count: so that a kick from another thread is seen soon, the budget is handed
+ * out in slices (some 0.1 ms). */
+enum { SLICE = 1 << 17 };
+
+static void next_slice(struct cpu *cpu)
+{
+    int64_t n = cpu->engine->jit ? MIN(cpu->icount_reserve, (int64_t)SLICE) : cpu->icount_reserve;
+    cpu->icount_left += n;
+    cpu->icount_reserve -= n;
+}
+
 enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
 {
     struct engine *eng = cpu->engine;
@@ -237,12 +313,17 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     enum run_exit ret;
     /* volatile: live across longjmp */
     volatile bool one = false, check_irq = !cpu->world->user;
+    const bool counted = cpu->parallel;
 
-    cpu->icount_budget = cpu->icount_left = budget > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)budget;
+    cpu->icount_budget = budget > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)budget;
+    cpu->icount_left = 0;
+    cpu->icount_reserve = cpu->icount_budget;
+    next_slice(cpu);
     cpu->unwind = &unwind;
     cpu->xpc = NULL;
     cpu->xpoint = 0;
     cpu->xlink = NULL;
+    if (counted) go_inside(eng);
     fp_enter(cpu);
 
     switch (setjmp(unwind)) {
@@ -282,14 +363,12 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             ret = RUN_HALTED;
             break;
         }
+        if (cpu->icount_reserve && cpu->icount_left < SLICE / 2) next_slice(cpu);
         if (cpu->icount_left <= 0) {
             ret = RUN_BUDGET;
             break;
         }
-        if (unlikely(eng->flush_wanted) && !cpu->parallel) {
-            engine_flush(eng);
-            cpu->xlink = NULL;
-        }
+        if (unlikely(eng->flush_wanted)) safe_point(cpu, counted);
         uint64_t pc = cpu_get_slot(cpu, g->pc_slot);
         struct blk *b;
         if (unlikely(one || cpu->step_over_break)) b = engine_lookup(cpu, pc, cpu->key | KEY_ONE);
@@ -331,9 +410,10 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     }
 out:
     fp_leave(cpu);
+    if (counted) go_outside(eng);
     cpu->xpc = NULL;
     cpu->unwind = NULL;
-    cpu->icount += (uint64_t)(cpu->icount_budget - cpu->icount_left);
-    cpu->icount_budget = cpu->icount_left = 0;
+    cpu->icount += (uint64_t)(cpu->icount_budget - cpu->icount_reserve - cpu->icount_left);
+    cpu->icount_budget = cpu->icount_reserve = cpu->icount_left = 0;
     return ret;
 }

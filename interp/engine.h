@@ -59,6 +59,10 @@ bool engine_code_page_fault(struct engine *, const void *host);
 void engine_code_page_own(struct cpu *, const void *host);
 void engine_flush(struct engine *);  /* drop all code; safe point: no block running */
 
+/* User mode, in the SIGSEGV handler: compiled code did an access that cannot be told from another one by its host address (in
+ * the guard areas, see ubase): does not return; the unit is run again, alone, by the interpreter. */
+ATTR_NORETURN void engine_run_again(struct cpu *);
+
 /* Debugging. Addresses are virtual. */
 void engine_break_insert(struct engine *, uint64_t va);
 void engine_break_remove(struct engine *, uint64_t va);

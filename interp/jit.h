@@ -21,7 +21,7 @@
  *            cpu->key = block's key, return JIT_LOOKUP. Leaving by link l gives back l->refund; by IND or EXIT, n_insns - aux.
  *            At points, icount_left in memory has the whole current block charged.
  *  Kick      cpu->kick set by this thread in a helper or slow path must be seen at the next block boundary. Set by
- *            another thread: at the latest at the next block with `header`, and at the entry.
+ *            another thread it need not be looked at: the count runs out soon enough (engine.c hands it out in slices).
  *  Edges     A link whose target is in the region (to[link] >= 0) goes on there; if check[link] is set, only when
  *            cpu->jump_cache[jc_index(pc)] is that block (the mapping of its page may have changed), else by leaving.
  *            If the link's key is not the block's, the front end has stored it (IR_HINT_KEYED): nothing to do.

@@ -420,7 +420,7 @@ static void charge(struct gen *g)
 
     gen_assign_cell(g, g->ic, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->i64, ic, gx_int(g, g->i64, h->n_insns)));
     gj_rv *no = gx_cmp(g, GCC_JIT_COMPARISON_LT, ic, gx_int(g, g->i64, 0));
-    if (h->header || g->b == 0 || g->pb[g->b].kick) {
+    if (g->pb[g->b].kick) {
         gcc_jit_block *enough = gx_block(g);
         gx_branch(g, no, undo, enough, 1);
         g->blk = enough;

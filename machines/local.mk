@@ -3,3 +3,4 @@ libquern_a_SOURCES += machines/boards.c machines/boards.def machines/machine.c m
 	machines/save.c
 libquern_a_SOURCES += machines/boot/loader.c machines/boot/loader.h machines/boot/elf.c
 libquern_a_SOURCES += machines/boot/mips-linux.c machines/boot/mips-linux.h machines/malta.c machines/mipssim.c
+libquern_a_SOURCES += machines/mips-board.c machines/mips-board.h

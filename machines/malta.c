@@ -6,8 +6,7 @@
  * YAMON would, with the system controller set up as YAMON leaves it. Not there: the display
  * adapter, the floppy controller, AC'97.
  */
-#include "machines/boot/mips-linux.h"
-#include "machines/machine.h"
+#include "machines/mips-board.h"
 
 #include "blockfmt/block.h"
 #include "periph/intc/i8259.h"
@@ -59,38 +58,15 @@ enum {
 };
 
 struct malta {
-    struct device dev; /* the board itself: owns its memory */
-    struct machine *machine;
-    struct region *ram, *low, *bios;
+    struct mips_board board;
     struct device *gt, *pm;
-    struct mips_boot boot;
 };
 
-/* ---- the board as a device, so that its memory goes when the machine does ---- */
-
-static int board_realize(struct device *d, struct error *e)
-{
-    return 0;
-}
-
-static void board_unrealize(struct device *d)
-{
-    struct malta *b = (struct malta *)d;
-    struct region *r[] = {b->low, b->ram, b->bios};
-    for (unsigned i = 0; i < ARRAY_LEN(r); i++) {
-        if (!r[i]) continue;
-        region_remove(r[i]);
-        region_delete(r[i]);
-    }
-    b->low = b->ram = b->bios = NULL;
-}
-
-static const struct prop_desc board_props[] = {PROP_END};
 static const struct state_field board_state[] = {
-    STATE_RUNTIME(struct malta, machine), STATE_RUNTIME(struct malta, ram),
-    STATE_RUNTIME(struct malta, low),     STATE_RUNTIME(struct malta, bios),
-    STATE_RUNTIME(struct malta, gt),      STATE_RUNTIME(struct malta, pm),
-    STATE_RUNTIME(struct malta, boot),    STATE_END,
+    MIPS_BOARD_STATE,
+    STATE_RUNTIME(struct malta, gt),
+    STATE_RUNTIME(struct malta, pm),
+    STATE_END,
 };
 static const struct dev_desc board_desc = {
     .name = "mips-malta",
@@ -98,19 +74,11 @@ static const struct dev_desc board_desc = {
     .bus = BUS_SYSTEM,
     .category = DEV_MISC,
     .size = sizeof(struct malta),
-    .props = board_props,
+    .props = mips_board_props,
     .state = board_state,
-    .realize = board_realize,
-    .unrealize = board_unrealize,
 };
 
 /* ---- wiring ---- */
-
-static void cpu_pin(void *opaque, unsigned n, bool level)
-{
-    struct machine *m = opaque;
-    if (m->n_cpus) m->cfg.isa->set_irq(m->cpu[0], n, level);
-}
 
 /* Slot s pin p: the expansion slots' rule, which the on-board devices follow from slot 10 on. */
 static unsigned pin_map(unsigned devfn, unsigned pin)
@@ -127,28 +95,23 @@ static int intack(void *opaque)
 
 static int make_ram(struct malta *b, struct error *e)
 {
-    struct machine *m = b->machine;
+    struct machine *m = b->board.machine;
     uint64_t size = m->cfg.ram_size;
-    b->ram = region_new_ram("mips_malta.ram", size, e);
-    if (!b->ram) return -1;
-    region_add(m->mb->mem_root, b->ram, HIGH_RAM, 0);
-    b->low = region_new_alias("mips_malta_low_preio.ram", b->ram, 0, MIN(size, LOW_RAM));
-    region_add(m->mb->mem_root, b->low, 0, 0);
-    return 0;
+    struct region *ram = region_new_ram("mips_malta.ram", size, e);
+    if (mips_board_map(&b->board, ram, HIGH_RAM, 0)) return -1;
+    return mips_board_map(
+        &b->board, region_new_alias("mips_malta_low_preio.ram", ram, 0, MIN(size, LOW_RAM)), 0, 0);
 }
 
 /* Firmware and kernels probe for boards that are not there: below the kernel segments' end nothing
  * gives bus errors. */
 static int make_empty_space(struct malta *b, struct error *e)
 {
-    struct device *d = dev_create(b->machine->mb, dev_find("unimp"), &b->dev, NULL);
+    struct device *d = dev_create(b->board.machine->mb, dev_find("unimp"), &b->board.dev, NULL);
     dev_set_prop(d, "name", "empty-slot", NULL);
     dev_set_int(d, "size", EMPTY_SIZE);
-    if (dev_realize(d, e)) {
-        dev_destroy(d);
-        return -1;
-    }
-    region_add(b->machine->mb->mem_root, dev_mmio(d, 0), 0, -10000);
+    if (!dev_finish(d, e)) return -1;
+    region_add(b->board.machine->mb->mem_root, dev_mmio(d, 0), 0, -10000);
     return 0;
 }
 
@@ -161,32 +124,11 @@ static const struct drive_config *find_drive(const struct machine *m, enum drive
     return NULL;
 }
 
-/* Firmware images are those of big-endian boards; the other byte order has the words swapped on the
- * way to the flash. */
-static int load_bios(struct machine *m, uint8_t *flash, uint64_t flash_size, struct error *e)
-{
-    struct boot_file f;
-    char *path = boot_find_firmware(m->cfg.bios, m->cfg.firmware_path, e);
-    if (!path) return -1;
-    int rc = boot_read_raw(path, flash_size, &f, e);
-    if (!rc) {
-        memcpy(flash, f.data, (size_t)f.size);
-        for (uint64_t i = 0; !m->cfg.big_endian && i + 4 <= ALIGN_UP(f.size, 4u); i += 4) {
-            st32_le(flash + i, ld32_be(flash + i));
-        }
-        boot_file_free(&f);
-    } else {
-        error_prefix(e, "could not load firmware");
-    }
-    mem_free(path);
-    return rc;
-}
-
 static int make_flash(struct malta *b, struct error *e)
 {
-    struct machine *m = b->machine;
+    struct machine *m = b->board.machine;
     const struct drive_config *drive = find_drive(m, DRIVE_PFLASH, 0);
-    struct device *d = dev_create(m->mb, dev_find("cfi.pflash01"), &b->dev, NULL);
+    struct device *d = dev_create(m->mb, dev_find("cfi.pflash01"), &b->board.dev, NULL);
     uint64_t size;
     if (drive) dev_set_ptr(d, "drive", drive->blk);
     dev_set_prop(d, "name", "mips_malta.bios", NULL);
@@ -195,23 +137,22 @@ static int make_flash(struct malta *b, struct error *e)
     dev_set_int(d, "width", 4);
     dev_set_int(d, "device-width", 2);
     dev_set_int(d, "big-endian", m->cfg.big_endian);
-    if (dev_realize(d, e)) {
-        dev_destroy(d);
-        return -1;
-    }
+    if (!dev_finish(d, e)) return -1;
     region_add(m->mb->mem_root, dev_mmio(d, 0), FLASH_BASE, 0);
     uint8_t *flash = cfi_flash_contents(d, &size);
-    if (!drive && m->cfg.bios && load_bios(m, flash, size, e)) return -1;
+    /* Firmware images are those of big-endian boards. */
+    if (!drive && m->cfg.bios && mips_board_firmware(m, flash, size, !m->cfg.big_endian, e))
+        return -1;
     /* The reset vector's view of the flash, in which the FPGA answers for one word: the board's
      * revision. */
-    b->bios = region_new_rom("bios.1fc", FLASH_SIZE, e);
-    if (!b->bios) return -1;
-    memcpy(region_ram(b->bios), flash, (size_t)MIN(size, (uint64_t)FLASH_SIZE));
+    struct region *bios = region_new_rom("bios.1fc", FLASH_SIZE, e);
+    if (mips_board_map(&b->board, bios, BIOS_BASE, 0)) return -1;
+    uint8_t *rom = region_ram(bios);
+    memcpy(rom, flash, (size_t)MIN(size, (uint64_t)FLASH_SIZE));
     if (m->cfg.big_endian)
-        st32_be(region_ram(b->bios) + REVISION_OFFSET, REVISION);
+        st32_be(rom + REVISION_OFFSET, REVISION);
     else
-        st32_le(region_ram(b->bios) + REVISION_OFFSET, REVISION);
-    region_add(m->mb->mem_root, b->bios, BIOS_BASE, 0);
+        st32_le(rom + REVISION_OFFSET, REVISION);
     return 0;
 }
 
@@ -237,26 +178,20 @@ static void make_spd(uint8_t spd[128], uint64_t size)
 
 static int make_fpga(struct malta *b, struct error *e)
 {
-    struct machine *m = b->machine;
-    struct device *fpga = dev_create(m->mb, dev_find("malta-fpga"), &b->dev, NULL);
+    struct machine *m = b->board.machine;
+    struct device *fpga = dev_create(m->mb, dev_find("malta-fpga"), &b->board.dev, NULL);
     dev_set_int(fpga, "big-endian", m->cfg.big_endian);
-    if (dev_realize(fpga, e)) {
-        dev_destroy(fpga);
-        return -1;
-    }
+    if (!dev_finish(fpga, e)) return -1;
     region_add(m->mb->mem_root, dev_mmio(fpga, 0), FPGA_BASE, 0);
 
-    struct device *uart = dev_create(m->mb, dev_find("serial-mm"), &b->dev, NULL);
+    struct device *uart = dev_create(m->mb, dev_find("serial-mm"), &b->board.dev, NULL);
     if (m->cfg.serial[2]) dev_set_ptr(uart, "chardev", m->cfg.serial[2]);
     dev_set_int(uart, "baudbase", 230400);
     dev_set_int(uart, "regshift", 3);
     dev_set_int(uart, "big-endian", m->cfg.big_endian);
-    if (dev_realize(uart, e)) {
-        dev_destroy(uart);
-        return -1;
-    }
+    if (!dev_finish(uart, e)) return -1;
     region_add(m->mb->mem_root, dev_mmio(uart, 0), UART_BASE, 1);
-    irq_connect(dev_irq(uart, 0), cpu_pin, m, CPU_PIN_UART);
+    irq_connect(dev_irq(uart, 0), mips_board_cpu_pin, m, CPU_PIN_UART);
 
     struct device *eeprom = dev_make(m->mb, "smbus-eeprom", fpga, e);
     return eeprom ? smbus_eeprom_attach(eeprom, malta_fpga_i2c(fpga), e) : -1;
@@ -265,20 +200,17 @@ static int make_fpga(struct malta *b, struct error *e)
 /* Made before what drives them, so that they go last. */
 static int make_pics(struct malta *b, struct device *pic[2], struct error *e)
 {
-    struct machine *m = b->machine;
+    struct machine *m = b->board.machine;
     for (unsigned i = 0; i < 2; i++) {
-        pic[i] = dev_create(m->mb, dev_find("isa-i8259"), &b->dev, NULL);
+        pic[i] = dev_create(m->mb, dev_find("isa-i8259"), &b->board.dev, NULL);
         dev_set_int(pic[i], "iobase", i ? 0xa0 : 0x20);
         dev_set_int(pic[i], "elcr", i ? 0x4d1 : 0x4d0);
         dev_set_int(pic[i], "elcr-mask", i ? 0xde : 0xf8);
-        if (dev_realize(pic[i], e)) {
-            dev_destroy(pic[i]);
-            return -1;
-        }
+        if (!dev_finish(pic[i], e)) return -1;
     }
     dev_connect(pic[1], 0, pic[0], IRQ_CASCADE);
     i8259_set_slave(pic[0], pic[1], IRQ_CASCADE);
-    irq_connect(dev_irq(pic[0], 0), cpu_pin, m, CPU_PIN_I8259);
+    irq_connect(dev_irq(pic[0], 0), mips_board_cpu_pin, m, CPU_PIN_I8259);
     return 0;
 }
 
@@ -292,13 +224,10 @@ static void connect_pics(struct malta *b, struct device *pic[2], struct device *
 
 static int make_pci(struct malta *b, struct device **isa, struct device **ide, struct error *e)
 {
-    struct machine *m = b->machine;
-    b->gt = dev_create(m->mb, dev_find("gt64120"), &b->dev, NULL);
+    struct machine *m = b->board.machine;
+    b->gt = dev_create(m->mb, dev_find("gt64120"), &b->board.dev, NULL);
     dev_set_int(b->gt, "cpu-little-endian", !m->cfg.big_endian);
-    if (dev_realize(b->gt, e)) {
-        dev_destroy(b->gt);
-        return -1;
-    }
+    if (!dev_finish(b->gt, e)) return -1;
     pci_bus_set_map(m->mb->pci, pin_map);
     if (!pci_make(m->mb, "gt64120_pci", DEVFN_HOST, e)) return -1;
     *isa = pci_make(m->mb, "piix4-isa", DEVFN_ISA, e);
@@ -326,31 +255,25 @@ static int make_pci(struct malta *b, struct device **isa, struct device **ide, s
 static struct device *make_isa(struct malta *b, struct device *isa, const char *name,
                                unsigned iobase, unsigned irq, struct chardev *chr, struct error *e)
 {
-    struct device *d = dev_create(b->machine->mb, dev_find(name), isa, NULL);
+    struct device *d = dev_create(b->board.machine->mb, dev_find(name), isa, NULL);
     if (iobase) dev_set_int(d, "iobase", iobase);
     if (iobase && irq) dev_set_int(d, "irq", irq);
     if (chr) dev_set_ptr(d, "chardev", chr);
-    if (dev_realize(d, e)) {
-        dev_destroy(d);
-        return NULL;
-    }
+    if (!dev_finish(d, e)) return NULL;
     if (d->desc->n_irqs) dev_connect(d, 0, isa, PIIX4_IN_ISA + irq);
     return d;
 }
 
 static int make_isa_devices(struct malta *b, struct device *isa, struct error *e)
 {
-    struct machine *m = b->machine;
+    struct machine *m = b->board.machine;
     struct device *superio = dev_make(m->mb, "fdc37m81x-superio", isa, e);
     if (!superio || !dev_make(m->mb, "i8257", isa, e)) return -1;
     if (!make_isa(b, isa, "isa-pit", 0, IRQ_PIT, NULL, e)) return -1;
 
     struct device *rtc = dev_create(m->mb, dev_find("mc146818rtc"), isa, NULL);
     dev_set_int(rtc, "base_time", (uint64_t)m->cfg.rtc_start);
-    if (dev_realize(rtc, e)) {
-        dev_destroy(rtc);
-        return -1;
-    }
+    if (!dev_finish(rtc, e)) return -1;
     dev_connect(rtc, 0, isa, PIIX4_IN_ISA + IRQ_RTC);
 
     struct device *com1 = make_isa(b, isa, "isa-serial", 0x3f8, IRQ_COM1, m->cfg.serial[0], e);
@@ -368,7 +291,7 @@ static int make_isa_devices(struct malta *b, struct device *isa, struct error *e
 
 static int make_drives(struct malta *b, struct device *ide, struct error *e)
 {
-    struct machine *m = b->machine;
+    struct machine *m = b->board.machine;
     bool cd_place_taken = false;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
@@ -381,35 +304,24 @@ static int make_drives(struct malta *b, struct device *ide, struct error *e)
         struct device *d = dev_create(m->mb, dev_find(c->cdrom ? "ide-cd" : "ide-hd"), ide, c->id);
         dev_set_int(d, "unit", (uint64_t)c->index);
         if (c->blk) dev_set_ptr(d, "drive", c->blk);
-        if (dev_realize(d, e)) {
-            dev_destroy(d);
-            return -1;
-        }
+        if (!dev_finish(d, e)) return -1;
         cd_place_taken |= c->index == 2;
     }
     if (m->cfg.no_defaults || cd_place_taken) return 0;
     struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, "ide1-cd0"); /* empty */
     dev_set_int(cd, "unit", 2);
-    if (dev_realize(cd, e)) {
-        dev_destroy(cd);
-        return -1;
-    }
-    return 0;
+    return dev_finish(cd, e) ? 0 : -1;
 }
 
 /* ---- the board ---- */
 
 static int load_kernel(struct malta *b, struct error *e)
 {
-    struct machine *m = b->machine;
-    char low[32], all[32];
-    uint64_t low_size = MIN(m->cfg.ram_size, LOW_RAM);
-    snprintf(low, sizeof low, "%" PRIu64, low_size);
-    snprintf(all, sizeof all, "%" PRIu64, m->cfg.ram_size);
-    const char *const env[] = {"memsize", low, "ememsize", all, "modetty0", "38400n8r", NULL};
-    struct device *images = boot_images_new(m->mb, e);
-    if (!images || mips_load_kernel(m, images, low_size, &b->boot, e)) return -1;
-    return mips_yamon_block(m, images, &b->boot, env, e);
+    uint64_t ram_size = b->board.machine->cfg.ram_size;
+    char all[32];
+    snprintf(all, sizeof all, "%" PRIu64, ram_size);
+    const char *const env[] = {"ememsize", all, "modetty0", "38400n8r", NULL};
+    return mips_board_kernel(&b->board, MIN(ram_size, LOW_RAM), env, e);
 }
 
 static int malta_init(struct machine *m, struct error *e)
@@ -421,15 +333,8 @@ static int malta_init(struct machine *m, struct error *e)
             e, "machine \"malta\" needs a kernel (-kernel) or firmware (-bios, -drive if=pflash)");
         return -1;
     }
-    b = (struct malta *)dev_create(m->mb, &board_desc, NULL, NULL);
-    if (dev_realize(&b->dev, e)) {
-        dev_destroy(&b->dev);
-        return -1;
-    }
-    b->machine = m;
-    m->board_data = b;
-    if (!machine_add_cpu(m, e) || make_ram(b, e) || make_empty_space(b, e) || make_flash(b, e) ||
-        make_fpga(b, e))
+    b = (struct malta *)mips_board_new(m, &board_desc, e);
+    if (!b || make_ram(b, e) || make_empty_space(b, e) || make_flash(b, e) || make_fpga(b, e))
         return -1;
     if (make_pics(b, pic, e) || make_pci(b, &isa, &ide, e)) return -1;
     connect_pics(b, pic, isa);
@@ -440,9 +345,9 @@ static int malta_init(struct machine *m, struct error *e)
 static void malta_reset(struct machine *m)
 {
     struct malta *b = m->board_data;
-    if (!b->boot.kernel) return;
+    if (!b->board.boot.kernel) return;
     gt64120_as_firmware(b->gt);
-    mips_boot_cpu(m, &b->boot);
+    mips_boot_cpu(m, &b->board.boot);
 }
 
 static void malta_powerdown(struct machine *m)

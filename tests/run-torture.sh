@@ -11,9 +11,12 @@
 #   -a ACCEL   the value of quern's -accel (default: none given)
 #   -w DIR     work directory, kept; unpacked sources in it are used again (default: a temporary one)
 #   -k NAME    only programs whose name contains NAME; what they print is kept in DIR
-#   TARGET     mipsel, mips, mips64el, mips64 (default mipsel)
+#   TARGET     mipsel, mips, mips64el, mips64, mipsn32el, mipsn32 (default mipsel); n32 needs the packages
+#              libc6-dev-mipsn32-mips64el-cross and libn32gcc-12-dev-mips64el-cross, or those for mips64
 # The sources: /usr/src/gcc-12/gcc-12.*.tar.xz, or the tar file or unpacked tree $QUERN_TORTURE names.
 set -u
+
+self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 
 die() { echo "$0: $*" >&2; exit 1; }
 
@@ -23,12 +26,15 @@ skip() {
     exit 0
 }
 
-triplet() {
+# The compiler of a target, with the option that chooses its ABI.
+compiler() {
     case $1 in
-    mipsel) echo mipsel-linux-gnu ;;
-    mips) echo mips-linux-gnu ;;
-    mips64el) echo mips64el-linux-gnuabi64 ;;
-    mips64) echo mips64-linux-gnuabi64 ;;
+    mipsel) echo mipsel-linux-gnu-gcc ;;
+    mips) echo mips-linux-gnu-gcc ;;
+    mips64el) echo mips64el-linux-gnuabi64-gcc ;;
+    mips64) echo mips64-linux-gnuabi64-gcc ;;
+    mipsn32el) echo mips64el-linux-gnuabi64-gcc -mabi=n32 ;;
+    mipsn32) echo mips64-linux-gnuabi64-gcc -mabi=n32 ;;
     *) die "no cross compiler known for $1" ;;
     esac
 }
@@ -59,7 +65,7 @@ worker() {
     ieee/*) flags=-fno-inline ;;
     esac
     # shellcheck disable=SC2046,SC2086 # lists of words
-    if ! "$(triplet "$target")-gcc" -w $level $flags $(directives "$source") -static -o "$stem" $files -lm \
+    if ! $(compiler "$target") -w $level $flags $(directives "$source") -static -o "$stem" $files -lm \
         >"$stem.gcc" 2>&1; then
         echo "uncompiled $name $level" >>"$TORTURE_RESULTS"
         [ "$TORTURE_KEEP" ] || rm -f "$stem.gcc"
@@ -132,7 +138,8 @@ sample=
 [ "$every" = 1 ] || sample=", one program in $every"
 passed=0 failed=0 skipped=0
 for target; do
-    gcc=$(triplet "$target")-gcc || exit 1
+    gcc=$(compiler "$target") || exit 1
+    gcc=${gcc%% *}
     missing=
     for tool in "$gcc" "qemu-$target" "$TORTURE_QUERN/quern-$target" timeout xargs; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
@@ -151,11 +158,12 @@ for target; do
             for level in $levels; do
                 echo "$target $level $file"
             done
-        done | xargs -n 3 -P "$jobs" "$0" --worker
+        done | xargs -n 3 -P "$jobs" sh "$self" --worker
     LC_ALL=C sort -o "$TORTURE_RESULTS" "$TORTURE_RESULTS"
     both=$(grep -c '^pass ' "$TORTURE_RESULTS")
     bad=$(grep -c '^FAIL' "$TORTURE_RESULTS")
     none=$(grep -c '^un' "$TORTURE_RESULTS")
+    [ -s "$TORTURE_RESULTS" ] || die "$target: no program was run"
     echo "== $target, $levels$sample: $(wc -l <"$TORTURE_RESULTS") programs, $none of them not for it"
     echo "   $((both + bad)) pass by qemu-$target, $both of these by quern-$target:" \
         "$(awk -v a="$both" -v b="$((both + bad))" 'BEGIN { printf "%.2f %%", b ? 100 * a / b : 0 }')"

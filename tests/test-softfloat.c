@@ -4,8 +4,9 @@
  * Four judges, each where it is available: the host's SSE and x87 (bits, NaNs and every flag), the
  * host's C arithmetic through <fenv.h>, the compiler's binary128, and (always) exact arithmetic on
  * big integers written for this test, which covers every format and every rounding mode. What no
- * judge decides, the NaN rules of the guests, is a table. Prints what failed and a last line
- * "N passed, N failed".
+ * judge decides, the NaN rules of the guests, is a table. Millions of vectors are judged; what counts
+ * as one test is a function (by one judge) in one rounding mode, which fails when one of its vectors
+ * does. Prints vectors that failed, how many were judged, and a last line "N passed, N failed".
  */
 #include "util/softfloat.h"
 
@@ -13,6 +14,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #if HOST_GNU && defined(__x86_64__)
 #define HAVE_SSE 1
@@ -25,9 +27,34 @@
 #define HAVE_X87 0
 #endif
 
-static unsigned long passed, failed;
-
 #define SHOWN 40
+
+/* A function as one judge names it, in one rounding mode. */
+struct group {
+    char what[32];
+    uint8_t round;
+    unsigned long vectors, bad;
+};
+enum { MAX_GROUPS = 4096 }; /* a power of two; some 1,000 are used */
+static struct group groups[MAX_GROUPS];
+static unsigned long vectors_failed;
+
+static struct group *group_of(const char *what, uint8_t round)
+{
+    uint32_t h = 2166136261u ^ round;
+    for (const char *p = what; *p; p++)
+        h = (h ^ (uint8_t)*p) * 16777619u;
+    for (unsigned n = 0; n < MAX_GROUPS; n++) {
+        struct group *g = &groups[(h + n) % MAX_GROUPS];
+        if (!g->vectors) { /* free: every group in use has one */
+            snprintf(g->what, sizeof g->what, "%s", what);
+            g->round = round;
+        }
+        if (g->round == round && !strncmp(g->what, what, sizeof g->what - 1)) return g;
+    }
+    fprintf(stderr, "more groups than MAX_GROUPS\n");
+    exit(1);
+}
 
 /* Any value of any format: right-justified in 128 bits; x87: hi = sign and exponent. */
 struct val {
@@ -37,11 +64,11 @@ struct val {
 static void report(const char *what, const struct fp_env *env, const struct val *in, int n_in,
                    struct val got, unsigned got_flags, struct val want, unsigned want_flags)
 {
-    if (got.hi == want.hi && got.lo == want.lo && got_flags == want_flags) {
-        passed++;
-        return;
-    }
-    if (failed++ >= SHOWN) return;
+    struct group *g = group_of(what, env->round);
+    g->vectors++;
+    if (got.hi == want.hi && got.lo == want.lo && got_flags == want_flags) return;
+    g->bad++;
+    if (vectors_failed++ >= SHOWN) return;
     printf("FAIL %s (round %d%s%s%s, precision %d)", what, env->round,
            env->tiny_before ? ", tiny before" : "", env->ftz ? ", ftz" : "",
            env->daz ? ", daz" : "", env->x87_precision);
@@ -832,6 +859,14 @@ int main(void)
     test_host_x87();
     test_host_f128();
     fesetenv(&start);
-    printf("%lu passed, %lu failed\n", passed, failed);
+    unsigned long vectors = 0;
+    unsigned passed = 0, failed = 0;
+    for (const struct group *g = groups; g < groups + MAX_GROUPS; g++) {
+        vectors += g->vectors;
+        if (g->bad) printf("%s, round %d: %lu of %lu\n", g->what, g->round, g->bad, g->vectors);
+        failed += g->bad != 0;
+        passed += g->vectors && !g->bad;
+    }
+    printf("%lu vectors, %lu wrong\n%u passed, %u failed\n", vectors, vectors_failed, passed, failed);
     return failed != 0;
 }

@@ -5,6 +5,9 @@
 #ifdef HAVE_GCCJIT
 #include "jit-gccjit/backend.h"
 #endif
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 #include "tools/system.h"
 #include "user/user.h"
 
@@ -27,6 +30,9 @@ int main(int argc, char **argv)
     static const char opt[] = "--target=";
 
     error_set_progname(base);
+#if defined HAVE_JIT_NATIVE
+    jit_register(&jit_native_backend); /* the first is what -accel jit means */
+#endif
     jit_register(&jit_null_backend);
 #ifdef HAVE_GCCJIT
     jit_register(&jit_gccjit_backend);

@@ -180,8 +180,8 @@ int64_t sys_sysmips(struct thread *t, const uint64_t *a)
 {
     enum { FLUSH_CACHE = 3, FIXADE = 7, ATOMIC_SET = 2001 };
     switch (a[0]) {
-    case FLUSH_CACHE:
-    case FIXADE: return 0;
+    case FLUSH_CACHE: return 0;
+    case FIXADE: return a[1] & 1 ? 0 : -EINVAL; /* repairing accesses cannot be turned off */
     case ATOMIC_SET: {
         static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
         uint64_t old;
@@ -201,6 +201,22 @@ int64_t sys_sysmips(struct thread *t, const uint64_t *a)
 
 /* ---- exceptions
  * ---------------------------------------------------------------------------------- */
+/* Is the address one that the CPU does not translate for user code? */
+static bool beyond_user(struct thread *t, uint64_t addr)
+{
+    bool is64 = t->proc->abi->elf_class == ELFCLASS64;
+    return addr >> (is64 ? cpu_of(t)->model->seg_bits : 31);
+}
+
+/* Linux says no more of an address error that it does not repair (LL, SC, jumps, the kernel's
+ * addresses) than that there was one. */
+static void address_error(struct guest_event *ev)
+{
+    ev->sig = SIGBUS;
+    ev->code = SI_KERNEL;
+    ev->addr = 0;
+}
+
 static void event(struct thread *t, struct guest_event *ev)
 {
     struct mips_cpu *m = cpu_of(t);
@@ -225,12 +241,11 @@ static void event(struct thread *t, struct guest_event *ev)
         ev->sig = t->fault_bus ? SIGBUS : SIGSEGV;
         ev->code = t->fault_bus ? BUS_ADRERR : 0;
         ev->addr = abi_long(t->proc->abi, x->addr);
+        if (beyond_user(t, ev->addr)) address_error(ev);
         break;
     case ME_ADEL:
     case ME_ADES:
-        ev->addr = abi_long(t->proc->abi, x->addr);
-        ev->sig = ev->addr >= t->proc->limit ? SIGSEGV : SIGBUS;
-        ev->code = ev->sig == SIGBUS ? BUS_ADRALN : 0;
+        address_error(ev);
         break;
     case ME_IBE:
     case ME_DBE:

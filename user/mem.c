@@ -41,17 +41,22 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
      * address, and one that has no page (the kernel's half, an access over the end) must not reach anything of ours. */
     uint64_t beyond = 0;
     if (sizeof(void *) == 8 && limit <= UINT64_C(1) << 32) beyond = (UINT64_C(1) << 32) + page_size - limit;
+    /* Compiled code adds displacements to host addresses: what lies around must not be anybody's. */
+    uint64_t guard = sizeof(void *) == 8 ? ALIGN_UP(CPU_GUARD, page_size) : 0;
+    if (base && base < guard + 0x10000)
+        return error_set(e, "the address of -B is too low: 0x%llx is the lowest", (unsigned long long)guard + 0x10000);
+    if (base) base -= guard;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 #ifdef MAP_FIXED_NOREPLACE
     if (base) flags |= MAP_FIXED_NOREPLACE;
 #endif
     void *m = MAP_FAILED;
     for (;; limit /= 2) {
-        m = mmap((void *)(uintptr_t)base, (size_t)(limit + beyond), PROT_NONE, flags, -1, 0);
+        m = mmap((void *)(uintptr_t)base, (size_t)(limit + beyond + 2 * guard), PROT_NONE, flags, -1, 0);
         if (m != MAP_FAILED || base || sizeof(size_t) > 4 || limit < 0x20000000) break;
     }
     if (m == MAP_FAILED || (base && m != (void *)(uintptr_t)base)) {
-        if (m != MAP_FAILED) munmap(m, (size_t)(limit + beyond));
+        if (m != MAP_FAILED) munmap(m, (size_t)(limit + beyond + 2 * guard));
         error_set(e, "cannot reserve %llu MiB of address space for the guest%s: %s",
                   (unsigned long long)((limit + beyond) >> 20), base ? " at the address of -B" : "",
                   strerror(errno));
@@ -59,7 +64,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
                    base ? ", or leave -B out" : "");
         return -1;
     }
-    p->base = m;
+    p->base = (uint8_t *)m + guard;
     p->limit = limit;
     p->window = limit + beyond;
     size_t n = (size_t)(limit >> p->page_bits);

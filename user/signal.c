@@ -94,7 +94,13 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const
 {
     struct proc *p = t->proc;
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
-    if (va >= p->window) return false;
+    if (va >= p->window) {
+        if (sizeof(void *) < 8 || va + CPU_GUARD >= p->window + 2 * CPU_GUARD || t->in_syscall) return false;
+        cpu_host_fault(t->cpu, uc);
+        if (!cpu_in_code(t->cpu)) return false;
+        cpu_fp_signal(t->cpu, uc);
+        engine_run_again(t->cpu);
+    }
     if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
         if (!t->in_syscall) {
             cpu_host_fault(t->cpu, uc);

@@ -2,8 +2,8 @@
  * translate-memory.c - MIPS to IR: loads and stores, unaligned halves, LL/SC, SYNC, CACHE.
  * Follows MD00086/MD00087.
  *
- * Linux emulates unaligned accesses of user programs, so in user mode ordinary accesses work at any
- * address; LL and SC never do.
+ * Linux repairs unaligned accesses of user programs (2, 4 and 8 bytes, the FPU's too), so in user mode
+ * these work at any address; LL and SC never do.
  */
 #include "isa/mips/decode.h"
 

@@ -221,12 +221,7 @@ static const struct dev_desc images_desc = {
 
 struct device *boot_images_new(struct machine_bus *mb, struct error *e)
 {
-    struct device *d = dev_create(mb, &images_desc, NULL, NULL);
-    if (dev_realize(d, e)) {
-        dev_destroy(d);
-        return NULL;
-    }
-    return d;
+    return dev_finish(dev_create(mb, &images_desc, NULL, NULL), e);
 }
 
 void boot_images_add(struct device *images, const char *name, uint64_t addr, uint8_t *data,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#define KSEG0 ((intptr_t)-1 << 31)
 static sigjmp_buf jb;
 static volatile uintptr_t at;
 static volatile int sig_;
@@ -46,14 +47,14 @@ int main(void)
     sigaction(SIGILL, &sa, 0);
     sigaction(SIGTRAP, &sa, 0);
     TRY("null", *(volatile int *)0);
-    TRY("limit", *(volatile int *)0x7fff8000);
-    TRY("kernel", *(volatile int *)0x80000000);
-    TRY("kernel store", *(volatile int *)0x80001000 = 1);
-    TRY("top", *(volatile int *)0xfffffffc);
-    TRY("top byte", *(volatile char *)0xffffffff = 1);
-    TRY("odd top", *(volatile short *)0xfffffffe);
+    /* The kernel's segments: at -2 GiB in either width of address. Not for user code: address errors. */
+    TRY("kernel", *(volatile int *)KSEG0);
+    TRY("kernel store", *(volatile int *)(KSEG0 + 0x1000) = 1);
+    TRY("top", *(volatile int *)-4);
+    TRY("top byte", *(volatile char *)-1 = 1);
+    TRY("odd top", *(volatile short *)-3);
     TRY("jump null", ((void (*)(void))0)());
-    TRY("jump kernel", ((void (*)(void))0x80000000)());
+    TRY("jump kernel", ((void (*)(void))KSEG0)());
     TRY("jump odd", ((void (*)(void))((uintptr_t)main + 2))());
     TRY("stack", rec(alt));
     uint32_t *c = mmap(0, 8192, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
