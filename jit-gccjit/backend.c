@@ -19,6 +19,7 @@ struct backend {
 /* What code->priv points to: the table that compiled code reads, then what it leads to. */
 struct region_data {
     struct ir_op *ops;
+    uint64_t *consts;
     uint64_t table[];
 };
 
@@ -73,24 +74,36 @@ static void encode(struct buffer *out, const struct jit_region *r)
 
 /* ---- from the worker ---------------------------------------------------------------------------------------- */
 
+static void free_region(struct region_data *d)
+{
+    free(d->ops);
+    free(d->consts);
+    free(d);
+}
+
 static uint64_t *make_table(const struct jit_region *r, const char **why)
 {
-    unsigned marks = 0, n_ops = 0;
+    unsigned marks = 0, n_ops = 0, n_consts = 0;
     for (unsigned i = 0; i < r->n; i++) {
-        n_ops += r->blocks[i].n_ops;
+        n_ops += r->blocks[i].n_ops, n_consts += r->blocks[i].n_consts;
         for (unsigned k = 0; k < r->blocks[i].n_ops; k++) marks += r->blocks[i].ops[k].op == OP_INSN;
     }
     struct region_data *d = mem_zalloc(sizeof *d + (gjt_points(r->n) + marks) * sizeof d->table[0]);
     d->ops = NEW_ARRAY(struct ir_op, n_ops);
+    d->consts = NEW_ARRAY(uint64_t, n_consts + 1u);
 #define ADDRESS(x) ((uint64_t)(uintptr_t)(x))
     d->table[GJT_LD] = ADDRESS(jit_ld), d->table[GJT_ST] = ADDRESS(jit_st), d->table[GJT_CAS] = ADDRESS(jit_cas), d->table[GJT_RMW] = ADDRESS(jit_rmw);
     d->table[GJT_OP] = ADDRESS(jit_op), d->table[GJT_FETCH_FAULT] = ADDRESS(jit_fetch_fault), d->table[GJT_HELPERS] = ADDRESS(r->guest->helpers);
+    d->table[GJT_REF] = ADDRESS(ref_exec_op);
     struct ir_op *ops = d->ops;
+    uint64_t *consts = d->consts;
     unsigned point = gjt_points(r->n);
     for (unsigned i = 0; i < r->n; i++) {
         const struct jit_block *b = &r->blocks[i];
         memcpy(ops, b->ops, b->n_ops * sizeof *ops);
+        memcpy(consts, b->consts, b->n_consts * sizeof *consts);
         d->table[gjt_blk(i)] = ADDRESS(b->blk);
+        d->table[gjt_consts(r->n, i)] = ADDRESS(consts);
         d->table[gjt_ops(r->n, i)] = ADDRESS(ops);
         for (unsigned l = 0; l < b->blk->n_links; l++) d->table[gjt_link(r->n, i, l)] = ADDRESS(&b->blk->links[l]);
         unsigned mark = 0;
@@ -99,12 +112,11 @@ static uint64_t *make_table(const struct jit_region *r, const char **why)
             d->table[point] = jit_point(r, i, mark++);
             if (!d->table[point++]) {
                 *why = "no points left";
-                free(d->ops);
-                free(d);
+                free_region(d);
                 return NULL;
             }
         }
-        ops += b->n_ops;
+        ops += b->n_ops, consts += b->n_consts;
     }
     return d->table;
 }
@@ -194,8 +206,7 @@ static void release(void *state, struct jit_code *code)
 {
     struct region_data *d = (struct region_data *)(void *)((char *)code->priv - offsetof(struct region_data, table));
     (void)state;
-    free(d->ops);
-    free(d);
+    free_region(d);
 }
 
 static void *init(struct engine *eng, struct error *e)

@@ -142,6 +142,18 @@ static bool is_pure(const struct ir_op *o)
 }
 
 static bool is_mem(const struct ir_op *o) { return o->op == OP_LD || o->op == OP_ST || o->op == OP_CAS || o->op == OP_RMW; }
+static bool is_vector(const struct ir_op *o)
+{
+    switch (o->op) {
+#define VEC(N, n, in, e) case OP_##N:
+#define VECX(N, n, in) case OP_##N:
+#include "interp/ops.def"
+        return true;
+    default: return false;
+    }
+}
+
+/* Others run by the reference on cells and cpu->temps. */
 static bool known_op(const struct ir_op *o)
 {
     if (is_fp(o) || is_pure(o) || is_mem(o)) return true;
@@ -151,6 +163,19 @@ static bool known_op(const struct ir_op *o)
     default: return false;
     }
 }
+
+/* Cells that operand k (0: d, 1: a, 2: b, 3: c) stands for. */
+unsigned gen_operand_cells(const struct ir_op *o, unsigned k)
+{
+    const ir_id x[4] = { o->d, o->a, o->b, o->c };
+    return x[k] == IR_NONE || o->op == OP_INSN ? 0 : is_vector(o) ? ir_vec_cells(o, k) : 1;
+}
+/* Is operand k written? */
+static bool operand_out(const struct ir_op *o, unsigned k)
+{
+    return (k == 0 && o->op != OP_ST && o->op != OP_ST2) || (k == 3 && o->op == OP_LD2);
+}
+
 static bool mem_sync(const struct gen *g, const struct ir_op *o) { return is_mem(o) && (g->r->h->user || o->op == OP_CAS || o->op == OP_RMW); }
 
 static const struct gj_helper *helper(const struct gen *g, const struct ir_op *o) { return &g->r->helpers[o->aux]; }
@@ -219,6 +244,7 @@ static void scan_dirty(struct gen *g, unsigned n, bool *changed)
             if (o->op != OP_ST && cell_var(g, o->d)) set_add(&d, o->d);
             break;
         default:
+            if (!known_op(o)) d = (struct gen_set){ { 0 } };
             if (is_fp(o) && g->has_fp) set_add(&d, g->note_a), set_add(&d, g->note_b), set_add(&d, g->note_op), set_add(&d, g->note_aux);
             if ((is_fp(o) || is_pure(o)) && cell_var(g, o->d)) set_add(&d, o->d);
         }
@@ -253,6 +279,37 @@ static void by_reference(struct gen *g, unsigned at)
     gj_rv *v = gen_helper_op(g, at, gen_u64(g, o->a), gen_u64(g, o->b), gen_u64(g, o->c));
     if (is_fp(o) && g->has_fp) reload_notes(g);
     gen_write(g, o->d, gx_cast(g, v, int_type(g, gen_type_of(g, o->d))), false);
+}
+
+static uint32_t temp_offset(ir_id t) { return (uint32_t)(offsetof(struct cpu, temps) + (t - IR_TEMP) * sizeof(uint64_t)); }
+
+/* Any op: ref_exec_op() on the cells. */
+static void on_cells(struct gen *g, unsigned at, unsigned mark)
+{
+    const struct ir_op *o = &g->r->blocks[g->b].ops[at];
+    const unsigned n = g->r->h->n_blocks;
+    const ir_id x[] = { o->d, o->a, o->b, o->c };
+
+    for (unsigned k = 0; k < 4; k++) {
+        for (unsigned c = 0; ir_is_temp(x[k]) && c < gen_operand_cells(o, k); c++) {
+            ir_id t = (ir_id)(x[k] + c);
+            if (!operand_out(o, k)) gen_cell_store(g, temp_offset(t), g->u64, gen_u64(g, t), g->r->h->user);
+        }
+    }
+    gen_sync(g, mark, true);
+    gj_rv *op = gen_table(g, gjt_ops(n, g->b), g->u8p);
+    op = gcc_jit_lvalue_get_address(gcc_jit_context_new_array_access(g->ctx, NULL, op, gx_int(g, g->u64, at * sizeof *o)), NULL);
+    gj_rv *arg[] = { g->cpu, op, gen_table(g, gjt_consts(n, g->b), g->u8p) };
+    gcc_jit_block_add_eval(g->blk, NULL, gcc_jit_context_new_call_through_ptr(g->ctx, NULL, gen_table(g, GJT_REF, g->fn_ref), 3, arg));
+    for (unsigned k = 0; k < 4; k++) {
+        for (unsigned c = 0; operand_out(o, k) && c < gen_operand_cells(o, k); c++) {
+            ir_id y = (ir_id)(x[k] + c);
+            unsigned type = gen_type_of(g, y);
+            if (ir_is_temp(y)) gen_write(g, y, gx_cast(g, gen_cell_load(g, temp_offset(y), g->u64, false), int_type(g, type)), false);
+            else set_del(&g->f.finite, y);
+            if (ir_is_slot(y) && g->cell[y].var) gx_set(g, g->cell[y].var, gen_cell_load(g, g->cell[y].offset, kind_type(g, type, g->cell[y].kind), false));
+        }
+    }
 }
 
 static void pure(struct gen *g, unsigned at)
@@ -528,7 +585,8 @@ static void body(struct gen *g)
         default:
             if (is_pure(o)) pure(g, i);
             else if (!g->slow && g->has_fp && gen_fp_inline(o)) gen_fp(g, i);
-            else by_reference(g, i);
+            else if (is_fp(o)) by_reference(g, i);
+            else on_cells(g, i, mark);
         }
     }
 }
@@ -600,6 +658,7 @@ static void types(struct gen *g)
     g->fn_cas = FN(g->u64, g->u8p, g->u64, g->u64, g->u64, g->u32, g->u32);
     g->fn_rmw = FN(g->u64, g->u8p, g->u64, g->u64, g->u32, g->u32, g->u32);
     g->fn_op = FN(g->u64, g->u8p, g->u8p, g->u64, g->u64, g->u64);
+    g->fn_ref = FN(g->nothing, g->u8p, g->u8p, g->u8p);
     g->fn_fetch = FN(g->nothing, g->u8p, g->u64);
     g->fn_helper = FN(g->u64, g->u8p, g->u64, g->u64, g->u64);
 }
@@ -627,14 +686,13 @@ static void find_cells(struct gen *g)
         const struct gen_block *b = &g->r->blocks[n];
         for (unsigned i = 0; i < b->h->n_ops; i++) {
             const struct ir_op *o = &b->ops[i];
-            if (!known_op(o)) g->why = "an op that is not known";
             if (gen_fp_inline(o)) g->has_fp = true;
             if (o->op == OP_CALL && !pure_helper(helper(g, o))) g->has_calls = true;
             if ((o->op == OP_LD || o->op == OP_ST) && !g->has_mmu) g->mmu = IR_MMU(o), g->has_mmu = true;
             if (o->op == OP_INSN) continue;
             const ir_id x[] = { o->d, o->a, o->b, o->c };
             for (unsigned k = 0; k < 4; k++) {
-                if (ir_is_slot(x[k])) used[x[k]] = true;
+                for (unsigned c = 0; ir_is_slot(x[k]) && c < gen_operand_cells(o, k) && x[k] + c < h->n_slots; c++) used[x[k] + c] = true;
             }
         }
     }
@@ -654,6 +712,17 @@ static void find_cells(struct gen *g)
         if (i >= h->n_slots ? i == g->ic || g->has_fp : used[i] && !special) {
             gcc_jit_type *t = i == g->ic ? g->i64 : kind_type(g, c->type, c->kind);
             c->var = gx_var(g, t);
+        }
+    }
+}
+
+static void forget_outputs(struct gen *g, const struct ir_op *o, struct gen_set *f, uint8_t *temp)
+{
+    const ir_id x[] = { o->d, o->a, o->b, o->c };
+    for (unsigned k = 0; k < 4; k++) {
+        for (unsigned c = 0; operand_out(o, k) && c < gen_operand_cells(o, k); c++) {
+            if (ir_is_temp(x[k])) temp[x[k] - IR_TEMP + c] = 0;
+            else if (x[k] + c < g->r->h->n_slots) set_del(f, x[k] + c);
         }
     }
 }
@@ -701,9 +770,7 @@ static void scan_finite(struct gen *g)
                 const struct ir_op *o = &b->ops[k];
                 if (o->op == OP_LABEL) { /* what is known depends on the way: only what was at the start, and is not written */
                     f = g->pb[i].finite_in;
-                    for (unsigned w = 0; w < k; w++) {
-                        if (b->ops[w].op != OP_INSN && ir_is_slot(b->ops[w].d)) set_del(&f, b->ops[w].d);
-                    }
+                    for (unsigned w = 0; w < k; w++) forget_outputs(g, &b->ops[w], &f, temp);
                     memset(temp, 0, sizeof temp);
                 }
                 if (o->op == OP_CALL && !pure_helper(helper(g, o))) {
@@ -737,6 +804,8 @@ static void scan_finite(struct gen *g)
                     if (ir_is_temp(o->d)) temp[o->d - IR_TEMP] = known;
                     else if (known && g->cell[o->d].var) set_add(&f, o->d);
                     else set_del(&f, o->d);
+                } else if (!known_op(o)) {
+                    forget_outputs(g, o, &f, temp);
                 } else if (o->op != OP_INSN && o->op != OP_ST && o->d != IR_NONE) {
                     if (ir_is_slot(o->d)) set_del(&f, o->d);
                     else if (ir_is_temp(o->d)) temp[o->d - IR_TEMP] = 0;
@@ -752,7 +821,7 @@ static void scan_kicks(struct gen *g)
     for (unsigned n = 0; n < g->r->h->n_blocks; n++) {
         const struct gen_block *b = &g->r->blocks[n];
         bool may = false;
-        for (unsigned i = 0; i < b->h->n_ops; i++) may |= is_mem(&b->ops[i]) || (b->ops[i].op == OP_CALL && !pure_helper(helper(g, &b->ops[i])));
+        for (unsigned i = 0; i < b->h->n_ops; i++) may |= is_mem(&b->ops[i]) || !known_op(&b->ops[i]) || (b->ops[i].op == OP_CALL && !pure_helper(helper(g, &b->ops[i])));
         if (!may) continue;
         for (unsigned l = 0; l < b->h->n_links; l++) {
             if (b->h->to[l] >= 0) g->pb[b->h->to[l]].kick = true;
@@ -809,7 +878,7 @@ static void find_ever_dirty(struct gen *g)
         const struct gen_block *b = &g->r->blocks[n];
         for (unsigned i = 0; i < b->h->n_ops; i++) {
             const struct ir_op *o = &b->ops[i];
-            if (o->op != OP_INSN && o->op != OP_ST && ir_is_slot(o->d)) set_add(&g->ever_dirty, o->d);
+            if (o->op != OP_INSN && o->op != OP_ST && ir_is_slot(o->d) && known_op(o)) set_add(&g->ever_dirty, o->d);
         }
     }
 }

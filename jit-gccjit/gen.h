@@ -81,7 +81,7 @@ struct gen {
     gj_rv *cpu;               /* u8p */
     gj_lv *table, *ubase, *ulimit, *tlb, *ret;
     gcc_jit_block *leave;     /* stores everything, returns ret */
-    gcc_jit_type *fn_ld, *fn_st, *fn_cas, *fn_rmw, *fn_op, *fn_fetch, *fn_helper;
+    gcc_jit_type *fn_ld, *fn_st, *fn_cas, *fn_rmw, *fn_op, *fn_fetch, *fn_helper, *fn_ref;
 
     struct gen_cell cell[GEN_MAX_CELLS];
     unsigned n_cells, ic, note_a, note_b, note_op, note_aux;
@@ -137,6 +137,8 @@ gj_rv *gen_helper_op(struct gen *, unsigned at, gj_rv *a, gj_rv *b, gj_rv *c); /
 gj_rv *gen_u64(struct gen *, ir_id);
 gcc_jit_block *gen_slow_entry(struct gen *, unsigned at);
 void gen_assign_cell(struct gen *, unsigned cell, gj_rv *); /* a variable changes */
+
+unsigned gen_operand_cells(const struct ir_op *, unsigned k); /* k: 0 d, 1 a, 2 b, 3 c */
 
 /* gen-fp.c */
 bool gen_fp_inline(const struct ir_op *);

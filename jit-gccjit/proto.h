@@ -53,11 +53,13 @@ struct gj_block {
 };
 
 /* The table of host addresses and points of one region: what jit_code.priv points to. */
-enum { GJT_LD, GJT_ST, GJT_CAS, GJT_RMW, GJT_OP, GJT_FETCH_FAULT, GJT_HELPERS /* guest->helpers */, GJT_FIXED };
+enum { GJT_LD, GJT_ST, GJT_CAS, GJT_RMW, GJT_OP, GJT_FETCH_FAULT, GJT_HELPERS /* guest->helpers */, GJT_REF /* ref_exec_op */,
+       GJT_FIXED };
 static inline unsigned gjt_blk(unsigned b) { return GJT_FIXED + b; }                          /* struct blk * */
 static inline unsigned gjt_ops(unsigned n, unsigned b) { return GJT_FIXED + n + b; }          /* const struct ir_op * */
-static inline unsigned gjt_link(unsigned n, unsigned b, unsigned l) { return GJT_FIXED + 2 * n + b * IR_MAX_LINKS + l; }
+static inline unsigned gjt_consts(unsigned n, unsigned b) { return GJT_FIXED + 2 * n + b; }   /* const uint64_t * */
+static inline unsigned gjt_link(unsigned n, unsigned b, unsigned l) { return GJT_FIXED + 3 * n + b * IR_MAX_LINKS + l; }
 /* The points of all instructions of all blocks, in order. */
-static inline unsigned gjt_points(unsigned n) { return GJT_FIXED + (2 + IR_MAX_LINKS) * n; }
+static inline unsigned gjt_points(unsigned n) { return GJT_FIXED + (3 + IR_MAX_LINKS) * n; }
 
 #endif

@@ -74,7 +74,11 @@ static bool block_ok(const struct gen_region *r, const struct gen_block *b)
         const struct ir_op *o = &b->ops[i];
         if (o->op >= OP_COUNT || o->type > T_I64) return false;
         if (o->op == OP_INSN) continue;
-        if (!id_ok(r, b, o->d) || !id_ok(r, b, o->a) || !id_ok(r, b, o->b) || !id_ok(r, b, o->c)) return false;
+        const ir_id x[] = { o->d, o->a, o->b, o->c };
+        for (unsigned k = 0; k < 4; k++) {
+            unsigned more = x[k] == IR_NONE ? 0 : gen_operand_cells(o, k) - 1;
+            if (!id_ok(r, b, x[k]) || (more && !id_ok(r, b, (ir_id)(x[k] + more)))) return false;
+        }
         if ((o->op == OP_BRC || o->op == OP_GOTO) && o->aux >= h->n_links) return false;
         if ((o->op == OP_LABEL || o->op == OP_BR || o->op == OP_BRL) && o->aux >= h->n_labels) return false;
         if (o->op == OP_CALL && o->aux >= r->h->n_helpers) return false;
