@@ -22,6 +22,7 @@ UNIT_TESTS += tests/test-bus
 UNIT_TESTS += tests/test-chardev
 UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
+UNIT_TESTS += tests/test-fuzz-ir
 UNIT_TESTS += tests/test-hash
 UNIT_TESTS += tests/test-ir
 UNIT_TESTS += tests/test-ops
@@ -67,6 +68,10 @@ EXTRA_DIST += tests/debian-sysroot.sh tests/run-debian.sh tests/debian-commands.
 
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
 	tests/mips-disas.sh tests/mips-insn tests/user tests/bench tests/run-ide.sh
+
+# The engine's fuzzers (tests/fuzzlib.h).
+FUZZLIB = tests/fuzzlib.h tests/fuzzlib.c tests/fuzzgen.c
+tests_test_fuzz_ir_SOURCES = tests/test-fuzz-ir.c $(FUZZLIB)
 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash

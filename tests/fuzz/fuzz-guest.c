@@ -379,6 +379,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         engine_code_page_fault(p->engine, p->base + n * PAGE);
         p->code[n] = false;
         protect(p, n);
+        cpu_fp_signal(p->c, context);
         engine_code_page_own(p->c, info->si_addr);
         return;
     }
