@@ -23,6 +23,7 @@ UNIT_TESTS += tests/test-chardev
 UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
 UNIT_TESTS += tests/test-fuzz-ir
+UNIT_TESTS += tests/test-fuzz-ops
 UNIT_TESTS += tests/test-hash
 UNIT_TESTS += tests/test-ir
 UNIT_TESTS += tests/test-ops
@@ -72,6 +73,7 @@ EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softflo
 # The engine's fuzzers (tests/fuzzlib.h).
 FUZZLIB = tests/fuzzlib.h tests/fuzzlib.c tests/fuzzgen.c
 tests_test_fuzz_ir_SOURCES = tests/test-fuzz-ir.c $(FUZZLIB)
+tests_test_fuzz_ops_SOURCES = tests/test-fuzz-ops.c $(FUZZLIB)
 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash
