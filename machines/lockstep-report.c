@@ -141,6 +141,19 @@ static void show_block(struct lockstep *ls, uint64_t n, struct error *e)
     }
 }
 
+/* Machine 0 at the beginning of the unit (an instruction, or a branch and its delay slot) whose end is n instructions from the
+ * last equal point: execution cannot be cut inside of one, and goes on to its end. */
+static uint64_t unit_start(struct lockstep *ls, uint64_t n, struct error *e)
+{
+    while (n-- > 0) {
+        if (!ls_probe(ls, 0, 0, e)) break;
+        uint64_t from = machine_time(ls->m[0]);
+        machine_step(ls->m[0], n);
+        if (machine_time(ls->m[0]) - from <= n << ls->m[0]->cfg.icount_shift) return n;
+    }
+    return 0;
+}
+
 static void show_insn(struct lockstep *ls, uint64_t n)
 {
     struct cpu *a = current(ls->m[0]);
@@ -189,14 +202,16 @@ int ls_report(struct lockstep *ls, uint64_t n, struct error *e)
     bool exact = again(ls, 2, n, e);
     if (exact) {
         uint64_t at = search(ls, 2, n, e);
-        if (ls_probe(ls, 0, at - 1, e)) show_insn(ls, at - 1);
+        uint64_t start = unit_start(ls, at, e);
+        if (!e->set) show_insn(ls, start);
         if (!e->set && ls_differs(ls, 2, at, e)) show_difference(ls, 2);
-        show_block(ls, at - 1, e);
+        show_block(ls, start, e);
     } else if (repeats) {
         fprintf(stderr, "Single instructions are right; a block, or several together, are not.\n");
-        if (ls_probe(ls, 0, block_end - 1, e)) show_insn(ls, block_end - 1);
+        uint64_t start = unit_start(ls, block_end, e);
+        if (!e->set) show_insn(ls, start);
         if (!e->set && ls_differs(ls, 1, block_end, e)) show_difference(ls, 1);
-        show_block(ls, block_end - 1, e);
+        show_block(ls, start, e);
     }
     if (e->set) return -1;
     return write_replay(ls, n, e);

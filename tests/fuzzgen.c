@@ -152,32 +152,80 @@ static void convert(struct gen *g, bool open)
 
 static void floating(struct gen *g, bool open)
 {
-    unsigned what = ROLL(12), type = ROLL(2);
+    unsigned what = ROLL(16), type = ROLL(2);
     ir_id d;
     if (what < 6) {
         unsigned op = OP_FADD + ROLL(5);
         ir_id a = src(g, type), b = op == OP_FSQRT ? IR_NONE : src(g, type);
         d = dst(g, type, open);
         add(g, op, type, d, a, b, IR_NONE);
-    } else if (what < 8) {
+    } else if (what < 9) {
         ir_id a = src(g, type), b = src(g, type);
         d = dst(g, T_I32, open);
-        add(g, OP_FCMP, type, d, a, b, IR_NONE)->attr = (uint8_t)ROLL(32);
-    } else if (what < 9) {
+        struct ir_op *o = add(g, OP_FCMP, type, d, a, b, IR_NONE);
+        o->attr = (uint8_t)ROLL(32);
+        if (!ROLL(3)) o->aux = (uint32_t)fz_random(g->rng) | 1, o->attr &= IR_REL_SIGNAL;
+    } else if (what < 10) {
         ir_id a = src(g, type), b = src(g, type), c = src(g, type);
         d = dst(g, type, open);
         add(g, OP_FMA, type, d, a, b, c)->attr = (uint8_t)ROLL(8);
+    } else if (what < 11) {
+        ir_id a = src(g, type);
+        d = dst(g, type, open);
+        add(g, OP_FROUND, type, d, a, IR_NONE, IR_NONE)->attr = (uint8_t)((ROLL(6) ? ROLL(4) : IR_ROUND_ENV) | (ROLL(2) ? IR_ROUND_EXACT : 0));
+    } else if (what < 12) {
+        ir_id a = src(g, type), b = src(g, type);
+        d = dst(g, type, open);
+        add(g, ROLL(2) ? OP_FMIN : OP_FMAX, type, d, a, b, IR_NONE)->attr = (uint8_t)ROLL(IR_FMM_COUNT);
     } else {
-        static const uint8_t ops[][3] = {
-            { OP_F32_F64, T_I32, T_I64 }, { OP_F64_F32, T_I64, T_I32 }, { OP_I32_F32, T_I32, T_I32 }, { OP_I32_F64, T_I32, T_I64 },
-            { OP_I64_F32, T_I64, T_I32 }, { OP_I64_F64, T_I64, T_I64 }, { OP_F32_I32, T_I32, T_I32 }, { OP_F32_I64, T_I32, T_I64 },
-            { OP_F64_I32, T_I64, T_I32 }, { OP_F64_I64, T_I64, T_I64 },
-        };
-        const uint8_t *o = ops[ROLL(ARRAY_LEN(ops))];
-        ir_id a = src(g, o[1]);
-        d = dst(g, o[2], open);
-        struct ir_op *p = add(g, o[0], o[2], d, a, IR_NONE, IR_NONE);
-        if (o[0] >= OP_F32_I32) p->aux = (ROLL(6) ? ROLL(4) : IR_ROUND_ENV) | ROLL(4) << 4;
+        unsigned op, in = 0, out = 0;
+        do op = ROLL(OP_COUNT);
+        while (ir_op_info[op].cls != CLASS_FPCV);
+        fz_conv_types(op, &in, &out);
+        ir_id a = src(g, in);
+        d = dst(g, out, open);
+        struct ir_op *p = add(g, op, out, d, a, IR_NONE, IR_NONE);
+        if (fz_float_to_int(op)) p->aux = (ROLL(6) ? ROLL(4) : IR_ROUND_ENV) | ROLL(IR_F2I_COUNT) << 4;
+    }
+    written(g, d, open);
+}
+
+/* A run of slots, or of temporaries when 16 bytes do. */
+static ir_id vsrc(struct gen *g, unsigned log)
+{
+    for (unsigned i = 0; log <= 1 && i < g->in->n_t; i++) {
+        if (g->known[i] && g->in->t_type[i] == FZ_VTEMP && ROLL(2)) return (ir_id)(IR_TEMP + i);
+    }
+    unsigned cells = 1u << log;
+    return FZ_SLOT_V(ROLL(FZ_NV / cells) * cells);
+}
+
+static void vector(struct gen *g, bool open)
+{
+    unsigned op;
+    do op = ROLL(OP_COUNT);
+    while (ir_op_info[op].cls != CLASS_VEC || op == OP_VFP); /* whose operations have rules of their own */
+    unsigned n = ir_op_info[op].n_in, log = ROLL(3) ? 1 : ROLL(4), lane = ROLL(4);
+    if (log == 0 && lane == 3 && op >= OP_VZIPLO) lane = 2;
+    if ((op == OP_VPACK || op == OP_VWIDEN || op == OP_VMULW || op == OP_VMADDW) && lane == 3) lane = ROLL(3);
+    ir_id a = op == OP_VDUP ? src(g, T_I64) : vsrc(g, log), b = n > 1 ? vsrc(g, log) : IR_NONE, c = n > 2 ? vsrc(g, log) : IR_NONE, d;
+    if (ir_is_const(a)) a = some_slot(g, T_I64);
+    if (op == OP_VREDUCE) d = dst(g, T_I64, open);
+    else if (log <= 1 && (g->no_slots || (!open && !ROLL(3)))) d = new_temp(g, FZ_VTEMP);
+    else d = FZ_SLOT_V(ROLL(FZ_NV >> log) << log);
+    if (d == IR_NONE || (g->no_slots && ir_is_slot(d))) return;
+    struct ir_op *o = add(g, op, T_I64, d, a, b, c);
+    o->attr = (uint8_t)(lane | log << 2);
+    switch (op) {
+    case OP_VSHLI: case OP_VSHRI: case OP_VSARI: o->aux = ROLL(8u << lane); break;
+    case OP_VEXT: o->aux = ROLL(2 * (8u << log) + 1); break;
+    case OP_VSHUF: o->aux = ROLL(3); break;
+    case OP_VPACK: o->aux = ROLL(4); break;
+    case OP_VWIDEN: o->aux = ROLL(4); break;
+    case OP_VMULW: o->aux = (ROLL(2) ? IR_V_SIGNED : 0) | (ROLL(3) ? (ROLL(2) ? IR_V_EVEN : IR_V_ODD) : ROLL(2) ? IR_V_HIGH : 0); break;
+    case OP_VMADDW: o->aux = ROLL(2) ? IR_V_SIGNED : IR_V_UXS | (ROLL(2) ? IR_V_SAT : 0); break;
+    case OP_VREDUCE: o->aux = ROLL(8); break;
+    default: break;
     }
     written(g, d, open);
 }
@@ -219,10 +267,24 @@ static void memory(struct gen *g)
         o->aux = aux;
         break;
     case 2: case 3: case 4: case 5:
-        o = add(g, OP_LD, type, d, a, IR_NONE, IR_NONE);
+        if (!ROLL(6)) { /* two cells */
+            unsigned j = ROLL(FZ_N64);
+            mem = IR_M64 | (mem & (IR_MBE | IR_MALIGN)) | (ROLL(2) ? IR_MPAIR : 0);
+            o = add(g, OP_LD2, T_I64, FZ_SLOT_Q(j), a, IR_NONE, FZ_SLOT_Q((j + 1 + ROLL(FZ_N64 - 1)) % FZ_N64));
+        } else {
+            o = add(g, OP_LD, type, d, a, IR_NONE, IR_NONE);
+        }
+        mem |= ROLL(4) ? 0 : ROLL(4) << 6;
+        o->aux = aux | (uint16_t)disp;
+        break;
+    case 6:
+        mem = IR_M64 | (mem & (IR_MBE | IR_MALIGN)) | (ROLL(2) ? IR_MPAIR : 0) | ROLL(4) << 6;
+        b = src(g, T_I64);
+        o = add(g, OP_ST2, T_I64, IR_NONE, a, b, src(g, T_I64));
         o->aux = aux | (uint16_t)disp;
         break;
     default:
+        mem |= ROLL(4) ? 0 : ROLL(4) << 6;
         o = add(g, OP_ST, type, IR_NONE, a, src(g, type), IR_NONE);
         o->aux = aux | (uint16_t)disp;
         mem &= ~(unsigned)IR_MS;
@@ -404,7 +466,10 @@ static void instruction(struct gen *g, struct fz_insn *in)
             if (!open && !in->n_links && !g->no_slots && !ROLL(3)) branch_op(g, OP_BRC, new_link(g));
             break;
         case 7:
-            if (!ROLL(8)) add(g, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
+            if (!ROLL(8)) add(g, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = 1 + ROLL(15);
+            break;
+        case 8:
+            if (ROLL(2)) vector(g, open);
             break;
         }
     }
@@ -550,7 +615,7 @@ int fz_read(struct fz_prog *p, const char *path, struct error *e)
             ok = false;
         } else if (sscanf(line, "temp %u", &a) == 1) {
             ok = in->n_t < FZ_TEMPS;
-            if (ok) in->t_type[in->n_t++] = a & 1;
+            if (ok) in->t_type[in->n_t++] = (uint8_t)(a % 3);
         } else if (sscanf(line, "const %u 0x%" SCNx64, &a, &v) == 2) {
             ok = in->n_k < FZ_CONSTS;
             if (ok) in->k_type[in->n_k] = a & 1, in->k[in->n_k++] = v;
@@ -644,6 +709,7 @@ static bool in_place(const struct ir_op *o, unsigned n) /* may this input become
 {
     const struct ir_op_info *info = &ir_op_info[o->op];
     if (o->op == OP_IND) return false;
+    if (info->cls == CLASS_VEC) return false;
     if (info->cls != CLASS_CTL) return n < info->n_in;
     return o->op == OP_SETC || o->op == OP_BRC || o->op == OP_BRL ? n < 2 : o->op == OP_ST || o->op == OP_RMW ? n == 1 : o->op == OP_FMA;
 }

@@ -4,6 +4,7 @@
 #include "tests/fuzzlib.h"
 
 #include "interp/accel.h"
+#include "tests/mutant.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@ enum { PAGE = 4096 };
 struct toy {
     struct cpu c;
     uint32_t r[FZ_N32];
-    uint64_t q[FZ_N64];
+    uint64_t q[FZ_N64], v[FZ_NV];
     uint32_t map, pc;
     uint64_t pc64;
 };
@@ -110,6 +111,27 @@ static const struct helper_desc helpers[FZ_HELPERS] = {
 };
 
 /* ---- the front end ---- */
+bool fz_conv_types(unsigned op, unsigned *in, unsigned *out)
+{
+    enum { T_32 = T_I32, T_64 = T_I64, F16 = T_I32, F32 = T_I32, F64 = T_I64, I32 = T_I32, I64 = T_I64, U32 = T_I32, U64 = T_I64 };
+    switch (op) {
+#define CONV(N, n, k, fl, ti, to, e) case OP_##N: *in = (unsigned)(ti), *out = (unsigned)(to); return true;
+#define FPCV(N, n, ti, to) case OP_##N: *in = (unsigned)(ti), *out = (unsigned)(to); return true;
+#include "interp/ops.def"
+    default: return false;
+    }
+}
+
+bool fz_float_to_int(unsigned op)
+{
+    enum { F16 = 1, F32 = 1, F64 = 1, I32 = 2, I64 = 2, U32 = 2, U64 = 2 };
+    switch (op) {
+#define FPCV(N, n, ti, to) case OP_##N: return (ti) == 1 && (to) == 2;
+#include "interp/ops.def"
+    default: return false;
+    }
+}
+
 static struct fz_side *side_of(struct cpu *c)
 {
     return c->bus;
@@ -126,7 +148,8 @@ static ir_id operand(struct fz_emit *m, ir_id x)
 {
     if (x == IR_NONE || ir_is_slot(x)) return x;
     if (ir_is_const(x)) return ir_const(m->b, (enum ir_type)m->in->k_type[x - IR_CONST], m->in->k[x - IR_CONST]);
-    if (m->temp[x - IR_TEMP] == IR_NONE) m->temp[x - IR_TEMP] = ir_temp(m->b, (enum ir_type)m->in->t_type[x - IR_TEMP]);
+    unsigned type = m->in->t_type[x - IR_TEMP];
+    if (m->temp[x - IR_TEMP] == IR_NONE) m->temp[x - IR_TEMP] = type == FZ_VTEMP ? ir_vtemp(m->b, 16) : ir_temp(m->b, (enum ir_type)type);
     return m->temp[x - IR_TEMP];
 }
 
@@ -153,13 +176,20 @@ static void emit_op(struct fz_emit *m, const struct ir_op *o)
     case OP_EXTRACT: case OP_SEXTRACT: ir_bits(b, (enum ir_opcode)o->op, t, d, x, o->aux & 0xff, o->aux >> 8 & 0xff); return;
     case OP_DEPOSIT: ir_deposit(b, t, d, x, y, o->aux & 0xff, o->aux >> 8 & 0xff); return;
     case OP_SETC: ir_setc(b, t, (enum ir_cond)o->attr, d, x, y); return;
-    case OP_FCMP: ir_fcmp(b, t, o->attr, d, x, y); return;
+    case OP_FCMP:
+        if (o->aux) ir_fcmp_values(b, t, o->aux, o->attr, d, x, y);
+        else ir_fcmp(b, t, o->attr, d, x, y);
+        return;
+    case OP_FROUND: ir_fround(b, t, o->attr, d, x); return;
+    case OP_FMIN: case OP_FMAX: ir_fminmax(b, (enum ir_opcode)o->op, t, (enum ir_fmm)o->attr, d, x, y); return;
+    case OP_LD2: ir_ld2(b, d, z, x, IR_DISP(o), o->attr, 0); return;
+    case OP_ST2: ir_st2(b, y, z, x, IR_DISP(o), o->attr, 0); return;
     case OP_FMA: ir_fma(b, t, o->attr, d, x, y, z); return;
     case OP_LD: ir_ld(b, t, d, x, IR_DISP(o), o->attr, 0); return;
     case OP_ST: ir_st(b, t, y, x, IR_DISP(o), o->attr, 0); return;
     case OP_CAS: ir_cas(b, t, d, x, y, z, o->attr, 0); return;
     case OP_RMW: ir_rmw(b, t, (enum ir_rmw)(o->aux >> 28), d, x, y, o->attr, 0); return;
-    case OP_FENCE: ir_fence(b); return;
+    case OP_FENCE: ir_fence_mask(b, o->aux); return;
     case OP_CALL: ir_call(b, o->aux, t, d, x, y, z); return;
     case OP_LABEL: ir_place(b, label_of(m, o->aux)); return;
     case OP_BR: ir_br(b, label_of(m, o->aux)); return;
@@ -181,10 +211,15 @@ static void emit_op(struct fz_emit *m, const struct ir_op *o)
         ir_ind(b, (enum ir_type)b->guest->addr_type, x, o->attr);
         return;
     case OP_EXIT: ir_exit(b, (enum ir_exit)o->attr, o->aux); return;
-    case OP_F32_I32: case OP_F32_I64: case OP_F64_I32: case OP_F64_I64:
+    default: break;
+    }
+    if (fz_float_to_int(o->op)) {
         ir_f2i(b, (enum ir_opcode)o->op, d, x, o->aux & 15, (enum ir_f2i)(o->aux >> 4));
         return;
-    default: break;
+    }
+    if (ir_op_info[o->op].cls == CLASS_VEC) {
+        ir_vec(b, (enum ir_opcode)o->op, IR_VEC_LANE(o), IR_VEC_BYTES(o), d, x, y, z, o->aux);
+        return;
     }
     unsigned n = ir_op_info[o->op].n_in;
     if (n == 1) ir_op1(b, (enum ir_opcode)o->op, t, d, x);
@@ -287,9 +322,9 @@ static bool fz_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mod
 
 static void fz_fault(struct cpu *c, enum mem_fault f, enum mem_access acc, uint64_t va)
 {
-    /* user mode: the host does not tell the kind of access, and of an access over a page's end it tells the page */
+    /* user mode: the host does not tell the kind of access, and either half of two cells may be read first */
     bool user = c->world->user && f == FAULT_USER && acc != ACCESS_EXEC;
-    c->exc = (struct exception){ 90 + (uint32_t)f, user ? 0 : (uint32_t)acc, user ? va & ~(uint64_t)7 : va };
+    c->exc = (struct exception){ 90 + (uint32_t)f, user ? 0 : (uint32_t)acc, user ? va & CPU_PAGE_MASK : va };
 }
 
 static void fz_exception(struct cpu *c)
@@ -308,7 +343,9 @@ static unsigned mmu_mode(struct cpu *c) { (void)c; return 0; }
 
 #define R(n) { "r" #n, offsetof(struct toy, r) + 4 * n, T_I32, n < 6 ? SLOT_GPR : SLOT_FPR }
 #define Q(n) { "q" #n, offsetof(struct toy, q) + 8 * n, T_I64, n < 4 ? SLOT_GPR : SLOT_FPR }
+#define V(n) { "v" #n, offsetof(struct toy, v) + 8 * n, T_I64, SLOT_VEC }
 #define SLOTS R(0), R(1), R(2), R(3), R(4), R(5), R(6), R(7), Q(0), Q(1), Q(2), Q(3), Q(4), Q(5), Q(6), Q(7), \
+    V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7), \
     { "map", offsetof(struct toy, map), T_I32, SLOT_SYS }, { "key", offsetof(struct toy, c.key), T_I64, SLOT_MODE }
 static const struct slot_desc slots32[FZ_SLOTS] = { SLOTS, { "pc", offsetof(struct toy, pc), T_I32, SLOT_PC } };
 static const struct slot_desc slots64[FZ_SLOTS] = { SLOTS, { "pc", offsetof(struct toy, pc64), T_I64, SLOT_PC } };
@@ -472,6 +509,7 @@ void fz_start(struct fz_side *s, const struct fz_prog *p)
     st32_le(m + FZ_CODE + 4 * FZ_WORDS + 4, 0);
     memcpy(t->r, p->r, sizeof t->r);
     memcpy(t->q, p->q, sizeof t->q);
+    for (unsigned i = 0; i < FZ_NV; i++) t->v[i] = (x + i) * UINT64_C(0x9e3779b97f4a7c15);
     t->map = 0, t->pc = FZ_CODE, t->pc64 = FZ_CODE;
     t->c.key = 0, t->c.icount = 0, t->c.kick = 0;
     t->c.fp.round = p->fp_round;
@@ -529,6 +567,8 @@ void fz_init(void)
 {
     jit_register(&jit_null_backend);
     setenv("QUERN_MODULE_PATH", ".", 0);
+    struct error e = ERROR_INIT;
+    if (mutant_register(&e)) error_print(&e);
 }
 
 int fz_engine_parse(struct fz_engine *g, const char *text, struct error *e)

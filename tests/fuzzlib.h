@@ -16,8 +16,8 @@
 
 /* ---- the toy guest ---- */
 enum {
-    FZ_N32 = 8, FZ_N64 = 8,                     /* r0..r7: I32, q0..q7: I64 */
-    FZ_MAP = FZ_N32 + FZ_N64, FZ_KEY, FZ_PC, FZ_SLOTS,
+    FZ_N32 = 8, FZ_N64 = 8, FZ_NV = 8,          /* r0..r7: I32, q0..q7: I64, v0..v7: I64, for vectors */
+    FZ_V = FZ_N32 + FZ_N64, FZ_MAP = FZ_V + FZ_NV, FZ_KEY, FZ_PC, FZ_SLOTS,
     FZ_PAGES = 8, FZ_MEM = FZ_PAGES * 4096,
     FZ_DATA = 0x1000,                           /* two pages to read and write; page 0: read only in system mode */
     FZ_DEVICE = 0x3000,                         /* system: a device; user: nothing */
@@ -27,6 +27,8 @@ enum {
 };
 #define FZ_SLOT_R(n) ((ir_id)(n))
 #define FZ_SLOT_Q(n) ((ir_id)(FZ_N32 + (n)))
+#define FZ_SLOT_V(n) ((ir_id)(FZ_V + (n)))
+enum { FZ_VTEMP = 2 };  /* t_type of a temporary of 16 bytes */
 
 /* helpers, by index */
 enum { FZ_H_MIX, FZ_H_BUMP, FZ_H_RAISE, FZ_H_READ, FZ_H_WRITE, FZ_H_LOAD, FZ_H_KICK, FZ_H_REMAP, FZ_HELPERS };
@@ -79,6 +81,11 @@ int fz_engine_parse(struct fz_engine *, const char *text, struct error *);
 unsigned fz_engines(struct fz_engine *list, unsigned room, bool slow_too);
 /* QUERN_MODULE_PATH is made to name the build's folder if it is not set. */
 void fz_init(void);
+
+/* Types of the operands and the result of an op between widths or formats. */
+bool fz_conv_types(unsigned op, unsigned *in, unsigned *out);
+/* Does it make an integer of a float? */
+bool fz_float_to_int(unsigned op);
 
 /* ---- programs ---- */
 uint64_t fz_random(uint64_t *state);

@@ -131,7 +131,7 @@ static void report(struct test *t, const struct what *w, const struct form *f, c
            f->c, f->d, user ? "user" : "system", t->prog.fp_round);
 }
 
-static bool fp_op(unsigned o) { return ir_op_info[o].cls == CLASS_FP || ir_op_info[o].cls == CLASS_FPCV || o == OP_FCMP || o == OP_FMA; }
+static bool fp_op(unsigned o) { return ir_op_info[o].cls == CLASS_FP || ir_op_info[o].cls == CLASS_FPCV || o == OP_FCMP || o == OP_FMA || o == OP_FROUND || o == OP_FMIN || o == OP_FMAX; }
 
 /* One loop over the table. */
 static void run_form(struct test *t, const struct what *w, const struct form *f)
@@ -235,23 +235,27 @@ static void run_memory(struct test *t, unsigned type, unsigned mem, bool store)
 /* ---- all ops ---- */
 static bool types_of(unsigned o, unsigned type, unsigned *in, unsigned *out)
 {
-    enum { T_32 = T_I32, T_64 = T_I64, F32 = T_I32, F64 = T_I64, I32 = T_I32, I64 = T_I64 };
-    switch (o) {
-#define CONV(N, n, k, fl, ti, to, e) case OP_##N: *in = (unsigned)(ti), *out = (unsigned)(to); return type == *out;
-#define FPCV(N, n, ti, to) case OP_##N: *in = (unsigned)(ti), *out = (unsigned)(to); return type == *out;
-#include "interp/ops.def"
-    default: break;
-    }
+    if (fz_conv_types(o, in, out)) return type == *out;
     *in = *out = type;
     if (o == OP_FCMP) *out = T_I32;
     return !(type == T_I32 && (o == OP_ZX32 || o == OP_SX32));
 }
 
+/* Values by CTL ops. */
+static unsigned inputs(unsigned o)
+{
+    switch (o) {
+    case OP_SETC: case OP_FCMP: case OP_FMIN: case OP_FMAX: return 2;
+    case OP_FROUND: return 1;
+    case OP_FMA: return 3;
+    default: return ir_op_info[o].cls == CLASS_CTL || ir_op_info[o].cls == CLASS_VEC ? 0 : ir_op_info[o].n_in;
+    }
+}
+
 static void test_op(struct test *t, unsigned o, unsigned type, const struct form *f)
 {
-    unsigned cls = ir_op_info[o].cls;
-    struct what w = { .op = o, .type = type, .n = o == OP_SETC || o == OP_FCMP ? 2 : o == OP_FMA ? 3 : ir_op_info[o].n_in };
-    if (cls == CLASS_CTL && o != OP_SETC && o != OP_FCMP && o != OP_FMA) return;
+    struct what w = { .op = o, .type = type, .n = inputs(o) };
+    if (!w.n) return;
     if (!types_of(o, type, &w.in, &w.out)) return;
     /* forms that differ in operands which this op has not are the same */
     if (w.n < 2 && (f->b != 's' || f->d == 'b')) return;
@@ -259,12 +263,15 @@ static void test_op(struct test *t, unsigned o, unsigned type, const struct form
     if (f->d <= 'c' && (f->d == 'a' ? f->a : f->d == 'b' ? f->b : f->c) == 'k') return;
     if (o == OP_SETC) w.attr = roll(t, CC_COUNT);
     if (o == OP_FCMP) w.attr = roll(t, 32);
+    if (o == OP_FCMP && !roll(t, 3)) w.attr &= IR_REL_SIGNAL, w.aux = (uint32_t)fz_random(&t->rng) | 1;
+    if (o == OP_FMIN || o == OP_FMAX) w.attr = roll(t, IR_FMM_COUNT);
+    if (o == OP_FROUND) w.attr = (roll(t, 5) ? roll(t, 4) : IR_ROUND_ENV) | (roll(t, 2) ? IR_ROUND_EXACT : 0);
     if (o == OP_FMA) w.attr = roll(t, 8);
     if (o == OP_EXTRACT || o == OP_SEXTRACT || o == OP_DEPOSIT) {
         unsigned width = type == T_I64 ? 64 : 32, pos = roll(t, width);
         w.aux = pos | (1 + roll(t, width - pos)) << 8;
     }
-    if (o >= OP_F32_I32 && o <= OP_F64_I64) w.aux = (roll(t, 5) ? roll(t, 4) : IR_ROUND_ENV) | roll(t, 4) << 4;
+    if (fz_float_to_int(o)) w.aux = (roll(t, 5) ? roll(t, 4) : IR_ROUND_ENV) | roll(t, IR_F2I_COUNT) << 4;
     unsigned more = o == OP_SETC ? 4 : o == OP_EXTRACT || o == OP_SEXTRACT || o == OP_DEPOSIT || f->a == 'k' || f->b == 'k' ? 2 : 1;
     while (more--) {
         run_form(t, &w, f);
