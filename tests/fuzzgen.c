@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+unsigned fz_without;
+
 uint64_t fz_random(uint64_t *s)
 {
     *s ^= *s << 13, *s ^= *s >> 7, *s ^= *s << 17;
@@ -164,7 +166,7 @@ static void floating(struct gen *g, bool open)
         d = dst(g, T_I32, open);
         struct ir_op *o = add(g, OP_FCMP, type, d, a, b, IR_NONE);
         o->attr = (uint8_t)ROLL(32);
-        if (!ROLL(3)) o->aux = (uint32_t)fz_random(g->rng) | 1, o->attr &= IR_REL_SIGNAL;
+        if (!ROLL(3) && !(fz_without & FZ_NO_VALUES)) o->aux = (uint32_t)fz_random(g->rng) | 1, o->attr &= IR_REL_SIGNAL;
     } else if (what < 10) {
         ir_id a = src(g, type), b = src(g, type), c = src(g, type);
         d = dst(g, type, open);
@@ -248,6 +250,7 @@ static void memory(struct gen *g)
 {
     unsigned type = ROLL(2), at = ROLL(2), mem = ROLL(type == T_I64 ? 4 : 3) | (ROLL(2) ? IR_MS : 0) | (ROLL(2) ? IR_MBE : 0) | (ROLL(2) ? IR_MALIGN : 0);
     unsigned kind = ROLL(10);
+    if (kind == 6 && fz_without & FZ_NO_PAIR) kind = 7;
     if (kind < 2) mem |= IR_MALIGN;
     ir_id a = address(g, mem, at);
     uint32_t aux = at == T_I64 ? IR_A64 : 0;
@@ -267,7 +270,7 @@ static void memory(struct gen *g)
         o->aux = aux;
         break;
     case 2: case 3: case 4: case 5:
-        if (!ROLL(6)) { /* two cells */
+        if (!ROLL(6) && !(fz_without & FZ_NO_PAIR)) { /* two cells */
             unsigned j = ROLL(FZ_N64);
             mem = IR_M64 | (mem & (IR_MBE | IR_MALIGN)) | (ROLL(2) ? IR_MPAIR : 0);
             o = add(g, OP_LD2, T_I64, FZ_SLOT_Q(j), a, IR_NONE, FZ_SLOT_Q((j + 1 + ROLL(FZ_N64 - 1)) % FZ_N64));
@@ -444,7 +447,9 @@ static void instruction(struct gen *g, struct fz_insn *in)
             written(g, d, open);
             break;
         }
-        case 2: case 3: floating(g, open); break;
+        case 2: case 3:
+            if (!(fz_without & FZ_NO_FLOAT)) floating(g, open);
+            break;
         case 4: {
             static const uint8_t h[] = { FZ_H_MIX, FZ_H_READ, FZ_H_WRITE };
             unsigned type = ROLL(2), which = g->no_slots ? FZ_H_MIX : h[ROLL(3)];
@@ -469,7 +474,7 @@ static void instruction(struct gen *g, struct fz_insn *in)
             if (!ROLL(8)) add(g, OP_FENCE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = 1 + ROLL(15);
             break;
         case 8:
-            if (ROLL(2)) vector(g, open);
+            if (ROLL(2) && !(fz_without & FZ_NO_VEC)) vector(g, open);
             break;
         }
     }

@@ -81,6 +81,8 @@ int fz_engine_parse(struct fz_engine *, const char *text, struct error *);
 unsigned fz_engines(struct fz_engine *list, unsigned room, bool slow_too);
 /* QUERN_MODULE_PATH is made to name the build's folder if it is not set. */
 void fz_init(void);
+/* What is being done, told when the program crashes. */
+extern char fz_doing[160];
 
 /* Types of the operands and the result of an op between widths or formats. */
 bool fz_conv_types(unsigned op, unsigned *in, unsigned *out);
@@ -88,6 +90,9 @@ bool fz_conv_types(unsigned op, unsigned *in, unsigned *out);
 bool fz_float_to_int(unsigned op);
 
 /* ---- programs ---- */
+/* Kinds of ops that are left out, while a backend has a known fault in them. */
+enum { FZ_NO_VEC = 1, FZ_NO_PAIR = 2, FZ_NO_VALUES = 4, FZ_NO_FLOAT = 8, FZ_NO_NOTES = 16 };
+extern unsigned fz_without;
 uint64_t fz_random(uint64_t *state);
 uint64_t fz_value(uint64_t *rng, unsigned type);
 void fz_generate(struct fz_prog *, uint64_t seed);

@@ -76,6 +76,8 @@ FUZZLIB = tests/fuzzlib.h tests/fuzzlib.c tests/fuzzgen.c tests/mutant.h tests/m
 tests_test_fuzz_ir_SOURCES = tests/test-fuzz-ir.c $(FUZZLIB)
 tests_test_fuzz_ops_SOURCES = tests/test-fuzz-ops.c $(FUZZLIB)
 
+EXTRA_DIST += tests/regress
+
 # Faults on purpose, and whether they are found.
 check_PROGRAMS += tests/quern-mutant
 tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c tools/system.h tools/system.c \

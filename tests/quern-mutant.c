@@ -3,6 +3,9 @@
  * usage: quern-mutant TARGET [options of quern-system-TARGET]
  */
 #include "interp/jit.h"
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 #include "tests/mutant.h"
 #include "tools/system.h"
 
@@ -10,6 +13,9 @@ int main(int argc, char **argv)
 {
     struct error e = ERROR_INIT;
     error_set_progname("quern-mutant");
+#if defined HAVE_JIT_NATIVE
+    jit_register(&jit_native_backend);
+#endif
     jit_register(&jit_null_backend);
     if (argc < 2 || mutant_register(&e)) {
         if (e.set) error_print(&e);

@@ -7,9 +7,12 @@
  */
 #include "tests/fuzzlib.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: test-fuzz-ir [options]\n"
@@ -18,6 +21,8 @@ static const char usage[] =
     "  --blocks N    go on until so many blocks were compiled (backends) or translated\n"
     "  --seconds N   go on for so long\n"
     "  --seed N      the first program's seed (default 1)\n"
+    "  --without X   leaves out vec, pair (LD2, ST2), values (FCMP with values), float, notes (flags of the last FP op): a list\n"
+    "  --crash       each program in a child process, so that one that crashes is reduced as well (slow)\n"
     "  --replay FILE run the program in FILE\n"
     "  --print SEED  print that program\n"
     "  --out FILE    where a reduced program goes (default: fuzz-ir.found)\n";
@@ -51,8 +56,23 @@ static void close_pair(struct pair *p)
 }
 
 /* Does it fail by itself, in new engines? */
+static bool in_child; /* --crash: by the death of a child, too */
+
 static bool fails_alone(void *opaque, const struct fz_prog *prog)
 {
+    if (in_child) {
+        int status;
+        fflush(NULL);
+        pid_t pid = fork();
+        if (!pid) {
+            in_child = false;
+            int null = open("/dev/null", O_WRONLY);
+            if (null >= 0) dup2(null, 2);
+            alarm(10);
+            _exit(fails_alone(opaque, prog));
+        }
+        return pid > 0 && waitpid(pid, &status, 0) == pid && status;
+    }
     struct pair p = { NULL, NULL };
     bool bad = open_pair(&p, opaque, prog->user, prog->wide) && fz_compare(p.ref, p.got, prog, NULL) >= 0;
     close_pair(&p);
@@ -62,7 +82,7 @@ static bool fails_alone(void *opaque, const struct fz_prog *prog)
 static void show(const struct fz_engine *g, struct fz_prog *prog, const char *out)
 {
     struct pair p = { NULL, NULL };
-    if (open_pair(&p, g, prog->user, prog->wide)) fz_compare(p.ref, p.got, prog, stdout);
+    if (!in_child && open_pair(&p, g, prog->user, prog->wide)) fz_compare(p.ref, p.got, prog, stdout);
     close_pair(&p);
     fz_print(prog, stdout);
     FILE *f = out ? fopen(out, "w") : NULL;
@@ -123,7 +143,8 @@ static void test_engine(const struct fz_engine *g, const struct options *o)
             bad++;
             break;
         }
-        if (fz_compare(q->ref, q->got, &prog, NULL) < 0) continue;
+        snprintf(fz_doing, sizeof fz_doing, "test-fuzz-ir --engine %s --crash --seed %" PRIu64 " --count 1", g->name, seed);
+        if (in_child ? !fails_alone((void *)(uintptr_t)g, &prog) : fz_compare(q->ref, q->got, &prog, NULL) < 0) continue;
         found(g, &prog, seed, o->out);
         close_pair(q);
         if (++bad == 3) break;
@@ -168,10 +189,17 @@ int main(int argc, char **argv)
 
     fz_init();
     for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--crash")) {
+            in_child = true;
+            continue;
+        }
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
         bool ok = v != NULL;
         if (!ok) ;
         else if (!strcmp(a, "--engine")) o.engine = v;
+        else if (!strcmp(a, "--without"))
+            fz_without = (strstr(v, "vec") ? FZ_NO_VEC : 0) | (strstr(v, "pair") ? FZ_NO_PAIR : 0) | (strstr(v, "values") ? FZ_NO_VALUES : 0) |
+                         (strstr(v, "float") ? FZ_NO_FLOAT : 0) | (strstr(v, "notes") ? FZ_NO_NOTES : 0);
         else if (!strcmp(a, "--count")) o.count = strtoull(v, NULL, 0);
         else if (!strcmp(a, "--blocks")) o.blocks = strtoull(v, NULL, 0);
         else if (!strcmp(a, "--seconds")) o.seconds = strtoull(v, NULL, 0);
