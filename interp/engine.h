@@ -78,6 +78,12 @@ struct debug_hit engine_debug_hit(const struct engine *);
 /* `info jit` */
 struct engine_stats { uint64_t blocks, block_bytes, guest_insns, lookups, translations, invalidations, flushes; };
 void engine_get_stats(const struct engine *, struct engine_stats *);
+/* For reports: what the engine makes of the block at (pc, key), line by line: the guest's instructions, IR, optimised IR,
+ * the host code that contains it. Nothing is running. */
+enum engine_explain { EXPLAIN_GUEST = 1, EXPLAIN_IR = 2, EXPLAIN_OPT = 4, EXPLAIN_HOST = 8 };
+void engine_explain(struct cpu *, uint64_t pc, uint64_t key, unsigned what, void (*put)(void *, const char *line), void *opaque);
+/* Instructions of the block at (pc, key); 0: there is none. */
+unsigned engine_block_at(struct cpu *, uint64_t pc, uint64_t key);
 /* Around fork of a user-mode process: before it, and after it in both (child: locks are as if just made). */
 void engine_before_fork(struct engine *);
 void engine_after_fork(struct engine *, bool child);

@@ -226,6 +226,8 @@ void jit_after_fork(struct engine *, bool child);
 void jit_quiesce(struct engine *);
 /* Code that holds a host address, or NULL. Async-signal safe. */
 const struct jit_code *jit_code_at(const struct engine *, const void *host_pc);
+/* The n-th piece of valid code that contains the block; NULL: no more. Lock held. */
+const struct jit_code *jit_code_with(const struct blk *, unsigned n);
 
 struct jit_stats {
     struct { uint64_t regions, blocks, ir_ops, text, ns, refused; } tier[3];

@@ -227,11 +227,18 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
     longjmp(*cpu->unwind, UNWIND_IO);
 }
 
+/* A store to the page of running code must be the last thing its block does, and compiled code, which goes on to other
+ * blocks of its region by itself, must be left. */
+static void code_point(struct cpu *cpu, const uint8_t *page)
+{
+    if (!cpu_runs_page(cpu, page)) return;
+    if (cpu->xpoint) longjmp(*cpu->unwind, UNWIND_IO);
+    io_point(cpu);
+}
+
 void engine_code_page_own(struct cpu *cpu, const void *host)
 {
-    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
-
-    if (cpu_runs_page(cpu, page)) io_point(cpu);
+    code_point(cpu, (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1)));
 }
 
 static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
@@ -253,7 +260,7 @@ static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
     unsigned size = 1u << (mem & IR_MSIZE);
     const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
 
-    if (cpu_runs_page(cpu, page)) io_point(cpu);
+    code_point(cpu, page);
     host_st(host, v, mem);
     engine_code_written(cpu->engine, host, size);
 }

@@ -282,6 +282,14 @@ void jit_block_gone(struct engine *eng, struct blk *b)
     }
 }
 
+const struct jit_code *jit_code_with(const struct blk *b, unsigned n)
+{
+    for (const struct jit_ref *ref = b->jit_refs; ref; ref = ref->next) {
+        if (ref->code->valid && !n--) return ref->code;
+    }
+    return NULL;
+}
+
 static void release_all(struct jit *j)
 {
     for (struct jit_code *c = j->codes, *next; c; c = next) {

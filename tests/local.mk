@@ -23,6 +23,8 @@ UNIT_TESTS += tests/test-bus
 UNIT_TESTS += tests/test-chardev
 UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
+UNIT_TESTS += tests/test-fuzz-ir
+UNIT_TESTS += tests/test-fuzz-ops
 UNIT_TESTS += tests/test-hash
 UNIT_TESTS += tests/test-ir
 UNIT_TESTS += tests/test-ops
@@ -49,6 +51,7 @@ SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
+SCRIPT_TESTS += tests/test-mutants.sh
 SCRIPT_TESTS += tests/test-log.sh
 SCRIPT_TESTS += tests/run-user.sh
 SCRIPT_TESTS += tests/test-fuzz.sh
@@ -68,6 +71,18 @@ EXTRA_DIST += tests/debian-sysroot.sh tests/run-debian.sh tests/debian-commands.
 
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
 	tests/mips-disas.sh tests/mips-insn tests/user tests/bench tests/run-ide.sh
+
+# The engine's fuzzers (tests/fuzzlib.h).
+FUZZLIB = tests/fuzzlib.h tests/fuzzlib.c tests/fuzzgen.c tests/mutant.h tests/mutant.c
+tests_test_fuzz_ir_SOURCES = tests/test-fuzz-ir.c $(FUZZLIB)
+tests_test_fuzz_ops_SOURCES = tests/test-fuzz-ops.c $(FUZZLIB)
+
+EXTRA_DIST += tests/regress
+
+# Faults on purpose, and whether they are found.
+check_PROGRAMS += tests/quern-mutant
+tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c tools/system.h tools/system.c \
+	tools/system-opts.h tools/system-opts.c tools/options.c tools/options.def tools/help.c
 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash

@@ -71,6 +71,8 @@ void sysopts_free(struct sysopts *s)
     mem_free(s->cpu_name);
     mem_free(s->process_name);
     mem_free(s->pidfile);
+    mem_free(s->lockstep_text);
+    lockstep_config_free(&s->lockstep);
 }
 
 /* ---- help, version ---------------------------------------------------------------------------- */
@@ -828,6 +830,8 @@ int opt_d(struct sysopts *s, const char *arg, struct error *e)
 int opt_D(struct sysopts *s, const char *arg, struct error *e) { return log_set_file(arg, e); }
 int opt_dfilter(struct sysopts *s, const char *arg, struct error *e) { return log_set_filter(arg, e); }
 
+int opt_lockstep(struct sysopts *s, const char *arg, struct error *e) { return replace(&s->lockstep_text, arg), 0; }
+
 /* ---- what the options mean together --------------------------------------------------------------- */
 
 int sysopts_resolve(struct sysopts *s, struct error *e)
@@ -856,6 +860,14 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
     if (c->board->max_ram && c->ram_size > c->board->max_ram) {
         return error_set(e, "Too much memory for machine '%s': %llu MB, maximum %llu MB", c->board->name,
                          (unsigned long long)(c->ram_size >> 20), (unsigned long long)(c->board->max_ram >> 20));
+    }
+    if (s->lockstep_text) {
+        if (s->monitors.n || s->mons.n || s->gdbs.n) return error_set(e, "-lockstep: neither a monitor nor a debugger can steer two machines");
+        for (unsigned i = 0; i < s->serials.n; i++) {
+            if (!strncmp(s->serials.v[i], "mon:", 4)) return error_set(e, "-lockstep: there is no monitor for -serial %s", s->serials.v[i]);
+        }
+        if (s->stopped) return error_set(e, "-lockstep: -S needs somebody to start the machine");
+        if (lockstep_parse(&s->lockstep, s->lockstep_text, &c->engine, e)) return -1;
     }
     for (unsigned i = c->board->n_serial; i < s->serials.n; i++) {
         if (strcmp(s->serials.v[i], "none")) {

@@ -98,7 +98,10 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const
     if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
         if (!t->in_syscall) {
             cpu_host_fault(t->cpu, uc);
-            if (cpu_in_code(t->cpu)) engine_code_page_own(t->cpu, info->si_addr);
+            if (cpu_in_code(t->cpu)) {
+                cpu_fp_signal(t->cpu, uc); /* it may not return */
+                engine_code_page_own(t->cpu, info->si_addr);
+            }
         }
         return true;
     }

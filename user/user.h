@@ -30,7 +30,7 @@ struct syscall_desc;
 struct user_options {
     const char *gdb, *prefix, *stack_size, *cpu, *argv0, *uname, *guest_base, *reserved, *log,
         *dfilter, *log_file, *page_size, *singlestep, *strace, *seed, *accel, *version, *help,
-        *set_env, *unset_env, *trace;
+        *set_env, *unset_env, *trace, *lockstep;
 };
 
 /* ---- the process --------------------------------------------------------------------------- */

@@ -6,13 +6,20 @@
  * loaded, and is watched by breakpoints and watchpoints; none of this may be seen by the guest. A difference ends
  * the process, as does whatever the sanitizers see.
  *
+ * FUZZ_BACKEND=NAME puts a JIT backend in the place of the first (default: now and then the null backend), with everything
+ * compiled at its first or second run. At the end a line tells how many blocks were translated and compiled.
+ *
  * The board has RAM at 0, which goes over into a device, which goes over into half a page of RAM and a hole; the device
  * unmaps pages, writes code by DMA, drives interrupts and arms a timer. Start-up state (Status, TLB, registers) is hostile.
  */
 #include "tests/fuzz/guest-code.h"
 
+#include "interp/jit.h"
 #include "isa/mips/mips-user.h"
 #include "isa/mips/priv.h"
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 #include "machines/machine.h"
 #include "util/log.h"
 
@@ -33,6 +40,50 @@ ATTR_PRINTF(1, 2) ATTR_NORETURN static void found(const char *fmt, ...)
     fprintf(stderr, "\n");
     va_end(ap);
     abort();
+}
+
+/* ---- engines ------------------------------------------------------------------------------------ */
+
+static uint64_t translated, compiled, regions;
+
+static void count_engine(struct engine *eng)
+{
+    struct engine_stats s;
+    struct jit_stats j;
+    engine_get_stats(eng, &s);
+    jit_get_stats(eng, &j);
+    translated += s.translations;
+    compiled += j.tier[1].blocks + j.tier[2].blocks;
+    regions += j.tier[2].regions;
+}
+
+static void print_counts(void)
+{
+    printf("guest blocks: %" PRIu64 " translated, %" PRIu64 " compiled, %" PRIu64 " regions\n", translated, compiled, regions);
+}
+
+/* What the fast engine compiles with; how: random bits. */
+static void choose_backend(struct engine_config *c, unsigned how, uint32_t seed)
+{
+    static const struct jit_backend *wanted;
+    static bool asked;
+    if (!asked) {
+        const char *name = getenv("FUZZ_BACKEND");
+        struct error e = ERROR_INIT;
+        asked = true;
+        atexit(print_counts);
+#if defined HAVE_JIT_NATIVE
+        jit_register(&jit_native_backend);
+#endif
+        jit_register(&jit_null_backend);
+        wanted = name ? jit_find(name, &e) : NULL;
+        if (name && !wanted) found("%s", e.msg);
+    }
+    c->backend = wanted ? wanted : how & 1 ? &jit_null_backend : NULL;
+    c->sync = true;
+    c->threshold = 1 + (how >> 1 & 1), c->threshold2 = 1 + (how >> 2 & 3);
+    if ((how & 0x70) == 0x70) c->chaos = seed | 1;
+    c->code_size = (size_t)1 << 20;
 }
 
 /* ---- the bare board ----------------------------------------------------------------------------- */
@@ -299,6 +350,7 @@ static void fuzz_system(struct fuzz_bytes in)
     struct engine_config fast = { .mode = ENGINE_FAST, .portable_switch = how & 8, .max_block = max_block[fuzz_pick(&in, 6)] };
     struct engine_config ref = { .mode = how & 16 ? ENGINE_FAST : ENGINE_REF, .soft_fp = true, .no_fuse = true, .max_block = max_block[fuzz_pick(&in, 6)] };
     uint64_t rng = fuzz_u32(&in) | 1;
+    choose_backend(&fast, (unsigned)(rng >> 7), (uint32_t)rng);
     unsigned rounds = 1 + fuzz_pick(&in, 12), breaks = how & 32 ? fuzz_pick(&in, 4) : 0, watches = how & 64 ? fuzz_pick(&in, 4) : 0;
     struct machine *a, *b;
 
@@ -335,6 +387,7 @@ static void fuzz_system(struct fuzz_bytes in)
             if (machine_hash(a) != machine_hash(b)) differ(a, b, "reload");
         }
     }
+    count_engine(a->engine);
     machine_delete(a);
     machine_delete(b);
 }
@@ -385,6 +438,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         engine_code_page_fault(p->engine, p->base + n * PAGE);
         p->code[n] = false;
         protect(p, n);
+        cpu_fp_signal(p->c, context);
         engine_code_page_own(p->c, info->si_addr);
         return;
     }
@@ -505,6 +559,7 @@ static void fuzz_user(struct fuzz_bytes in)
     struct engine_config fast = { .mode = ENGINE_FAST, .portable_switch = how & 8 };
     struct engine_config ref = { .mode = how & 16 ? ENGINE_FAST : ENGINE_REF, .soft_fp = true, .no_fuse = true, .max_block = how & 32 ? 1 : 0 };
     uint64_t rng = fuzz_u32(&in) | 1;
+    choose_backend(&fast, (unsigned)(rng >> 7), (uint32_t)rng);
     unsigned rounds = 1 + fuzz_pick(&in, 10);
     struct process a, b;
     struct fuzz_bytes twin = in;
@@ -536,6 +591,7 @@ static void fuzz_user(struct fuzz_bytes in)
             protect(both[k], n);
         }
     }
+    count_engine(a.engine);
     close_process(&a);
     close_process(&b);
 }
