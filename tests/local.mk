@@ -44,6 +44,7 @@ TESTS += $(SCRIPT_TESTS)
 SCRIPT_TESTS =
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
+SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
