@@ -121,12 +121,48 @@ matrix() { # FORMAT OPTIONS BITS: c = compressed writes, k = has check, b = back
     esac
 }
 
-formats=${FORMATS:-vdi vpc parallels}
+vmdk_more() { # overlays, disks larger than one extent, refusals
+    rm -f ./*.vmdk
+    "$img" create -q -f vmdk base.vmdk 48M
+    writes | run "$io" vmdk base.vmdk
+    ok 'vmdk: overlay' "$img" create -q -f vmdk -b base.vmdk -F vmdk o.vmdk
+    ok 'vmdk: overlay, read through' script "$io" reads vmdk o.vmdk
+    ok 'vmdk: overlay, write' "$io" -f vmdk -c 'write -P 9 1100000 70000' -c 'write -P 9 47M 1M' -c 'write -z 2M 1M' o.vmdk
+    ok 'vmdk: overlay, read back' "$io" -f vmdk -c 'read -P 4 1000000 100000' -c 'read -P 9 1100000 70000' \
+        -c 'read -P 4 1170000 100000' -c 'read -P 9 47M 1M' -c 'read -P 0 2M 1M' -c 'read -P 4 3M 800000' o.vmdk
+    fails 'vmdk: backing of another format' 'must be a vmdk image' "$img" create -f vmdk -b base.vmdk -F raw p.vmdk
+    fails 'vmdk: flat with backing' "Flat image can't have backing file" \
+        "$img" create -f vmdk -o subformat=monolithicFlat -b base.vmdk -F vmdk p.vmdk
+    fails 'vmdk: compat6 and hwversion' 'compat6 cannot' "$img" create -f vmdk -o compat6=on,hwversion=7 p.vmdk 1M
+    for s in Sparse Flat; do
+        ok "vmdk: two files, $s" "$img" create -q -f vmdk -o subformat=twoGbMaxExtent$s two$s.vmdk 3G
+        ok "vmdk: over the seam, $s" "$io" -f vmdk -c 'write -P 3 2097000k 400k' -c 'read -P 3 2097000k 400k' two$s.vmdk
+        [ $qemu = 0 ] || ok "vmdk: qemu-io over the seam, $s" qemu-io -f vmdk -c 'read -P 3 2097000k 400k' two$s.vmdk
+    done
+    [ $qemu = 1 ] || return
+    ok 'vmdk: overlay, qemu-io reads' qemu-io -f vmdk -c 'read -P 4 1000000 100000' -c 'read -P 9 1100000 70000' \
+        -c 'read -P 4 1170000 100000' -c 'read -P 9 47M 1M' -c 'read -P 0 2M 1M' -c 'read -P 4 3M 800000' o.vmdk
+    "$img" info --output=json o.vmdk | sort | tr -d ' ,' | grep -v actual >1
+    qemu-img info --output=json o.vmdk | sort | tr -d ' ,' | grep -v actual >2
+    ok 'vmdk: info of an overlay' diff 1 2
+    ok 'vmdk: overlay by qemu-img' qemu-img create -q -f vmdk -b base.vmdk -F vmdk p.vmdk
+    ok 'vmdk: overlay by qemu-img, read through' script "$io" reads vmdk p.vmdk
+    "$io" -f vmdk -c 'write 0 1' base.vmdk >/dev/null
+    fails 'vmdk: a changed parent' 'Invalid argument' "$io" -f vmdk -c 'read 0 1M' p.vmdk
+}
+
+formats=${FORMATS:-vmdk vdi vpc parallels}
 for f in $formats; do
     case $f in
     vdi)
         matrix vdi '' k
         matrix vdi static=on k
+        ;;
+    vmdk)
+        for s in monolithicSparse monolithicFlat twoGbMaxExtentSparse twoGbMaxExtentFlat; do matrix vmdk subformat=$s k; done
+        matrix vmdk subformat=streamOptimized cks
+        matrix vmdk zeroed_grain=on,adapter_type=lsilogic k
+        vmdk_more
         ;;
     vpc)
         matrix vpc '' ''
