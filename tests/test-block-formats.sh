@@ -151,7 +151,29 @@ vmdk_more() { # overlays, disks larger than one extent, refusals
     fails 'vmdk: a changed parent' 'Invalid argument' "$io" -f vmdk -c 'read 0 1M' p.vmdk
 }
 
-formats=${FORMATS:-vmdk vdi vpc parallels}
+vhdx_log() { # a program that is killed leaves a log: either replays the other's
+    for p in ours theirs; do
+        [ $p = ours ] || [ $qemu = 1 ] || continue
+        [ $p = ours ] && by=$io reader=qemu-io || by=qemu-io reader=$io
+        [ $qemu = 1 ] || reader=$io
+        "$img" create -q -f vhdx -o block_size=1M k.img 48M
+        "$by" -f vhdx -c 'write -P 3 1M 5M' -c flush -c 'write -P 4 9M 100k' -c flush -c 'sleep 60000' k.img >k.out 2>&1 &
+        pid=$! tries=0
+        until grep -q '^wrote 102400' k.out || [ $tries -gt 50 ]; do sleep 0.2; tries=$((tries + 1)); done
+        sleep 0.5
+        kill -9 $pid
+        cp k.img l.img
+        wait 2>/dev/null
+        ok "vhdx: log by $p, replayed" "$reader" -f vhdx -c 'read -P 3 1M 5M' -c 'read -P 4 9M 100k' -c 'read -P 0 10M 30M' k.img
+        # qemu says that its log is empty after each update
+        [ $p = theirs ] || fails "vhdx: log by $p, read-only" 'log that needs to be replayed' "$img" info -f vhdx l.img
+        ok "vhdx: log by $p, check -r" "$img" check -r all -f vhdx l.img
+        ok "vhdx: log by $p, check" "$img" check -f vhdx l.img
+        ok "vhdx: log by $p, read" "$io" -f vhdx -c 'read -P 3 1M 5M' -c 'read -P 4 9M 100k' l.img
+    done
+}
+
+formats=${FORMATS:-vmdk vdi vpc vhdx parallels}
 for f in $formats; do
     case $f in
     vdi)
@@ -169,6 +191,13 @@ for f in $formats; do
         matrix vpc force_size=on ''
         matrix vpc subformat=fixed ''
         matrix vpc subformat=fixed,force_size=on ''
+        ;;
+    vhdx)
+        matrix vhdx '' k
+        matrix vhdx block_size=1M,log_size=2M k
+        matrix vhdx block_state_zero=off k
+        matrix vhdx subformat=fixed k
+        vhdx_log
         ;;
     parallels)
         matrix parallels '' k
