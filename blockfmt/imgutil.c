@@ -109,6 +109,67 @@ int img_clear(struct blk_node *file, uint64_t offset, uint64_t n)
     return blk_node_zero(file, offset, n, BLK_MAY_UNMAP);
 }
 
+/* ---- pages of tables ------------------------------------------------------------------------------ */
+
+#define PAGE 4096u
+
+void img_pages_init(struct img_pages *p, struct blk_node *file, unsigned pages)
+{
+    p->file = file, p->n = pages;
+    p->data = mem_alloc((size_t)pages * PAGE);
+    p->tags = NEW_ARRAY(uint64_t, pages);
+    pthread_mutex_init(&p->lock, NULL);
+}
+
+void img_pages_free(struct img_pages *p)
+{
+    if (!p->data) return;
+    mem_free(p->data);
+    mem_free(p->tags);
+    pthread_mutex_destroy(&p->lock);
+    p->data = NULL;
+}
+
+static unsigned slot_of(const struct img_pages *p, uint64_t page)
+{
+    return (unsigned)((page ^ page >> 10 ^ page >> 20) % p->n);
+}
+
+int img_pages_read(struct img_pages *p, uint64_t offset, void *buf, unsigned n)
+{
+    uint64_t page = offset / PAGE;
+    unsigned slot = slot_of(p, page);
+    uint8_t *d = p->data + (size_t)slot * PAGE;
+    int rc = 0;
+
+    if (offset > blk_node_size(p->file) || n > blk_node_size(p->file) - offset) return -EIO;
+    pthread_mutex_lock(&p->lock);
+    if (p->tags[slot] != page + 1) {
+        p->tags[slot] = 0;
+        rc = blk_node_read(p->file, page * PAGE, d, PAGE);
+        if (!rc) p->tags[slot] = page + 1;
+    }
+    if (!rc) memcpy(buf, d + offset % PAGE, n);
+    pthread_mutex_unlock(&p->lock);
+    return rc;
+}
+
+int img_pages_write(struct img_pages *p, uint64_t offset, const void *buf, unsigned n)
+{
+    uint64_t page = offset / PAGE;
+    unsigned slot = slot_of(p, page);
+    int rc;
+
+    pthread_mutex_lock(&p->lock);
+    rc = blk_node_write(p->file, offset, buf, n, 0);
+    if (p->tags[slot] == page + 1) {
+        if (rc) p->tags[slot] = 0;
+        else memcpy(p->data + (size_t)slot * PAGE + offset % PAGE, buf, n);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return rc;
+}
+
 void img_check_line(struct blk_check *c, const char *fmt, ...)
 {
     char line[256];

@@ -22,6 +22,20 @@ int img_read_table(struct blk_node *, const char *what, uint64_t offset, uint64_
                    struct error *);
 /* Makes [offset, offset + n) of the file zeros without writing them where the host can. */
 int img_clear(struct blk_node *file, uint64_t offset, uint64_t n);
+/* Tables read piece by piece: pages of 4 KiB, a fixed number of them in memory, written through. Any thread. */
+struct img_pages {
+    struct blk_node *file;
+    pthread_mutex_t lock;
+    uint8_t *data;
+    uint64_t *tags; /* offset + 1; 0: empty */
+    unsigned n;
+};
+void img_pages_init(struct img_pages *, struct blk_node *file, unsigned pages);
+void img_pages_free(struct img_pages *);
+/* n bytes that do not cross a page. Beyond the end of the file: -EIO. */
+int img_pages_read(struct img_pages *, uint64_t offset, void *buf, unsigned n);
+int img_pages_write(struct img_pages *, uint64_t offset, const void *buf, unsigned n);
+
 /* A detail line of check. */
 void img_check_line(struct blk_check *, const char *fmt, ...) ATTR_PRINTF(2, 3);
 

@@ -48,8 +48,6 @@ static const struct signature {
 } signatures[] = {
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\2"},
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\3"},
-    {"qcow", false, 0, 8, "QFI\xfb\0\0\0\1"},
-    {"qed", false, 0, 4, "QED\0"},
     {"luks", false, 0, 6, "LUKS\xba\xbe"},
     {"bochs", false, 0, 22, "Bochs Virtual HD Image"},
     {"cloop", false, 0, 21, "#!/bin/sh\n#V2.0 Format"},

@@ -173,7 +173,7 @@ vhdx_log() { # a program that is killed leaves a log: either replays the other's
     done
 }
 
-formats=${FORMATS:-vmdk vdi vpc vhdx parallels}
+formats=${FORMATS:-vmdk vdi vpc vhdx qed qcow parallels}
 for f in $formats; do
     case $f in
     vdi)
@@ -198,6 +198,14 @@ for f in $formats; do
         matrix vhdx block_state_zero=off k
         matrix vhdx subformat=fixed k
         vhdx_log
+        ;;
+    qed)
+        matrix qed '' kb
+        matrix qed cluster_size=4k,table_size=2 kb # qemu-img 7.2 cannot open what it makes with table_size=1
+        matrix qed cluster_size=1M,table_size=16 kb
+        ;;
+    qcow)
+        matrix qcow '' cb
         ;;
     parallels)
         matrix parallels '' k
