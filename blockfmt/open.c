@@ -49,9 +49,6 @@ static const struct signature {
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\2"},
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\3"},
     {"luks", false, 0, 6, "LUKS\xba\xbe"},
-    {"bochs", false, 0, 22, "Bochs Virtual HD Image"},
-    {"cloop", false, 0, 21, "#!/bin/sh\n#V2.0 Format"},
-    {"dmg", true, 512, 4, "koly"},
 };
 
 static const char *signature(const uint8_t *head, size_t n, const uint8_t *tail)

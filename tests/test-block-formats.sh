@@ -173,7 +173,18 @@ vhdx_log() { # a program that is killed leaves a log: either replays the other's
     done
 }
 
-formats=${FORMATS:-vmdk vdi vpc vhdx qed qcow parallels}
+read_only() { # bochs, cloop, dmg: the images of the unit test
+    [ $qemu = 1 ] && [ -x "$build/tests/test-block-readonly" ] || return
+    mkdir -p ro
+    "$build/tests/test-block-readonly" "$PWD/ro" >/dev/null 2>&1
+    for f in a.bochs b.bochs c.cloop d.dmg e.dmg; do
+        [ -f ro/$f ] || continue
+        ok "$f: to raw" "$img" convert -O raw ro/$f ro/x.raw
+        ok "$f: qemu-img compare" qemu-img compare -F raw ro/$f ro/x.raw
+    done
+}
+
+formats=${FORMATS:-vmdk vdi vpc vhdx qed qcow parallels readonly}
 for f in $formats; do
     case $f in
     vdi)
@@ -207,6 +218,7 @@ for f in $formats; do
     qcow)
         matrix qcow '' cb
         ;;
+    readonly) read_only ;;
     parallels)
         matrix parallels '' k
         matrix parallels cluster_size=64k k
