@@ -48,21 +48,7 @@ static const struct signature {
 } signatures[] = {
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\2"},
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\3"},
-    {"qcow", false, 0, 8, "QFI\xfb\0\0\0\1"},
-    {"qed", false, 0, 4, "QED\0"},
-    {"vmdk", false, 0, 4, "KDMV"},
-    {"vmdk", false, 0, 4, "COWD"},
-    {"vmdk", false, 0, 21, "# Disk DescriptorFile"},
-    {"vdi", false, 0x40, 4, "\x7f\x10\xda\xbe"},
-    {"vhdx", false, 0, 8, "vhdxfile"},
-    {"vpc", false, 0, 8, "conectix"},
-    {"vpc", true, 512, 8, "conectix"},
-    {"parallels", false, 0, 16, "WithoutFreeSpace"},
-    {"parallels", false, 0, 16, "WithouFreSpacExt"},
     {"luks", false, 0, 6, "LUKS\xba\xbe"},
-    {"bochs", false, 0, 22, "Bochs Virtual HD Image"},
-    {"cloop", false, 0, 21, "#!/bin/sh\n#V2.0 Format"},
-    {"dmg", true, 512, 4, "koly"},
 };
 
 static const char *signature(const uint8_t *head, size_t n, const uint8_t *tail)
