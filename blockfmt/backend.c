@@ -78,7 +78,7 @@ struct blk_backend *blk_open_in(struct blk_graph *g, const char *filename, const
         if (format && !d) {
             error_set(e, "'%s': Unknown driver '%s'", filename, format);
         } else {
-            if (d && d->kind == BLK_PROTOCOL) {
+            if (d && (d->kind == BLK_PROTOCOL || d->no_file)) {
                 struct opts sub = opts_below(&o, "file");
                 if (sub.n) opts_free(&o), o = sub;
             }
