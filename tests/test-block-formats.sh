@@ -210,6 +210,10 @@ filters() {
     ok 'copy-on-read' "$io" --image-opts -c 'read -P 5 1050k 10k' driver=copy-on-read,file.driver=qcow2,file.file.filename=o.img
     "$io" -f raw -c 'write -z 0 8M' b.raw >/dev/null
     ok 'copy-on-read: it was copied' "$io" -f qcow2 -c 'read -P 5 1050k 10k' -c 'read -P 0 2M 1M' o.img
+    "$io" -f raw -c 'write -P 7 3M 100k' b.raw >/dev/null
+    ok 'copy-on-read: -C' "$io" -C -f qcow2 -c 'read -P 7 3M 100k' -c 'write -P 8 4M 4k' o.img
+    "$io" -f raw -c 'write -z 0 8M' b.raw >/dev/null
+    ok 'copy-on-read: -C, it was copied' "$io" -f qcow2 -c 'read -P 7 3M 100k' -c 'read -P 8 4M 4k' o.img
     fails 'throttle: no group' "Throttle group 'g' does not exist" "$io" --image-opts -c 'read 0 1' \
         driver=throttle,throttle-group=g,file.driver=qcow2,file.file.filename=o.img
 }
