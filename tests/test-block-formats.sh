@@ -218,7 +218,30 @@ filters() {
         driver=throttle,throttle-group=g,file.driver=qcow2,file.file.filename=o.img
 }
 
-formats=${FORMATS:-vmdk vdi vpc vhdx qed qcow parallels readonly filters}
+faults() { # a write to the file fails at one of many places: what was flushed before is there, nothing is corrupt
+    for fmt in vmdk vdi vpc vhdx qed qcow parallels; do
+        rm -f ./*.img
+        case $fmt in vhdx) o='-o block_size=1M' ;; parallels) o='-o cluster_size=64k' ;; qed) o='-o cluster_size=4k,table_size=2' ;; *) o= ;; esac
+        # shellcheck disable=SC2086
+        "$img" create -q -f $fmt $o good.img 16M
+        "$io" -f $fmt -c 'write -P 1 1M 200k' -c 'write -P 2 9M 64k' -c flush good.img >/dev/null
+        bad=0 hit=0
+        for sector in 0 1 2 4 9 21 38 42 60 128 131 256 300 384 420 512 513 520 1000 2048 2056 4096 6144 8200 9000 12288 16384; do
+            cp good.img f.img
+            "$io" -t unsafe --image-opts -c 'write -P 3 2M 100k' -c 'write -P 4 12M 70k' -c flush -c 'write -P 5 9M 4k' -c flush -c 'write -P 6 5M 1M' \
+                "driver=$fmt,file.driver=blkdebug,file.image.driver=file,file.image.filename=f.img,file.inject-error.0.event=none,file.inject-error.0.iotype=write,file.inject-error.0.errno=5,file.inject-error.0.sector=$sector,file.inject-error.0.once=on" >out 2>&1
+            grep -q 'Input/output' out && hit=$((hit + 1))
+            "$img" check -r leaks -f $fmt f.img >out 2>&1
+            case $? in 0 | 1 | 3 | 63) ;; *) bad=$((bad + 1)); cat out ;; esac
+            "$io" -f $fmt -c 'read -P 1 1M 200k' -c 'read -P 2 9220k 60k' f.img >out 2>&1
+            grep -q 'verif\|fail\|open' out && { bad=$((bad + 1)); echo "sector $sector"; head -n 3 out; }
+        done
+        ok "$fmt: failing writes" test $bad = 0
+        ok "$fmt: writes did fail" test $hit -gt 0
+    done
+}
+
+formats=${FORMATS:-vmdk vdi vpc vhdx qed qcow parallels readonly filters faults}
 for f in $formats; do
     case $f in
     vdi)
@@ -254,6 +277,7 @@ for f in $formats; do
         ;;
     readonly) read_only ;;
     filters) filters ;;
+    faults) faults ;;
     parallels)
         matrix parallels '' k
         matrix parallels cluster_size=64k k
