@@ -42,6 +42,10 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+if JIT_X64
+UNIT_TESTS += tests/test-x64-emit
+endif
+EXTRA_DIST += tests/x64-cases.h
 
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
