@@ -1,15 +1,10 @@
 # Fuzz targets (see CONTRIBUTING.md): `make fuzz` builds them with sanitizers beside this build and runs each for
 # FUZZ_SECONDS (and the engine's fuzzers, tests/test-fuzz-ops and test-fuzz-ir, as well as guest code, on each of
 # FUZZ_BACKENDS, in the ordinary build, since compiled code is not sanitized); `make check` runs each for a moment (tests/test-fuzz.sh).
-FUZZ_TARGETS = elf options guest
-FUZZ_SECONDS = 600
-FUZZ_SEED = 1
-FUZZ_BACKENDS = goto null native tcc
-check_PROGRAMS += tests/fuzz/fuzz-elf tests/fuzz/fuzz-options tests/fuzz/fuzz-guest
-# FUZZ_SECONDS; `make check` runs each for a moment (tests/test-fuzz.sh).
 FUZZ_TARGETS = elf options guest block
 FUZZ_SECONDS = 600
 FUZZ_SEED = 1
+FUZZ_BACKENDS = goto null native tcc
 check_PROGRAMS += tests/fuzz/fuzz-elf tests/fuzz/fuzz-options tests/fuzz/fuzz-guest tests/fuzz/fuzz-block
 FUZZ_COMMON = tests/fuzz/driver.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_elf_SOURCES = tests/fuzz/fuzz-elf.c $(FUZZ_COMMON)
