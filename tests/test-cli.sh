@@ -59,6 +59,12 @@ refused "Invalid parameter 'wheels'" -smp wheels=4
 refused 'topology' -smp 3,cores=2,sockets=1
 refused "invalid accelerator 'steam'" -accel steam
 refused 'not supported yet' -accel kvm
+refused 'needs two engines' -kernel "$dir/k" -lockstep ref
+refused 'one engine too many' -kernel "$dir/k" -lockstep ref,interp,null
+refused "no JIT backend 'steam'" -kernel "$dir/k" -lockstep ref,steam
+refused 'every=0' -kernel "$dir/k" -lockstep ref,interp,every=0
+refused 'neither a monitor nor a debugger' -kernel "$dir/k" -monitor stdio -lockstep ref,interp
+refused 'there is no monitor' -kernel "$dir/k" -serial mon:stdio -lockstep ref,interp
 refused "no JIT backend 'steam'" -accel jit,backend=steam
 refused "Invalid parameter 'speed'" -accel jit,speed
 refused "threshold" -accel jit,threshold=many
