@@ -69,7 +69,7 @@ static void pin(struct gen *g, gj_lv *v, bool is_float)
     gcc_jit_extended_asm_add_output_operand(a, NULL, is_float ? GJ_FLOAT_CONSTRAINT : "+r", v);
 }
 
-static gj_rv *pinned(struct gen *g, gj_rv *v, bool is_float)
+gj_rv *gen_pinned(struct gen *g, gj_rv *v, bool is_float)
 {
     gj_lv *p = gx_var(g, gcc_jit_rvalue_get_type(v));
     gx_set(g, p, v);
@@ -109,8 +109,8 @@ static void arithmetic(struct gen *g, unsigned at, const struct ir_op *o)
     if (two) need_finite(g, at, o->b);
     gj_rv *a = gen_read_float(g, o->a), *b = two ? gen_read_float(g, o->b) : NULL;
     if (g->has_calls) {
-        a = pinned(g, a, true);
-        if (two) b = pinned(g, b, true);
+        a = gen_pinned(g, a, true);
+        if (two) b = gen_pinned(g, b, true);
     }
     gj_lv *z = gx_var(g, ft), *zbits = gx_var(g, ut);
     gx_set(g, z, host_op(g, o, ft, a, b));
@@ -179,7 +179,7 @@ static void from_int(struct gen *g, const struct ir_op *o)
     bool wide = o->op == OP_I64_F32 || o->op == OP_I64_F64, exact = o->op == OP_I32_F64;
     gcc_jit_type *st = wide ? g->i64 : g->i32, *ft = o->type == T_I64 ? g->f64 : g->f32;
     gj_rv *x = gx_cast(g, gen_read(g, o->a).r, st);
-    if (!exact) x = pinned(g, x, false);
+    if (!exact) x = gen_pinned(g, x, false);
     gj_lv *z = gx_var(g, ft);
     gx_set(g, z, gx_cast(g, x, ft));
     if (!exact) pin(g, z, true);
@@ -197,7 +197,7 @@ static void to_int(struct gen *g, unsigned at, const struct ir_op *o)
     uint64_t high = is64 ? ((uint64_t)(1023 + limit) << 53) : ((uint64_t)(127 + limit) << 24); /* 2 to that, doubled bits */
 
     unless(g, gx_cmp(g, GCC_JIT_COMPARISON_LT, doubled(g, gen_read(g, o->a).r, is64 ? 64 : 32), gx_int(g, ut, high)), gen_slow_entry(g, at));
-    gj_rv *x = pinned(g, gen_read_float(g, o->a), true);
+    gj_rv *x = gen_pinned(g, gen_read_float(g, o->a), true);
     gj_lv *z = gx_var(g, it);
     gx_set(g, z, gx_cast(g, x, it));
     pin(g, z, false);
@@ -210,7 +210,7 @@ static void between(struct gen *g, unsigned at, const struct ir_op *o)
     bool narrow = o->op == OP_F64_F32;
     gcc_jit_type *ft = narrow ? g->f32 : g->f64;
     need_finite(g, at, o->a);
-    gj_rv *x = pinned(g, gen_read_float(g, o->a), true);
+    gj_rv *x = gen_pinned(g, gen_read_float(g, o->a), true);
     gj_lv *z = gx_var(g, ft);
     gx_set(g, z, gx_cast(g, x, ft));
     pin(g, z, true);

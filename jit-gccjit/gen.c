@@ -91,7 +91,7 @@ void gen_assign_cell(struct gen *g, unsigned i, gj_rv *v)
 void gen_write(struct gen *g, ir_id d, gj_rv *v, bool is_float)
 {
     unsigned type = gen_type_of(g, d), kind = ir_is_temp(d) ? g->temp_kind[d - IR_TEMP] : g->cell[d].kind;
-    if (kind == KIND_FLOAT && !is_float) v = gx_bits(g, v, float_type(g, type));
+    if (kind == KIND_FLOAT && !is_float) v = gen_pinned(g, gx_bits(g, v, float_type(g, type)), true); /* a map can't describe a constant */
     if (kind == KIND_INT && is_float) v = gx_bits(g, v, int_type(g, type));
     if (ir_is_temp(d)) {
         gx_set(g, temp_var(g, d, &kind), v);
@@ -176,7 +176,7 @@ static bool operand_out(const struct ir_op *o, unsigned k)
     return (k == 0 && o->op != OP_ST && o->op != OP_ST2) || (k == 3 && o->op == OP_LD2);
 }
 
-static bool mem_sync(const struct gen *g, const struct ir_op *o) { return is_mem(o) && (g->r->h->user || o->op == OP_CAS || o->op == OP_RMW); }
+static bool mem_sync(const struct gen *g, const struct ir_op *o) { return is_mem(o) && ((g->r->h->user && !g->maps) || o->op == OP_CAS || o->op == OP_RMW); }
 
 static const struct gj_helper *helper(const struct gen *g, const struct ir_op *o) { return &g->r->helpers[o->aux]; }
 static bool pure_helper(const struct gj_helper *h) { return h->flags & HELPER_PURE; }
@@ -883,12 +883,16 @@ static void find_ever_dirty(struct gen *g)
     }
 }
 
-bool gen_region(gcc_jit_context *ctx, const struct gen_region *r, const char *name, const char **why)
+bool gen_region(gcc_jit_context *ctx, const struct gen_region *r, unsigned number, const char **why)
 {
     struct gen *g = calloc(1, sizeof *g);
     unsigned labels = 1;
 
-    g->ctx = ctx, g->r = r;
+    char name[16];
+
+    snprintf(name, sizeof name, "r%u", number);
+    g->ctx = ctx, g->r = r, g->number = number;
+    g->maps = r->h->user && GJ_MAPS;
     types(g);
     gcc_jit_param *param[2] = { gcc_jit_context_new_param(ctx, NULL, g->u8p, "cpu"), gcc_jit_context_new_param(ctx, NULL, g->u8p, "code") };
     if (r->h->n_slots + 5 > GEN_MAX_CELLS) g->why = "too many slots";

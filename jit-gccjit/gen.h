@@ -11,9 +11,11 @@
 #if defined __x86_64__
 #define HOST_TSO 1                    /* only a load after a store needs a fence */
 #define GJ_FLOAT_CONSTRAINT "+x"
+#define GJ_MAPS 1
 #else
 #define HOST_TSO 0
 #define GJ_FLOAT_CONSTRAINT "+w"
+#define GJ_MAPS 0
 #endif
 
 typedef gcc_jit_rvalue gj_rv;
@@ -34,8 +36,8 @@ struct gen_region {
     struct gen_block *blocks;
 };
 
-/* Adds the function `name` for a region to the context. False: *why tells (static text). */
-bool gen_region(gcc_jit_context *, const struct gen_region *, const char *name, const char **why);
+/* Adds the function r<number> for a region to the context. False: *why tells (static text). */
+bool gen_region(gcc_jit_context *, const struct gen_region *, unsigned number, const char **why);
 
 /* ---- inside ---- */
 
@@ -87,6 +89,8 @@ struct gen {
     unsigned n_cells, ic, note_a, note_b, note_op, note_aux;
     struct gen_set ever_dirty;
     bool has_fp, has_calls;   /* host arithmetic; helpers that may see the host's FP flags */
+    bool maps;                /* user mode: state at faults is described (gen-mem.c), not stored */
+    unsigned number;
     unsigned mmu;             /* mode of the accesses that are inline */
     bool has_mmu;
 
@@ -142,6 +146,8 @@ unsigned gen_operand_cells(const struct ir_op *, unsigned k); /* k: 0 d, 1 a, 2 
 
 /* gen-fp.c */
 bool gen_fp_inline(const struct ir_op *);
+/* The same value, of which the compiler knows nothing. */
+gj_rv *gen_pinned(struct gen *, gj_rv *, bool is_float);
 /* An op for which that holds, in the fast version. */
 void gen_fp(struct gen *, unsigned at);
 /* The test that a cell holds a finite number of the width of its type. */
