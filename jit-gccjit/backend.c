@@ -10,6 +10,9 @@
 #include "util/log.h"
 
 #include <stdlib.h>
+#if defined __x86_64__ && HOST_GNU
+#include <xmmintrin.h>
+#endif
 
 struct backend {
     struct engine *eng;
@@ -77,6 +80,15 @@ static void encode(struct buffer *out, const struct jit_region *r)
 
 /* ---- from the worker ---------------------------------------------------------------------------------------- */
 
+/* After the host made a NaN: what of that is invalid to the guest is found here, and in cpu->fp.flags then (gen-fp.c). */
+static uint64_t slow_fp(struct cpu *cpu, const struct ir_op *o, uint64_t a, uint64_t b, uint64_t c)
+{
+#if defined __x86_64__ && HOST_GNU
+    if (cpu->fp_fast) _mm_setcsr(_mm_getcsr() & ~1u);
+#endif
+    return jit_op(cpu, o, a, b, c);
+}
+
 static void free_region(struct region_data *d)
 {
     free(d->ops);
@@ -98,7 +110,7 @@ static struct region_data *make_table(const struct jit_region *r, const char **w
 #define ADDRESS(x) ((uint64_t)(uintptr_t)(x))
     d->table[GJT_LD] = ADDRESS(jit_ld), d->table[GJT_ST] = ADDRESS(jit_st), d->table[GJT_CAS] = ADDRESS(jit_cas), d->table[GJT_RMW] = ADDRESS(jit_rmw);
     d->table[GJT_OP] = ADDRESS(jit_op), d->table[GJT_FETCH_FAULT] = ADDRESS(jit_fetch_fault), d->table[GJT_HELPERS] = ADDRESS(r->guest->helpers);
-    d->table[GJT_REF] = ADDRESS(ref_exec_op);
+    d->table[GJT_REF] = ADDRESS(ref_exec_op), d->table[GJT_FP] = ADDRESS(slow_fp);
     struct ir_op *ops = d->ops;
     uint64_t *consts = d->consts;
     unsigned point = gjt_points(r->n);

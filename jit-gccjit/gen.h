@@ -66,8 +66,8 @@ struct gen_cell {             /* a slot, or one of the CPU's own fields that are
 
 struct gen_flow {             /* what is known at a place */
     struct gen_set dirty;     /* variables that may differ from their cells */
-    struct gen_set finite;    /* slots with a finite float, in the fast version */
-    uint8_t temp_finite[IR_MAX_TEMPS];
+    struct gen_set number;    /* slots that hold no NaN, in the fast version */
+    uint8_t temp_number[IR_MAX_TEMPS];
     bool fp_ok;               /* cpu->fp_fast has been seen to be set */
     int point;                /* that cpu->xpoint holds, or -1 */
 };
@@ -101,7 +101,7 @@ struct gen {
     gj_lv *temp[2][2][IR_MAX_TEMPS]; /* by type and kind */
     uint8_t temp_kind[IR_MAX_TEMPS];
     struct gen_per_block {
-        struct gen_set dirty_in, finite_in, used;
+        struct gen_set dirty_in, number_in, used;
         gcc_jit_block *check, *body[2];  /* where edges lead; by slow */
         gcc_jit_block **slow_at; /* by op: where the slow version is entered */
         bool kick;               /* something before it may have set cpu->kick */
@@ -150,9 +150,9 @@ bool gen_fp_inline(const struct ir_op *);
 gj_rv *gen_pinned(struct gen *, gj_rv *, bool is_float);
 /* An op for which that holds, in the fast version. */
 void gen_fp(struct gen *, unsigned at);
-/* The test that a cell holds a finite number of the width of its type. */
-gj_rv *gen_finite(struct gen *, ir_id);
-bool gen_known_finite(const struct gen *, ir_id);
+/* The test that a cell holds no NaN of the width of its type. */
+gj_rv *gen_is_number(struct gen *, ir_id);
+bool gen_known_number(const struct gen *, ir_id);
 
 /* gen-mem.c */
 void gen_mem(struct gen *, unsigned at, unsigned mark);
