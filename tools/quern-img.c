@@ -5,13 +5,30 @@
 
 #include <stdio.h>
 
+/* What the words of the syntax lines mean; the manual page has the same. */
+static const char img_help_text[] =
+    "\nWords of the syntax:\n"
+    "  FILENAME        an image: a path, PROTOCOL:..., json:{...}; with --image-opts driver=...,file.filename=...\n"
+    "  FMT             its format; probed when it is not given\n"
+    "  CACHE           writeback (default), none, writethrough, directsync, unsafe (default of convert)\n"
+    "  SIZE, OFFSET    bytes; k M G T P E multiply by powers of 1024\n"
+    "  OPTIONS         name=value,...; -o help lists those of a format\n"
+    "  SNAPSHOT_PARAM  an ID or name, or snapshot.id=ID,snapshot.name=NAME\n"
+    "  -p              shows progress; without it SIGUSR1 prints it once\n"
+    "  -q              prints nothing but errors\n"
+    "  -U              opens an image although another program writes it\n"
+    "  --output        human or json\n"
+    "  -S              convert: runs of zeros at least so long become holes (4k); 0: everything is allocated\n"
+    "  -n              convert: writes into an image that exists\n"
+    "  -u              rebase, create: takes the backing file as given, without opening it\n";
+
 static const struct img_command commands[] = {
 #define IMG(name, args) {#name, args, img_##name},
 #include "tools/img-commands.def"
 #undef IMG
 };
 
-static int help(void)
+void img_help(void)
 {
     const char *name;
     enum blk_kind kind;
@@ -23,10 +40,10 @@ static int help(void)
            "    '-V', '--version'    output version information and exit\n"
            "    '-T', '--trace'      accepted, no effect\n\nCommand syntax:\n", PACKAGE_VERSION);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) printf("  %s %s\n", commands[i].name, commands[i].args);
+    fputs(img_help_text, stdout);
     printf("\nSupported formats:");
     for (unsigned i = 0; blk_driver_name(i, &name, &kind, &create); i++) printf(" %s", name);
     printf("\n");
-    return 0;
 }
 
 int main(int argc, char **argv)
@@ -37,7 +54,7 @@ int main(int argc, char **argv)
 
     error_set_progname("quern-img");
     while ((c = getopt_long(argc, argv, "+hVT:", options, NULL)) != -1) {
-        if (c == 'h') return help();
+        if (c == 'h') return img_help(), 0;
         if (c == 'V') return printf("quern-img version %s\n", PACKAGE_VERSION), 0;
         if (c == '?') return img_usage("unrecognized option '%s'", argv[optind - 1]);
     }
