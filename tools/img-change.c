@@ -264,6 +264,30 @@ int img_bitmap(struct blk_graph *g, int argc, char **argv)
 
 /* ---- amend ---------------------------------------------------------------------------------------- */
 
+/* Those creation options of a format that can be changed later. */
+static int amend_help(const char *format)
+{
+    static const char *const names[] = {
+        "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "encrypt.iter-time", "encrypt.keyslot",
+        "encrypt.new-secret", "encrypt.old-secret", "encrypt.state", "iter-time", "keyslot", "lazy_refcounts",
+        "new-secret", "old-secret", "refcount_bits", "size", "state"};
+    static const char *const kinds[] = {"str", "bool (on/off)", "num", "size"};
+    const struct blk_create_opt *table = blk_create_opts(format, NULL), *t;
+
+    if (strcmp(format, "qcow2") && strcmp(format, "luks"))
+        return error_report("Format driver '%s' does not support option amendment", format), 1;
+    printf("Amend options for '%s':\n", format);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        for (t = table; t && t->name && strcmp(t->name, names[i]); t++) {
+        }
+        if (!t || !t->name) continue;
+        char left[64];
+        snprintf(left, sizeof left, "%s=<%s>", t->name, kinds[t->kind]);
+        printf("  %-22s - %s\n", left, t->help);
+    }
+    return 0;
+}
+
 static void amend_progress(void *opaque, uint64_t done, uint64_t total) { img_progress_show(opaque, done, total); }
 
 int img_amend(struct blk_graph *g, int argc, char **argv)
@@ -290,13 +314,13 @@ int img_amend(struct blk_graph *g, int argc, char **argv)
     }
     if (c == IMG_STOP) rc = a.status;
     else if (!o.n && !help) rc = img_usage("Must specify options (-o)");
-    else if (help && a.format) rc = img_print_options(a.format, "x");
+    else if (help && a.format) rc = amend_help(a.format);
     else if (argc - optind != 1) rc = img_usage("Expecting one image file name");
     else b = img_open(g, argv[optind], &a, a.format, a.cache, 0);
     if (!b) goto out;
     format = blk_node_driver(blk_root(b));
     if (help) {
-        rc = img_print_options(format, "x");
+        rc = amend_help(format);
     } else {
         if (a.quiet) a.progress = false;
         img_progress_start(&p, a.progress);

@@ -44,7 +44,7 @@ int img_parse_size(const char *text, const char *what, uint64_t *out)
     struct error e = ERROR_INIT;
 
     if (!opt_parse_size(what, text, 1, out, &e) && *out <= INT64_MAX) return 0;
-    error_report("Invalid %s specified. You may use k, M, G, T, P or E suffixes for ", what);
+    error_report("Invalid %s specified. You may use k, M, G, T, P or E suffixes for", what);
     error_report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
     return -1;
 }
@@ -165,39 +165,6 @@ int img_print_options(const char *format, const char *filename)
     return 0;
 }
 
-int img_object(struct blk_graph *g, const char *arg)
-{
-    struct error e = ERROR_INIT;
-    struct opts o;
-    const char *type, *id, *data, *file;
-    struct blk_secret *s = NULL;
-    int rc = -1;
-
-    if (opts_parse(&o, arg, "qom-type", NULL, &e)) return img_fail(&e), -1;
-    type = opts_get(&o, "qom-type"), id = opts_get(&o, "id"), data = opts_get(&o, "data"), file = opts_get(&o, "file");
-    if (!type || !id) {
-        error_set(&e, "Parameter '%s' is missing", type ? "id" : "qom-type");
-    } else if (strcmp(type, "secret") || opts_get(&o, "format") || opts_get(&o, "keyid")) {
-        error_set(&e, "object type '%s' with these properties is not supported", type);
-    } else if (!data == !file) {
-        error_set(&e, "Must provide either 'data' or 'file', not both");
-    } else if (data) {
-        s = mem_alloc(sizeof *s + strlen(data));
-        s->len = strlen(data);
-        memcpy(s->data, data, s->len);
-    } else {
-        FILE *f = fopen(file, "rb");
-        s = mem_alloc(sizeof *s + 65536);
-        s->len = f ? fread(s->data, 1, 65536, f) : 0;
-        if (!f) error_set(&e, "Unable to read %s", file), mem_free(s), s = NULL;
-        else fclose(f);
-    }
-    if (s) rc = blk_object_add(g, "secret", id, s, free, &e);
-    if (rc && s) mem_free(s);
-    opts_free(&o);
-    return rc ? (img_fail(&e), -1) : 0;
-}
-
 struct blk_backend *img_open(struct blk_graph *g, const char *name, const struct img_args *a, const char *format,
                              const char *cache, unsigned flags)
 {
@@ -225,48 +192,6 @@ struct blk_backend *img_open(struct blk_graph *g, const char *name, const struct
         img_fail(&e);
     }
     return b;
-}
-
-/* ---- "Format specific information" ---------------------------------------------------------------- */
-
-/* Our own JSON writer's text, one member a line: keys lose their quotes and get blanks for dashes. */
-void img_print_spec(const char *json, unsigned indent)
-{
-    bool in_array[16] = {false};
-    unsigned index[16] = {0}, nest = 0;
-
-    for (const char *p = json; *p;) {
-        size_t n = strcspn(p, "\n"), lead = strspn(p, " ");
-        const char *q = p + lead, *end = p + n;
-        if (q < end && *q == '"') {
-            const char *key = q + 1, *stop = strchr(key, '"');
-            if (end > q && end[-1] == ',') end--;
-            printf("%*s", (int)(indent + lead - MIN(lead, 4)), "");
-            if (nest && in_array[nest]) { /* a string of an array: "..." alone */
-                printf("[%u]: %.*s\n", index[nest]++, (int)(end - q - 2), q + 1);
-            } else {
-                for (; key < stop; key++) putchar(*key == '-' ? ' ' : *key);
-                q = stop + 3;
-                if (end - q >= 2 && *q == '"') q++, end--;
-                if (end - q == 1 && (*q == '{' || *q == '[')) {
-                    printf(":\n");
-                    if (nest + 1 < ARRAY_LEN(index)) nest++;
-                    in_array[nest] = *q == '[', index[nest] = 0;
-                } else {
-                    printf(": %.*s\n", (int)(end - q), q);
-                }
-            }
-        } else if (q < end && (*q == '{' || (in_array[nest] && *q != ']' && *q != '}'))) {
-            bool object = *q == '{';
-            if (end > q && end[-1] == ',') end--;
-            printf("%*s[%u]:", (int)(indent + lead - MIN(lead, 4)), "", index[nest]++);
-            if (object && nest + 1 < ARRAY_LEN(index)) in_array[++nest] = false;
-            printf(object ? "\n" : " %.*s\n", (int)(end - q), q);
-        } else if (q < end && (*q == '}' || *q == ']') && nest) {
-            nest--;
-        }
-        p += n + (p[n] == '\n');
-    }
 }
 
 /* ---- progress ------------------------------------------------------------------------------------- */

@@ -139,8 +139,8 @@ int img_create(struct blk_graph *g, int argc, char **argv)
             goto out;
         }
     }
-    if (!a.quiet && opts_get(&o, "size")) announce(filename, a.format, &o), fflush(stdout);
     rc = blk_create(g, a.format, filename, &o, !unsafe, &e) ? img_fail(&e) : 0;
+    if (!rc && !a.quiet) announce(filename, a.format, &o);
 out:
     opts_free(&o);
     return rc;

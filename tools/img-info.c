@@ -48,7 +48,6 @@ static void info_human(struct blk_node *n, const char *filename, const struct bl
 {
     const char *backing = blk_node_backing_file(n);
     struct blk_snapshot *list = NULL;
-    struct json_out j;
     char a[32];
     int count;
 
@@ -70,15 +69,7 @@ static void info_human(struct blk_node *n, const char *filename, const struct bl
     count = blk_snapshot_list(n, &list, NULL);
     if (count > 0) img_print_snapshots(list, count);
     mem_free(list);
-    jout_init(&j);
-    jout_object(&j, NULL);
-    if (blk_node_info_specific(n, &j)) {
-        const char *data = strchr(j.text, '{');
-        data = data ? strchr(data + 1, '{') : NULL;
-        printf("Format specific information:\n");
-        if (data) img_print_spec(data + 1, 0);
-    }
-    jout_free(&j);
+    img_print_specific(n);
 }
 
 static void info_json(struct json_out *j, struct blk_node *n, const char *filename, const struct blk_info *i)
@@ -156,7 +147,7 @@ int img_info(struct blk_graph *g, int argc, char **argv)
             break;
         }
         struct blk_node *n = blk_root(b);
-        const char *shown = a.image_opts ? blk_node_filename(n) : name;
+        const char *shown = a.image_opts || !strncmp(name, "json:", 5) ? blk_node_filename(n) : name;
         (void)blk_node_info(n, &i);
         if (a.json) info_json(&j, n, shown, &i);
         else {

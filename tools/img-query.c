@@ -116,9 +116,9 @@ int img_compare(struct blk_graph *g, int argc, char **argv)
         case 's': k.strict = true; break;
         }
     }
-    if (c == IMG_STOP) return a.status == 1 ? 2 : a.status;
+    if (c == IMG_STOP) return a.status;
     if (a.quiet) a.progress = false;
-    if (argc - optind != 2) return img_usage("Expecting two image file names"), 2;
+    if (argc - optind != 2) return img_usage("Expecting two image file names");
     if (a.src_cache && blk_parse_cache(a.src_cache, &flags))
         return error_report("Invalid source cache option: %s", a.src_cache), 2;
     k.quiet = a.quiet;

@@ -5,8 +5,7 @@
 #ifndef TOOLS_IMG_H
 #define TOOLS_IMG_H
 
-#include "blockfmt/block.h"
-#include "util/json.h"
+#include "tools/shared.h"
 
 #include <getopt.h>
 
@@ -46,8 +45,6 @@ void img_help(void); /* in quern-img.c */
 /* Opens `name` by the rules of --image-opts, -f, -T/-t, -U. NULL after a message. */
 struct blk_backend *img_open(struct blk_graph *, const char *name, const struct img_args *, const char *format,
                              const char *cache, unsigned flags);
-/* --object TYPE,id=ID,...: secrets. 0, or -1 after a message. */
-int img_object(struct blk_graph *, const char *arg);
 /* --output=human|json into *json. */
 int img_output(const char *arg, bool *json);
 /* Adds `-o` text to *o (several -o add up); 1 when it asks for help. */
@@ -68,8 +65,6 @@ int img_usage(const char *fmt, ...) ATTR_PRINTF(1, 2);
 int img_fail(const struct error *); /* prints, returns 1 */
 /* Extension of %s in messages: 65536 -> "64 KiB", 1610612736 -> "1.5 GiB". */
 const char *img_size_text(uint64_t n, char *buf, size_t room);
-/* The members of a JSON text as `key: value` lines, indented. */
-void img_print_spec(const char *json, unsigned indent);
 
 /* Progress: -p, or SIGUSR1 for one line. */
 struct img_progress {

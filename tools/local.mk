@@ -26,8 +26,8 @@ man: quern$(EXEEXT)
 
 # The tools for disk images.
 bin_PROGRAMS += quern-img quern-io
-quern_img_SOURCES = tools/quern-img.c tools/img.h tools/img-commands.def tools/img-common.c tools/img-create.c \
+quern_img_SOURCES = tools/quern-img.c tools/img.h tools/img-commands.def tools/img-common.c tools/shared.c tools/shared.h tools/img-create.c \
 	tools/img-info.c tools/img-convert.c tools/img-query.c tools/img-change.c tools/img-rebase.c tools/img-bench.c
 quern_img_LDADD = libquern.a
-quern_io_SOURCES = tools/quern-io.c tools/io.h tools/io-commands.def tools/io-rw.c
+quern_io_SOURCES = tools/quern-io.c tools/io.h tools/io-commands.def tools/io-rw.c tools/io-aio.c tools/io-file.c tools/shared.c tools/shared.h
 quern_io_LDADD = libquern.a
