@@ -238,6 +238,20 @@ int img_map(struct blk_graph *g, int argc, char **argv)
 
 /* ---- measure -------------------------------------------------------------------------------------- */
 
+/* qcow2, and not of version 2. */
+static bool can_have_bitmaps(struct blk_node *n)
+{
+    struct json_out j;
+    bool yes = false;
+
+    if (strcmp(blk_node_driver(n), "qcow2")) return false;
+    jout_init(&j);
+    jout_object(&j, NULL);
+    yes = blk_node_info_specific(n, &j) && !strstr(j.text, "\"compat\": \"0.10\"");
+    jout_free(&j);
+    return yes;
+}
+
 int img_measure(struct blk_graph *g, int argc, char **argv)
 {
     enum { LONG_SIZE = IMG_OWN };
@@ -290,7 +304,7 @@ int img_measure(struct blk_graph *g, int argc, char **argv)
         img_fail(&e);
         goto out;
     }
-    bool bitmaps = b && !strcmp(a.output_format, "qcow2") && !strcmp(blk_node_driver(blk_root(b)), "qcow2");
+    bool bitmaps = b && !strcmp(a.output_format, "qcow2") && can_have_bitmaps(blk_root(b));
     if (a.json) {
         struct json_out j;
         jout_init(&j);
