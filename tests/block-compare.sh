@@ -52,7 +52,7 @@ compare() { # WHAT ARGS...: the output of both on the same image
     fi
 }
 look() { # IMAGE FORMAT
-    if ! "$img" info -f "$2" "$1" >out 2>&1 && grep -q 'not supported' out; then
+    if ! "$img" info -f "$2" "$1" >out 2>&1 && grep -qE 'not supported|Unknown driver|does not support' out; then
         skipped=$((skipped + 1))
         echo "$name: skipped: $(head -n 1 out)"
         return

@@ -12,11 +12,11 @@
 /* argv[0] is the command's name; the result is the exit status. graph: for all images of the run. */
 typedef int (*img_fn)(struct blk_graph *, int argc, char **argv);
 struct img_command {
-    const char *name, *args; /* args: for the help text */
+    const char *name, *args, *help; /* args: for the help text, help: for the manual page */
     img_fn fn;
 };
 
-#define IMG(name, args) int img_##name(struct blk_graph *, int argc, char **argv);
+#define IMG(name, args, help) int img_##name(struct blk_graph *, int argc, char **argv);
 #include "tools/img-commands.def"
 #undef IMG
 

@@ -19,10 +19,12 @@ uninstall-hook:
 	cd '$(DESTDIR)$(bindir)' && rm -f $(QUERN_LINKS)
 
 # The manual page is committed; `make man` brings it up to date, tests/test-cli.sh says when it is not.
-dist_man_MANS += man/quern.1
+dist_man_MANS += man/quern.1 man/quern-img.1 man/quern-io.1
 .PHONY: man
-man: quern$(EXEEXT)
+man: quern$(EXEEXT) quern-img$(EXEEXT) quern-io$(EXEEXT)
 	./quern --man >'$(srcdir)/man/quern.1'
+	./quern-img --man >'$(srcdir)/man/quern-img.1'
+	./quern-io --man >'$(srcdir)/man/quern-io.1'
 
 # The tools for disk images.
 bin_PROGRAMS += quern-img quern-io

@@ -23,7 +23,7 @@ static const char img_help_text[] =
     "  -u              rebase, create: takes the backing file as given, without opening it\n";
 
 static const struct img_command commands[] = {
-#define IMG(name, args) {#name, args, img_##name},
+#define IMG(name, args, help) {#name, args, help, img_##name},
 #include "tools/img-commands.def"
 #undef IMG
 };
@@ -46,17 +46,39 @@ void img_help(void)
     printf("\n");
 }
 
+/* The manual page: `quern-img --man`. */
+static void manual(void)
+{
+    man_head("quern\\-img", "QUERN\\-IMG", "disk image utility",
+             ".B quern\\-img\n[\\-h | \\-V | \\-T\n.IR TRACE ]\n.I command\n[options]\n",
+             "Creates, converts and checks disk images. It must not change an image that a virtual machine uses; locks "
+             "on image files see to that where the host has them.");
+    printf(".SH COMMANDS\n");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) man_item(commands[i].name, commands[i].args, commands[i].help);
+    printf(".SH \"WORDS OF THE SYNTAX\"\n.nf\n");
+    for (const char *p = strchr(img_help_text + 1, '\n') + 1; *p;) {
+        size_t n = strcspn(p, "\n");
+        man_text(p, n);
+        putchar('\n');
+        p += n + (p[n] == '\n');
+    }
+    printf(".fi\n.SH \"EXIT STATUS\"\n0, or 1 after an error, where a command above says nothing else.\n"
+           ".SH \"SEE ALSO\"\n.BR quern (1),\n.BR quern\\-io (1)\n");
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},
                                             {"trace", required_argument, NULL, 'T'}, {NULL, 0, NULL, 0}};
     int c, rc = 1;
 
+    opterr = 0;
     error_set_progname("quern-img");
+    if (argc == 2 && !strcmp(argv[1], "--man")) return manual(), 0;
     while ((c = getopt_long(argc, argv, "+hVT:", options, NULL)) != -1) {
         if (c == 'h') return img_help(), 0;
         if (c == 'V') return printf("quern-img version %s\n", PACKAGE_VERSION), 0;
-        if (c == '?') return img_usage("unrecognized option '%s'", argv[optind - 1]);
+        if (c == '?') return opterr = 0, img_usage("unrecognized option '%s'", argv[optind - 1]);
     }
     if (optind >= argc) return img_usage("Not enough arguments");
     argc -= optind, argv += optind;

@@ -69,27 +69,53 @@ static int run_line(struct io *io, char *line)
     return c->fn(io, n, words);
 }
 
-static void usage(FILE *to)
+static const char usage_text[] =
+    "Usage: quern-io [OPTIONS]... [-c STRING]... [file]\nQUERN Disk exerciser\n\n"
+    "      --object OBJECTDEF   defines an object: a 'secret' for passwords and keys\n"
+    "      --image-opts         the file is a list of options\n"
+    "  -c, --cmd STRING         runs a command; several run in turn\n"
+    "  -f, --format FMT         the format of the image\n"
+    "  -r, --read-only          opens it read-only\n"
+    "  -s, --snapshot           writes go to a temporary overlay\n"
+    "  -n, --nocache            no host cache, short for -t none\n"
+    "  -C, --copy-on-read       keeps what is read from backing files\n"
+    "  -m, --misalign           buffers off the alignment of O_DIRECT\n"
+    "  -k, --native-aio         native asynchronous requests\n"
+    "  -i, --aio=MODE           threads, native or io_uring\n"
+    "  -t, --cache=MODE         cache mode\n"
+    "  -d, --discard=MODE       ignore or unmap (default)\n"
+    "  -T, --trace OPTIONS      accepted, no effect\n"
+    "  -U, --force-share        opens what others write; needs -r\n"
+    "  -h, --help               this help\n"
+    "  -V, --version            the version\n\nSee 'quern-io -c help' for the commands.\n";
+
+static void usage(FILE *to) { fputs(usage_text, to); }
+
+/* The manual page: `quern-io --man`. */
+static void manual(void)
 {
-    fprintf(to,
-            "Usage: quern-io [OPTIONS]... [-c STRING]... [file]\nQUERN Disk exerciser\n\n"
-            "      --object OBJECTDEF   defines an object: a 'secret' for passwords and keys\n"
-            "      --image-opts         the file is a list of options\n"
-            "  -c, --cmd STRING         runs a command; several run in turn\n"
-            "  -f, --format FMT         the format of the image\n"
-            "  -r, --read-only          opens it read-only\n"
-            "  -s, --snapshot           writes go to a temporary overlay\n"
-            "  -n, --nocache            no host cache, short for -t none\n"
-            "  -C, --copy-on-read       keeps what is read from backing files\n"
-            "  -m, --misalign           buffers off the alignment of O_DIRECT\n"
-            "  -k, --native-aio         native asynchronous requests\n"
-            "  -i, --aio=MODE           threads, native or io_uring\n"
-            "  -t, --cache=MODE         cache mode\n"
-            "  -d, --discard=MODE       ignore or unmap (default)\n"
-            "  -T, --trace OPTIONS      accepted, no effect\n"
-            "  -U, --force-share        opens what others write; needs -r\n"
-            "  -h, --help               this help\n"
-            "  -V, --version            the version\n\nSee 'quern-io -c help' for the commands.\n");
+    man_head("quern\\-io", "QUERN\\-IO", "disk image exerciser",
+             ".B quern\\-io\n[options]\n[\\-c\n.IR COMMAND ]...\n[\n.I file\n]\n",
+             "Sends single requests to a disk image, for tests and repairs. Commands come from \\-c, or from the standard "
+             "input when there is none. Numbers may have a suffix k, M, G, T, P or E.");
+    printf(".SH OPTIONS\n.nf\n");
+    for (const char *p = strstr(usage_text, "      --object"); *p && strncmp(p, "\nSee", 4);) {
+        size_t n = strcspn(p, "\n");
+        man_text(p, n);
+        putchar('\n');
+        p += n;
+        if (!strncmp(p, "\n\n", 2)) break;
+        p += *p == '\n';
+    }
+    printf(".fi\n.SH COMMANDS\n");
+    for (unsigned i = 0; i < io_command_count; i++) {
+        man_item(io_commands[i].name, io_commands[i].args, io_commands[i].help);
+        if (!*io_commands[i].more) continue;
+        printf(".nf\n");
+        man_text(io_commands[i].more, strlen(io_commands[i].more));
+        printf(".fi\n");
+    }
+    printf(".SH \"EXIT STATUS\"\n0, or 1 when a command failed.\n.SH \"SEE ALSO\"\n.BR quern (1),\n.BR quern\\-img (1)\n");
 }
 
 int main(int argc, char **argv)
@@ -108,6 +134,7 @@ int main(int argc, char **argv)
     int c, n = 0, rc = 0;
 
     error_set_progname("quern-io");
+    if (argc == 2 && !strcmp(argv[1], "--man")) return mem_free(commands), manual(), 0;
     io.graph = blk_graph_new();
     while ((c = getopt_long(argc, argv, "hVc:d:f:rsnmCki:t:T:U", longs, NULL)) != -1) {
         switch (c) {

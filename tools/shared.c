@@ -94,3 +94,31 @@ void img_print_specific(struct blk_node *n)
     }
     jout_free(&j);
 }
+
+/* ---- manual pages --------------------------------------------------------------------------------- */
+
+void man_text(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '-' || s[i] == '\\') putchar('\\');
+        if ((!i || s[i - 1] == '\n') && (s[i] == '\'' || s[i] == '.')) printf("\\&");
+        putchar(s[i]);
+    }
+}
+
+void man_head(const char *name, const char *title, const char *what, const char *synopsis, const char *description)
+{
+    printf(".\\\" Made by `--man` from the command tables in tools/: edit those.\n.TH %s 1 \"\" \"quern %s\"\n"
+           ".SH NAME\n%s \\- %s\n.SH SYNOPSIS\n%s.SH DESCRIPTION\n%s\n",
+           title, PACKAGE_VERSION, name, what, synopsis, description);
+}
+
+void man_item(const char *name, const char *args, const char *help)
+{
+    printf(".TP\n.B ");
+    man_text(name, strlen(name));
+    printf("\n");
+    if (*args) man_text(args, strlen(args)), printf("\n.br\n");
+    man_text(help, strlen(help));
+    printf("\n");
+}
