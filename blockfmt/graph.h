@@ -37,6 +37,7 @@ struct blk_node {
     pthread_rwlock_t gate;       /* see driver.h: who is inside the driver */
     struct blk_bitmap *bitmaps;
     atomic_bool marking;         /* there are bitmaps */
+    bool holes_below;            /* the file is mostly holes (preallocated metadata): status looks there too */
 };
 
 struct blk_object {

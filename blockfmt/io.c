@@ -334,13 +334,17 @@ int blk_node_status(struct blk_node *n, uint64_t offset, uint64_t len, struct bl
     if (!len) return -EINVAL;
     rc = status_one(n, offset, len, st);
     if (rc) return rc;
-    /* Data of a format may lie in a hole of its file: allocated, and zeros. */
-    if ((st->flags & (BLK_ST_DATA | BLK_ST_OFFSET | ST_FINAL)) == (BLK_ST_DATA | BLK_ST_OFFSET) && st->file && st->file != n) {
+    /* Data of a format may lie in a hole of its file: allocated, and zeros. That is worth a look where clusters were
+     * allocated without being written; elsewhere a hole is a part of a cluster, of no use to anybody. */
+    if (st->file && (st->file->drv->kind != BLK_PROTOCOL || n->holes_below) &&
+        (st->flags & (BLK_ST_DATA | BLK_ST_OFFSET | ST_FINAL)) == (BLK_ST_DATA | BLK_ST_OFFSET) && st->file != n) {
         struct blk_status below;
         if (st->offset < blk_node_size(st->file) && !blk_node_status(st->file, st->offset, st->bytes, &below)) {
             if (below.flags & BLK_ST_ZERO) st->flags |= BLK_ST_ZERO;
             st->bytes = MIN(st->bytes, below.bytes);
             if (below.flags & BLK_ST_OFFSET) st->file = below.file, st->offset = below.offset;
+        } else if (st->offset >= blk_node_size(st->file)) {
+            st->flags |= BLK_ST_ZERO; /* allocated, and the file ends before */
         }
     }
     st->flags &= ~(unsigned)ST_FINAL;
@@ -363,8 +367,11 @@ int blk_node_status_above(struct blk_node *top, struct blk_node *base, uint64_t 
         struct blk_node *below = blk_node_backing(n);
         int rc = 0;
 
-        if (offset >= blk_node_size(n)) { /* a shorter backing file reads as zeros behind its end */
-            *st = (struct blk_status){.flags = BLK_ST_ZERO | BLK_ST_ALLOCATED, .bytes = left, .depth = depth};
+        if (offset >= blk_node_size(n)) {
+            /* A shorter backing file reads as zeros behind its end: it hides what is below it; when nothing is, no
+             * layer has it. */
+            *st = (struct blk_status){.flags = BLK_ST_ZERO | (below ? BLK_ST_ALLOCATED : 0), .bytes = left,
+                                      .depth = below || !depth ? depth : depth - 1};
             break;
         }
         rc = blk_node_status(n, offset, left, st);

@@ -170,7 +170,7 @@ int qcow2_measure(const struct opts *o, struct blk_backend *source, struct blk_m
 {
     struct layout l;
     struct opts copy = {NULL, 0};
-    uint64_t cs, data, l2, per, rb, rt, meta, used = 0;
+    uint64_t cs, data, l2, per, rb, rt, meta, used = 0, counted = 0;
     int rc;
 
     for (unsigned i = 0; i < o->n; i++) opts_set(&copy, o->v[i].name, o->v[i].value);
@@ -196,8 +196,10 @@ int qcow2_measure(const struct opts *o, struct blk_backend *source, struct blk_m
         struct blk_status st;
         rc = blk_status(source, at, l.size - at, NULL, &st);
         if (rc) return error_set(e, "Unable to get block status: %s", strerror(-rc)), rc;
-        if ((st.flags & BLK_ST_DATA) && !(st.flags & BLK_ST_ZERO))
-            used += ALIGN_UP(at + st.bytes, cs) - MAX(ALIGN_DOWN(at, cs), 0);
+        if ((st.flags & BLK_ST_DATA) && !(st.flags & BLK_ST_ZERO)) {
+            uint64_t from = MAX(ALIGN_DOWN(at, cs), counted), to = ALIGN_UP(at + st.bytes, cs);
+            if (to > from) used += to - from, counted = to;
+        }
         at += st.bytes;
     }
     m->fully_allocated = (meta + data) * cs;

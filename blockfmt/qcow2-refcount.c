@@ -255,6 +255,7 @@ static int check_l2(struct checker *k, uint64_t l2_offset, bool active)
     uint8_t *t = mem_alloc(s->cluster_size);
     int rc = blk_node_read(s->file, l2_offset, t, s->cluster_size);
 
+    k->last_host = 0; /* each table starts anew: the table itself lies between */
     for (uint32_t i = 0; !rc && i < s->cluster_size / 8; i++) {
         uint64_t e = ld64_be(t + i * 8), host, bytes, count;
 

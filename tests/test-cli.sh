@@ -131,6 +131,9 @@ q=$build/quern-system-mipsel
 
 # The manual page is that of this program.
 if "$build/quern" --man | cmp -s - "$src/man/quern.1"; then ok; else bad "man/quern.1 is not current: make man"; fi
+for tool in quern-img quern-io; do
+    if "$build/$tool" --man | cmp -s - "$src/man/$tool.1"; then ok; else bad "man/$tool.1 is not current: make man"; fi
+done
 
 # A kernel that is a loop: an ELF file of one instruction and its delay slot, b . ; nop
 printf '\177ELF\001\001\001\000\000\000\000\000\000\000\000\000' >"$dir/k"           # 32 bits, little-endian
