@@ -204,7 +204,6 @@ void luks_info(const struct luks *l, struct json_out *j)
     jout_string(j, "ivgen-alg", l->ivgen);
     if (*l->ivhash) jout_string(j, "ivgen-hash-alg", l->ivhash);
     jout_string(j, "hash-alg", l->hash);
-    jout_uint(j, "detached-header", 0);
     jout_string(j, "cipher-alg", l->alg);
     jout_string(j, "uuid", l->uuid);
     jout_string(j, "cipher-mode", l->mode);
@@ -213,8 +212,9 @@ void luks_info(const struct luks *l, struct json_out *j)
         const struct slot *s = &l->slots[i];
         jout_object(j, NULL);
         jout_bool(j, "active", s->active == SLOT_ON);
-        if (s->active == SLOT_ON) jout_uint(j, "iters", s->iterations), jout_uint(j, "stripes", s->stripes);
+        if (s->active == SLOT_ON) jout_uint(j, "iters", s->iterations);
         jout_uint(j, "key-offset", (uint64_t)s->offset * 512);
+        if (s->active == SLOT_ON) jout_uint(j, "stripes", s->stripes);
         jout_end(j, '}');
     }
     jout_end(j, ']');

@@ -8,19 +8,23 @@
 
 /* ---- preallocation -------------------------------------------------------------------------------- */
 
-/* Host clusters for what is not allocated in one run of the guest's; behind all that the file holds. */
-static int allocate_run(struct qcow2 *s, uint64_t offset, uint64_t n)
+/* Host clusters for what is not allocated in one run of the guest's; *top: the end of what was taken. */
+static int allocate_run(struct qcow2 *s, uint64_t offset, uint64_t n, uint64_t *top)
 {
-    uint64_t host = offset, got = n;
     int rc = 0;
 
     pthread_mutex_lock(&s->lock);
-    if (!s->external) rc = qcow2_alloc(s, n, true, &host, &got);
-    for (uint64_t i = 0; i < n && !rc; i++) {
-        /* what a cipher makes of zeros is none: such clusters are told to be zeros */
-        uint64_t entry = (host + (i << s->cluster_bits)) | QCOW2_COPIED, bits = s->crypt_method ? UINT64_C(0xffffffff) << 32 : 0;
-        if (s->crypt_method && !s->ext_l2) entry |= QCOW2_ZERO;
-        rc = qcow2_set_entry(s, offset + (i << s->cluster_bits), entry, s->ext_l2 ? bits : 0);
+    while (n && !rc) {
+        uint64_t host = offset, got = n;
+        if (!s->external) rc = qcow2_alloc(s, n, false, &host, &got);
+        for (uint64_t i = 0; i < got && !rc; i++) {
+            /* what a cipher makes of zeros is none: such clusters are told to be zeros */
+            uint64_t entry = (host + (i << s->cluster_bits)) | QCOW2_COPIED, bits = s->crypt_method ? UINT64_C(0xffffffff) << 32 : 0;
+            if (s->crypt_method && !s->ext_l2) entry |= QCOW2_ZERO;
+            rc = qcow2_set_entry(s, offset + (i << s->cluster_bits), entry, s->ext_l2 ? bits : 0);
+        }
+        *top = MAX(*top, host + (got << s->cluster_bits));
+        offset += got << s->cluster_bits, n -= got;
     }
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -28,7 +32,7 @@ static int allocate_run(struct qcow2 *s, uint64_t offset, uint64_t n)
 
 int qcow2_preallocate(struct qcow2 *s, uint64_t from, uint64_t to, enum blk_prealloc mode, struct error *e)
 {
-    uint64_t data = ((to - from) >> s->cluster_bits) + 2, tables = data / (UINT64_C(1) << s->l2_bits) + 2, end, at = from, hint;
+    uint64_t data = ((to - from) >> s->cluster_bits) + 2, tables = data / (UINT64_C(1) << s->l2_bits) + 2, top = 0, at = from, hint;
     uint64_t blocks = ((data + tables) >> s->rb_bits) + 2, file_end = blk_node_size(s->file);
     enum blk_prealloc below = mode == BLK_PREALLOC_METADATA ? BLK_PREALLOC_OFF : mode;
     int rc = 0;
@@ -53,31 +57,19 @@ int qcow2_preallocate(struct qcow2 *s, uint64_t from, uint64_t to, enum blk_prea
         pthread_mutex_unlock(&s->lock);
         uint64_t next = MIN(at + m.bytes, to), base = ALIGN_DOWN(at, (uint64_t)s->cluster_size);
         uint64_t n = (next - base + s->cluster_size - 1) >> s->cluster_bits;
-        if (!rc && !m.alloc && m.type != QCOW2_COMPR) rc = allocate_run(s, base, n);
+        if (!rc && !m.alloc && m.type != QCOW2_COMPR) rc = allocate_run(s, base, n, &top);
         at = next;
     }
     pthread_mutex_lock(&s->lock);
-    end = s->hint;
     s->hint = MIN(hint, s->hint);
     if (!rc) rc = qcow2_writeback(s);
-    /* what was too much */
-    for (uint64_t c; !rc && !s->external && end << s->cluster_bits < blk_node_size(s->file); end++) {
-        rc = qcow2_refcount_get(s, end, &c);
-        if (!c) break;
+    /* what was too much: tables may lie behind the data */
+    for (uint64_t i = blk_node_size(s->file) >> s->cluster_bits, c; !rc && !s->external && i > top >> s->cluster_bits; i--) {
+        rc = qcow2_refcount_get(s, i - 1, &c);
+        if (c) top = i << s->cluster_bits;
     }
     pthread_mutex_unlock(&s->lock);
-    if (!rc && !s->external) {
-        uint64_t used = 0, c;
-        for (uint64_t i = blk_node_size(s->file) >> s->cluster_bits; i > end && !used && !rc; i--) {
-            pthread_mutex_lock(&s->lock);
-            rc = qcow2_refcount_get(s, i - 1, &c);
-            pthread_mutex_unlock(&s->lock);
-            if (c) used = i;
-        }
-        if (!used) used = end;
-        if (!rc && used << s->cluster_bits < blk_node_size(s->file))
-            rc = blk_node_truncate(s->file, used << s->cluster_bits, BLK_PREALLOC_OFF, e);
-    }
+    if (!rc && !s->external && top && top != blk_node_size(s->file)) rc = blk_node_truncate(s->file, top, BLK_PREALLOC_OFF, e);
     if (rc) error_set(e, "Could not preallocate: %s", strerror(-rc));
     return rc;
 }

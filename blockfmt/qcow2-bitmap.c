@@ -158,7 +158,7 @@ int qcow2_bitmaps_load(struct qcow2 *s, unsigned flags, struct error *e)
         if (b->flags & QCOW2_BITMAP_AUTO) f |= BLK_BITMAP_ENABLED;
         if (!bm) {
             if (!known || (flags & (BLK_CHECK | BLK_NO_IO))) continue;
-            bm = blk_bitmap_new(s->node, b->name, UINT32_C(1) << b->granularity_bits, true, e);
+            bm = blk_bitmap_new(s->node, b->name, UINT32_C(1) << b->granularity_bits, false, e);
             if (!bm) return -EINVAL;
             blk_bitmap_set_flags(bm, f & ~(unsigned)BLK_BITMAP_ENABLED);
             if (b->flags & QCOW2_BITMAP_IN_USE) {

@@ -334,22 +334,23 @@ static void qcow2_info_specific(struct blk_node *n, struct json_out *j)
     struct qcow2 *s = blk_state(n);
 
     jout_string(j, "compat", s->version < 3 ? "0.10" : "1.1");
-    if (s->external && s->data_file) jout_string(j, "data-file", s->data_file);
     jout_string(j, "compression-type", s->compression ? "zstd" : "zlib");
-    if (s->version >= 3) jout_bool(j, "lazy-refcounts", (s->compatible & QCOW2_COMPAT_LAZY) != 0);
-    jout_uint(j, "refcount-bits", UINT64_C(1) << s->refcount_order);
     if (s->version >= 3) {
-        jout_bool(j, "corrupt", (s->incompatible & QCOW2_INCOMPAT_CORRUPT) != 0);
-        if (s->external) jout_bool(j, "data-file-raw", (s->autoclear & QCOW2_AUTOCLEAR_RAW) != 0);
-        jout_bool(j, "extended-l2", s->ext_l2);
+        jout_bool(j, "lazy-refcounts", (s->compatible & QCOW2_COMPAT_LAZY) != 0);
         qcow2_bitmaps_info(s, j);
     }
+    jout_uint(j, "refcount-bits", UINT64_C(1) << s->refcount_order);
     if (s->crypt_method) {
         jout_object(j, "encrypt");
-        jout_string(j, "format", s->crypt_method == 2 ? "luks" : "aes");
         if (s->luks) luks_info(s->luks, j);
+        jout_string(j, "format", s->crypt_method == 2 ? "luks" : "aes");
         jout_end(j, '}');
     }
+    if (s->external && s->data_file) jout_string(j, "data-file", s->data_file);
+    if (s->version < 3) return;
+    if (s->external) jout_bool(j, "data-file-raw", (s->autoclear & QCOW2_AUTOCLEAR_RAW) != 0);
+    jout_bool(j, "corrupt", (s->incompatible & QCOW2_INCOMPAT_CORRUPT) != 0);
+    jout_bool(j, "extended-l2", s->ext_l2);
 }
 
 static const struct opt_desc qcow2_opts[] = {

@@ -43,6 +43,9 @@ UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
 
+# Programs that scripts use.
+check_PROGRAMS += tests/block-tool
+
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
 TESTS += $(SCRIPT_TESTS)
