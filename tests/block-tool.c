@@ -4,7 +4,7 @@
  *
  * usage: block-tool [-r] [-s ID=PASSWORD] [-o OPTIONS] IMAGE COMMAND [ARGUMENT...] [+ COMMAND ...]
  */
-#include "blockfmt/block.h"
+#include "blockfmt/job.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,6 +93,36 @@ static int check(struct blk_backend *b, unsigned fix)
     return rc ? fail("check", rc) : c.corruptions || c.check_errors ? 2 : c.leaks ? 3 : 0;
 }
 
+static int job(struct blk_backend *b, const char *op, const char *arg)
+{
+    struct blk_job *j = NULL;
+    struct blk_node *base = NULL;
+    struct blk_backend *to = NULL;
+    int rc;
+
+    if (!strcmp(op, "mirror") || !strcmp(op, "backup")) {
+        to = blk_open(arg, NULL, 0, &err);
+        if (!to) return fail("target", 0);
+    } else if (arg) {
+        base = blk_root(b);
+        for (int i = atoi(arg); i > 0 && base; i--) base = blk_node_backing(base);
+        if (!base) return fail("base", -ENOENT);
+    }
+    struct blk_job_opts o = {.sync = BLK_SYNC_FULL};
+    if (!strcmp(op, "commit")) j = blk_job_commit(b, blk_root(b), base, NULL, &o, &err);
+    else if (!strcmp(op, "stream")) j = blk_job_stream(b, base, NULL, &o, &err);
+    else if (!strcmp(op, "mirror")) j = blk_job_mirror(b, to, false, &o, &err);
+    else j = blk_job_backup(b, to, &o, &err);
+    if (!j) {
+        blk_close(to);
+        return fail(op, 0);
+    }
+    rc = blk_job_run(j, &err);
+    blk_job_free(j);
+    blk_close(to);
+    return rc ? fail(op, rc) : 0;
+}
+
 static int command(struct blk_backend *b, int n, char **v)
 {
     const char *op = v[0], *a = n > 1 ? v[1] : NULL, *c = n > 2 ? v[2] : NULL, *d = n > 3 ? v[3] : NULL;
@@ -101,6 +131,7 @@ static int command(struct blk_backend *b, int n, char **v)
 
     if (!strcmp(op, "snapshot") && a) return snapshot(b, a, c ? c : "");
     if (!strcmp(op, "bitmap") && c) return bitmap(b, a, c, d);
+    if (!strcmp(op, "job") && a) return job(b, a, c);
     if (!strcmp(op, "check")) return check(b, a ? (unsigned)atoi(a) : 0);
     if (!strcmp(op, "empty")) return (rc = blk_make_empty(b, &err)) ? fail(op, rc) : 0;
     if (!strcmp(op, "rebase")) return (rc = blk_change_backing(blk_root(b), a, c, &err)) ? fail(op, rc) : 0;
