@@ -44,12 +44,13 @@ UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
 
 # Programs that scripts use.
-check_PROGRAMS += tests/block-tool
+check_PROGRAMS += tests/block-tool tests/block-crash
 
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
 TESTS += $(SCRIPT_TESTS)
 SCRIPT_TESTS =
+SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
