@@ -9,4 +9,4 @@ libquern_a_SOURCES += blockfmt/imgutil.c blockfmt/imgutil.h blockfmt/vdi.c block
 	blockfmt/qcow2-cache.c blockfmt/qcow2-create.c blockfmt/qcow2-header.c blockfmt/qcow2-map.c \
 	blockfmt/qcow2-check.c blockfmt/qcow2-snapshot.c blockfmt/qcow2-bitmap.c blockfmt/qcow2-amend.c
 libquern_a_SOURCES += blockfmt/job.h blockfmt/job-impl.h blockfmt/job.c blockfmt/job-stream.c
-libquern_a_SOURCES += blockfmt/crypto.h blockfmt/crypto.c blockfmt/luks.h blockfmt/luks.c
+libquern_a_SOURCES += blockfmt/crypto.h blockfmt/crypto.c blockfmt/luks.h blockfmt/luks.c blockfmt/luks-disk.c
