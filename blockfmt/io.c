@@ -170,6 +170,13 @@ static int write_locked(struct blk_node *n, uint64_t offset, const void *buf, si
     return rc;
 }
 
+/* Has somebody asked to see what is there before it goes? Called before the request's own locks. */
+static void before_change(struct blk_node *n, uint64_t offset, uint64_t len)
+{
+    if (!n->before) return;
+    n->before(n->before_opaque, offset, len);
+}
+
 int blk_node_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
     bool fua = (flags & BLK_FUA) != 0;
@@ -179,6 +186,7 @@ int blk_node_write(struct blk_node *n, uint64_t offset, const void *buf, size_t 
     if ((n->flags & (BLK_DZ_ON | BLK_DZ_UNMAP)) && !(flags & BLK_COMPRESSED) && blk_is_zero(buf, len))
         return blk_node_zero(n, offset, len, flags | (n->flags & BLK_DZ_UNMAP ? BLK_MAY_UNMAP : 0));
     rc = check_write(n, offset, len, &flags);
+    if (!rc) before_change(n, offset, len);
     if (!rc) rc = write_locked(n, offset, buf, len, flags);
     if (atomic_load(&n->marking)) bitmaps_mark(n, offset, len); /* failed ones too: they may be half done */
     if (!rc && fua) rc = blk_node_flush(n);
@@ -227,6 +235,7 @@ int blk_node_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned fl
     if (!len) return 0;
     rc = check_write(n, offset, len, &flags);
     if (rc) return rc;
+    before_change(n, offset, len);
     if (!(n->flags & BLK_UNMAP)) flags &= ~(unsigned)BLK_MAY_UNMAP;
     if (a > 1) {
         /* the ends off the format's unit are data */
@@ -252,6 +261,7 @@ int blk_node_discard(struct blk_node *n, uint64_t offset, uint64_t len)
     if (offset >= size) return 0;
     len = MIN(len, size - offset);
     if (!len || !n->drv->discard || !(n->flags & BLK_UNMAP)) return 0;
+    before_change(n, offset, len);
     node_lock(n, false);
     rc = n->drv->discard(n, offset, len);
     node_unlock(n);
