@@ -186,7 +186,7 @@ static int dmg_open(struct blk_node *n, const struct opts *o, unsigned flags, st
     if (ld64_be(k + K_RSRC_LEN)) rc = read_fork(n, s, ld64_be(k + K_RSRC), ld64_be(k + K_RSRC_LEN), e);
     else if (ld64_be(k + K_XML_LEN)) rc = read_xml(n, s, ld64_be(k + K_XML), ld64_be(k + K_XML_LEN), e);
     else rc = img_bad(e, n, "the image has no block tables, data at", s->data);
-    if (!rc) qsort(s->v, s->n, sizeof *s->v, by_sector);
+    if (!rc && s->n) qsort(s->v, s->n, sizeof *s->v, by_sector);
     for (size_t i = 0; i < s->n && !rc; i++) {
         if (s->v[i].sector * 512 < size) rc = img_bad(e, n, "chunks overlap, sector", s->v[i].sector);
         size = (s->v[i].sector + s->v[i].count) * 512;

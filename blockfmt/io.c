@@ -9,6 +9,13 @@
 #define BOUNCE      (1u << 20)
 #define MAX_REQUEST (1u << 30) /* one call of a driver */
 
+void blk_debug_event(struct blk_node *n, const char *event)
+{
+    for (; n; n = n->drv->kind == BLK_FILTER ? n->file : NULL) {
+        if (n->drv->debug_event) n->drv->debug_event(n, event);
+    }
+}
+
 /* ---- the lock of a node (driver.h says who may be inside) ----------------------------------------- */
 
 void node_lock(struct blk_node *n, bool reads)

@@ -345,6 +345,26 @@ out:
     return got;
 }
 
+struct blk_node *blk_open_filter_child(struct blk_node *n, const struct opts *o, const char *key, bool format,
+                                       struct error *e)
+{
+    struct opts file = {NULL, 0};
+    struct blk_node *child = NULL;
+    size_t len = strlen(key);
+
+    for (unsigned i = 0; i < o->n; i++) {
+        const char *name = o->v[i].name;
+        if (strncmp(name, key, len) || (name[len] && name[len] != '.')) continue;
+        char *as = mem_printf("file%s", name + len);
+        opts_set(&file, as, o->v[i].value);
+        mem_free(as);
+    }
+    if (!file.n) error_set(e, "A block device must be specified for \"%s\"", key);
+    else child = blk_open_child(n, &file, "file", NULL, format, e);
+    opts_free(&file);
+    return child;
+}
+
 int node_open_backing(struct blk_node *n, const struct opts *o, struct error *e)
 {
     const char *ref = opts_get(o, "backing");

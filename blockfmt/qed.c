@@ -182,6 +182,7 @@ static int qed_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
         k = (size_t)MIN((uint64_t)len, s->cluster - in);
         rc = map(s, offset, &l2, &entry);
         if (rc) break;
+        blk_debug_event(s->file, entry ? "read_aio" : "read_backing_aio");
         if (!entry) rc = img_read_backing(n, offset, p, k);
         else if (entry == ZERO_CLUSTER) memset(p, 0, k);
         else rc = blk_node_read(s->file, entry + in, p, k);
@@ -201,6 +202,7 @@ static int link_cluster(struct qed *s, uint64_t offset, uint64_t l2, uint64_t va
     uint8_t le[8];
     int rc;
 
+    blk_debug_event(s->file, "l2_update");
     if (l2) return put(s, l2, i % s->per_table, value);
     at = s->end;
     rc = img_clear(s->file, at, s->table_bytes);
@@ -208,6 +210,7 @@ static int link_cluster(struct qed *s, uint64_t offset, uint64_t l2, uint64_t va
     if (!rc) rc = img_pages_write(&s->pages, at + i % s->per_table * 8, le, 8);
     if (rc) return rc;
     s->end = at + s->table_bytes;
+    blk_debug_event(s->file, "l1_update");
     return put(s, s->l1, i / s->per_table, at);
 }
 
@@ -219,6 +222,7 @@ static int allocate(struct blk_node *n, struct qed *s, uint64_t offset, uint64_t
 
     if (!rc && k < s->cluster && below) {
         uint8_t *tmp = mem_alloc(s->cluster);
+        blk_debug_event(s->file, "cow_read");
         rc = img_read_backing(n, offset - in, tmp, s->cluster);
         memcpy(tmp + in, p, (size_t)k);
         if (!rc) rc = blk_node_write(s->file, at, tmp, s->cluster, 0);
@@ -246,6 +250,7 @@ static int qed_write(struct blk_node *n, uint64_t offset, const void *buf, size_
         k = (size_t)MIN((uint64_t)len, s->cluster - in);
         rc = map(s, offset, &l2, &entry);
         if (rc) break;
+        blk_debug_event(s->file, "write_aio");
         if (entry > ZERO_CLUSTER) rc = blk_node_write(s->file, entry + in, p, k, 0);
         else rc = allocate(n, s, offset, l2, entry == ZERO_CLUSTER, p, k);
     }

@@ -357,7 +357,7 @@ void vmdk_extent_check(struct blk_node *n, struct vmdk_extent *x, struct blk_che
         }
         seen[used++] = (uint32_t)host;
     }
-    qsort(seen, (size_t)used, 4, by_place);
+    if (used) qsort(seen, (size_t)used, 4, by_place);
     for (uint64_t i = 1; i < used; i++) {
         uint32_t gap = x->flags & VMDK_COMPRESSED ? 1 : x->grain;
         if (seen[i] - seen[i - 1] >= gap) continue;

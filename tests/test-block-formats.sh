@@ -184,7 +184,64 @@ read_only() { # bochs, cloop, dmg: the images of the unit test
     done
 }
 
-formats=${FORMATS:-vmdk vdi vpc vhdx qed qcow parallels readonly}
+filters() {
+    rm -f ./*.img ./*.raw
+    "$img" create -q -f qed f.img 8M
+    printf '[inject-error]\nevent = "l2_update"\nstate = "2"\nerrno = "28"\nonce = "on"\n\n[set-state]\nevent = "write_aio"\nstate = "1"\nnew_state = "2"\n' >f.cfg
+    # the first write raises write_aio, then l2_update in state 2: it fails, the second does not
+    "$io" -f qed -c 'write -P 1 0 4k' -c 'write -P 2 64k 4k' -c 'read -P 2 64k 4k' -c 'read -P 0 0 4k' blkdebug:f.cfg:f.img >out 2>&1
+    ok 'blkdebug: rules of a file' test "$(grep -c 'No space left' out)$(grep -c '^wrote' out)$(grep -c 'verification' out)" = 110
+    "$img" check -f qed f.img >out 2>&1
+    ok 'blkdebug: a leak at most' test $? = 3
+    "$io" --image-opts -c 'write -P 3 0 1M' -c 'read 0 512' -c 'read 4k 512' -c 'read 0 512' \
+        driver=blkdebug,image.driver=qed,image.file.filename=f.img,inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0.sector=0,inject-error.0.once=on >out 2>&1
+    ok 'blkdebug: once, by sector' test "$(grep -c 'read failed' out)$(grep -c '^read 512' out)" = 12
+    fails 'blkdebug: unknown event' 'Invalid event name' "$io" --image-opts -c 'read 0 1' \
+        driver=blkdebug,image.filename=f.img,inject-error.0.event=nope
+    fails 'blkdebug: no config file' "Could not read blkdebug config file 'nosuch'" "$io" -c 'read 0 1' blkdebug:nosuch:f.img
+    "$img" create -q -f raw v.raw 8M
+    "$img" create -q -f vdi v.img 8M
+    ok 'blkverify' "$io" -f blkverify -c 'write -P 5 1M 100k' -c 'write -z 1M 4k' -c 'read 0 5M' blkverify:v.raw:v.img
+    "$io" -f raw -c 'write -P 6 1M 1' v.raw >/dev/null
+    fails 'blkverify: a difference' 'contents mismatch at offset 1048576' "$io" -f blkverify -c 'read 0 5M' blkverify:v.raw:v.img
+    "$img" create -q -f raw b.raw 8M
+    "$io" -f raw -c 'write -P 5 1M 100k' b.raw >/dev/null
+    "$img" create -q -f qcow2 -b b.raw -F raw o.img
+    ok 'copy-on-read' "$io" --image-opts -c 'read -P 5 1050k 10k' driver=copy-on-read,file.driver=qcow2,file.file.filename=o.img
+    "$io" -f raw -c 'write -z 0 8M' b.raw >/dev/null
+    ok 'copy-on-read: it was copied' "$io" -f qcow2 -c 'read -P 5 1050k 10k' -c 'read -P 0 2M 1M' o.img
+    "$io" -f raw -c 'write -P 7 3M 100k' b.raw >/dev/null
+    ok 'copy-on-read: -C' "$io" -C -f qcow2 -c 'read -P 7 3M 100k' -c 'write -P 8 4M 4k' o.img
+    "$io" -f raw -c 'write -z 0 8M' b.raw >/dev/null
+    ok 'copy-on-read: -C, it was copied' "$io" -f qcow2 -c 'read -P 7 3M 100k' -c 'read -P 8 4M 4k' o.img
+    fails 'throttle: no group' "Throttle group 'g' does not exist" "$io" --image-opts -c 'read 0 1' \
+        driver=throttle,throttle-group=g,file.driver=qcow2,file.file.filename=o.img
+}
+
+faults() { # a write to the file fails at one of many places: what was flushed before is there, nothing is corrupt
+    for fmt in vmdk vdi vpc vhdx qed qcow parallels; do
+        rm -f ./*.img
+        case $fmt in vhdx) o='-o block_size=1M' ;; parallels) o='-o cluster_size=64k' ;; qed) o='-o cluster_size=4k,table_size=2' ;; *) o= ;; esac
+        # shellcheck disable=SC2086
+        "$img" create -q -f $fmt $o good.img 16M
+        "$io" -f $fmt -c 'write -P 1 1M 200k' -c 'write -P 2 9M 64k' -c flush good.img >/dev/null
+        bad=0 hit=0
+        for sector in 0 1 2 4 9 21 38 42 60 128 131 256 300 384 420 512 513 520 1000 2048 2056 4096 6144 8200 9000 12288 16384; do
+            cp good.img f.img
+            "$io" -t unsafe --image-opts -c 'write -P 3 2M 100k' -c 'write -P 4 12M 70k' -c flush -c 'write -P 5 9M 4k' -c flush -c 'write -P 6 5M 1M' \
+                "driver=$fmt,file.driver=blkdebug,file.image.driver=file,file.image.filename=f.img,file.inject-error.0.event=none,file.inject-error.0.iotype=write,file.inject-error.0.errno=5,file.inject-error.0.sector=$sector,file.inject-error.0.once=on" >out 2>&1
+            grep -q 'Input/output' out && hit=$((hit + 1))
+            "$img" check -r leaks -f $fmt f.img >out 2>&1
+            case $? in 0 | 1 | 3 | 63) ;; *) bad=$((bad + 1)); cat out ;; esac
+            "$io" -f $fmt -c 'read -P 1 1M 200k' -c 'read -P 2 9220k 60k' f.img >out 2>&1
+            grep -q 'verif\|fail\|open' out && { bad=$((bad + 1)); echo "sector $sector"; head -n 3 out; }
+        done
+        ok "$fmt: failing writes" test $bad = 0
+        ok "$fmt: writes did fail" test $hit -gt 0
+    done
+}
+
+formats=${FORMATS:-vmdk vdi vpc vhdx qed qcow parallels readonly filters faults}
 for f in $formats; do
     case $f in
     vdi)
@@ -219,6 +276,8 @@ for f in $formats; do
         matrix qcow '' cb
         ;;
     readonly) read_only ;;
+    filters) filters ;;
+    faults) faults ;;
     parallels)
         matrix parallels '' k
         matrix parallels cluster_size=64k k
