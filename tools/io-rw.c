@@ -72,10 +72,10 @@ void io_dump(const uint8_t *buf, uint64_t offset, size_t n)
 
 uint8_t *io_buffer(const struct io *io, uint64_t n)
 {
-    uint8_t *p = mem_alloc((size_t)n + 3 * 4096), *q = (uint8_t *)ALIGN_UP((uintptr_t)p + 16, (uintptr_t)4096);
+    uint8_t *p = mem_alloc((size_t)n + 3 * 4096), *q = (uint8_t *)ALIGN_UP((uintptr_t)p + 16 + sizeof p, (uintptr_t)4096);
 
     q += io->misalign ? 16 : 0;
-    memcpy(q - 16 - sizeof p, &p, sizeof p); /* the page before is ours */
+    memcpy(q - 16 - sizeof p, &p, sizeof p); /* that much room is left before the first whole page */
     return q;
 }
 
