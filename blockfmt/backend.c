@@ -169,6 +169,13 @@ static int tree_perm(struct blk_node *n, struct error *e)
     return !rc && n->drv->set_perm ? n->drv->set_perm(n, perm, shared, e) : rc;
 }
 
+int node_reopen(struct blk_node *n, unsigned set, unsigned clear, struct error *e)
+{
+    int rc = reopen_tree(n, set, clear, true, e);
+    if (!rc) rc = reopen_tree(n, set, clear, false, e);
+    return rc ? rc : tree_perm(n, e);
+}
+
 int blk_reopen(struct blk_backend *b, unsigned flags, struct error *e)
 {
     const unsigned may = BLK_RDONLY | BLK_DIRECT | BLK_NO_FLUSH;

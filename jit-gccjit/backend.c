@@ -6,9 +6,13 @@
 
 #include "jit-gccjit/client.h"
 #include "jit-gccjit/elf-load.h"
+#include "jit-gccjit/maps.h"
 #include "util/log.h"
 
 #include <stdlib.h>
+#if defined __x86_64__ && HOST_GNU
+#include <xmmintrin.h>
+#endif
 
 struct backend {
     struct engine *eng;
@@ -20,6 +24,8 @@ struct backend {
 struct region_data {
     struct ir_op *ops;
     uint64_t *consts;
+    struct gj_maps *maps;
+    unsigned n_blocks;
     uint64_t table[];
 };
 
@@ -74,14 +80,24 @@ static void encode(struct buffer *out, const struct jit_region *r)
 
 /* ---- from the worker ---------------------------------------------------------------------------------------- */
 
+/* After the host made a NaN: what of that is invalid to the guest is found here, and in cpu->fp.flags then (gen-fp.c). */
+static uint64_t slow_fp(struct cpu *cpu, const struct ir_op *o, uint64_t a, uint64_t b, uint64_t c)
+{
+#if defined __x86_64__ && HOST_GNU
+    if (cpu->fp_fast) _mm_setcsr(_mm_getcsr() & ~1u);
+#endif
+    return jit_op(cpu, o, a, b, c);
+}
+
 static void free_region(struct region_data *d)
 {
     free(d->ops);
     free(d->consts);
+    gj_maps_free(d->maps);
     free(d);
 }
 
-static uint64_t *make_table(const struct jit_region *r, const char **why)
+static struct region_data *make_table(const struct jit_region *r, const char **why)
 {
     unsigned marks = 0, n_ops = 0, n_consts = 0;
     for (unsigned i = 0; i < r->n; i++) {
@@ -94,7 +110,7 @@ static uint64_t *make_table(const struct jit_region *r, const char **why)
 #define ADDRESS(x) ((uint64_t)(uintptr_t)(x))
     d->table[GJT_LD] = ADDRESS(jit_ld), d->table[GJT_ST] = ADDRESS(jit_st), d->table[GJT_CAS] = ADDRESS(jit_cas), d->table[GJT_RMW] = ADDRESS(jit_rmw);
     d->table[GJT_OP] = ADDRESS(jit_op), d->table[GJT_FETCH_FAULT] = ADDRESS(jit_fetch_fault), d->table[GJT_HELPERS] = ADDRESS(r->guest->helpers);
-    d->table[GJT_REF] = ADDRESS(ref_exec_op);
+    d->table[GJT_REF] = ADDRESS(ref_exec_op), d->table[GJT_FP] = ADDRESS(slow_fp);
     struct ir_op *ops = d->ops;
     uint64_t *consts = d->consts;
     unsigned point = gjt_points(r->n);
@@ -118,7 +134,8 @@ static uint64_t *make_table(const struct jit_region *r, const char **why)
         }
         ops += b->n_ops, consts += b->n_consts;
     }
-    return d->table;
+    d->n_blocks = r->n;
+    return d;
 }
 
 static bool install(struct backend *s, const uint8_t *object, size_t size, struct jit_region *const *r, unsigned n, struct jit_code *const *code, bool *ok,
@@ -136,11 +153,20 @@ static bool install(struct backend *s, const uint8_t *object, size_t size, struc
         done = elf_place(&plan, m.rw + skip, m.rx + skip, why);
         jit_code_trim(s->eng, &m, done ? skip + plan.size : 0);
         if (done) jit_code_flush_icache(m.rx + skip, plan.size);
-        size_t last = 0;
+        size_t last = 0, maps_size = 0;
+        const uint8_t *maps = elf_section(&plan, ".quern.map", &maps_size);
+        *why = NULL;
         for (unsigned i = 0; done && i < n; i++) {
             const uint8_t *text = m.rx + skip + plan.functions[i].at;
             /* the engine finds code by address, in the order in which it was made */
-            if (plan.functions[i].at < last || !(code[i]->priv = make_table(r[i], why))) continue;
+            struct region_data *d = plan.functions[i].at < last ? NULL : make_table(r[i], why);
+            if (!d) continue;
+            if (r[i]->user && maps) d->maps = gj_maps_new(maps, maps_size, i, why);
+            if (*why) {
+                free_region(d);
+                continue;
+            }
+            code[i]->priv = d->table;
             last = plan.functions[i].at + plan.functions[i].size;
             code[i]->text = text;
             code[i]->text_size = plan.functions[i].size;
@@ -202,9 +228,20 @@ static bool compile(void *state, const struct jit_region *r, struct jit_code *co
     return ok;
 }
 
+static struct region_data *data_of(const struct jit_code *code)
+{
+    return (struct region_data *)(void *)((char *)code->priv - offsetof(struct region_data, table));
+}
+
+static bool recover(const struct jit_code *code, struct cpu *cpu, const void *ucontext)
+{
+    const struct region_data *d = data_of(code);
+    return d->maps && gj_maps_recover(d->maps, code->text, cpu, ucontext, &d->table[gjt_points(d->n_blocks)]);
+}
+
 static void release(void *state, struct jit_code *code)
 {
-    struct region_data *d = (struct region_data *)(void *)((char *)code->priv - offsetof(struct region_data, table));
+    struct region_data *d = data_of(code);
     (void)state;
     free_region(d);
 }
@@ -230,5 +267,5 @@ static void fini(void *state)
 const struct jit_backend jit_gccjit_backend = {
     .name = "gccjit", .help = "very hot regions by libgccjit, in a process of its own",
     .tiers = 2, .threshold = { 0, 200000 }, .batch = GJ_BATCH,
-    .init = init, .fini = fini, .compile = compile, .compile_batch = compile_batch, .release = release,
+    .init = init, .fini = fini, .compile = compile, .compile_batch = compile_batch, .release = release, .recover = recover,
 };

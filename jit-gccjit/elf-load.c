@@ -106,6 +106,21 @@ void elf_plan_free(struct elf_plan *p)
     p->functions = NULL;
 }
 
+const uint8_t *elf_section(const struct elf_plan *p, const char *name, size_t *size)
+{
+    const Elf64_Ehdr *h = header(p);
+    const Elf64_Shdr *names = h->e_shstrndx < p->n_sections ? section(p, h->e_shstrndx) : NULL;
+    size_t n = strlen(name) + 1;
+    for (unsigned i = 1; names && names->sh_type == SHT_STRTAB && i < p->n_sections; i++) {
+        const Elf64_Shdr *s = section(p, i);
+        if (s->sh_name > names->sh_size || names->sh_size - s->sh_name < n || s->sh_type != SHT_PROGBITS) continue;
+        if (memcmp(p->file + names->sh_offset + s->sh_name, name, n)) continue;
+        *size = s->sh_size;
+        return p->file + s->sh_offset;
+    }
+    return NULL;
+}
+
 /* ---- relocations ----------------------------------------------------------------------------------------- */
 
 static bool fits32s(uint64_t v) { return v + 0x80000000u <= 0xffffffffu; }
@@ -194,5 +209,6 @@ bool elf_place(const struct elf_plan *p, uint8_t *rw, const uint8_t *rx, const c
     *why = "no ELF on this host";
     return false;
 }
+const uint8_t *elf_section(const struct elf_plan *p, const char *name, size_t *size) { return (void)p, (void)name, (void)size, NULL; }
 void elf_plan_free(struct elf_plan *p) { (void)p; }
 #endif

@@ -21,6 +21,8 @@ struct elf_plan {
 bool elf_plan(struct elf_plan *, const uint8_t *file, size_t size, unsigned n, const char **why);
 /* Fills memory of plan->size bytes that is written at rw and will be run at rx, relocations done. False: *why. */
 bool elf_place(const struct elf_plan *, uint8_t *rw, const uint8_t *rx, const char **why);
+/* The bytes of a section that is not loaded; NULL: there is none. */
+const uint8_t *elf_section(const struct elf_plan *, const char *name, size_t *size);
 void elf_plan_free(struct elf_plan *);
 
 #endif

@@ -1,7 +1,9 @@
 /*
- * gen-fp.c - host floating point, by the rules of interp/fpx.h: the fast version of a block computes with the host while
- * operands and results are finite, and goes over to the slow version, where the reference does the op, when one is not.
- * Tests are on the bits, since comparisons raise flags of their own.
+ * gen-fp.c - host floating point, by the rules of interp/fpx.h: the fast version of a block computes with the host as long as
+ * no NaN comes out, and goes over to the slow version, where the reference does the op again, when one does. A NaN operand
+ * gives a NaN result, so operands need no test but in comparisons. The host may have taken a guest's quiet NaN for a
+ * signalling one: what truly is invalid gives a NaN and is the reference's, so the slow way clears that flag of the host
+ * (backend.c). Tests are on the bits, since comparisons raise flags of their own.
  */
 #include "jit-gccjit/gen.h"
 
@@ -24,26 +26,26 @@ static bool to_integer(unsigned op) { return op == OP_F32_I32 || op == OP_F32_I6
 
 static unsigned bits_of(const struct gen *g, ir_id x) { return gen_type_of(g, x) == T_I64 ? 64 : 32; }
 
-bool gen_known_finite(const struct gen *g, ir_id x)
+bool gen_known_number(const struct gen *g, ir_id x)
 {
     const struct gen_block *b = &g->r->blocks[g->b];
-    if (ir_is_slot(x)) return set_has(&g->f.finite, x);
-    if (ir_is_temp(x)) return g->f.temp_finite[x - IR_TEMP];
+    if (ir_is_slot(x)) return set_has(&g->f.number, x);
+    if (ir_is_temp(x)) return g->f.temp_number[x - IR_TEMP];
     uint64_t k = b->consts[x - IR_CONST];
-    return bits_of(g, x) == 64 ? (k & EXP64) != EXP64 : (k & EXP32) != EXP32;
+    return bits_of(g, x) == 64 ? k << 1 <= EXP64 << 1 : (uint32_t)k << 1 <= EXP32 << 1;
 }
 
-/* Twice the bits (the sign falls out), as an unsigned number: below this it is finite. */
+/* Twice the bits (the sign falls out), as an unsigned number: above those of infinity it is a NaN. */
 static gj_rv *doubled(struct gen *g, gj_rv *bits, unsigned w)
 {
     gcc_jit_type *t = w == 64 ? g->u64 : g->u32;
     return gx_bin(g, GCC_JIT_BINARY_OP_LSHIFT, t, bits, gx_int(g, t, 1));
 }
-static gj_rv *finite_bits(struct gen *g, gj_rv *bits, unsigned w)
+static gj_rv *not_nan(struct gen *g, gj_rv *bits, unsigned w)
 {
-    return gx_cmp(g, GCC_JIT_COMPARISON_LT, doubled(g, bits, w), w == 64 ? gx_int(g, g->u64, EXP64 << 1) : gx_int(g, g->u32, EXP32 << 1));
+    return gx_cmp(g, GCC_JIT_COMPARISON_LE, doubled(g, bits, w), w == 64 ? gx_int(g, g->u64, EXP64 << 1) : gx_int(g, g->u32, EXP32 << 1));
 }
-gj_rv *gen_finite(struct gen *g, ir_id x) { return finite_bits(g, gen_read(g, x).r, bits_of(g, x)); }
+gj_rv *gen_is_number(struct gen *g, ir_id x) { return not_nan(g, gen_read(g, x).r, bits_of(g, x)); }
 
 static void unless(struct gen *g, gj_rv *ok, gcc_jit_block *otherwise)
 {
@@ -52,12 +54,12 @@ static void unless(struct gen *g, gj_rv *ok, gcc_jit_block *otherwise)
     g->blk = on;
 }
 
-static void need_finite(struct gen *g, unsigned at, ir_id x)
+static void need_number(struct gen *g, unsigned at, ir_id x)
 {
-    if (gen_known_finite(g, x)) return;
-    unless(g, gen_finite(g, x), gen_slow_entry(g, at));
-    if (ir_is_slot(x)) set_add(&g->f.finite, x);
-    else if (ir_is_temp(x)) g->f.temp_finite[x - IR_TEMP] = 1;
+    if (gen_known_number(g, x)) return;
+    unless(g, gen_is_number(g, x), gen_slow_entry(g, at));
+    if (ir_is_slot(x)) set_add(&g->f.number, x);
+    else if (ir_is_temp(x)) g->f.temp_number[x - IR_TEMP] = 1;
 }
 
 /* Keeps the compiler from moving what is computed from v to before this place, or v from disappearing: what it does to the host's
@@ -69,7 +71,7 @@ static void pin(struct gen *g, gj_lv *v, bool is_float)
     gcc_jit_extended_asm_add_output_operand(a, NULL, is_float ? GJ_FLOAT_CONSTRAINT : "+r", v);
 }
 
-static gj_rv *pinned(struct gen *g, gj_rv *v, bool is_float)
+gj_rv *gen_pinned(struct gen *g, gj_rv *v, bool is_float)
 {
     gj_lv *p = gx_var(g, gcc_jit_rvalue_get_type(v));
     gx_set(g, p, v);
@@ -105,20 +107,18 @@ static void arithmetic(struct gen *g, unsigned at, const struct ir_op *o)
     const bool two = o->op != OP_FSQRT;
     gcc_jit_type *ft = w == 64 ? g->f64 : g->f32, *ut = w == 64 ? g->u64 : g->u32;
 
-    need_finite(g, at, o->a);
-    if (two) need_finite(g, at, o->b);
     gj_rv *a = gen_read_float(g, o->a), *b = two ? gen_read_float(g, o->b) : NULL;
     if (g->has_calls) {
-        a = pinned(g, a, true);
-        if (two) b = pinned(g, b, true);
+        a = gen_pinned(g, a, true);
+        if (two) b = gen_pinned(g, b, true);
     }
     gj_lv *z = gx_var(g, ft), *zbits = gx_var(g, ut);
     gx_set(g, z, host_op(g, o, ft, a, b));
     gx_set(g, zbits, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), ut));
     gj_rv *bits = gcc_jit_lvalue_as_rvalue(zbits);
     if (o->op == OP_FMUL || o->op == OP_FDIV) {
-        /* Neither infinite nor a NaN nor near the smallest normal number, where guests differ in what is tiny; 0 is all right. */
-        uint64_t low = w == 64 ? UINT64_C(4) << 52 : UINT64_C(4) << 23, high = w == 64 ? EXP64 << 1 : (uint32_t)(EXP32 << 1);
+        /* Neither a NaN nor near the smallest normal number, where guests differ in what is tiny; 0 is all right. */
+        uint64_t low = w == 64 ? UINT64_C(4) << 52 : UINT64_C(4) << 23, high = (w == 64 ? EXP64 << 1 : (uint32_t)(EXP32 << 1)) + 1;
         gcc_jit_block *on = gx_block(g), *rare = gx_block(g);
         gj_rv *twice = doubled(g, bits, w);
         gj_rv *ok = gx_cmp(g, GCC_JIT_COMPARISON_LT, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, ut, twice, gx_int(g, ut, low)), gx_int(g, ut, high - low));
@@ -127,18 +127,18 @@ static void arithmetic(struct gen *g, unsigned at, const struct ir_op *o)
         gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, twice, gx_int(g, ut, 0)), on, gen_slow_entry(g, at), -1);
         g->blk = on;
     } else {
-        unless(g, finite_bits(g, bits, w), gen_slow_entry(g, at));
+        unless(g, not_nan(g, bits, w), gen_slow_entry(g, at));
     }
     note(g, o, gen_u64(g, o->a), two ? gen_u64(g, o->b) : gx_int(g, g->u64, 0), false);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
-    if (ir_is_slot(o->d)) set_add(&g->f.finite, o->d);
-    else if (ir_is_temp(o->d)) g->f.temp_finite[o->d - IR_TEMP] = 1;
+    if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
+    else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
 }
 
 static void compare(struct gen *g, unsigned at, const struct ir_op *o)
 {
-    need_finite(g, at, o->a);
-    need_finite(g, at, o->b);
+    need_number(g, at, o->a);
+    need_number(g, at, o->b);
     gj_rv *a = gen_read_float(g, o->a), *b = gen_read_float(g, o->b), *test, *v;
     if (o->aux) {
         gj_lv *r = gx_var(g, g->u32);
@@ -179,14 +179,14 @@ static void from_int(struct gen *g, const struct ir_op *o)
     bool wide = o->op == OP_I64_F32 || o->op == OP_I64_F64, exact = o->op == OP_I32_F64;
     gcc_jit_type *st = wide ? g->i64 : g->i32, *ft = o->type == T_I64 ? g->f64 : g->f32;
     gj_rv *x = gx_cast(g, gen_read(g, o->a).r, st);
-    if (!exact) x = pinned(g, x, false);
+    if (!exact) x = gen_pinned(g, x, false);
     gj_lv *z = gx_var(g, ft);
     gx_set(g, z, gx_cast(g, x, ft));
     if (!exact) pin(g, z, true);
     note(g, o, gen_u64(g, o->a), NULL, true);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
-    if (ir_is_slot(o->d)) set_add(&g->f.finite, o->d);
-    else if (ir_is_temp(o->d)) g->f.temp_finite[o->d - IR_TEMP] = 1;
+    if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
+    else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
 }
 
 static void to_int(struct gen *g, unsigned at, const struct ir_op *o)
@@ -197,7 +197,7 @@ static void to_int(struct gen *g, unsigned at, const struct ir_op *o)
     uint64_t high = is64 ? ((uint64_t)(1023 + limit) << 53) : ((uint64_t)(127 + limit) << 24); /* 2 to that, doubled bits */
 
     unless(g, gx_cmp(g, GCC_JIT_COMPARISON_LT, doubled(g, gen_read(g, o->a).r, is64 ? 64 : 32), gx_int(g, ut, high)), gen_slow_entry(g, at));
-    gj_rv *x = pinned(g, gen_read_float(g, o->a), true);
+    gj_rv *x = gen_pinned(g, gen_read_float(g, o->a), true);
     gj_lv *z = gx_var(g, it);
     gx_set(g, z, gx_cast(g, x, it));
     pin(g, z, false);
@@ -209,25 +209,26 @@ static void between(struct gen *g, unsigned at, const struct ir_op *o)
 {
     bool narrow = o->op == OP_F64_F32;
     gcc_jit_type *ft = narrow ? g->f32 : g->f64;
-    need_finite(g, at, o->a);
-    gj_rv *x = pinned(g, gen_read_float(g, o->a), true);
+    gj_rv *x = gen_pinned(g, gen_read_float(g, o->a), true);
     gj_lv *z = gx_var(g, ft);
     gx_set(g, z, gx_cast(g, x, ft));
     pin(g, z, true);
     if (narrow) { /* as in arithmetic() */
         gj_rv *twice = doubled(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), g->u32), 32);
-        uint32_t low = 4u << 23, high = EXP32 << 1;
+        uint32_t low = 4u << 23, high = (EXP32 << 1) + 1;
         gcc_jit_block *on = gx_block(g), *rare = gx_block(g);
         gj_rv *ok = gx_cmp(g, GCC_JIT_COMPARISON_LT, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->u32, twice, gx_int(g, g->u32, low)), gx_int(g, g->u32, high - low));
         gx_branch(g, ok, on, rare, 0);
         g->blk = rare;
         gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, twice, gx_int(g, g->u32, 0)), on, gen_slow_entry(g, at), -1);
         g->blk = on;
+    } else {
+        unless(g, not_nan(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), g->u64), 64), gen_slow_entry(g, at));
     }
     note(g, o, gen_u64(g, o->a), NULL, true);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
-    if (ir_is_slot(o->d)) set_add(&g->f.finite, o->d);
-    else if (ir_is_temp(o->d)) g->f.temp_finite[o->d - IR_TEMP] = 1;
+    if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
+    else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
 }
 
 void gen_fp(struct gen *g, unsigned at)

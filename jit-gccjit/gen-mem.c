@@ -1,8 +1,11 @@
 /*
  * gen-mem.c - guest memory: directly in user mode, by the software TLB in system mode, with the slow paths of interp/jit.h.
  *
- * In user mode any access may end in a host fault, so what is in variables is stored in front of it. All accesses that
- * a fault can interrupt are volatile: the compiler must not move one over another.
+ * In user mode any access may end in a host fault. On x86-64 it is an asm statement that has all variables whose cells are
+ * stale as further operands and writes down, in the section .quern.map, where the compiler put them: nothing is stored, and
+ * backend.c finds the state by the address of the fault. An entry is: offset of the access in the function, number of
+ * the region, point (these three 32 bits), then text: offset,bytes,operand; for each cell, and a zero. Elsewhere the variables are
+ * stored in front of each access. All accesses are volatile: the compiler must not move one over another.
  */
 #include "jit-gccjit/gen.h"
 
@@ -89,6 +92,109 @@ static gj_rv *slow(struct gen *g, const struct ir_op *o, gj_rv *va)
     return NULL;
 }
 
+#if GJ_MAPS
+enum { MAX_MAPPED = 24 }; /* an asm statement has at most 30 operands */
+
+/* The asm statement of an access; `insn` has three operands of its own, which the caller adds first. No memory operand: libgccjit 12
+ * does not survive one; nothing else in the function touches guest memory but calls, over which volatile asm is not moved. */
+static gcc_jit_extended_asm *mapped(struct gen *g, unsigned mark, const char *insn, unsigned *cells, unsigned *n_cells)
+{
+    char text[2048];
+    size_t n;
+
+    *n_cells = 0;
+    for (unsigned i = 0; i < g->n_cells; i++) {
+        if (set_has(&g->f.dirty, i) && *n_cells < MAX_MAPPED) cells[(*n_cells)++] = i;
+    }
+    n = (size_t)snprintf(text, sizeof text, "771: %s\n\t.pushsection .quern.map,\"\",@progbits\n\t.long 771b-r%u,%u,%u\n\t.asciz \"", insn, g->number, g->number,
+                         g->r->blocks[g->b].first_mark + mark);
+    for (unsigned i = 0; i < *n_cells; i++) {
+        const struct gen_cell *c = &g->cell[cells[i]];
+        n += (size_t)snprintf(text + n, sizeof text - n, "%u,%u,%%%u;", (unsigned)c->offset, c->type == T_I64 ? 8u : 4u, i + 3);
+    }
+    snprintf(text + n, sizeof text - n, "\"\n\t.popsection");
+    gcc_jit_extended_asm *a = gcc_jit_block_add_extended_asm(g->blk, NULL, text);
+    gcc_jit_extended_asm_set_volatile_flag(a, 1);
+    return a;
+}
+
+static void add_cells(struct gen *g, gcc_jit_extended_asm *a, const unsigned *cells, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const struct gen_cell *c = &g->cell[cells[i]];
+        gcc_jit_extended_asm_add_input_operand(a, NULL, c->kind == KIND_FLOAT ? "xm" : "rmn", gcc_jit_lvalue_as_rvalue(c->var));
+    }
+}
+
+/* What does not go into an asm statement is stored. */
+static void store_rest(struct gen *g)
+{
+    unsigned n = 0;
+    for (unsigned i = g->n_cells; i-- > 0;) n += set_has(&g->f.dirty, i);
+    for (unsigned i = 0; i < g->n_cells && n > MAX_MAPPED; i++) {
+        if (!set_has(&g->f.dirty, i)) continue;
+        gj_rv *v = gcc_jit_lvalue_as_rvalue(g->cell[i].var);
+        gen_cell_store(g, g->cell[i].offset, gcc_jit_rvalue_get_type(v), v, true);
+        set_del(&g->f.dirty, i);
+        n--;
+    }
+}
+
+static bool float_cell(struct gen *g, ir_id x) { return ir_is_temp(x) ? g->temp_kind[x - IR_TEMP] == KIND_FLOAT : ir_is_slot(x) && g->cell[x].kind == KIND_FLOAT; }
+
+/* Is it a float that goes to or comes from a variable of that kind? */
+static bool float_access(struct gen *g, const struct ir_op *o)
+{
+    return !((o->attr & IR_MBE)) && (o->attr & IR_MSIZE) == (o->type == T_I64 ? IR_M64 : IR_M32) && float_cell(g, o->op == OP_LD ? o->d : o->b);
+}
+
+static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, gj_lv *as_float, gj_lv *loaded)
+{
+    const unsigned size = o->attr & IR_MSIZE;
+    const bool swap = (o->attr & IR_MBE) && size, is_load = o->op == OP_LD;
+    const bool fp = float_access(g, o);
+    gcc_jit_type *t = mem_type(g, o->attr, false);
+    static const char *const ld[] = { "movzbl (%1,%2),%0", "movzwl (%1,%2),%0", "movl (%1,%2),%0", "movq (%1,%2),%0" };
+    static const char *const st[] = { "movb %b2,(%0,%1)", "movw %w2,(%0,%1)", "movl %k2,(%0,%1)", "movq %2,(%0,%1)" };
+    unsigned cells[MAX_MAPPED], n;
+
+    store_rest(g);
+    if (is_load) {
+        gj_lv *v = fp ? as_float : gx_var(g, size == IR_M64 ? g->u64 : g->u32);
+        gcc_jit_extended_asm *a = mapped(g, mark, fp ? (size == IR_M64 ? "movsd (%1,%2),%0" : "movss (%1,%2),%0") : ld[size], cells, &n);
+        gcc_jit_extended_asm_add_output_operand(a, NULL, fp ? "=x" : "=r", v);
+        gcc_jit_extended_asm_add_input_operand(a, NULL, "r", base);
+        gcc_jit_extended_asm_add_input_operand(a, NULL, "r", va);
+        add_cells(g, a, cells, n);
+        if (fp) return;
+        gj_rv *x = gx_cast(g, gcc_jit_lvalue_as_rvalue(v), t);
+        if (swap) {
+            gj_lv *raw = gx_var(g, t);
+            gx_set(g, raw, x);
+            x = swapped(g, gcc_jit_lvalue_as_rvalue(raw), o->attr);
+        }
+        if (o->attr & IR_MS) x = gx_cast(g, gx_cast(g, x, mem_type(g, o->attr, true)), o->type == T_I64 ? g->i64 : g->i32);
+        gx_set(g, loaded, gx_cast(g, x, o->type == T_I64 ? g->u64 : g->u32));
+        return;
+    }
+    gj_rv *v = fp ? gen_read_float(g, o->b) : swapped(g, gx_cast(g, gen_read(g, o->b).r, t), o->attr);
+    if (!fp) v = gx_cast(g, v, size == IR_M64 ? g->u64 : g->u32);
+    gj_lv *w = gx_var(g, gcc_jit_rvalue_get_type(v));
+    gx_set(g, w, v);
+    gcc_jit_extended_asm *a = mapped(g, mark, fp ? (size == IR_M64 ? "movsd %2,(%0,%1)" : "movss %2,(%0,%1)") : st[size], cells, &n);
+    gcc_jit_extended_asm_add_input_operand(a, NULL, "r", base);
+    gcc_jit_extended_asm_add_input_operand(a, NULL, "r", va);
+    gcc_jit_extended_asm_add_input_operand(a, NULL, fp ? "x" : "r", gcc_jit_lvalue_as_rvalue(w));
+    add_cells(g, a, cells, n);
+}
+#else
+static bool float_access(struct gen *g, const struct ir_op *o) { return (void)g, (void)o, false; }
+static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, gj_lv *as_float, gj_lv *loaded)
+{
+    (void)g, (void)o, (void)mark, (void)base, (void)va, (void)as_float, (void)loaded;
+}
+#endif
+
 static void load_store(struct gen *g, const struct ir_op *o, unsigned mark)
 {
     const bool user = g->r->h->user, is_load = o->op == OP_LD;
@@ -96,7 +202,9 @@ static void load_store(struct gen *g, const struct ir_op *o, unsigned mark)
     gcc_jit_type *t = mem_type(g, o->attr, false), *cell = o->type == T_I64 ? g->u64 : g->u32;
     gj_rv *va = address(g, o), *ok = NULL, *base = NULL;
     gcc_jit_block *fast = NULL, *rare = NULL, *on = gx_block(g);
-    gj_lv *loaded = is_load ? gx_var(g, cell) : NULL;
+    gj_lv *loaded = is_load ? gx_var(g, cell) : NULL, *as_float = NULL;
+
+    if (g->maps && is_load && float_access(g, o)) as_float = gx_var(g, o->type == T_I64 ? g->f64 : g->f32);
 
     if (user) {
         base = gcc_jit_lvalue_as_rvalue(g->ubase);
@@ -138,15 +246,19 @@ static void load_store(struct gen *g, const struct ir_op *o, unsigned mark)
         g->blk = rare;
         gen_sync(g, mark, false);
         gj_rv *v = slow(g, o, va);
-        if (is_load) gx_set(g, loaded, gx_cast(g, v, cell));
+        if (as_float) gx_set(g, as_float, gx_bits(g, gx_cast(g, v, cell), gcc_jit_rvalue_get_type(gcc_jit_lvalue_as_rvalue(as_float))));
+        else if (is_load) gx_set(g, loaded, gx_cast(g, v, cell));
         gx_jump(g, on);
         g->f = keep;
         g->f.point = -1;
     }
     if (base) {
         g->blk = fast;
-        if (user) gen_sync(g, mark, true);
-        if (is_load) {
+        if (user && !g->maps) gen_sync(g, mark, true);
+        if (g->maps) {
+            mapped_access(g, o, mark, base, va, as_float, loaded);
+            if (o->op == OP_ST && (o->attr & IR_MSEQ)) fence(g);
+        } else if (is_load) {
             gj_lv *v = gx_var(g, t);
             gx_set(g, v, swapped(g, gcc_jit_lvalue_as_rvalue(at_pointer(g, base, va, t)), o->attr));
             gj_rv *x = gcc_jit_lvalue_as_rvalue(v);
@@ -161,7 +273,7 @@ static void load_store(struct gen *g, const struct ir_op *o, unsigned mark)
         gx_jump(g, on);
     }
     g->blk = on;
-    if (is_load) gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(loaded), false);
+    if (is_load) gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(as_float ? as_float : loaded), as_float != NULL);
 }
 
 void gen_mem(struct gen *g, unsigned at, unsigned mark)

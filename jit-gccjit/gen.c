@@ -3,7 +3,7 @@
  *
  * Slots live in local variables for the whole region: loaded at the entry, stored where the contract wants them. `dirty` says
  * which may differ from their cells at a place. A region with host floating point has two versions of each block: the fast
- * one may take for granted that certain slots hold finite numbers, the slow one nothing (gen-fp.c); an edge from the slow
+ * one may take for granted that certain slots hold no NaN, the slow one nothing (gen-fp.c); an edge from the slow
  * version leads through a check to the fast one.
  */
 #include "jit-gccjit/gen.h"
@@ -91,14 +91,14 @@ void gen_assign_cell(struct gen *g, unsigned i, gj_rv *v)
 void gen_write(struct gen *g, ir_id d, gj_rv *v, bool is_float)
 {
     unsigned type = gen_type_of(g, d), kind = ir_is_temp(d) ? g->temp_kind[d - IR_TEMP] : g->cell[d].kind;
-    if (kind == KIND_FLOAT && !is_float) v = gx_bits(g, v, float_type(g, type));
+    if (kind == KIND_FLOAT && !is_float) v = gen_pinned(g, gx_bits(g, v, float_type(g, type)), true); /* a map can't describe a constant */
     if (kind == KIND_INT && is_float) v = gx_bits(g, v, int_type(g, type));
     if (ir_is_temp(d)) {
         gx_set(g, temp_var(g, d, &kind), v);
-        g->f.temp_finite[d - IR_TEMP] = 0;
+        g->f.temp_number[d - IR_TEMP] = 0;
         return;
     }
-    set_del(&g->f.finite, d);
+    set_del(&g->f.number, d);
     if (g->cell[d].var) gen_assign_cell(g, d, v);
     else gen_cell_store(g, g->cell[d].offset, kind_type(g, type, kind), v, g->r->h->user);
 }
@@ -176,7 +176,7 @@ static bool operand_out(const struct ir_op *o, unsigned k)
     return (k == 0 && o->op != OP_ST && o->op != OP_ST2) || (k == 3 && o->op == OP_LD2);
 }
 
-static bool mem_sync(const struct gen *g, const struct ir_op *o) { return is_mem(o) && (g->r->h->user || o->op == OP_CAS || o->op == OP_RMW); }
+static bool mem_sync(const struct gen *g, const struct ir_op *o) { return is_mem(o) && ((g->r->h->user && !g->maps) || o->op == OP_CAS || o->op == OP_RMW); }
 
 static const struct gj_helper *helper(const struct gen *g, const struct ir_op *o) { return &g->r->helpers[o->aux]; }
 static bool pure_helper(const struct gj_helper *h) { return h->flags & HELPER_PURE; }
@@ -261,7 +261,7 @@ gj_rv *gen_helper_op(struct gen *g, unsigned at, gj_rv *a, gj_rv *b, gj_rv *c)
     gj_rv *op = gcc_jit_lvalue_get_address(gcc_jit_context_new_array_access(g->ctx, NULL, base, gx_int(g, g->u64, at * sizeof(struct ir_op))), NULL);
     gj_rv *arg[] = { g->cpu, op, a, b, c };
     gj_lv *v = gx_var(g, g->u64);
-    gx_set(g, v, gcc_jit_context_new_call_through_ptr(g->ctx, NULL, gen_table(g, GJT_OP, g->fn_op), 5, arg));
+    gx_set(g, v, gcc_jit_context_new_call_through_ptr(g->ctx, NULL, gen_table(g, is_fp(&g->r->blocks[g->b].ops[at]) ? GJT_FP : GJT_OP, g->fn_op), 5, arg));
     return gcc_jit_lvalue_as_rvalue(v);
 }
 
@@ -306,7 +306,7 @@ static void on_cells(struct gen *g, unsigned at, unsigned mark)
             ir_id y = (ir_id)(x[k] + c);
             unsigned type = gen_type_of(g, y);
             if (ir_is_temp(y)) gen_write(g, y, gx_cast(g, gen_cell_load(g, temp_offset(y), g->u64, false), int_type(g, type)), false);
-            else set_del(&g->f.finite, y);
+            else set_del(&g->f.number, y);
             if (ir_is_slot(y) && g->cell[y].var) gx_set(g, g->cell[y].var, gen_cell_load(g, g->cell[y].offset, kind_type(g, type, g->cell[y].kind), false));
         }
     }
@@ -317,12 +317,12 @@ static void pure(struct gen *g, unsigned at)
     const struct ir_op *o = &g->r->blocks[g->b].ops[at];
     unsigned type = gen_type_of(g, o->d);
     if (o->op == OP_MOV && !ir_is_const(o->a)) { /* keeps what is known of it, and its register file */
-        bool finite = gen_known_finite(g, o->a);
+        bool number = gen_known_number(g, o->a);
         unsigned kind;
         gj_rv *v = read_raw(g, o->a, &kind);
         gen_write(g, o->d, v, kind == KIND_FLOAT);
-        if (finite && ir_is_slot(o->d)) set_add(&g->f.finite, o->d);
-        else if (finite) g->f.temp_finite[o->d - IR_TEMP] = 1;
+        if (number && ir_is_slot(o->d)) set_add(&g->f.number, o->d);
+        else if (number) g->f.temp_number[o->d - IR_TEMP] = 1;
         return;
     }
     gj_rv *v;
@@ -370,7 +370,7 @@ static void call(struct gen *g, const struct ir_op *o, unsigned mark)
         for (unsigned i = 0; i < g->n_cells; i++) {
             struct gen_cell *cell = &g->cell[i];
             if (!helper_writes(g, h, i)) continue;
-            set_del(&g->f.finite, i);
+            set_del(&g->f.number, i);
             if (!cell->var) continue;
             gx_set(g, cell->var, gen_cell_load(g, cell->offset, kind_type(g, cell->type, cell->kind), false));
             set_del(&g->f.dirty, i);
@@ -497,8 +497,8 @@ static void charge(struct gen *g)
 static void flow_join(struct gen_flow *to, const struct gen_flow *from)
 {
     set_or(&to->dirty, &from->dirty);
-    for (unsigned i = 0; i < GEN_WORDS; i++) to->finite.w[i] &= from->finite.w[i];
-    for (unsigned i = 0; i < IR_MAX_TEMPS; i++) to->temp_finite[i] &= from->temp_finite[i];
+    for (unsigned i = 0; i < GEN_WORDS; i++) to->number.w[i] &= from->number.w[i];
+    for (unsigned i = 0; i < IR_MAX_TEMPS; i++) to->temp_number[i] &= from->temp_number[i];
     to->fp_ok &= from->fp_ok;
     if (to->point != from->point) to->point = -1;
 }
@@ -607,9 +607,9 @@ static void check_entry(struct gen *g)
         g->blk = on;
     }
     for (unsigned i = 0; i < g->r->h->n_slots; i++) {
-        if (!set_has(&p->finite_in, i)) continue;
+        if (!set_has(&p->number_in, i)) continue;
         gcc_jit_block *on = gx_block(g);
-        gx_branch(g, gen_finite(g, (ir_id)i), on, p->body[1], 0);
+        gx_branch(g, gen_is_number(g, (ir_id)i), on, p->body[1], 0);
         g->blk = on;
     }
     gx_jump(g, p->body[0]);
@@ -634,7 +634,7 @@ static void gen_version(struct gen *g, unsigned n, bool slow)
     memset(&g->f, 0, sizeof g->f);
     g->f.dirty = g->pb[n].dirty_in;
     g->f.point = -1;
-    if (!slow) g->f.finite = g->pb[n].finite_in;
+    if (!slow) g->f.number = g->pb[n].number_in;
     g->f.fp_ok = !slow && !g->has_calls;
     g->blk = g->pb[n].body[slow];
     body(g);
@@ -727,14 +727,14 @@ static void forget_outputs(struct gen *g, const struct ir_op *o, struct gen_set 
     }
 }
 
-/* Fast versions: which slots are finite at the start of each block, if they are in all blocks before it; only those that
- * some op that can follow uses as a number. */
-static void scan_finite(struct gen *g)
+/* Fast versions: which slots are no NaN at the start of each block, if they are in all blocks before it; only those that
+ * some comparison that can follow uses. */
+static void scan_numbers(struct gen *g)
 {
     const unsigned n = g->r->h->n_blocks;
     bool changed = true;
 
-    while (changed) { /* used: read as a float from here on */
+    while (changed) { /* used: compared from here on */
         changed = false;
         for (unsigned i = n; i-- > 0;) {
             const struct gen_block *b = &g->r->blocks[i];
@@ -749,27 +749,25 @@ static void scan_finite(struct gen *g)
                 bool moved = o->op == OP_MOV && ir_is_slot(o->a) && ir_is_slot(o->d) && set_has(&u, o->d);
                 if (writes && ir_is_slot(o->d) && !b->h->n_labels) set_del(&u, o->d);
                 if (moved && g->cell[o->a].var) set_add(&u, o->a);
-                if (!is_fp(o) || !gen_fp_inline(o)) continue;
-                bool from_int = o->op == OP_I32_F32 || o->op == OP_I32_F64 || o->op == OP_I64_F32 || o->op == OP_I64_F64;
-                bool to_int = o->op == OP_F32_I32 || o->op == OP_F32_I64 || o->op == OP_F64_I32 || o->op == OP_F64_I64;
-                if (ir_is_slot(o->a) && !from_int && !to_int && g->cell[o->a].var) set_add(&u, o->a);
+                if (o->op != OP_FCMP) continue;
+                if (ir_is_slot(o->a) && g->cell[o->a].var) set_add(&u, o->a);
                 if (ir_is_slot(o->b) && g->cell[o->b].var) set_add(&u, o->b);
             }
             g->pb[i].used = u;
             if (memcmp(&old, &u, sizeof u)) changed = true;
         }
     }
-    for (unsigned i = 0; i < n; i++) g->pb[i].finite_in = g->pb[i].used;
+    for (unsigned i = 0; i < n; i++) g->pb[i].number_in = g->pb[i].used;
     for (changed = true; changed;) {
         changed = false;
         for (unsigned i = 0; i < n; i++) {
             const struct gen_block *b = &g->r->blocks[i];
-            struct gen_set f = g->pb[i].finite_in;
+            struct gen_set f = g->pb[i].number_in;
             uint8_t temp[IR_MAX_TEMPS] = { 0 };
             for (unsigned k = 0; k < b->h->n_ops; k++) {
                 const struct ir_op *o = &b->ops[k];
                 if (o->op == OP_LABEL) { /* what is known depends on the way: only what was at the start, and is not written */
-                    f = g->pb[i].finite_in;
+                    f = g->pb[i].number_in;
                     for (unsigned w = 0; w < k; w++) forget_outputs(g, &b->ops[w], &f, temp);
                     memset(temp, 0, sizeof temp);
                 }
@@ -782,19 +780,18 @@ static void scan_finite(struct gen *g)
                     for (unsigned e = 0; e < (o->op == OP_IND ? b->h->n_ind : 1u); e++) {
                         int to = o->op == OP_IND ? b->h->ind[e] : b->h->to[o->aux];
                         if (to < 0) continue;
-                        struct gen_set old = g->pb[to].finite_in;
-                        for (unsigned w = 0; w < GEN_WORDS; w++) g->pb[to].finite_in.w[w] &= f.w[w];
-                        if (memcmp(&old, &g->pb[to].finite_in, sizeof old)) changed = true;
+                        struct gen_set old = g->pb[to].number_in;
+                        for (unsigned w = 0; w < GEN_WORDS; w++) g->pb[to].number_in.w[w] &= f.w[w];
+                        if (memcmp(&old, &g->pb[to].number_in, sizeof old)) changed = true;
                     }
                     continue;
                 }
-                if (is_fp(o) && gen_fp_inline(o)) { /* operands have been checked, and results where gen-fp.c says so */
-                    bool from_int = o->op == OP_I32_F32 || o->op == OP_I32_F64 || o->op == OP_I64_F32 || o->op == OP_I64_F64;
-                    bool to_int = o->op == OP_F32_I32 || o->op == OP_F32_I64 || o->op == OP_F64_I32 || o->op == OP_F64_I64;
-                    if (ir_is_slot(o->a) && !from_int && !to_int && g->cell[o->a].var) set_add(&f, o->a);
-                    if (ir_is_temp(o->a) && !from_int && !to_int) temp[o->a - IR_TEMP] = 1;
-                    if (ir_is_slot(o->b) && g->cell[o->b].var) set_add(&f, o->b);
-                    if (ir_is_temp(o->b)) temp[o->b - IR_TEMP] = 1;
+                if (is_fp(o) && gen_fp_inline(o)) { /* results are no NaNs in the fast version */
+                    bool to_int = o->op == OP_F32_I32 || o->op == OP_F32_I64 || o->op == OP_F64_I32 || o->op == OP_F64_I64, cmp = o->op == OP_FCMP;
+                    if (cmp && ir_is_slot(o->a) && g->cell[o->a].var) set_add(&f, o->a);
+                    if (cmp && ir_is_temp(o->a)) temp[o->a - IR_TEMP] = 1;
+                    if (cmp && ir_is_slot(o->b) && g->cell[o->b].var) set_add(&f, o->b);
+                    if (cmp && ir_is_temp(o->b)) temp[o->b - IR_TEMP] = 1;
                     bool known = !to_int && o->op != OP_FCMP;
                     if (ir_is_temp(o->d)) temp[o->d - IR_TEMP] = known;
                     else if (known && g->cell[o->d].var) set_add(&f, o->d);
@@ -821,7 +818,7 @@ static void scan_kicks(struct gen *g)
     for (unsigned n = 0; n < g->r->h->n_blocks; n++) {
         const struct gen_block *b = &g->r->blocks[n];
         bool may = false;
-        for (unsigned i = 0; i < b->h->n_ops; i++) may |= is_mem(&b->ops[i]) || !known_op(&b->ops[i]) || (b->ops[i].op == OP_CALL && !pure_helper(helper(g, &b->ops[i])));
+        for (unsigned i = 0; i < b->h->n_ops; i++) may |= (is_mem(&b->ops[i]) && !g->r->h->user) || !known_op(&b->ops[i]) || (b->ops[i].op == OP_CALL && !pure_helper(helper(g, &b->ops[i])));
         if (!may) continue;
         for (unsigned l = 0; l < b->h->n_links; l++) {
             if (b->h->to[l] >= 0) g->pb[b->h->to[l]].kick = true;
@@ -883,12 +880,16 @@ static void find_ever_dirty(struct gen *g)
     }
 }
 
-bool gen_region(gcc_jit_context *ctx, const struct gen_region *r, const char *name, const char **why)
+bool gen_region(gcc_jit_context *ctx, const struct gen_region *r, unsigned number, const char **why)
 {
     struct gen *g = calloc(1, sizeof *g);
     unsigned labels = 1;
 
-    g->ctx = ctx, g->r = r;
+    char name[16];
+
+    snprintf(name, sizeof name, "r%u", number);
+    g->ctx = ctx, g->r = r, g->number = number;
+    g->maps = r->h->user && GJ_MAPS;
     types(g);
     gcc_jit_param *param[2] = { gcc_jit_context_new_param(ctx, NULL, g->u8p, "cpu"), gcc_jit_context_new_param(ctx, NULL, g->u8p, "code") };
     if (r->h->n_slots + 5 > GEN_MAX_CELLS) g->why = "too many slots";
@@ -910,7 +911,7 @@ bool gen_region(gcc_jit_context *ctx, const struct gen_region *r, const char *na
             changed = false;
             for (unsigned n = 0; n < r->h->n_blocks; n++) scan_dirty(g, n, &changed);
         }
-        if (g->has_fp) scan_finite(g);
+        if (g->has_fp) scan_numbers(g);
         scan_kicks(g);
         for (unsigned n = 0; n < r->h->n_blocks; n++) {
             g->pb[n].body[0] = gx_block(g);

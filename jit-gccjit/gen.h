@@ -11,9 +11,11 @@
 #if defined __x86_64__
 #define HOST_TSO 1                    /* only a load after a store needs a fence */
 #define GJ_FLOAT_CONSTRAINT "+x"
+#define GJ_MAPS 1
 #else
 #define HOST_TSO 0
 #define GJ_FLOAT_CONSTRAINT "+w"
+#define GJ_MAPS 0
 #endif
 
 typedef gcc_jit_rvalue gj_rv;
@@ -34,8 +36,8 @@ struct gen_region {
     struct gen_block *blocks;
 };
 
-/* Adds the function `name` for a region to the context. False: *why tells (static text). */
-bool gen_region(gcc_jit_context *, const struct gen_region *, const char *name, const char **why);
+/* Adds the function r<number> for a region to the context. False: *why tells (static text). */
+bool gen_region(gcc_jit_context *, const struct gen_region *, unsigned number, const char **why);
 
 /* ---- inside ---- */
 
@@ -64,8 +66,8 @@ struct gen_cell {             /* a slot, or one of the CPU's own fields that are
 
 struct gen_flow {             /* what is known at a place */
     struct gen_set dirty;     /* variables that may differ from their cells */
-    struct gen_set finite;    /* slots with a finite float, in the fast version */
-    uint8_t temp_finite[IR_MAX_TEMPS];
+    struct gen_set number;    /* slots that hold no NaN, in the fast version */
+    uint8_t temp_number[IR_MAX_TEMPS];
     bool fp_ok;               /* cpu->fp_fast has been seen to be set */
     int point;                /* that cpu->xpoint holds, or -1 */
 };
@@ -87,6 +89,8 @@ struct gen {
     unsigned n_cells, ic, note_a, note_b, note_op, note_aux;
     struct gen_set ever_dirty;
     bool has_fp, has_calls;   /* host arithmetic; helpers that may see the host's FP flags */
+    bool maps;                /* user mode: state at faults is described (gen-mem.c), not stored */
+    unsigned number;
     unsigned mmu;             /* mode of the accesses that are inline */
     bool has_mmu;
 
@@ -97,7 +101,7 @@ struct gen {
     gj_lv *temp[2][2][IR_MAX_TEMPS]; /* by type and kind */
     uint8_t temp_kind[IR_MAX_TEMPS];
     struct gen_per_block {
-        struct gen_set dirty_in, finite_in, used;
+        struct gen_set dirty_in, number_in, used;
         gcc_jit_block *check, *body[2];  /* where edges lead; by slow */
         gcc_jit_block **slow_at; /* by op: where the slow version is entered */
         bool kick;               /* something before it may have set cpu->kick */
@@ -142,11 +146,13 @@ unsigned gen_operand_cells(const struct ir_op *, unsigned k); /* k: 0 d, 1 a, 2 
 
 /* gen-fp.c */
 bool gen_fp_inline(const struct ir_op *);
+/* The same value, of which the compiler knows nothing. */
+gj_rv *gen_pinned(struct gen *, gj_rv *, bool is_float);
 /* An op for which that holds, in the fast version. */
 void gen_fp(struct gen *, unsigned at);
-/* The test that a cell holds a finite number of the width of its type. */
-gj_rv *gen_finite(struct gen *, ir_id);
-bool gen_known_finite(const struct gen *, ir_id);
+/* The test that a cell holds no NaN of the width of its type. */
+gj_rv *gen_is_number(struct gen *, ir_id);
+bool gen_known_number(const struct gen *, ir_id);
 
 /* gen-mem.c */
 void gen_mem(struct gen *, unsigned at, unsigned mark);

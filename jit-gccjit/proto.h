@@ -13,7 +13,6 @@
 
 enum {
     GJ_HELLO = 0x716a6831, GJ_REQUEST = 0x716a7131, GJ_REPLY = 0x716a7231,
-    GJ_VERSION = 1,
     GJ_MAX_SIZE = 1 << 28, /* of a message */
     GJ_BATCH = 32,
 };
@@ -53,7 +52,7 @@ struct gj_block {
 };
 
 /* The table of host addresses and points of one region: what jit_code.priv points to. */
-enum { GJT_LD, GJT_ST, GJT_CAS, GJT_RMW, GJT_OP, GJT_FETCH_FAULT, GJT_HELPERS /* guest->helpers */, GJT_REF /* ref_exec_op */,
+enum { GJT_LD, GJT_ST, GJT_CAS, GJT_RMW, GJT_OP, GJT_FETCH_FAULT, GJT_HELPERS /* guest->helpers */, GJT_REF /* ref_exec_op */, GJT_FP /* jit_op for floats */,
        GJT_FIXED };
 static inline unsigned gjt_blk(unsigned b) { return GJT_FIXED + b; }                          /* struct blk * */
 static inline unsigned gjt_ops(unsigned n, unsigned b) { return GJT_FIXED + n + b; }          /* const struct ir_op * */
@@ -61,5 +60,7 @@ static inline unsigned gjt_consts(unsigned n, unsigned b) { return GJT_FIXED + 2
 static inline unsigned gjt_link(unsigned n, unsigned b, unsigned l) { return GJT_FIXED + 3 * n + b * IR_MAX_LINKS + l; }
 /* The points of all instructions of all blocks, in order. */
 static inline unsigned gjt_points(unsigned n) { return GJT_FIXED + (3 + IR_MAX_LINKS) * n; }
+
+enum { GJ_VERSION = 1 << 16 | GJT_FIXED };
 
 #endif

@@ -114,7 +114,7 @@ static bool parse(struct cursor *c, struct gen_region *r)
 static const char *const options[] = {
     "-fno-strict-aliasing", "-ffp-contract=off", "-frounding-math", "-fsignaling-nans", "-fno-math-errno",
     "-fno-pic", "-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fcf-protection=none",
-    "-ffunction-sections", "-fno-toplevel-reorder", "-fno-reorder-blocks-and-partition", /* each function in one piece */
+    "-ffunction-sections", "-fno-toplevel-reorder", "-fno-reorder-blocks-and-partition", "-fno-ipa-icf", /* each function in one piece */
     "-fno-schedule-insns", "-fno-schedule-insns2", /* the host's FP flags are not known to the scheduler */
     "--param=builtin-expect-probability=100",
 };
@@ -179,10 +179,8 @@ static uint8_t *compile(const struct gj_request *q, const uint8_t *body, const c
 
     for (unsigned i = 0; i < q->n_regions && !why; i++) {
         struct gen_region r = { NULL };
-        char name[16];
-        snprintf(name, sizeof name, "r%u", i);
         if (!parse(&c, &r)) why = "a region that makes no sense";
-        else gen_region(ctx, &r, name, &why);
+        else gen_region(ctx, &r, i, &why);
         free(r.blocks);
     }
     if (!why) {

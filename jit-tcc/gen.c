@@ -812,8 +812,9 @@ static bool choose_locals(struct gen *g)
             const struct slot_desc *d = &guest->slots[s];
             if ((d->type == T_I64) != (bool)wide) continue;
             g->local_of[s] = -1;
-            /* cells of the common part are the engine's too */
-            if (n == MAX_LOCALS || s == guest->pc_slot || d->offset < sizeof(struct cpu) || !(u[s].loop || u[s].n > 1)) continue;
+            /* cells of the common part are the engine's too, those of class SYS devices' */
+            if (s == guest->pc_slot || d->offset < sizeof(struct cpu) || d->cls == SLOT_SYS || d->cls == SLOT_VEC) continue;
+            if (n == MAX_LOCALS || !(u[s].loop || u[s].n > 1)) continue;
             c->locals[n] = (struct local){ d->offset, (uint16_t)(sizeof(struct frame) + 8 * n_wide + 4 * (n - n_wide)), wide };
             n_wide += wide;
             set_add(&g->helper_class[d->cls], n);

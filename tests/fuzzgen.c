@@ -453,7 +453,7 @@ static void instruction(struct gen *g, struct fz_insn *in)
         case 4: {
             static const uint8_t h[] = { FZ_H_MIX, FZ_H_READ, FZ_H_WRITE };
             unsigned type = ROLL(2), which = g->no_slots ? FZ_H_MIX : h[ROLL(3)];
-            ir_id a = src(g, type), b = src(g, T_I32), c = src(g, T_I64), d = dst(g, type, open);
+            ir_id a = src(g, type), b = src(g, T_I32), c = ROLL(3) ? src(g, T_I64) : IR_NONE, d = dst(g, type, open); /* not given: 0 */
             add(g, OP_CALL, type, d, a, b, c)->aux = which;
             written(g, d, open);
             break;

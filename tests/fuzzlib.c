@@ -32,7 +32,7 @@ struct fz_side {
     struct toy *t;
     const struct fz_prog *prog;
     uint8_t *base;
-    size_t size;
+    size_t size, guard;
     uint64_t dev;
     bool user, wide;
     bool code[FZ_PAGES];     /* user: write-protected because of translated code */
@@ -392,7 +392,13 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     struct fz_side *s = running;
     uintptr_t at = s ? (uintptr_t)info->si_addr - (uintptr_t)s->base : 0;
 
-    if (s && at < s->size) cpu_host_fault(&s->t->c, context);
+    if (s && at + s->guard < s->size + 2 * s->guard) {
+        cpu_host_fault(&s->t->c, context);
+        if (s->t->c.xpoint && at >= FZ_MEM) { /* compiled code does not wrap addresses */
+            cpu_fp_signal(&s->t->c, context);
+            engine_run_again(&s->t->c);
+        }
+    }
     if (!s || at >= s->size || !cpu_in_code(&s->t->c)) {
         static const char text[] = "crashed: ";
         ssize_t k = write(2, text, sizeof text - 1);
@@ -446,16 +452,17 @@ struct fz_side *fz_open(const struct engine_config *cfg, bool user, bool wide, s
     }
     s->user = user, s->wide = wide;
     s->size = user && sizeof(void *) == 8 ? (size_t)0xffffffffu + 1 + PAGE : FZ_MEM;
-    void *at = mmap(NULL, s->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED || mprotect(at, FZ_MEM, PROT_READ | PROT_WRITE)) {
+    s->guard = user && sizeof(void *) == 8 ? (size_t)CPU_GUARD : 0;
+    uint8_t *at = mmap(NULL, s->size + 2 * s->guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED || mprotect(at + s->guard, FZ_MEM, PROT_READ | PROT_WRITE)) {
         error_set(e, "no memory for a guest: %s", strerror(errno));
         mem_free(s);
         return NULL;
     }
-    s->base = at;
+    s->base = at + s->guard;
     s->eng = engine_new(cfg, e);
     if (!s->eng) {
-        munmap(s->base, s->size);
+        munmap(s->base - s->guard, s->size + 2 * s->guard);
         mem_free(s);
         return NULL;
     }
@@ -472,7 +479,7 @@ void fz_close(struct fz_side *s)
     if (!s) return;
     cpu_delete(&s->t->c);
     engine_delete(s->eng);
-    munmap(s->base, s->size);
+    munmap(s->base - s->guard, s->size + 2 * s->guard);
     mem_free(s);
 }
 

@@ -43,19 +43,31 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+if JIT_X64
+UNIT_TESTS += tests/test-x64-emit
+endif
+EXTRA_DIST += tests/x64-cases.h
+
+# Programs that scripts use.
+check_PROGRAMS += tests/block-tool tests/block-crash
 
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
 TESTS += $(SCRIPT_TESTS)
 SCRIPT_TESTS =
+SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
+SCRIPT_TESTS += tests/test-block-compare.sh
+EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
+SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/test-mutants.sh
+SCRIPT_TESTS += tests/test-jit-tcc.sh
 SCRIPT_TESTS += tests/test-log.sh
 SCRIPT_TESTS += tests/run-user.sh
 SCRIPT_TESTS += tests/test-fuzz.sh

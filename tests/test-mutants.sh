@@ -33,6 +33,12 @@ for backend in ${*:-${MUTANT_BACKENDS:-null}}; do
         insn=$(sed -n 's/^The first instruction that differs: //p' "$dir/out")
         if [ $rc = 1 ] && [ -n "$insn" ] && [ -s "$dir/replay" ]; then ok
         else bad "$backend: $class: -lockstep: status $rc, $(tail -3 "$dir/out")"; fi
+        if [ $class = ext ]; then # the file shows it again
+            "$build/tests/quern-mutant" mipsel -M malta -cpu 24Kf -kernel "$guest" -nographic \
+                -lockstep "interp,mutant:threshold=20,replay=$dir/replay" </dev/null >"$dir/out2" 2>&1
+            rc=$?
+            [ $rc = 1 ] && grep -qF "$insn" "$dir/out2" && ok || bad "$backend: replay: status $rc, $(tail -3 "$dir/out2")"
+        fi
         echo "$backend $class: found by$by; lockstep: $insn"
         [ "${VERBOSE:-}" ] && cat "$dir/out"
     done

@@ -458,6 +458,9 @@ static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool
     for (unsigned i = 0; id && i < s->cfg.n_drives; i++) {
         if (!strcmp(s->drives[i].id, id)) return error_set(e, "Duplicate ID '%s' for drive", id);
     }
+    if (drive_flags(o, &f->flags, e)) return -1;
+    const char *format = opts_get(o, "format") ? opts_get(o, "format") : opts_get(o, "driver");
+    if (format && !blk_driver_known(format)) return error_set(e, "Unknown driver '%s'", format);
     if (id) d->id = mem_strdup(id);
     else if (interface == DRIVE_IDE) d->id = mem_printf("ide%d-%s%d", index / 2, cdrom ? "cd" : "hd", index % 2);
     else d->id = mem_printf("%s%d", names[interface], interface == DRIVE_NONE ? (int)s->cfg.n_drives : index);
@@ -467,9 +470,6 @@ static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool
     d->readonly = cdrom || opts_bool(o, "readonly", opts_bool(o, "read-only", false));
     d->blk = NULL;
     f->path = file && *file ? mem_strdup(file) : NULL;
-    if (drive_flags(o, &f->flags, e)) return -1;
-    const char *format = opts_get(o, "format") ? opts_get(o, "format") : opts_get(o, "driver");
-    if (format && !blk_driver_known(format)) return error_set(e, "Unknown driver '%s'", format);
     f->format = format ? mem_strdup(format) : NULL;
     f->snapshot = opts_bool(o, "snapshot", false);
     s->cfg.n_drives++;
