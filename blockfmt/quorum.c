@@ -87,8 +87,8 @@ static int quorum_read(struct blk_node *n, uint64_t offset, void *buf, size_t le
     for (unsigned i = 0; i < s->n; i++) {
         if (!result && s->rewrite && !(blk_node_flags(n) & BLK_RDONLY) && (rc[i] || memcmp(copies[i], copies[winner], len)))
             (void)blk_node_write(s->child[i], offset, copies[winner], len, 0);
-        blk_free_aligned(copies[i]);
     }
+    for (unsigned i = 0; i < s->n; i++) blk_free_aligned(copies[i]);
     return result;
 }
 

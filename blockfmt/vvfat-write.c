@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -274,7 +275,7 @@ static bool read_dir(struct tree *t, uint32_t self)
 static int by_parent_and_name(const void *a, const void *b)
 {
     const struct node *x = *(const struct node *const *)a, *y = *(const struct node *const *)b;
-    return x->parent != y->parent ? (x->parent < y->parent ? -1 : 1) : strcmp(x->name, y->name);
+    return x->parent != y->parent ? (x->parent < y->parent ? -1 : 1) : strcasecmp(x->name, y->name);
 }
 
 static bool read_tree(struct tree *t)
@@ -297,7 +298,7 @@ static bool read_tree(struct tree *t)
     for (uint32_t i = 0; i < t->n; i++) sorted[i] = &t->v[i];
     qsort(sorted, t->n, sizeof *sorted, by_parent_and_name);
     for (uint32_t i = 1; i < t->n && ok; i++) {
-        if (sorted[i]->parent == sorted[i - 1]->parent && !strcmp(sorted[i]->name, sorted[i - 1]->name))
+        if (sorted[i]->parent == sorted[i - 1]->parent && !strcasecmp(sorted[i]->name, sorted[i - 1]->name))
             ok = problem(t, "two files have one name", sorted[i]->name);
     }
     mem_free(sorted);

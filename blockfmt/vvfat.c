@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define COMPARED 32u /* sectors */
+
 /* ---- opening -------------------------------------------------------------------------------------- */
 
 static void vvfat_free(struct vvfat *s)
@@ -293,12 +295,47 @@ static int vvfat_read(struct blk_node *n, uint64_t offset, void *buf, size_t len
     return vvfat_sectors(blk_state(n), (uint32_t)(offset / 512), (uint32_t)(len / 512), buf);
 }
 
+/* What is there already is not written: files that a copy of the whole disk does not change stay untouched. */
 static int vvfat_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
     struct vvfat *s = blk_state(n);
+    uint32_t sector = (uint32_t)(offset / 512), left = (uint32_t)(len / 512);
+    const uint8_t *p = buf;
+    uint8_t *now;
+    int rc = s->rw ? 0 : -EROFS;
 
-    if (!s->rw) return -EROFS;
-    return vvfat_overlay_write(s, (uint32_t)(offset / 512), (uint32_t)(len / 512), buf, true);
+    now = mem_alloc(COMPARED * 512);
+    for (uint32_t k; left && !rc; sector += k, left -= k, p += (size_t)k * 512) {
+        k = MIN(left, COMPARED - sector % COMPARED);
+        if (vvfat_sectors(s, sector, k, now) || memcmp(now, p, (size_t)k * 512)) rc = vvfat_overlay_write(s, sector, k, p, true);
+    }
+    mem_free(now);
+    return rc;
+}
+
+/* Zeros without a look: free clusters that the guest has not written. */
+static bool is_free(const struct vvfat *s, uint32_t sector)
+{
+    uint32_t cluster;
+
+    if (s->written && vvfat_bit(s->written, sector)) return false;
+    if (sector < s->start) return sector > 0;
+    if (sector < s->start + s->data) return false;
+    cluster = 2 + (sector - s->start - s->data) / s->spc;
+    return cluster >= s->clusters + 2 || !s->owner[cluster];
+}
+
+static int vvfat_status(struct blk_node *n, uint64_t offset, uint64_t len, struct blk_status *st)
+{
+    const struct vvfat *s = blk_state(n);
+    uint32_t sector = (uint32_t)(offset / 512), end = (uint32_t)((offset + len + 511) / 512), at;
+    bool zero = is_free(s, sector);
+
+    for (at = sector + 1; at < end && is_free(s, at) == zero; at++) {
+    }
+    st->flags = zero ? BLK_ST_ZERO : BLK_ST_DATA;
+    st->bytes = MIN(len, (uint64_t)at * 512 - offset);
+    return 0;
 }
 
 static int vvfat_flush(struct blk_node *n)
@@ -330,4 +367,5 @@ const struct blk_driver blk_drv_vvfat = {
     .read = vvfat_read,
     .write = vvfat_write,
     .flush = vvfat_flush,
+    .status = vvfat_status,
 };

@@ -60,6 +60,7 @@ SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh
+SCRIPT_TESTS += tests/test-vvfat.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-boot.sh
