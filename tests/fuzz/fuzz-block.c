@@ -64,6 +64,7 @@ static const struct kind {
     {"luks", "luks", "key-secret=sec0,iter-time=10", NULL, 512, false, "key-secret=sec0", 0},
     {"luks-cbc", "luks", "key-secret=sec0,iter-time=10,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256",
      NULL, 512, false, "key-secret=sec0", 0},
+    {"qcow-aes", "qcow", "encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false, "encrypt.key-secret=sec0", 0},
     {"vhdx-fixed", "vhdx", "block_size=1M,subformat=fixed", NULL, 2048, false, NULL, 0},
     {"vmdk-split-flat", "vmdk", "subformat=twoGbMaxExtentFlat", NULL, 1024, false, NULL, 0},
     {"vmdk-backing", "vmdk", "backing_file=base.vmdk", NULL, 2048, false, NULL, 0},
