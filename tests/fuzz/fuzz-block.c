@@ -194,7 +194,7 @@ static void make(const struct kind *k, struct image *m)
     opts_set(&o, "size", size);
     if (k->backing) opts_set(&o, "backing_file", "base.raw"), opts_set(&o, "backing_fmt", "raw");
     if (blk_create(graph, k->format, path, &o, false, &e)) die(k->name, e.msg);
-    struct blk_backend *b = open_as(k, 0, &e);
+    struct blk_backend *b = open_as(k, BLK_NO_FLUSH, &e);
     if (!b) die(k->name, e.msg);
     fill(b);
     add_more(k, b);
@@ -205,7 +205,7 @@ static void make(const struct kind *k, struct image *m)
     mem_free(size);
 }
 
-static void make_all(void)
+static void set_up(void)
 {
     const char *tmp = getenv("TMPDIR");
     struct error e = ERROR_INIT;
@@ -228,7 +228,6 @@ static void make_all(void)
     if (blk_create(NULL, "vmdk", "base.vmdk", &o, false, &e)) die("base", e.msg);
     opts_free(&o);
     mem_free(base);
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) make(&kinds[i], &images[i]);
 }
 
 /* ---- changes -------------------------------------------------------------------------------------- */
@@ -454,13 +453,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct piece *v;
     uint8_t *buf;
 
-    if (!dir[0]) make_all();
+    if (!dir[0]) set_up();
     which = fuzz_pick(&f, ARRAY_LEN(kinds));
     for (unsigned i = 0; only && *only && i < ARRAY_LEN(kinds); i++) {
         if (!strcmp(kinds[i].name, only)) which = i;
     }
     const struct kind *k = &kinds[which];
     struct image *m = &images[which];
+    if (!m->size) make(k, m);
     v = mem_alloc((m->n + 1) * sizeof *v);
     memcpy(v, m->v, m->n * sizeof *v);
     edits = fuzz_pick(&f, 6);
