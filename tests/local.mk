@@ -47,6 +47,7 @@ SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
+SCRIPT_TESTS += tests/test-gccjit.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/test-log.sh
