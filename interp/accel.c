@@ -33,13 +33,17 @@ const struct jit_backend *const *jit_list(void) { return backends; }
 #if defined HAVE_DLFCN_H && defined HAVE_DLOPEN
 static void log_if_wanted(const char *fmt, ...)
 {
-    char text[512];
     va_list ap;
     if (!log_on(LOG_OUT_ASM)) return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *text = mem_alloc((size_t)n + 1);
+    va_start(ap, fmt);
+    vsnprintf(text, (size_t)n + 1, fmt, ap);
     va_end(ap);
     log_printf("%s", text);
+    mem_free(text);
 }
 
 static const struct jit_backend *load(const char *name, struct error *e)
@@ -164,7 +168,7 @@ int accel_set(struct engine_config *c, const char *k, const char *v, struct erro
         if (!rc) c->no_regions = !on;
     } else if (!strcmp(k, "sync")) {
         rc = on_off(k, v, &on, e);
-        if (!rc) c->sync = on;
+        if (!rc) c->sync = on, c->async = !on;
     } else if (!strcmp(k, "perfmap")) {
         rc = on_off(k, v, &on, e);
         if (!rc) c->perfmap = on;

@@ -94,6 +94,7 @@ struct tlb_entry {        /* va page in the tag when valid, all ones when not */
 #define TLB_BITS  10
 #define TLB_SIZE  (1u << TLB_BITS)
 #define TLB_SLOW  0x800u  /* in a tag: never equal to a page address */
+#define TLB_IO    0x400u  /* with TLB_SLOW: no memory, a device at phys */
 
 /* ---- what an ISA tells the engine ----------------------------------------------------------- */
 struct guest {
@@ -146,6 +147,16 @@ struct engine;
 struct blk;
 struct link;
 
+/* Device accesses made by the unit that is being executed, so that it can be run again without making them again. */
+struct io_access { uint64_t phys, value; uint8_t size; bool write; };
+enum { IO_LOG = 8 };
+struct io_log {
+    uint64_t unit;                   /* the instruction count at which the unit began */
+    uint8_t n, at;                   /* accesses noted; the next to be repeated */
+    bool replay;                     /* the unit is being run again */
+    struct io_access e[IO_LOG];
+};
+
 /* The last FP operation whose per-operation flags may be asked for later (MIPS Cause, SPARC cexc...). */
 struct fp_note { uint64_t a, b, c; uint32_t op; /* opcode | type << 16 */ uint32_t aux; };
 
@@ -174,6 +185,7 @@ struct cpu {
     struct exception exc;
     jmp_buf *unwind;                 /* dispatcher's */
 
+    struct io_log io;
     struct arena scratch;            /* for a block of one use */
 
     /* memory */

@@ -13,6 +13,7 @@
  *            a helper that reads or writes them, may raise or access memory (struct helper_desc); every memory access that
  *            takes a slow path; and, in user mode, every access that can fault, unless recover() can put them there.
  *            At these places only what the IR has done before the op may be seen.
+ *            Slots of class SLOT_SYS may be written by devices (interrupt lines): never keep them over an access.
  *  Points    Before anything that may leave by longjmp or ask for the count of instructions (helpers, slow paths, in user
  *            mode accesses unless recover() does it), cpu->xpoint = the point's number (jit_point()). A point says which block
  *            and which guest instruction of it is being executed. It may be left set.
@@ -96,6 +97,7 @@ struct jit_code {
     struct blk **blocks;
     unsigned n_blocks, tier;
     bool valid;
+    uint32_t point, points_end;  /* points taken for it and not yet used */
     void *gdb;
     struct jit_code *next;
 };
@@ -106,6 +108,7 @@ struct jit_backend {
     const char *help;
     unsigned tiers;              /* bit 0: wants single blocks (tier 1); bit 1: wants regions (tier 2) */
     unsigned threshold[2];       /* runs of a block before each, unless the user says otherwise */
+    bool quick;                  /* compiling takes less than handing it to a thread would gain: done at once, unless sync=off */
     /* state: for the calls below. NULL + error when it cannot work here. */
     void *(*init)(struct engine *, struct error *);
     void (*fini)(void *state);
@@ -223,6 +226,8 @@ void jit_after_fork(struct engine *, bool child);
 void jit_quiesce(struct engine *);
 /* Code that holds a host address, or NULL. Async-signal safe. */
 const struct jit_code *jit_code_at(const struct engine *, const void *host_pc);
+/* The n-th piece of valid code that contains the block; NULL: no more. Lock held. */
+const struct jit_code *jit_code_with(const struct blk *, unsigned n);
 
 struct jit_stats {
     struct { uint64_t regions, blocks, ir_ops, text, ns, refused; } tier[3];

@@ -19,6 +19,14 @@ static bool native_compile(void *state, const struct jit_region *r, struct jit_c
         *why = "watchpoints";
         return false;
     }
+    for (unsigned i = 0; i < r->n; i++) {
+        for (unsigned k = 0; k < r->blocks[i].n_ops; k++) {
+            unsigned op = r->blocks[i].ops[k].op;
+            if (ir_op_info[op].cls != CLASS_VEC && op != OP_LD2 && op != OP_ST2) continue;
+            *why = "vectors or pairs of cells";
+            return false;
+        }
+    }
     gen_allocate(&g);
     bool ok = host_compile(state, &g, code, &points, &n, why);
     if (ok) {
@@ -77,7 +85,7 @@ static const void *native_exit_stub(void *state) { return host_exit_stub(state);
 
 const struct jit_backend jit_native_backend = {
     .name = "native", .help = "the in-house code generator for this host",
-    .tiers = 3, .threshold = { 30, 2000 },
+    .tiers = 3, .threshold = { 60, 16000 }, .quick = true,
     .init = native_init, .fini = native_fini, .compile = native_compile, .release = native_release, .recover = native_recover,
     .exit_stub = native_exit_stub,
 };

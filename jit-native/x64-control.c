@@ -65,6 +65,16 @@ static void leave_by_link(struct x64 *c, const struct link *l, uint32_t dirty, b
 {
     add_count(c, l->refund);
     x64_spill(c, dirty, small);
+    if (!c->g->r->user && ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !l->keyed && l->key == l->from->key && c->key_kept) {
+        /* such links are never made, since mappings may change: what the jump cache has is good */
+        store_pc(c, l->pc);
+        x64_mov_imm(&c->e, RAX, l->pc);
+        x64_mov_imm(&c->e, RCX, l->key);
+        x64_op(&c->e, 0x8b, true, RDX, x64_m(AT_CPU(jump_cache)));
+        x64_op(&c->e, 0x8b, true, RDX, x64_m(x64_at(RDX, (int32_t)(jc_index(l->pc) * sizeof(void *)))));
+        x64_jmp_abs(&c->e, c->h->stubs.candidate);
+        return;
+    }
     x64_mov_imm(&c->e, RAX, (uintptr_t)l);
     x64_op(&c->e, 0xff, false, 4, x64_m(x64_at(RAX, (int32_t)offsetof(struct link, code))));
 }
@@ -224,9 +234,9 @@ static void call(struct x64 *c)
     x64_save_temps(c);
     c->dirty = 0;
     if (!(h->flags & HELPER_PURE)) x64_set_point(c);
-    if (o->a != IR_NONE) x64_load_cell(c, RSI, o->a);
-    if (o->b != IR_NONE) x64_load_cell(c, RDX, o->b);
-    if (o->c != IR_NONE) x64_load_cell(c, RCX, o->c);
+    x64_load_cell(c, RSI, o->a); /* arguments that are not given are 0 */
+    x64_load_cell(c, RDX, o->b);
+    x64_load_cell(c, RCX, o->c);
     x64_mov_imm(e, RAX, (uintptr_t)h->fn);
     x64_call_abs(e, c->h->stubs.call);
     uint32_t back = c->gb->live[c->i] & (c->g->regs->clobbered | gen_written(c->g, o));

@@ -163,7 +163,12 @@ static void compare(struct x64 *c)
         x64_setcc(e, cc[mask], d);
         x64_op(e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
     }
-    if (c->gb->noted[c->i]) note_op(c, 0);
+    if (c->gb->noted[c->i]) { /* raises nothing, and that must be told */
+        note_xmm(c, AT_CPU(fp_note.a), w, xa);
+        note_xmm(c, AT_CPU(fp_note.b), w, xb);
+        note_op(c, noted_op(o));
+        x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, 0);
+    }
     x64_done(c, o->d, d);
     x64_place(e, k->back);
 }
@@ -190,7 +195,10 @@ bool x64_lower_fp(struct x64 *c)
     case OP_F32_I64: return to_int(c, false, true);
     case OP_F64_I32: return to_int(c, true, false);
     case OP_F64_I64: return to_int(c, true, true);
-    case OP_FCMP: compare(c); return true;
+    case OP_FCMP:
+        if (o->aux) return false; /* with values */
+        compare(c);
+        return true;
     default: return false;
     }
 }

@@ -120,8 +120,9 @@ static void make_call(struct emit *e, const void *fn, bool fp)
 }
 
 /* The block that the jump cache has for the address in rax, if it is of the mode in rcx and compiled: jc_index() of block.h. */
-static void make_indirect(struct emit *e, const void *exit)
+static uint32_t make_indirect(struct emit *e, const void *exit)
 {
+    uint32_t candidate;
     unsigned no = x64_label(e);
 #define OFF(field) ((int32_t)offsetof(struct blk, field))
     x64_alu_to(e, ALU_CMP, true, x64_m(AT_CPU(key)), RCX);
@@ -145,6 +146,7 @@ static void make_indirect(struct emit *e, const void *exit)
     x64_alu(e, ALU_OR, false, RDX, x64_r(RSI));
     load_op(e, RSI, AT_CPU(jump_cache));
     load_op(e, RDX, x64_at2(RSI, RDX, 3, 0));
+    candidate = e->n;
     x64_test(e, true, RDX, RDX);
     x64_jcc(e, X_Z, no);
     x64_alu(e, ALU_CMP, true, RAX, x64_m(x64_at(RDX, OFF(pc))));
@@ -158,6 +160,7 @@ static void make_indirect(struct emit *e, const void *exit)
     x64_place(e, no);
     x64_mov_imm(e, RAX, JIT_IND);
     x64_jmp_abs(e, exit);
+    return candidate;
 #undef OFF
 }
 
@@ -177,7 +180,8 @@ static bool make_stubs(struct host *h, struct error *err)
     HERE(make_entry(&e, false));
     HERE(make_entry(&e, true));
     HERE(make_exit(&e));
-    HERE(make_indirect(&e, m.rx + at[2]));
+    uint32_t candidate;
+    HERE(candidate = make_indirect(&e, m.rx + at[2]));
     HERE(make_refill(&e));
     HERE(make_call(&e, NULL, false));
     HERE(make_call(&e, (const void *)(uintptr_t)jit_ld, false));
@@ -185,7 +189,7 @@ static bool make_stubs(struct host *h, struct error *err)
     HERE(make_call(&e, (const void *)(uintptr_t)jit_op, false));
     HERE(make_call(&e, (const void *)(uintptr_t)jit_op, true));
     const uint8_t *rx = m.rx;
-    h->stubs = (struct stubs){ { rx + at[0], rx + at[1] }, rx + at[2], rx + at[3], rx + at[4], rx + at[5], rx + at[6], rx + at[7], rx + at[8], rx + at[9] };
+    h->stubs = (struct stubs){ { rx + at[0], rx + at[1] }, rx + at[2], rx + at[3], rx + candidate, rx + at[4], rx + at[5], rx + at[6], rx + at[7], rx + at[8], rx + at[9] };
     emit_finish(&e, m.rw, m.rx);
     jit_code_trim(h->eng, &m, e.n);
     emit_free(&e);
@@ -380,7 +384,7 @@ static void behind(struct x64 *c)
 {
     for (const struct cold *k = c->cold; k && !c->why; k = k->next) {
         c->k = k->block, c->gb = &c->g->blocks[k->block], c->jb = c->gb->jb;
-        c->i = k->op, c->o = k->o, c->mark = k->mark, c->point = k->point, c->dirty = k->dirty;
+        c->i = k->op, c->o = k->o, c->mark = k->mark, c->point = k->point, c->dirty = k->dirty, c->key_kept = k->key_kept;
         x64_place(&c->e, k->label);
         k->emit(c, k);
     }

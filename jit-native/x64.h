@@ -27,6 +27,7 @@ struct stubs {
     const void *entry[2];        /* C entries: system, user mode */
     const void *exit;            /* rax = what to return; all state in cells */
     const void *indirect;        /* rax = guest address (already in the pc slot), rcx = key of the running block */
+    const void *candidate;       /* the same with what the jump cache has in rdx, and cpu->key known to be the block's */
     const void *refill;          /* takes more of the budget: ZF clear when there was some */
     const void *call;            /* calls rax(cpu, rsi, rdx, rcx, r8, r9), then sees to kicks */
     const void *ld, *st, *op, *fp;
@@ -53,7 +54,7 @@ struct cold {
     uint32_t dirty;
     const struct ir_op *o;
     int64_t arg;
-    unsigned reg;
+    bool key_kept;
 };
 
 struct shared { uint32_t mask; bool reload; unsigned label; };

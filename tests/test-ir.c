@@ -523,7 +523,7 @@ static void run_one(const struct engine_config *cfg, uint64_t seed, struct outco
     }
     memcpy(o->r, t->r, sizeof o->r);
     memcpy(o->q, t->q, sizeof o->q);
-    o->pc = t->pc, o->dev = bus.dev, o->icount = cpu_icount(&t->c), o->fp = cpu_fp_flags(&t->c);
+    o->pc = t->pc, o->dev = bus.dev, o->icount = cpu_icount(&t->c), o->fp = cpu_fp_flags(&t->c) & ~(unsigned)FP_IN_DENORMAL;
     for (unsigned i = 0; i < MEM_SIZE; i += 8) o->mem = (o->mem ^ ld64_le(bus.ram + i)) * UINT64_C(0x100000001b3);
     struct jit_stats js;
     jit_get_stats(eng, &js);
@@ -542,6 +542,13 @@ static void test_l1(unsigned programs, uint64_t first, const struct jit_backend 
         { .mode = ENGINE_FAST, .soft_fp = true, .no_fuse = true },
         { .mode = ENGINE_FAST, .max_block = 1 },
         { .mode = ENGINE_FAST, .max_block = 3, .cache_size = 20000 },
+        { .mode = ENGINE_FAST, .backend = &jit_null_backend, .threshold = 1, .threshold2 = 3, .sync = true },
+#if defined HAVE_JIT_NATIVE
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .threshold = 1, .threshold2 = 1000000, .sync = true },
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .threshold = 1, .threshold2 = 2, .sync = true },
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .chaos = 77, .sync = true },
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .threshold = 1, .soft_fp = true, .max_block = 3 },
+#endif
     };
     const struct engine_config by_jit[] = { { .mode = ENGINE_FAST, .backend = jit, .sync = true, .threshold = 1, .threshold2 = threshold } };
     const struct engine_config *list = jit ? by_jit : variants;
