@@ -212,7 +212,12 @@ struct jit_region *region_form(struct cpu *cpu, struct blk *b, unsigned tier)
     struct former f = { .cpu = cpu };
     struct jit_region *r = NEW(struct jit_region);
 
-    r->eng = eng, r->guest = cpu->guest, r->user = b->user, r->tier = tier;
+    r->eng = eng, r->guest = cpu->guest, r->user = b->user, r->tier = tier, r->fp_fast = cpu->fp_fast;
+    if (tier == 2) {
+        uint64_t *v = arena_get(&r->arena, r->guest->n_slots * sizeof *v);
+        for (unsigned i = 0; i < r->guest->n_slots; i++) v[i] = r->guest->slots[i].type <= T_I64 ? cpu_get_slot(cpu, (ir_id)i) : 0;
+        r->values = v;
+    }
     f.r = r;
     if (!b->valid || b->one_shot || (b->key & KEY_ONE) || !add(&f, b)) {
         region_free(r);

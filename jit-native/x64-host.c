@@ -5,6 +5,7 @@
  * The C convention is that of the System V ABI for AMD64 (rbx, rbp, r12-r15 belong to the caller; the stack is aligned to 16
  * bytes at calls).
  */
+#include "interp/fpx.h"
 #include "jit-native/x64.h"
 
 #include <cpuid.h>
@@ -411,6 +412,7 @@ bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct g
     c->e.n = c->e.n_labels = c->e.n_fixes = c->e.n_abs = 0;
     c->e.failed = false;
     c->g = g, c->h = h, c->why = NULL;
+    c->fp_fast = (uint8_t)(g->r->fp_fast ? g->r->fp_fast : FP_FAST | (fp_host_has_fma() ? FP_FAST_FMA : 0));
     c->cold = NULL, c->cold_tail = &c->cold;
     c->n_shared = c->n_points = c->n_ops = 0;
     for (unsigned k = 0; k < g->r->n; k++) {

@@ -77,6 +77,7 @@ struct x64 {
     unsigned *labels;
     uint8_t *bits;               /* of each slot and temp: the value is below 1 << bits; 0: nothing known */
     int32_t *inside;             /* of each slot and temp: address found inside, moved by this much since; NOT_INSIDE */
+    uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
     bool key_kept;               /* nothing in the block changed cpu->key */
     unsigned skip;               /* ops that the last one has done too */
     struct cold *cold, **cold_tail;

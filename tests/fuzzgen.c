@@ -491,7 +491,7 @@ void fz_generate(struct fz_prog *p, uint64_t seed)
     for (unsigned i = 0; i < 4; i++) fz_random(&rng);
     memset(p, 0, offsetof(struct fz_prog, insn));
     p->user = (uint8_t)ROLL(2), p->wide = (uint8_t)ROLL(2);
-    p->fp_round = ROLL(8) ? 0 : (uint8_t)ROLL(4);
+    p->fp_round = ROLL(8) ? 0 : (uint8_t)ROLL(16);
     p->n = ROLL(3) ? FZ_WORDS + ROLL(FZ_INSNS - FZ_WORDS + 1) : 4 + ROLL(24);
     for (unsigned i = 0; i < p->n; i++) instruction(g, &p->insn[i]);
     for (unsigned i = 0; i < FZ_N32; i++) p->r[i] = (uint32_t)fz_value(&rng, T_I32);
@@ -603,7 +603,7 @@ int fz_read(struct fz_prog *p, const char *path, struct error *e)
         if (*line == '#' || *line == '\n') continue;
         if (sscanf(line, "prog %u %u %u %u %u %u %" SCNu64 " %" SCNu32, &n, &u[0], &u[1], &u[2], &u[3], &u[4], &v, &w) == 8) {
             ok = n && n <= FZ_INSNS;
-            p->n = n, p->user = u[0] & 1, p->wide = u[1] & 1, p->fp_round = u[2] & 3, p->steps = (uint16_t)u[3], p->most = (uint16_t)MAX(u[4], 1u);
+            p->n = n, p->user = u[0] & 1, p->wide = u[1] & 1, p->fp_round = u[2] & 15, p->steps = (uint16_t)u[3], p->most = (uint16_t)MAX(u[4], 1u);
             p->mem_seed = v, p->budget_seed = w;
         } else if (!strncmp(line, "regs", 4)) {
             s += 4;
