@@ -5,7 +5,7 @@
  */
 #include "jit-native/x64.h"
 
-static bool wide(const struct x64 *c) { return c->o->type == T_I64; }
+static bool wide(const struct x64 *c) { return c->o->type == T_I64 && !c->low; }
 
 /* d = a op b */
 static void two(struct x64 *c, unsigned alu, bool commutes)
@@ -167,6 +167,7 @@ static bool lea_pair(struct x64 *c, unsigned n)
     if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
     if (!is_gpr(x64_reg(c, o->a)) || !is_gpr(x64_reg(c, other)) || !is_gpr(x64_reg(c, p->d))) return false;
+    if (c->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~c->whole)) return false;
     x64_lea(&c->e, wide(c), (unsigned)x64_reg(c, p->d), x64_at2((unsigned)x64_reg(c, other), (unsigned)x64_reg(c, o->a), n, 0));
     c->skip = i - c->i;
     return true;
@@ -177,7 +178,7 @@ static bool lea_pair(struct x64 *c, unsigned n)
 static const struct ir_op *partner(const struct x64 *c, unsigned op)
 {
     const struct ir_op *o = c->o, *p = o + 1;
-    if (c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
+    if (c->low || c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
     return o->d == o->a || o->d == o->b || o->d == p->d ? NULL : p;
 }
 
@@ -310,7 +311,7 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
     static const uint8_t cc[CC_COUNT] = { [CC_EQ] = X_Z, [CC_NE] = X_NZ, [CC_LTU] = X_C, [CC_GEU] = X_NC, [CC_LEU] = X_BE, [CC_GTU] = X_A,
                                           [CC_LTS] = X_L, [CC_GES] = X_GE, [CC_LES] = X_LE, [CC_GTS] = X_G, [CC_TZ] = X_Z, [CC_TNZ] = X_NZ };
     struct emit *e = &c->e;
-    bool w = o->type == T_I64;
+    bool w = o->type == T_I64 && !c->low;
     int32_t imm;
     ir_id a = o->a, b = o->b;
     unsigned cond = o->attr;
