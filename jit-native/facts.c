@@ -335,7 +335,7 @@ static uint32_t candidates(const struct gen *g)
         for (unsigned i = 0; i < jb->n_ops; i++) m &= ~gen_written(g, &jb->ops[i]);
     }
     for (unsigned n = 0; n < GPRS; n++) {
-        if ((m & g->blocks[0].live_in) >> n & 1 && signed_bits(g->r->values[g->reg_slot[n]]) > 32) m &= ~(1u << n);
+        if (m >> n & 1 && signed_bits(g->r->values[g->reg_slot[n]]) > 32) m &= ~(1u << n);
     }
     return m;
 }

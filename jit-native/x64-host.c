@@ -367,13 +367,13 @@ static void cold_hot(struct x64 *c, const struct cold *k)
 static void test_guess(struct x64 *c, unsigned no)
 {
     const struct gen *g = c->g;
-    uint32_t narrow = g->narrow & c->gb->live_in;
     for (unsigned r = 0; r < GPRS; r++) {
-        if (!((c->need | narrow) >> r & 1)) continue;
+        if (!((c->need | g->narrow) >> r & 1)) continue;
         int64_t v = (int64_t)g->r->values[g->reg_slot[r]];
-        if (narrow >> r & 1 || v == (int32_t)v) {
-            x64_op(&c->e, 0x63, true, RAX, x64_r(r)); /* movsxd */
-            x64_alu(&c->e, ALU_CMP, true, RAX, x64_r(r));
+        if (g->narrow >> r & 1 || v == (int32_t)v) { /* narrow ones that are not loaded here may be so behind a call */
+            struct x64_rm at = c->gb->live_in >> r & 1 ? x64_r(r) : x64_m(x64_cell(c, g->reg_slot[r]));
+            x64_op(&c->e, 0x63, true, RAX, at); /* movsxd */
+            x64_alu(&c->e, ALU_CMP, true, RAX, at);
             x64_jcc(&c->e, X_NZ, no);
         } else {
             x64_alu(&c->e, ALU_CMP, true, r, x64_m(x64_at(RSP, AT_LIMIT)));
@@ -458,7 +458,7 @@ static uint32_t emit_all(struct x64 *c)
         at = c->e.n;
         entry(c);
         unsigned made_for = g->blocks[0].label;
-        bool tested = c->need || (g->narrow & g->blocks[0].live_in);
+        bool tested = c->need || g->narrow;
         if (tested) {
             unsigned other = x64_label(&c->e);
             test_guess(c, other);
