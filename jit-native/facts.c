@@ -198,9 +198,11 @@ bool gen_low(const struct gen *g, const struct jit_block *jb, const struct gen_f
         return a.s <= 32 && b.s <= 32;
     }
     if (o->d == IR_NONE || !low_from_low(g, jb, known, o)) return false;
-    if (next && next->op == OP_SX32 && next->a == o->d && next->d == o->d) return true;
-    if (!(g->narrow & gen_slot_bit(g, o->d))) return false;
+    bool narrow = (g->narrow & gen_slot_bit(g, o->d)) != 0, extended = next && next->op == OP_SX32 && next->a == o->d && next->d == o->d;
+    if (narrow && extended) return true;
+    if (!narrow && !extended) return false;
     struct gen_fact f = gen_result(g, jb, known, o);
+    if (!narrow) return f.s > 32; /* else it is done whole, and there is nothing to extend */
     *by = f.s_by;
     return f.s <= 32;
 }
