@@ -260,17 +260,39 @@ static void meet_block(struct region *r, unsigned k)
 static void guess(struct region *r)
 {
     struct gen *g = r->g;
-    for (unsigned s = 0; s < r->n; s++) {
+    for (unsigned s = 0; s < r->n; s++) r->cur[s] = unknown(g->guest->slots[s].type);
+    for (unsigned i = 0; i < GPRS; i++) {
+        ir_id s = g->guess[i];
+        if (s == IR_NONE) continue;
         struct gen_fact *f = &r->cur[s];
-        uint32_t bit = gen_slot_bit(g, (ir_id)s) & MASK_GPR;
-        *f = unknown(g->guest->slots[s].type);
-        if (!bit || g->guest->slots[s].type != T_I64) continue;
-        if (g->narrow & bit) {
-            f->s = 32, f->near = reach(32);
-        } else if (g->blocks[0].live_in & bit) {
-            uint64_t v = g->r->values[s];
-            if (signed_bits(v) <= 32) f->s = 32, f->near = reach(32), f->s_by = f->near_by = (uint16_t)bit;
-            else if (v >> 47 == 0) f->near = 0, f->near_by = (uint16_t)bit;
+        uint64_t v = g->r->values[s];
+        if (g->narrow >> i & 1) f->s = 32, f->near = reach(32);
+        else if (signed_bits(v) <= 32) f->s = 32, f->near = reach(32), f->s_by = f->near_by = (uint16_t)(1u << i);
+        else if (v >> 47 == 0) f->near = 0, f->near_by = (uint16_t)(1u << i);
+    }
+}
+
+/* Those in registers, and with what bits are left some that are in memory. */
+static void choose_guesses(struct gen *g)
+{
+    unsigned spare = 0;
+    for (unsigned i = 0; i < GPRS; i++) {
+        ir_id s = g->reg_slot[i];
+        bool read = s != IR_NONE && ((g->blocks[0].live_in | g->narrow) >> i & 1) && g->guest->slots[s].type == T_I64;
+        g->guess[i] = read ? s : IR_NONE;
+        if (s == IR_NONE) spare++;
+    }
+    for (unsigned k = 0; k < g->r->n && spare; k++) {
+        const struct jit_block *jb = g->blocks[k].jb;
+        for (unsigned n = 0; n < jb->n_ops && spare; n++) {
+            ir_id s = jb->ops[n].op == OP_ADD || jb->ops[n].op == OP_LD || jb->ops[n].op == OP_ST ? jb->ops[n].a : IR_NONE;
+            if (s == IR_NONE || !ir_is_slot(s) || g->slot_reg[s] != IN_MEMORY || g->guest->slots[s].type != T_I64 || g->guest->slots[s].cls != SLOT_GPR) continue;
+            unsigned free = GPRS;
+            for (unsigned i = 0; i < GPRS; i++) {
+                if (g->guess[i] == s) break;
+                if (g->guess[i] == IR_NONE && g->reg_slot[i] == IR_NONE) free = i;
+                if (i == GPRS - 1 && free < GPRS) g->guess[free] = s, spare--;
+            }
         }
     }
 }
@@ -398,7 +420,9 @@ void gen_facts(struct gen *g)
     }
     r.cur = arena_get(&g->arena, (r.n + temps) * sizeof *r.cur);
     r.visits = arena_get(&g->arena, g->r->n);
-    for (g->narrow = candidates(g);;) {
+    g->narrow = candidates(g);
+    choose_guesses(g);
+    for (;;) {
         uint32_t bad = settle(&r);
         if (!bad && g->narrow && round < ROUNDS) bad = losers(&r);
         if (!bad) break;

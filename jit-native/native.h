@@ -29,7 +29,7 @@ struct host_regs {
 /* What is known of a value (facts.c). Of a cell of 32 bits only u says something. */
 struct gen_fact {
     uint64_t near;               /* an address at most so far from the guest's window (user mode); GEN_FAR: not known */
-    uint16_t near_by, s_by;      /* registers whose slots' values at the entry, as guessed, this rests on */
+    uint16_t near_by, s_by;      /* which guesses (gen.guess) this rests on: a set */
     uint8_t u, s;                /* the value is below 1 << u; it is sign-extended from s bits */
 };
 #define GEN_FAR UINT64_MAX
@@ -60,6 +60,7 @@ struct gen {
     ir_id reg_slot[REGS];        /* IR_NONE: none */
     uint32_t used;               /* registers that hold slots */
     bool facts;                  /* something is known of the blocks' entries */
+    ir_id guess[GPRS];           /* slots whose values at the entry are guessed; that of host register n, if it has one, is guess n */
     uint32_t narrow;             /* registers of slots that always hold sign-extended words, and of which only the lower half counts */
 };
 

@@ -369,14 +369,16 @@ static void test_guess(struct x64 *c, unsigned no)
     const struct gen *g = c->g;
     for (unsigned r = 0; r < GPRS; r++) {
         if (!((c->need | g->narrow) >> r & 1)) continue;
-        int64_t v = (int64_t)g->r->values[g->reg_slot[r]];
+        int64_t v = (int64_t)g->r->values[g->guess[r]];
+        bool loaded = g->slot_reg[g->guess[r]] == (int)r && c->gb->live_in >> r & 1;
+        struct x64_rm at = loaded ? x64_r(r) : x64_m(x64_cell(c, g->guess[r]));
         if (g->narrow >> r & 1 || v == (int32_t)v) { /* narrow ones that are not loaded here may be so behind a call */
-            struct x64_rm at = c->gb->live_in >> r & 1 ? x64_r(r) : x64_m(x64_cell(c, g->reg_slot[r]));
             x64_op(&c->e, 0x63, true, RAX, at); /* movsxd */
             x64_alu(&c->e, ALU_CMP, true, RAX, at);
             x64_jcc(&c->e, X_NZ, no);
         } else {
-            x64_alu(&c->e, ALU_CMP, true, r, x64_m(x64_at(RSP, AT_LIMIT)));
+            if (!loaded) x64_op(&c->e, 0x8b, true, RAX, at);
+            x64_alu(&c->e, ALU_CMP, true, loaded ? r : (unsigned)RAX, x64_m(x64_at(RSP, AT_LIMIT)));
             x64_jcc(&c->e, X_NC, no);
         }
     }

@@ -343,9 +343,14 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
 
 static void setc(struct x64 *c)
 {
-    unsigned cc = x64_compare(c, c->o), d = x64_def(c, RAX);
-    x64_setcc(&c->e, cc, d);
-    x64_op(&c->e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
+    unsigned d = x64_def(c, RDX);
+    if (!x64_lives_in(c, c->o->a, d) && !x64_lives_in(c, c->o->b, d)) { /* cleared before, it has no past to wait for */
+        x64_op(&c->e, 0x33, false, d, x64_r(d));
+        x64_setcc(&c->e, x64_compare(c, c->o), d);
+    } else {
+        x64_setcc(&c->e, x64_compare(c, c->o), d);
+        x64_op(&c->e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
+    }
     x64_done(c, c->o->d, d);
 }
 
