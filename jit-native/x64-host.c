@@ -319,7 +319,7 @@ static void block(struct x64 *c, unsigned k)
     c->gb = &g->blocks[k];
     c->jb = c->gb->jb;
     c->dirty = c->gb->dirty_in;
-    c->mark = 0, c->point = 0, c->key_kept = true, c->whole = 0;
+    c->mark = 0, c->point = 0, c->key_kept = true, c->whole = 0, c->flags.d = IR_NONE;
     c->labels = arena_get(&g->arena, c->jb->n_labels * sizeof *c->labels + 1);
     c->label_dirty = arena_get(&g->arena, c->jb->n_labels * sizeof *c->label_dirty + 1);
     for (unsigned i = 0; i < c->jb->n_labels; i++) c->labels[i] = x64_label(&c->e), c->label_dirty[i] = 0;
@@ -341,6 +341,7 @@ static void block(struct x64 *c, unsigned k)
             const struct ir_op *o = &c->jb->ops[c->i];
             struct gen_fact f = { 0 };
             if (o != c->o && o->op == OP_INSN) c->mark = marks++, c->point = 0;
+            if (o->d == c->flags.d && o->op != OP_SETC) c->flags.d = IR_NONE;
             if (o->d != IR_NONE) {
                 f = gen_result(g, c->jb, c->known, o);
                 c->dirty |= gen_slot_bit(g, o->d);

@@ -36,7 +36,7 @@ static void two(struct x64 *c, unsigned alu, bool commutes)
             d = RAX;
         }
     }
-    if (alu == ALU_ADD && is_gpr(x64_reg(c, a)) && !x64_lives_in(c, a, d)) {
+    if (alu == ALU_ADD && is_gpr(x64_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
         unsigned ra = (unsigned)x64_reg(c, a);
         if (x64_imm(c, b, w, &imm)) {
             x64_lea(e, w, d, x64_at(ra, imm));
@@ -315,7 +315,11 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
     int32_t imm;
     ir_id a = o->a, b = o->b;
     unsigned cond = o->attr;
+    uint64_t k;
 
+    if (o->op != OP_SETC && (cond == CC_NE || cond == CC_EQ) && a == c->flags.d && x64_flags_live(c) && x64_const(c, b, &k) && !k) {
+        return c->flags.cc ^ (cond == CC_EQ);
+    }
     if (ir_is_const(a) && !ir_is_const(b)) {
         a = o->b, b = o->a;
         cond = ir_cond_swapped[cond];
@@ -343,15 +347,18 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
 
 static void setc(struct x64 *c)
 {
-    unsigned d = x64_def(c, RDX);
+    unsigned d = x64_def(c, RDX), cc;
     if (!x64_lives_in(c, c->o->a, d) && !x64_lives_in(c, c->o->b, d)) { /* cleared before, it has no past to wait for */
         x64_op(&c->e, 0x33, false, d, x64_r(d));
-        x64_setcc(&c->e, x64_compare(c, c->o), d);
+        cc = x64_compare(c, c->o);
+        x64_setcc(&c->e, cc, d);
     } else {
-        x64_setcc(&c->e, x64_compare(c, c->o), d);
+        cc = x64_compare(c, c->o);
+        x64_setcc(&c->e, cc, d);
         x64_op(&c->e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
     }
     x64_done(c, c->o->d, d);
+    c->flags.d = c->o->d, c->flags.cc = (uint8_t)cc, c->flags.at = c->e.changes;
 }
 
 static void select_one(struct x64 *c)

@@ -78,6 +78,7 @@ struct x64 {
     struct gen_fact *known;      /* of each slot, then of each temp */
     uint32_t need;               /* what the code has assumed of the entry: registers, as in struct gen_fact */
     uint32_t whole;              /* narrow registers that are extended just now */
+    struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
     bool low;                    /* the op is done in 32 bits (gen_low) */
     uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
     bool key_kept;               /* nothing in the block changed cpu->key */
@@ -150,6 +151,8 @@ void x64_lower_atomic(struct x64 *);
 void x64_lower_op(struct x64 *);      /* through jit_op() */
 void x64_lower_control(struct x64 *); /* x64-control.c */
 void x64_block_entry(struct x64 *);
+/* Do the flags hold what a SETC's result came from? */
+static inline bool x64_flags_live(const struct x64 *c) { return c->flags.d != IR_NONE && c->flags.at == c->e.changes; }
 /* Compares a with b: the x86 condition that is true when cond(a, b) is. */
 unsigned x64_compare(struct x64 *, const struct ir_op *);
 
