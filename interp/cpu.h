@@ -61,6 +61,7 @@ enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
 #define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
 #define CPU_MMU_MODES  16
 #define CPU_GUARD      ((uint64_t)1 << 18)
+#define CPU_GUARD64    ((uint64_t)1 << 35) /* for guests with addresses of 64 bits */
 
 /* What lies at a physical page. */
 struct phys_page {
@@ -192,7 +193,8 @@ struct cpu {
     /* memory */
     uint8_t *ubase;                  /* user mode. 32-bit addresses, 64-bit host: 4 GiB and a page from here are the guest's, as
                                         accesses beyond ulimit are tried too. 64-bit host: nothing is ever mapped in CPU_GUARD
-                                        bytes before and after the guest's, where sums of addresses may end up */
+                                        (CPU_GUARD64, by the guest's addr_type) bytes before and after the guest's, where sums
+                                        of addresses may end up */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
     struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
     struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */

@@ -452,7 +452,7 @@ struct fz_side *fz_open(const struct engine_config *cfg, bool user, bool wide, s
     }
     s->user = user, s->wide = wide;
     s->size = user && sizeof(void *) == 8 ? (size_t)0xffffffffu + 1 + PAGE : FZ_MEM;
-    s->guard = user && sizeof(void *) == 8 ? (size_t)CPU_GUARD : 0;
+    s->guard = user && sizeof(void *) == 8 ? (size_t)(wide ? CPU_GUARD64 : CPU_GUARD) : 0;
     uint8_t *at = mmap(NULL, s->size + 2 * s->guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED || mprotect(at + s->guard, FZ_MEM, PROT_READ | PROT_WRITE)) {
         error_set(e, "no memory for a guest: %s", strerror(errno));
