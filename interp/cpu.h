@@ -138,7 +138,7 @@ struct exception {
 /* How the host's floating point may be used. */
 enum fp_fast {
     FP_FAST = 1,          /* round to nearest, no flushing: the host's results and flags are the guest's */
-    FP_FAST_TINY = 2,     /* but results equal to the smallest normal number are softfloat's: the guest detects tininess before rounding */
+    FP_FAST_TINY = 2,     /* but results that may be tiny are softfloat's: the guest and the host differ in when they detect tininess */
     FP_FAST_FMA = 4,      /* the host has a fused multiply-add */
     FP_FAST_DENORMAL = 8, /* the host's flag for denormal operands is the guest's, too: nothing but the guest's operations may raise it */
 };
