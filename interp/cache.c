@@ -13,14 +13,16 @@ struct arena_chunk {
     size_t size, used;
 };
 
-enum { CHUNK = 1 << 18 };
+/* The first is small, as most arenas are (a region being compiled); each next one is twice as big. */
+enum { CHUNK_FIRST = 1 << 13, CHUNK_MAX = 1 << 18 };
 
 void *arena_get(struct arena *a, size_t n)
 {
     n = ALIGN_UP(n, (size_t)16);
     size_t head = ALIGN_UP(sizeof(struct arena_chunk), (size_t)16);
     if (!a->chunks || a->chunks->size - a->chunks->used < n) {
-        size_t size = MAX((size_t)CHUNK, n + head);
+        size_t size = a->chunks ? MIN(a->chunks->size * 2, (size_t)CHUNK_MAX) : (size_t)CHUNK_FIRST;
+        size = MAX(size, n + head);
         struct arena_chunk *c = mem_alloc(size);
         c->next = a->chunks, c->size = size, c->used = head;
         a->chunks = c;
