@@ -200,7 +200,7 @@ void engine_flush(struct engine *eng)
     }
     memset(eng->hash, 0, sizeof eng->hash);
     for (unsigned c = 0; c < eng->n_cpus; c++) {
-        memset(eng->cpus[c]->jump_cache, 0, JC_SIZE * sizeof(struct blk *));
+        jc_flush(eng->cpus[c]);
         eng->cpus[c]->xblk = NULL;
     }
     jit_flush(eng);
@@ -386,8 +386,7 @@ struct blk *blk_find(struct cpu *cpu, uint64_t pc, uint64_t key)
 struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
 {
     struct engine *eng = cpu->engine;
-    struct blk **jc = &cpu->jump_cache[jc_index(pc)];
-    struct blk *b = atomic_load_ptr(jc);
+    struct blk *b = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);
 
     if (b && b->pc == pc && b->key == key) return b;
     eng->stats.lookups++;
@@ -413,7 +412,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) atomic_store_ptr(jc, b);
+    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

@@ -12,18 +12,27 @@ static void tlb_clear(struct tlb_entry *t)
     for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
 }
 
+static void jc_flush_group(struct cpu *cpu, unsigned group)
+{
+    uint64_t *used = &cpu->jc_used[group / 64], bit = UINT64_C(1) << group % 64;
+    if (!(*used & bit)) return;
+    *used &= ~bit;
+    memset(&cpu->jump_cache[group << JC_PLACE_BITS], 0, JC_PLACES * sizeof cpu->jump_cache[0]);
+}
+
+void jc_flush(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < JC_GROUPS; i++) jc_flush_group(cpu, i);
+}
+
+static void jc_flush_page(struct cpu *cpu, uint64_t va) { jc_flush_group(cpu, jc_index(va) >> JC_PLACE_BITS); }
+
 void cpu_tlb_flush(struct cpu *cpu)
 {
     for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
         if (cpu->tlb[m]) tlb_clear(cpu->tlb[m]);
     }
-    memset(cpu->jump_cache, 0, JC_SIZE * sizeof cpu->jump_cache[0]);
-}
-
-static void jc_flush_page(struct cpu *cpu, uint64_t va)
-{
-    unsigned i = jc_index(va & CPU_PAGE_MASK) & ~63u;
-    memset(&cpu->jump_cache[i], 0, 64 * sizeof cpu->jump_cache[0]);
+    jc_flush(cpu);
 }
 
 void cpu_tlb_flush_page(struct cpu *cpu, uint64_t va)
