@@ -93,7 +93,15 @@ struct code_page {
     struct code_page *next;
     struct blk *blocks;        /* linked through page_next[which] */
     uint64_t vaddr;            /* user mode: for unprotecting */
+    uint64_t granules;         /* which 64ths of the page hold, or held, code */
 };
+
+/* The granules of n > 0 bytes at offset `at` of a page. */
+static inline uint64_t code_granules(unsigned at, unsigned n)
+{
+    unsigned first = at >> (CPU_PAGE_BITS - 6), last = (MIN(at + n, CPU_PAGE_SIZE) - 1) >> (CPU_PAGE_BITS - 6);
+    return UINT64_MAX << first & UINT64_MAX >> (63 - last);
+}
 
 enum { BLK_HASH_BITS = 16, PAGE_HASH_BITS = 12 };
 

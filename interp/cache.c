@@ -86,6 +86,10 @@ static void page_add(struct cpu *cpu, struct blk *b, unsigned which, uint64_t va
         p->next = eng->pages[page_hash(p->host)];
         eng->pages[page_hash(p->host)] = p;
     }
+    unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK), in_first = MIN(b->size, CPU_PAGE_SIZE - off);
+    if (!p->blocks) p->granules = 0;
+    if (which) p->granules |= code_granules(0, MAX(b->size - in_first, 1u));
+    else p->granules |= code_granules(off, MAX(in_first, 1u));
     if (!p->blocks) {
         if (!cpu->world->user) mem_protect_code(eng, p->host);
         else if (cpu->world->user_code_page) cpu->world->user_code_page(cpu, va & CPU_PAGE_MASK);
@@ -159,7 +163,7 @@ void engine_code_written(struct engine *eng, const void *host, size_t n)
     pthread_mutex_lock(&eng->lock);
     for (; page < end; page += CPU_PAGE_SIZE) {
         struct code_page *p = code_page_find(eng, page);
-        if (!p) continue;
+        if (!p || !p->blocks) continue;
         for (struct blk *b = p->blocks, *next; b; b = next) {
             unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK), in_first = MIN(b->size, CPU_PAGE_SIZE - off);
             next = b->page_next[b->page[0] == page ? 0 : 1];
