@@ -354,6 +354,13 @@ static void ending(struct gen *g)
         add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = l;
         break;
     case 3:
+        if (room(g, 5) && !ROLL(2)) { /* a way out in the middle; the label's number is nobody else's */
+            branch_op(g, OP_BRL, FZ_OPS - 1);
+            if (in->ops[in->n_ops - 1].op == OP_BRL && in->ops[in->n_ops - 1].aux == FZ_OPS - 1) {
+                add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = new_link(g);
+                add(g, OP_LABEL, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = FZ_OPS - 1;
+            }
+        }
         l = new_link(g);
         if (!g->no_slots) new_key(g, &in->link[l]);
         add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = l;
