@@ -12,6 +12,9 @@
 #include "jit-native/native.h"
 #endif
 
+#include "interp/accel.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Modules, and workers, are those of the build's folder unless the environment says otherwise. */
@@ -25,6 +28,20 @@ static inline void register_backends(void)
     jit_register(&jit_gccjit_backend);
 #endif
     setenv("QUERN_MODULE_PATH", ".", 0);
+}
+
+/* What a test runs in the fast interpreter runs as $QUERN_ACCEL says, if that is set (make check-engines). */
+static inline void engine_from_environment(struct engine_config *c)
+{
+    const char *accel = getenv("QUERN_ACCEL");
+    struct error e = ERROR_INIT;
+    if (!accel || c->mode != ENGINE_FAST || c->portable_switch) return;
+    register_backends();
+    c->sync = true;
+    if (accel_parse(c, accel, &e)) {
+        error_print(&e);
+        exit(1);
+    }
 }
 
 #endif

@@ -134,29 +134,13 @@ static int parse_size(const char *name, const char *s, uint64_t *v, struct error
     return 0;
 }
 
-static int parse_accel(const char *s, struct engine_config *c, struct error *e)
-{
-    char *copy = mem_strdup(s), *save = NULL;
-    int rc = 0;
-    unsigned n = 0;
-    for (char *w = strtok_r(copy, ",", &save); w && !rc; w = strtok_r(NULL, ",", &save), n++) {
-        if (!n && !strncmp(w, "accel=", 6)) w += 6;
-        char *v = n ? strchr(w, '=') : NULL;
-        if (v) *v++ = 0;
-        rc = n ? accel_set(c, w, v, e) : accel_begin(c, w, e);
-    }
-    mem_free(copy);
-    if (rc) error_prefix(e, "-accel %s", s);
-    return rc;
-}
-
 /* ---- set-up
  * ------------------------------------------------------------------------------------------ */
 static int set_up_engine(struct proc *p, struct lockstep_config *ls, struct error *e)
 {
     struct user_options *o = &p->opt;
     p->engine_config.mode = ENGINE_FAST;
-    if (o->accel && parse_accel(o->accel, &p->engine_config, e)) return -1;
+    if (o->accel && accel_parse(&p->engine_config, o->accel, e)) return -1;
     if (o->singlestep) p->engine_config.max_block = 1;
     if (o->lockstep) {
         if (lockstep_parse(ls, o->lockstep, &p->engine_config, e)) return -1;
