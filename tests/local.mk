@@ -64,6 +64,7 @@ EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
+SCRIPT_TESTS += tests/test-gccjit.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/test-mutants.sh
