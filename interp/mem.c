@@ -398,7 +398,7 @@ static void user_limit(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access
         touch(cpu->ubase + va, acc);
         va = cpu->ulimit;
     }
-    mem_fault(cpu, FAULT_USER, acc, va);
+    mem_fault(cpu, FAULT_USER, ACCESS_READ, va); /* no page, and so no write to a page: as the host's fault is told */
 }
 
 static uint8_t *user_host(struct cpu *cpu, uint64_t va, unsigned mem, enum mem_access acc)

@@ -106,7 +106,7 @@ tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash
 tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
-EXTRA_DIST += tests/boot-hash.h
+EXTRA_DIST += tests/boot-hash.h tests/backends.h
 
 # make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
 EXTRA_PROGRAMS += tests/bench-run
