@@ -258,6 +258,12 @@ int blk_read(struct blk_backend *b, uint64_t offset, void *buf, size_t n)
     return rc ? rc : blk_node_read(b->root, offset, buf, n);
 }
 
+int blk_read_now(struct blk_backend *b, uint64_t offset, void *buf, size_t n)
+{
+    int rc = in_range(b, offset, n);
+    return rc ? rc : blk_node_read_now(b->root, offset, buf, n);
+}
+
 int blk_write_flags(struct blk_backend *b, uint64_t offset, const void *buf, size_t n, unsigned flags)
 {
     int rc = writable(b, offset, n);

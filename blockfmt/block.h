@@ -174,6 +174,8 @@ enum blk_req_flags {
 
 /* Beyond the end: -EIO. */
 int blk_read(struct blk_backend *, uint64_t offset, void *buf, size_t n);
+/* Reads what can be had without waiting for a disk, a network or another request; -EAGAIN: not this. */
+int blk_read_now(struct blk_backend *, uint64_t offset, void *buf, size_t n);
 int blk_write(struct blk_backend *, uint64_t offset, const void *buf, size_t n);
 int blk_write_flags(struct blk_backend *, uint64_t offset, const void *buf, size_t n, unsigned flags);
 int blk_zero(struct blk_backend *, uint64_t offset, uint64_t n, unsigned flags);

@@ -109,6 +109,19 @@ int blk_node_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
     return rc;
 }
 
+int blk_node_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t len)
+{
+    uint64_t size = blk_node_size(n);
+    int rc;
+
+    if (!n->drv->read_now || n->drv->locking == BLK_LOCK_NODE || unaligned(n, offset, buf, len)) return -EAGAIN;
+    if (offset >= size || len > size - offset || (n->max_transfer && len > n->max_transfer)) return -EAGAIN;
+    if (pthread_rwlock_tryrdlock(&n->gate)) return -EAGAIN;
+    rc = n->drv->read_now(n, offset, buf, len);
+    node_unlock(n);
+    return rc;
+}
+
 /* ---- writing -------------------------------------------------------------------------------------- */
 
 static void grow(struct blk_node *n, uint64_t end)

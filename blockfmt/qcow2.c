@@ -243,6 +243,11 @@ static int qcow2_read(struct blk_node *n, uint64_t offset, void *buf, size_t len
     return qcow2_read_data(blk_state(n), offset, buf, len);
 }
 
+static int qcow2_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t len)
+{
+    return qcow2_read_data_now(blk_state(n), offset, buf, len);
+}
+
 static int qcow2_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
     struct qcow2 *s = blk_state(n);
@@ -387,6 +392,7 @@ const struct blk_driver blk_drv_qcow2 = {
     .create = qcow2_create,
     .measure = qcow2_measure,
     .read = qcow2_read,
+    .read_now = qcow2_read_now,
     .write = qcow2_write,
     .zero = qcow2_zero,
     .discard = qcow2_discard,
