@@ -11,7 +11,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define READ_NOW (64u << 10) /* larger reads are worth a thread */
+#define READ_NOW (32u << 10) /* larger reads are worth a thread */
 
 struct blk_ctx {
     pthread_mutex_t lock;

@@ -264,6 +264,8 @@ void qcow2_table_insert(struct qcow2 *, struct qcow2_cache *, uint64_t offset, c
 bool qcow2_table_cached(struct qcow2 *, struct qcow2_cache *, uint64_t offset);
 /* Drops all tables (clean ones; dirty ones are lost). */
 void qcow2_cache_drop(struct qcow2_cache *);
+/* Gives their memory back too, unless one is dirty. */
+void qcow2_cache_trim(struct qcow2_cache *);
 /* Writes everything back in order and carries out the frees. */
 int qcow2_writeback(struct qcow2 *);
 /* Only the counts. */
