@@ -197,7 +197,8 @@ enum blk_status_flags {
     BLK_ST_OFFSET = 8,     /* `offset` and `file` are where the bytes lie, as they are */
     BLK_ST_COMPRESSED = 16,
     BLK_ST_ENCRYPTED = 32,
-    BLK_ST_EOF = 64        /* the range ends at the end of the image */
+    BLK_ST_EOF = 64,       /* the range ends at the end of the image */
+    BLK_ST_RECURSE = 128   /* by drivers, for the core alone: holes of the file at `offset` are worth asking for */
 };
 struct blk_status {
     unsigned flags;

@@ -37,7 +37,6 @@ struct blk_node {
     pthread_rwlock_t gate;       /* see driver.h: who is inside the driver */
     struct blk_bitmap *bitmaps;
     atomic_bool marking;         /* there are bitmaps */
-    bool holes_below;            /* the file is mostly holes (preallocated metadata): status looks there too */
     void (*before)(void *opaque, uint64_t offset, uint64_t n); /* called before what is there changes (backup) */
     void *before_opaque;
 };

@@ -113,6 +113,7 @@ struct qcow2 {
     uint32_t n_snapshots;
     uint64_t snapshots_offset, snapshots_bytes;
     bool pass_discard;
+    enum qcow2_holes { QCOW2_HOLES_UNKNOWN, QCOW2_NO_HOLES, QCOW2_HOLES } holes; /* in the file, for clusters allocated only */
     bool lazy;                           /* counts are behind: the dirty bit is on disk, and ours to clear */
     bool use_lazy;                       /* asked for */
     bool broken;                         /* found corrupt while open: no more writes */
