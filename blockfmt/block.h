@@ -185,6 +185,15 @@ int blk_flush(struct blk_backend *);
 int blk_vmstate_read(struct blk_backend *, uint64_t pos, void *buf, size_t n);
 int blk_vmstate_write(struct blk_backend *, uint64_t pos, const void *buf, size_t n);
 
+/* What a device does about a failed request (werror=, rerror=): enospc stops for -ENOSPC and reports others. With stop,
+ * the function is called first, by the thread of the device. */
+enum blk_on_error { BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE, BLK_ON_ERROR_STOP, BLK_ON_ERROR_ENOSPC };
+int blk_parse_on_error(const char *, bool read, enum blk_on_error *); /* -EINVAL */
+void blk_set_on_error(struct blk_backend *, enum blk_on_error read, enum blk_on_error write,
+                      void (*stop)(void *opaque, struct blk_backend *, bool read, int rc), void *opaque);
+/* REPORT, IGNORE or STOP. STOP without a function to call is REPORT. */
+enum blk_on_error blk_error_action(struct blk_backend *, bool read, int rc);
+
 enum blk_prealloc { BLK_PREALLOC_OFF, BLK_PREALLOC_METADATA, BLK_PREALLOC_FALLOC, BLK_PREALLOC_FULL };
 int blk_parse_prealloc(const char *, enum blk_prealloc *); /* -EINVAL */
 /* New size. New space reads as zeros. Shrinking is done without asking. Owning thread only. */

@@ -61,6 +61,9 @@ struct blk_backend {
     struct blk_edge *edge;
     unsigned flags;
     char *path;
+    enum blk_on_error on_read_error, on_write_error;
+    void (*stop)(void *opaque, struct blk_backend *, bool read, int rc);
+    void *stop_opaque;
 };
 
 /* graph.c */
