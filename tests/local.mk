@@ -120,6 +120,16 @@ bench: all tests/bench-run$(EXEEXT)
 	tests/bench-run$(EXEEXT) --build '$(abs_top_builddir)' --source '$(abs_top_srcdir)' $(BENCH_FLAGS)
 CLEANFILES += tests/bench-run$(EXEEXT) bench.json bench.svg
 
+# make bench-block: the image tools beside qemu-utils. BENCH_BLOCK_FLAGS: see bench-block --help.
+EXTRA_PROGRAMS += tests/bench-block
+tests_bench_block_SOURCES = tests/bench-block.c
+tests_bench_block_LDADD = -lm
+
+.PHONY: bench-block
+bench-block: all tests/bench-block$(EXEEXT)
+	tests/bench-block$(EXEEXT) --build '$(abs_top_builddir)' $(BENCH_BLOCK_FLAGS)
+CLEANFILES += tests/bench-block$(EXEEXT)
+
 # make check-hosts: other hosts, by cross compilers and qemu-user. HOSTS: which; none: check-hosts.sh knows.
 EXTRA_DIST += tests/check-hosts.sh tests/sizes.sh
 HOSTS =
