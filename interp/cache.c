@@ -337,6 +337,12 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
     return b;
 }
 
+static void *copy_of(struct arena *arena, const void *from, size_t n)
+{
+    void *p = arena_get(arena, n + 1);
+    return n ? memcpy(p, from, n) : p; /* where nothing is, from may be NULL */
+}
+
 bool blk_retranslate(struct cpu *cpu, struct blk *b, struct arena *arena, struct jit_block *out)
 {
     struct engine *eng = cpu->engine;
@@ -352,7 +358,7 @@ bool blk_retranslate(struct cpu *cpu, struct blk *b, struct arena *arena, struct
     ir_optimise(ib);
     memset(out, 0, sizeof *out);
     out->blk = b;
-#define COPY(field, n) (out->field = memcpy(arena_get(arena, (n) * sizeof *ir->field + 1), ir->field, (n) * sizeof *ir->field))
+#define COPY(field, n) (out->field = copy_of(arena, ir->field, (n) * sizeof *ir->field))
     COPY(ops, ir->n_ops);
     COPY(consts, ir->n_consts);
     COPY(const_type, ir->n_consts);
