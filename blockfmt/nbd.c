@@ -11,11 +11,11 @@
  */
 #include "blockfmt/driver.h"
 #include "blockfmt/nbd-client.h"
+#include "blockfmt/uri.h"
 #include "util/loop.h"
 #include "util/sock.h"
 #include "util/tls.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -419,31 +419,9 @@ static int nbd_truncate(struct blk_node *n, uint64_t size, enum blk_prealloc pre
 
 /* ---- names ---------------------------------------------------------------------------------------- */
 
-/* %xx of a URI into bytes; caller frees. NULL: malformed. */
-static char *unescape(const char *s, size_t n)
-{
-    char *out = mem_alloc(n + 1);
-    size_t k = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        unsigned v;
-        if (s[i] != '%') {
-            out[k++] = s[i];
-        } else if (i + 2 < n && isxdigit((uint8_t)s[i + 1]) && isxdigit((uint8_t)s[i + 2]) && sscanf(s + i + 1, "%2x", &v) == 1 && v) {
-            out[k++] = (char)v;
-            i += 2;
-        } else {
-            mem_free(out);
-            return NULL;
-        }
-    }
-    out[k] = 0;
-    return out;
-}
-
 static int set_part(struct opts *o, const char *key, const char *s, size_t n, struct error *e)
 {
-    char *v = unescape(s, n);
+    char *v = uri_unescape(s, n);
 
     if (!v) return error_set(e, "'%.*s' is not a well-formed part of a URI", (int)n, s), -EINVAL;
     opts_set(o, key, v);
