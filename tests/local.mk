@@ -63,6 +63,7 @@ SCRIPT_TESTS += tests/test-block-compare.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
+SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gccjit.sh
