@@ -13,7 +13,7 @@ trap 'rm -rf "$dir"' EXIT
 sock=$dir/s uri="nbd+unix:///?socket=$dir/s"
 dd if=/dev/urandom of="$dir/d.raw" bs=1M count=256 2>/dev/null
 qemu-img convert -f raw -O qcow2 "$dir/d.raw" "$dir/d.qcow2"
-cat >"$dir/random.py" <<'END'
+cat >"$dir/blocks.py" <<'END'
 import nbd, random, sys
 h = nbd.NBD()
 h.connect_uri(sys.argv[1])
@@ -66,10 +66,10 @@ for f in raw qcow2; do
     measure 'sequential read, one connection' $f "nbdcopy --connections=1 '$uri' null:"
     measure 'sequential write' $f "nbdcopy '$dir/d.raw' '$uri'"
     if $py -c 'import nbd' 2>/dev/null; then
-        measure 'random 4k read, one at a time' $f "$py '$dir/random.py' '$uri' r 1 5000"
-        measure 'random 4k read, 16 at once' $f "$py '$dir/random.py' '$uri' r 16 10000"
-        measure 'random 4k write, one at a time' $f "$py '$dir/random.py' '$uri' w 1 5000"
-        measure 'random 4k write, 16 at once' $f "$py '$dir/random.py' '$uri' w 16 10000"
+        measure 'random 4k read, one at a time' $f "$py '$dir/blocks.py' '$uri' r 1 5000"
+        measure 'random 4k read, 16 at once' $f "$py '$dir/blocks.py' '$uri' r 16 10000"
+        measure 'random 4k write, one at a time' $f "$py '$dir/blocks.py' '$uri' w 1 5000"
+        measure 'random 4k write, 16 at once' $f "$py '$dir/blocks.py' '$uri' w 16 10000"
     fi
 done
 awk '{ w += log($(NF - 3)); c += log($NF); n++ } END { printf "geometric mean of the ratios: %.2f (time), %.2f (processor time)\n", exp(w / n), exp(c / n) }' "$dir/table"
