@@ -47,6 +47,15 @@ static struct blk_backend *open_opts(struct blk_graph *graph, const struct opts 
         blk_node_unref(n); /* the overlay holds it */
         n = top;
     }
+    if (n && (flags & BLK_COPY_ON_READ) && !(n->flags & BLK_RDONLY)) {
+        struct opts cor = {NULL, 0};
+        opts_set(&cor, "driver", "copy-on-read");
+        opts_set(&cor, "file", n->name);
+        struct blk_node *top = node_open(g, &cor, n->flags & ~(unsigned)BLK_PROBED, false, e);
+        opts_free(&cor);
+        blk_node_unref(n); /* the filter holds it */
+        n = top;
+    }
     if (n) {
         flags = (flags & ~(unsigned)BLK_RDONLY) | (n->flags & (BLK_RDONLY | BLK_WRITETHROUGH));
         if (snapshot) flags &= ~(unsigned)BLK_WRITETHROUGH;
@@ -78,7 +87,7 @@ struct blk_backend *blk_open_in(struct blk_graph *g, const char *filename, const
         if (format && !d) {
             error_set(e, "'%s': Unknown driver '%s'", filename, format);
         } else {
-            if (d && d->kind == BLK_PROTOCOL) {
+            if (d && (d->kind == BLK_PROTOCOL || d->no_file)) {
                 struct opts sub = opts_below(&o, "file");
                 if (sub.n) opts_free(&o), o = sub;
             }
@@ -158,6 +167,13 @@ static int tree_perm(struct blk_node *n, struct error *e)
     }
     for (const struct blk_edge *u = n->users; u; u = u->next_user) perm |= u->perm, shared &= u->shared;
     return !rc && n->drv->set_perm ? n->drv->set_perm(n, perm, shared, e) : rc;
+}
+
+int node_reopen(struct blk_node *n, unsigned set, unsigned clear, struct error *e)
+{
+    int rc = reopen_tree(n, set, clear, true, e);
+    if (!rc) rc = reopen_tree(n, set, clear, false, e);
+    return rc ? rc : tree_perm(n, e);
 }
 
 int blk_reopen(struct blk_backend *b, unsigned flags, struct error *e)

@@ -26,6 +26,13 @@ struct blk_bitmap *blk_bitmap_new(struct blk_node *n, const char *name, uint32_t
     }
     if (!*name || strlen(name) > 1023) return error_set(e, "Bitmap name too long or empty"), NULL;
     if (blk_bitmap_find(n, name)) return error_set(e, "Bitmap already exists: %s", name), NULL;
+    if (persistent) {
+        if (!n->drv->can_store_bitmap) {
+            error_set(e, "Block driver '%s' cannot store dirty bitmaps", n->drv->name);
+            return NULL;
+        }
+        if (!n->drv->can_store_bitmap(n, name, granularity, e)) return NULL;
+    }
     struct blk_bitmap *b = NEW(struct blk_bitmap), **p = &n->bitmaps;
     b->node = n, b->name = mem_strdup(name), b->shift = host_ctz32(granularity);
     b->flags = BLK_BITMAP_ENABLED | (persistent ? BLK_BITMAP_PERSISTENT : 0);

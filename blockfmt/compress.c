@@ -1,5 +1,5 @@
 /*
- * compress.c - zlib and zstd for image formats (see compress.h). Each call has a state of its own: any thread.
+ * compress.c - zlib, zstd and bzip2 for image formats (see compress.h). Each call has a state of its own: any thread.
  */
 #include "blockfmt/compress.h"
 
@@ -10,14 +10,20 @@
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 #endif
+#ifdef HAVE_BZ2
+#include <bzlib.h>
+#endif
 
 bool compress_built(int kind)
 {
 #ifdef HAVE_ZLIB
-    if (kind != COMPRESS_ZSTD) return true;
+    if (kind == COMPRESS_DEFLATE_RAW || kind == COMPRESS_ZLIB) return true;
 #endif
 #ifdef HAVE_ZSTD
     if (kind == COMPRESS_ZSTD) return true;
+#endif
+#ifdef HAVE_BZ2
+    if (kind == COMPRESS_BZIP2) return true;
 #endif
     return false;
 }
@@ -85,6 +91,13 @@ int decompress_block(int kind, const void *src, size_t len, void *dst, size_t n)
         while (d && rc && !ZSTD_isError(rc) && out.pos < n && in.pos < len) rc = ZSTD_decompressStream(d, &out, &in);
         ZSTD_freeDStream(d);
         return out.pos == n && !ZSTD_isError(rc) ? 0 : -EIO;
+    }
+#endif
+#ifdef HAVE_BZ2
+    if (kind == COMPRESS_BZIP2) {
+        unsigned out = (unsigned)n;
+        int rc = BZ2_bzBuffToBuffDecompress(dst, &out, (char *)(uintptr_t)src, (unsigned)len, 0, 0);
+        return (rc == BZ_OK || rc == BZ_OUTBUFF_FULL) && out == n ? 0 : -EIO;
     }
 #endif
     return -ENOTSUP;

@@ -6,7 +6,8 @@
 
 #include "util/host.h"
 
-enum { COMPRESS_DEFLATE_RAW /* no header, 4 KiB window: qcow, qcow2 */, COMPRESS_ZLIB /* vmdk, dmg, cloop */, COMPRESS_ZSTD };
+enum { COMPRESS_DEFLATE_RAW /* no header, 4 KiB window: qcow, qcow2 */, COMPRESS_ZLIB /* vmdk, dmg, cloop */, COMPRESS_ZSTD,
+       COMPRESS_BZIP2 /* dmg, reading only */ };
 /* Bytes written to dst, or -ENOSPC when they do not fit (it does not get smaller), -EIO. level 0: the default. */
 long compress_block(int kind, int level, const void *src, size_t n, void *dst, size_t room);
 /* Fills dst (exactly n bytes); src may be longer than its stream. 0 or -EIO. */

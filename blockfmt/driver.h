@@ -96,6 +96,9 @@ struct blk_driver {
     int (*vmstate_write)(struct blk_node *, uint64_t pos, const void *buf, size_t n);
     bool (*can_store_bitmap)(struct blk_node *, const char *name, uint32_t granularity, struct error *);
 
+    /* Filters that listen to blk_debug_event (blkdebug). Any thread. NULL: not. */
+    void (*debug_event)(struct blk_node *, const char *event);
+
     /* Protocols with locks: the rights all users together need and leave to others. Called before they change. */
     int (*set_perm)(struct blk_node *, unsigned perm, unsigned shared, struct error *);
 };
@@ -123,6 +126,12 @@ void blk_set_zero_align(struct blk_node *, uint32_t align);
 struct blk_node *blk_open_child(struct blk_node *, const struct opts *, const char *role, const char *def,
                                 bool format, struct error *);
 struct blk_node *blk_file(const struct blk_node *); /* the "file" child */
+/* For filters (with no_file) whose child has another key than "file": opens it from the options `key` and `key.*`, as
+ * the child "file". format: probed unless they say a driver. */
+struct blk_node *blk_open_filter_child(struct blk_node *, const struct opts *, const char *key, bool format, struct error *);
+/* Says that something happens to an image whose file is `file`: "l2_update", ... (the names are in blkdebug.c). Cheap
+ * when nobody listens; filters below are told. */
+void blk_debug_event(struct blk_node *file, const char *event);
 
 /* ---- requests to children [any thread] ---- */
 int blk_node_read(struct blk_node *, uint64_t offset, void *buf, size_t n);   /* beyond the end: zeros */

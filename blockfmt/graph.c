@@ -214,6 +214,76 @@ void edge_delete(struct blk_edge *x)
     blk_node_unref(child);
 }
 
+/* ---- changing the graph --------------------------------------------------------------------------- */
+
+static void unuse(struct blk_edge *x)
+{
+    for (struct blk_edge **p = &x->child->users; *p; p = &(*p)->next_user) {
+        if (*p == x) {
+            *p = x->next_user;
+            break;
+        }
+    }
+}
+
+static int put_edge(struct blk_edge *x, struct blk_node *to, struct error *e)
+{
+    struct blk_node *old = x->child;
+    int rc;
+
+    node_ref(to);
+    unuse(x);
+    x->child = to;
+    x->next_user = to->users;
+    to->users = x;
+    rc = tell_perm(to, e);
+    if (rc) {
+        unuse(x);
+        x->child = old;
+        x->next_user = old->users;
+        old->users = x;
+        blk_node_unref(to);
+        return rc;
+    }
+    if (old->refs > 1) (void)tell_perm(old, NULL);
+    blk_node_unref(old);
+    return 0;
+}
+
+int edge_move(struct blk_node *parent, const char *role, struct blk_node *to, struct error *e)
+{
+    struct blk_edge *x = parent->children;
+    int rc;
+
+    while (x && strcmp(x->role, role)) x = x->next;
+    if (!x) return to ? (error_set(e, "'%s' has no child '%s'", parent->name, role), -ENOENT) : 0;
+    node_lock_all(parent);
+    if (!to) {
+        edge_delete(x);
+        rc = 0;
+    } else {
+        rc = put_edge(x, to, e);
+        if (!rc && !strcmp(role, "backing")) parent->backing = to;
+        if (!rc && !strcmp(role, "file")) parent->file = to;
+    }
+    node_unlock(parent);
+    return rc;
+}
+
+int backend_move(struct blk_backend *b, struct blk_node *to, struct error *e)
+{
+    int rc = put_edge(b->edge, to, e);
+    if (!rc) b->root = to;
+    return rc;
+}
+
+void node_before_write(struct blk_node *n, void (*fn)(void *, uint64_t, uint64_t), void *opaque)
+{
+    node_lock_all(n); /* nobody is on the way to calling it */
+    n->before = fn, n->before_opaque = opaque;
+    node_unlock(n);
+}
+
 /* ---- what is open --------------------------------------------------------------------------------- */
 
 const char *blk_node_name(const struct blk_node *n) { return n->name; }

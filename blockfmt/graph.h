@@ -37,6 +37,9 @@ struct blk_node {
     pthread_rwlock_t gate;       /* see driver.h: who is inside the driver */
     struct blk_bitmap *bitmaps;
     atomic_bool marking;         /* there are bitmaps */
+    bool holes_below;            /* the file is mostly holes (preallocated metadata): status looks there too */
+    void (*before)(void *opaque, uint64_t offset, uint64_t n); /* called before what is there changes (backup) */
+    void *before_opaque;
 };
 
 struct blk_object {
@@ -68,7 +71,16 @@ void node_ref(struct blk_node *);
 struct blk_edge *edge_new(struct blk_node *child, struct blk_node *parent, const char *role, unsigned perm,
                           unsigned shared, struct error *);
 void edge_delete(struct blk_edge *); /* and gives up the reference */
+/* Another child in the place of the one that parent has as `role`; NULL: none. Requests of the parent wait. */
+int edge_move(struct blk_node *parent, const char *role, struct blk_node *to, struct error *);
+/* The backend's root becomes another node; no request of it is in flight. */
+int backend_move(struct blk_backend *, struct blk_node *to, struct error *);
+/* fn NULL: no more. One at a time. */
+void node_before_write(struct blk_node *, void (*fn)(void *, uint64_t, uint64_t), void *opaque);
 void node_child_perm(const struct blk_node *parent, const char *role, unsigned *perm, unsigned *shared);
+
+/* backend.c: sets and clears flags of a node and what lies under it (not its backing). */
+int node_reopen(struct blk_node *, unsigned set, unsigned clear, struct error *);
 
 /* open.c: takes nothing over; the node has one reference, the caller's. protocol: no probing, no format. */
 struct blk_node *node_open(struct blk_graph *, const struct opts *, unsigned flags, bool protocol, struct error *);

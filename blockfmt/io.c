@@ -9,6 +9,13 @@
 #define BOUNCE      (1u << 20)
 #define MAX_REQUEST (1u << 30) /* one call of a driver */
 
+void blk_debug_event(struct blk_node *n, const char *event)
+{
+    for (; n; n = n->drv->kind == BLK_FILTER ? n->file : NULL) {
+        if (n->drv->debug_event) n->drv->debug_event(n, event);
+    }
+}
+
 /* ---- the lock of a node (driver.h says who may be inside) ----------------------------------------- */
 
 void node_lock(struct blk_node *n, bool reads)
@@ -170,6 +177,13 @@ static int write_locked(struct blk_node *n, uint64_t offset, const void *buf, si
     return rc;
 }
 
+/* Has somebody asked to see what is there before it goes? Called before the request's own locks. */
+static void before_change(struct blk_node *n, uint64_t offset, uint64_t len)
+{
+    if (!n->before) return;
+    n->before(n->before_opaque, offset, len);
+}
+
 int blk_node_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
     bool fua = (flags & BLK_FUA) != 0;
@@ -179,6 +193,7 @@ int blk_node_write(struct blk_node *n, uint64_t offset, const void *buf, size_t 
     if ((n->flags & (BLK_DZ_ON | BLK_DZ_UNMAP)) && !(flags & BLK_COMPRESSED) && blk_is_zero(buf, len))
         return blk_node_zero(n, offset, len, flags | (n->flags & BLK_DZ_UNMAP ? BLK_MAY_UNMAP : 0));
     rc = check_write(n, offset, len, &flags);
+    if (!rc) before_change(n, offset, len);
     if (!rc) rc = write_locked(n, offset, buf, len, flags);
     if (atomic_load(&n->marking)) bitmaps_mark(n, offset, len); /* failed ones too: they may be half done */
     if (!rc && fua) rc = blk_node_flush(n);
@@ -227,6 +242,7 @@ int blk_node_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned fl
     if (!len) return 0;
     rc = check_write(n, offset, len, &flags);
     if (rc) return rc;
+    before_change(n, offset, len);
     if (!(n->flags & BLK_UNMAP)) flags &= ~(unsigned)BLK_MAY_UNMAP;
     if (a > 1) {
         /* the ends off the format's unit are data */
@@ -252,6 +268,7 @@ int blk_node_discard(struct blk_node *n, uint64_t offset, uint64_t len)
     if (offset >= size) return 0;
     len = MIN(len, size - offset);
     if (!len || !n->drv->discard || !(n->flags & BLK_UNMAP)) return 0;
+    before_change(n, offset, len);
     node_lock(n, false);
     rc = n->drv->discard(n, offset, len);
     node_unlock(n);
@@ -334,13 +351,17 @@ int blk_node_status(struct blk_node *n, uint64_t offset, uint64_t len, struct bl
     if (!len) return -EINVAL;
     rc = status_one(n, offset, len, st);
     if (rc) return rc;
-    /* Data of a format may lie in a hole of its file: allocated, and zeros. */
-    if ((st->flags & (BLK_ST_DATA | BLK_ST_OFFSET | ST_FINAL)) == (BLK_ST_DATA | BLK_ST_OFFSET) && st->file && st->file != n) {
+    /* Data of a format may lie in a hole of its file: allocated, and zeros. That is worth a look where clusters were
+     * allocated without being written; elsewhere a hole is a part of a cluster, of no use to anybody. */
+    if (st->file && (st->file->drv->kind != BLK_PROTOCOL || n->holes_below) &&
+        (st->flags & (BLK_ST_DATA | BLK_ST_OFFSET | ST_FINAL)) == (BLK_ST_DATA | BLK_ST_OFFSET) && st->file != n) {
         struct blk_status below;
         if (st->offset < blk_node_size(st->file) && !blk_node_status(st->file, st->offset, st->bytes, &below)) {
             if (below.flags & BLK_ST_ZERO) st->flags |= BLK_ST_ZERO;
             st->bytes = MIN(st->bytes, below.bytes);
             if (below.flags & BLK_ST_OFFSET) st->file = below.file, st->offset = below.offset;
+        } else if (st->offset >= blk_node_size(st->file)) {
+            st->flags |= BLK_ST_ZERO; /* allocated, and the file ends before */
         }
     }
     st->flags &= ~(unsigned)ST_FINAL;
@@ -363,8 +384,11 @@ int blk_node_status_above(struct blk_node *top, struct blk_node *base, uint64_t 
         struct blk_node *below = blk_node_backing(n);
         int rc = 0;
 
-        if (offset >= blk_node_size(n)) { /* a shorter backing file reads as zeros behind its end */
-            *st = (struct blk_status){.flags = BLK_ST_ZERO | BLK_ST_ALLOCATED, .bytes = left, .depth = depth};
+        if (offset >= blk_node_size(n)) {
+            /* A shorter backing file reads as zeros behind its end: it hides what is below it; when nothing is, no
+             * layer has it. */
+            *st = (struct blk_status){.flags = BLK_ST_ZERO | (below ? BLK_ST_ALLOCATED : 0), .bytes = left,
+                                      .depth = below || !depth ? depth : depth - 1};
             break;
         }
         rc = blk_node_status(n, offset, left, st);

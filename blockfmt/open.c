@@ -48,21 +48,7 @@ static const struct signature {
 } signatures[] = {
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\2"},
     {"qcow2", false, 0, 8, "QFI\xfb\0\0\0\3"},
-    {"qcow", false, 0, 8, "QFI\xfb\0\0\0\1"},
-    {"qed", false, 0, 4, "QED\0"},
-    {"vmdk", false, 0, 4, "KDMV"},
-    {"vmdk", false, 0, 4, "COWD"},
-    {"vmdk", false, 0, 21, "# Disk DescriptorFile"},
-    {"vdi", false, 0x40, 4, "\x7f\x10\xda\xbe"},
-    {"vhdx", false, 0, 8, "vhdxfile"},
-    {"vpc", false, 0, 8, "conectix"},
-    {"vpc", true, 512, 8, "conectix"},
-    {"parallels", false, 0, 16, "WithoutFreeSpace"},
-    {"parallels", false, 0, 16, "WithouFreSpacExt"},
     {"luks", false, 0, 6, "LUKS\xba\xbe"},
-    {"bochs", false, 0, 22, "Bochs Virtual HD Image"},
-    {"cloop", false, 0, 21, "#!/bin/sh\n#V2.0 Format"},
-    {"dmg", true, 512, 4, "koly"},
 };
 
 static const char *signature(const uint8_t *head, size_t n, const uint8_t *tail)
@@ -359,6 +345,26 @@ out:
     return got;
 }
 
+struct blk_node *blk_open_filter_child(struct blk_node *n, const struct opts *o, const char *key, bool format,
+                                       struct error *e)
+{
+    struct opts file = {NULL, 0};
+    struct blk_node *child = NULL;
+    size_t len = strlen(key);
+
+    for (unsigned i = 0; i < o->n; i++) {
+        const char *name = o->v[i].name;
+        if (strncmp(name, key, len) || (name[len] && name[len] != '.')) continue;
+        char *as = mem_printf("file%s", name + len);
+        opts_set(&file, as, o->v[i].value);
+        mem_free(as);
+    }
+    if (!file.n) error_set(e, "A block device must be specified for \"%s\"", key);
+    else child = blk_open_child(n, &file, "file", NULL, format, e);
+    opts_free(&file);
+    return child;
+}
+
 int node_open_backing(struct blk_node *n, const struct opts *o, struct error *e)
 {
     const char *ref = opts_get(o, "backing");
@@ -499,6 +505,11 @@ struct blk_node *node_open(struct blk_graph *g, const struct opts *opts, unsigne
         }
     }
     if (open_with(n, d, &o, e) || node_open_backing(n, &o, e)) goto fail;
+    if (n->file) {
+        struct blk_info below;
+        n->holes_below = !blk_node_info(n->file, &below) && !below.is_host_device &&
+                         below.allocated / 9 < blk_node_size(n->file) / 10;
+    }
     opts_free(&o);
     return n;
 fail:

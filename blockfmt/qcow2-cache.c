@@ -26,14 +26,12 @@ static struct qcow2_table **bucket(const struct qcow2 *s, struct qcow2_cache *c,
     return &c->buckets[(h >> 40) & (c->n_buckets - 1)];
 }
 
-static void unhash(struct qcow2_cache *c, struct qcow2_table *t)
+static void unhash(const struct qcow2 *s, struct qcow2_cache *c, struct qcow2_table *t)
 {
-    for (unsigned i = 0; i < c->n_buckets; i++) {
-        for (struct qcow2_table **p = &c->buckets[i]; *p; p = &(*p)->next) {
-            if (*p == t) {
-                *p = t->next;
-                return;
-            }
+    for (struct qcow2_table **p = bucket(s, c, t->offset); *p; p = &(*p)->next) {
+        if (*p == t) {
+            *p = t->next;
+            return;
         }
     }
 }
@@ -44,7 +42,8 @@ static void clean(struct qcow2_cache *c, struct qcow2_table *t)
     t->dirty_lo = t->dirty_hi = 0;
 }
 
-/* A slot for a table at offset; its bytes are anything. */
+/* A slot for a table at offset; its bytes are anything. The hand goes round: what was used since it last came by
+ * stays, dirty tables stay longer. */
 static int slot(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset, struct qcow2_table **out)
 {
     struct qcow2_table *t = NULL, **b;
@@ -53,22 +52,27 @@ static int slot(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset, struct 
         t = &c->slots[c->in_use++];
         t->data = blk_alloc_aligned(s->cluster_size);
     } else {
-        for (unsigned i = 0; i < c->n; i++) {
-            if (!t || c->slots[i].used < t->used) t = &c->slots[i];
+        for (unsigned i = 0; i < 2 * c->n; i++) {
+            t = &c->slots[c->hand++ % c->n];
+            if (!t->offset || (!t->used && t->dirty_lo == t->dirty_hi)) break;
+            t->used = 0;
+            t = NULL;
         }
-        if (t->dirty_lo < t->dirty_hi) {
+        if (!t) {
+            t = &c->slots[c->hand++ % c->n];
             int rc = qcow2_writeback(s);
+            if (!rc && t->dirty_lo < t->dirty_hi) rc = qcow2_writeback_counts(s);
             if (rc) return rc;
+            if (t->dirty_lo < t->dirty_hi) return -EIO;
         }
         if (t->offset) {
-            b = bucket(s, c, t->offset);
-            while (*b != t) b = &(*b)->next;
-            *b = t->next;
+            unhash(s, c, t);
+            s->generation++;
         }
         clean(c, t);
     }
     b = bucket(s, c, offset);
-    t->offset = offset, t->next = *b, t->used = ++c->clock;
+    t->offset = offset, t->next = *b, t->used = 1;
     *b = t;
     *out = c->last = t;
     return 0;
@@ -88,7 +92,7 @@ int qcow2_table(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset, uint8_t
     int rc;
 
     if (t) {
-        t->used = ++c->clock;
+        t->used = 1;
         *data = t->data;
         return 0;
     }
@@ -97,7 +101,7 @@ int qcow2_table(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset, uint8_t
     if (rc) return rc;
     rc = blk_node_read(s->file, offset, t->data, s->cluster_size);
     if (rc) {
-        qcow2_table_forget(c, offset);
+        qcow2_table_forget(s, c, offset);
         return rc;
     }
     *data = t->data;
@@ -110,7 +114,7 @@ int qcow2_table_new(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset, uin
     int rc = t ? 0 : slot(s, c, offset, &t);
 
     if (rc) return rc;
-    t->used = ++c->clock;
+    t->used = 1;
     memset(t->data, 0, s->cluster_size);
     if (t->dirty_lo == t->dirty_hi) c->n_dirty++;
     t->dirty_lo = 0, t->dirty_hi = s->cluster_size;
@@ -139,16 +143,40 @@ void qcow2_table_dirty(struct qcow2 *s, struct qcow2_cache *c, const uint8_t *da
     }
 }
 
-void qcow2_table_forget(struct qcow2_cache *c, uint64_t offset)
+void qcow2_table_forget(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset)
+{
+    struct qcow2_table *t = lookup(s, c, offset);
+
+    if (!t) return;
+    unhash(s, c, t);
+    clean(c, t);
+    t->offset = 0, t->used = 0;
+    s->generation++;
+}
+
+bool qcow2_table_cached(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset)
+{
+    const struct qcow2_table *t = *bucket(s, c, offset);
+    while (t && t->offset != offset) t = t->next;
+    return t != NULL;
+}
+
+void qcow2_table_insert(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset, const uint8_t *data)
+{
+    struct qcow2_table *t;
+
+    if (qcow2_table_cached(s, c, offset) || slot(s, c, offset, &t)) return;
+    memcpy(t->data, data, s->cluster_size);
+}
+
+void qcow2_cache_drop(struct qcow2_cache *c)
 {
     for (unsigned i = 0; i < c->in_use; i++) {
-        struct qcow2_table *t = &c->slots[i];
-        if (t->offset != offset) continue;
-        unhash(c, t);
-        clean(c, t);
-        t->offset = 0, t->used = 0;
-        return;
+        clean(c, &c->slots[i]);
+        c->slots[i].offset = 0, c->slots[i].used = 0, c->slots[i].next = NULL;
     }
+    memset(c->buckets, 0, c->n_buckets * sizeof *c->buckets);
+    c->last = NULL;
 }
 
 /* Writes all dirty tables of one cache. *wrote is set when there were any. */
@@ -161,6 +189,7 @@ static int write_tables(struct qcow2 *s, struct qcow2_cache *c, bool *wrote)
         int rc = blk_node_write(s->file, t->offset + lo, t->data + lo, hi - lo, 0);
         if (rc) return rc;
         clean(c, t);
+        s->generation++;
         *wrote = true;
     }
     return 0;
@@ -178,17 +207,38 @@ static int write_entries(struct qcow2 *s, const uint64_t *v, uint64_t offset, ui
     return rc;
 }
 
-int qcow2_writeback(struct qcow2 *s)
+/* Reference counts, and the table of their blocks. */
+static int write_counts(struct qcow2 *s, bool *wrote)
 {
-    bool counts = false, l2 = false;
-    int rc = write_tables(s, &s->rbc, &counts);
+    int rc = write_tables(s, &s->rbc, wrote);
 
     if (!rc && s->rt_dirty_lo < s->rt_dirty_hi) {
         rc = blk_node_flush(s->file);
         if (!rc) rc = write_entries(s, s->rt, s->rt_offset, s->rt_dirty_lo, s->rt_dirty_hi);
         if (!rc) s->rt_dirty_lo = s->rt_dirty_hi = 0;
-        counts = true;
+        *wrote = true;
     }
+    return rc;
+}
+
+int qcow2_writeback_counts(struct qcow2 *s)
+{
+    bool wrote = false;
+    return write_counts(s, &wrote);
+}
+
+int qcow2_writeback_all(struct qcow2 *s)
+{
+    int rc = qcow2_writeback(s);
+    if (!rc) rc = qcow2_writeback(s);
+    return rc ? rc : qcow2_clean(s);
+}
+
+int qcow2_writeback(struct qcow2 *s)
+{
+    bool counts = false, l2 = false;
+    int rc = s->lazy ? 0 : write_counts(s, &counts);
+
     if (!rc && counts && (s->l2c.n_dirty || s->l1_dirty_lo < s->l1_dirty_hi)) rc = blk_node_flush(s->file);
     if (!rc) rc = write_tables(s, &s->l2c, &l2);
     if (!rc && s->l1_dirty_lo < s->l1_dirty_hi) {

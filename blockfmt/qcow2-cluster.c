@@ -1,132 +1,57 @@
 /*
- * qcow2-cluster.c - from guest offsets to host clusters, and the ways they change: writes that allocate and copy,
- * compressed clusters, zero clusters, discards. qcow2.h has the rules of locks and order.
+ * qcow2-cluster.c - the data of clusters: reading, writing in place, into new clusters with what surrounds the data
+ * in them, compressed clusters, zero clusters, discards. qcow2.h has the rules of locks and order.
  */
 #include "blockfmt/compress.h"
+#include "blockfmt/crypto.h"
 #include "blockfmt/qcow2.h"
 
-/* ---- looking up ----------------------------------------------------------------------------------- */
+#define CRYPT_CHUNK (1u << 20)
 
-void qcow2_compressed_place(const struct qcow2 *s, uint64_t entry, uint64_t *host, uint64_t *bytes)
+/* ---- bytes of the data file ----------------------------------------------------------------------- */
+
+/* The number of the sector that the cipher takes: of the host file for LUKS, of the disk for the old method. */
+static uint64_t crypt_sector(const struct qcow2 *s, uint64_t host, uint64_t guest)
 {
-    unsigned x = 62 - (s->cluster_bits - 8);
-    uint64_t sectors = (entry >> x & ((UINT64_C(1) << (s->cluster_bits - 8)) - 1)) + 1;
-
-    *host = entry & ((UINT64_C(1) << x) - 1);
-    *bytes = sectors * 512 - (*host & 511);
+    return (s->crypt_method == 2 ? host : guest) / 512;
 }
 
-static enum qcow2_type type_of(const struct qcow2 *s, uint64_t e)
+static int store(struct qcow2 *s, uint64_t host, uint64_t guest, const uint8_t *buf, uint64_t n)
 {
-    if (e & QCOW2_COMPRESSED) return QCOW2_COMPR;
-    if (s->version >= 3 && (e & QCOW2_ZERO)) return e & QCOW2_OFFSET_MASK ? QCOW2_ZERO_ALLOC : QCOW2_ZERO_PLAIN;
-    return e & QCOW2_OFFSET_MASK ? QCOW2_NORMAL : QCOW2_UNALLOCATED;
-}
+    uint8_t *tmp;
+    int rc = 0;
 
-int qcow2_map(struct qcow2 *s, uint64_t offset, uint64_t n, struct qcow2_map *m)
-{
-    uint64_t mask = qcow2_cluster_mask(s), in = offset & mask, l2_span = UINT64_C(1) << (s->l2_bits + s->cluster_bits);
-    uint64_t l1i = offset >> (s->l2_bits + s->cluster_bits), e, have;
-    uint32_t i = (uint32_t)(offset >> s->cluster_bits) & ((1u << s->l2_bits) - 1), first = i;
-    uint8_t *l2;
-    int rc;
-
-    n = MIN(n, l2_span - (offset & (l2_span - 1)));
-    *m = (struct qcow2_map){.type = QCOW2_UNALLOCATED, .bytes = n};
-    if (l1i >= s->l1_size || !(s->l1[l1i] & QCOW2_OFFSET_MASK)) return 0;
-    rc = qcow2_table(s, &s->l2c, s->l1[l1i] & QCOW2_OFFSET_MASK, &l2);
-    if (rc) return rc;
-    e = ld64_be(l2 + i * 8);
-    m->type = type_of(s, e);
-    m->copied = (e & QCOW2_COPIED) != 0 && (s->l1[l1i] & QCOW2_COPIED);
-    m->host = m->type == QCOW2_COMPR ? e : (e & QCOW2_OFFSET_MASK) + in;
-    if ((m->type == QCOW2_NORMAL || m->type == QCOW2_ZERO_ALLOC) && (e & QCOW2_OFFSET_MASK & mask)) return -EIO;
-    have = s->cluster_size - in;
-    if (m->type == QCOW2_COMPR) {
-        m->bytes = MIN(n, have);
-        return 0;
+    if (!s->crypt_method) return blk_node_write(s->data, host, buf, (size_t)n, 0);
+    if (!s->crypt) return -EACCES;
+    tmp = blk_alloc_aligned((size_t)MIN(n, (uint64_t)CRYPT_CHUNK));
+    while (n && !rc) {
+        size_t k = (size_t)MIN(n, (uint64_t)CRYPT_CHUNK);
+        memcpy(tmp, buf, k);
+        rc = crypt_run(s->crypt, true, crypt_sector(s, host, guest), tmp, k);
+        if (!rc) rc = blk_node_write(s->data, host, tmp, k, 0);
+        buf += k, host += k, guest += k, n -= k;
     }
-    while (have < n) {
-        uint64_t f = ld64_be(l2 + ++i * 8);
-        if (type_of(s, f) != m->type) break;
-        if (m->type == QCOW2_NORMAL || m->type == QCOW2_ZERO_ALLOC) {
-            if ((f & QCOW2_OFFSET_MASK) != (e & QCOW2_OFFSET_MASK) + ((uint64_t)(i - first) << s->cluster_bits)) break;
-            if ((f ^ e) & QCOW2_COPIED) break;
-        }
-        have += s->cluster_size;
-    }
-    m->bytes = MIN(n, have);
-    return 0;
-}
-
-/* The L2 table for a guest offset, writable: made, or copied when a snapshot shares it. */
-static int l2_for_write(struct qcow2 *s, uint64_t offset, uint8_t **l2)
-{
-    uint64_t l1i = offset >> (s->l2_bits + s->cluster_bits), old, at;
-    uint8_t *copy = NULL, *data;
-    int rc;
-
-    if (l1i >= s->l1_size) return -EIO;
-    old = s->l1[l1i] & QCOW2_OFFSET_MASK;
-    if (old && (s->l1[l1i] & QCOW2_COPIED)) return qcow2_table(s, &s->l2c, old, l2);
-    rc = qcow2_alloc(s, 1, true, &at, NULL);
-    if (rc) return rc;
-    if (old) {
-        rc = qcow2_table(s, &s->l2c, old, &data);
-        if (rc) goto fail;
-        copy = mem_alloc(s->cluster_size);
-        memcpy(copy, data, s->cluster_size);
-    }
-    rc = qcow2_table_new(s, &s->l2c, at, l2);
-    if (rc) goto fail;
-    if (copy) memcpy(*l2, copy, s->cluster_size);
-    mem_free(copy);
-    s->l1[l1i] = at | QCOW2_COPIED;
-    if (s->l1_dirty_lo == s->l1_dirty_hi) s->l1_dirty_lo = (uint32_t)l1i, s->l1_dirty_hi = (uint32_t)l1i + 1;
-    s->l1_dirty_lo = MIN(s->l1_dirty_lo, (uint32_t)l1i), s->l1_dirty_hi = MAX(s->l1_dirty_hi, (uint32_t)l1i + 1);
-    s->l1_barrier = true;
-    if (!old) return 0;
-    rc = qcow2_free_later(s, old, s->cluster_size);
-    return rc ? rc : qcow2_table(s, &s->l2c, at, l2); /* freeing may have written back and evicted */
-fail:
-    mem_free(copy);
-    (void)qcow2_refcount_add(s, at >> s->cluster_bits, 1, -1);
+    blk_free_aligned(tmp);
     return rc;
 }
 
-/* What an L2 entry held is used no more. */
-static int release(struct qcow2 *s, uint64_t e)
+static int fetch(struct qcow2 *s, uint64_t host, uint64_t guest, uint8_t *buf, uint64_t n)
 {
-    uint64_t host, bytes;
+    uint64_t head = host & 511, total = ALIGN_UP(head + n, (uint64_t)512);
+    uint8_t *tmp;
+    int rc;
 
-    if (e & QCOW2_COMPRESSED) {
-        qcow2_compressed_place(s, e, &host, &bytes);
-        return qcow2_free_later(s, host, bytes);
+    if (!s->crypt_method) return blk_node_read(s->data, host, buf, (size_t)n);
+    if (!s->crypt) return -EACCES;
+    if (!head && total == n) {
+        rc = blk_node_read(s->data, host, buf, (size_t)n);
+        return rc ? rc : crypt_run(s->crypt, false, crypt_sector(s, host, guest), buf, (size_t)n);
     }
-    if (!(e & QCOW2_OFFSET_MASK) || s->data != s->file) return 0;
-    return qcow2_free_later(s, e & QCOW2_OFFSET_MASK, s->cluster_size);
-}
-
-/* Sets the entries of n clusters: to host clusters in a row (step = cluster size) or all to one value (step 0). What
- * they held is released unless it is what they get. */
-static int set_entries(struct qcow2 *s, uint64_t offset, uint64_t n, uint64_t value, uint64_t step)
-{
-    for (uint64_t k = 0; k < n; k++, value += step) {
-        uint64_t at = offset + (k << s->cluster_bits), old;
-        uint32_t i = (uint32_t)(at >> s->cluster_bits) & ((1u << s->l2_bits) - 1);
-        uint8_t *l2;
-        int rc = l2_for_write(s, at, &l2);
-        if (rc) return rc;
-        old = ld64_be(l2 + i * 8);
-        if (old == value) continue;
-        st64_be(l2 + i * 8, value);
-        qcow2_table_dirty(s, &s->l2c, l2, i * 8, i * 8 + 8);
-        if ((old & QCOW2_COMPRESSED) || (old & QCOW2_OFFSET_MASK) != (value & QCOW2_OFFSET_MASK)) {
-            rc = release(s, old);
-            if (rc) return rc;
-        }
-    }
-    return 0;
+    tmp = blk_alloc_aligned((size_t)total);
+    rc = fetch(s, host - head, guest - head, tmp, total);
+    if (!rc) memcpy(buf, tmp + head, (size_t)n);
+    blk_free_aligned(tmp);
+    return rc;
 }
 
 /* ---- reading -------------------------------------------------------------------------------------- */
@@ -139,10 +64,10 @@ static int read_compressed(struct qcow2 *s, uint64_t entry, uint64_t in, uint8_t
 
     qcow2_compressed_place(s, entry, &host, &bytes);
     src = mem_alloc((size_t)bytes + s->cluster_size);
-    dst = src + bytes;
+    dst = n == s->cluster_size ? buf : src + bytes;
     rc = blk_node_read(s->file, host, src, (size_t)bytes);
     if (!rc) rc = decompress_block(s->compression ? COMPRESS_ZSTD : COMPRESS_DEFLATE_RAW, src, (size_t)bytes, dst, s->cluster_size);
-    if (!rc) memcpy(buf, dst + in, (size_t)n);
+    if (!rc && dst != buf) memcpy(buf, dst + in, (size_t)n);
     mem_free(src);
     return rc;
 }
@@ -152,10 +77,10 @@ static int read_mapped(struct qcow2 *s, const struct qcow2_map *m, uint64_t offs
     struct blk_node *below;
 
     switch (m->type) {
-    case QCOW2_NORMAL: return blk_node_read(s->data, m->host, buf, (size_t)m->bytes);
+    case QCOW2_NORMAL: return fetch(s, m->host, offset, buf, m->bytes);
     case QCOW2_COMPR: return read_compressed(s, m->host, offset & qcow2_cluster_mask(s), buf, m->bytes);
     case QCOW2_UNALLOCATED:
-        below = blk_node_backing(s->node);
+        below = offset < s->size ? blk_node_backing(s->node) : NULL; /* VM state has nothing below it */
         if (below) return blk_node_read(below, offset, buf, (size_t)m->bytes);
         break;
     default: break;
@@ -164,13 +89,20 @@ static int read_mapped(struct qcow2 *s, const struct qcow2_map *m, uint64_t offs
     return 0;
 }
 
+/* (L) */
+static int map(struct qcow2 *s, uint64_t offset, uint64_t n, struct qcow2_map *m)
+{
+    int rc = qcow2_prefetch(s, offset);
+    return rc ? rc : qcow2_map(s, offset, n, m);
+}
+
 int qcow2_read_unlocked(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t n)
 {
     while (n) {
         struct qcow2_map m;
         int rc;
         pthread_mutex_lock(&s->lock);
-        rc = qcow2_map(s, offset, n, &m);
+        rc = map(s, offset, n, &m);
         pthread_mutex_unlock(&s->lock);
         if (!rc) rc = read_mapped(s, &m, offset, buf);
         if (rc) return rc;
@@ -179,34 +111,45 @@ int qcow2_read_unlocked(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t
     return 0;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------- */
-
-/* Can the range be written where it is? Then *m covers it all. */
-static bool in_place(const struct qcow2_map *m, uint64_t n)
+int qcow2_read_data(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t n)
 {
-    return m->type == QCOW2_NORMAL && m->copied && m->bytes == n;
+    struct blk_range range;
+    struct qcow2_map m;
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    blk_range_lock(&s->ranges, &s->lock, &range, offset, offset + n, false);
+    rc = map(s, offset, n, &m);
+    pthread_mutex_unlock(&s->lock);
+    if (!rc) rc = read_mapped(s, &m, offset, buf);
+    if (!rc && m.bytes < n) rc = qcow2_read_unlocked(s, offset + m.bytes, buf + m.bytes, n - m.bytes);
+    pthread_mutex_lock(&s->lock);
+    blk_range_unlock(&s->ranges, &range);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
-/* Writes data to clusters that only we know yet, with what surrounds it in the first and last of them. fresh: the
- * file has nothing there, so that zeros need no writing. */
-static int fill_clusters(struct qcow2 *s, uint64_t host, uint64_t offset, const uint8_t *buf, uint64_t n, bool fresh,
-                         bool old_zero)
+/* ---- writing -------------------------------------------------------------------------------------- */
+
+static bool in_place(const struct qcow2_map *m) { return m->type == QCOW2_NORMAL && m->copied; }
+
+/* Writes data to where only we know it to go yet, with what surrounds it in the first and last unit. `host` is of the
+ * first byte. fresh: the file has nothing there, so that zeros need no writing. */
+static int fill(struct qcow2 *s, uint64_t host, uint64_t offset, const uint8_t *buf, uint64_t n, uint64_t unit, bool fresh,
+                bool old_zero)
 {
-    uint64_t mask = qcow2_cluster_mask(s), head = offset & mask, end = offset + n, tail = ALIGN_UP(end, mask + 1) - end;
-    uint64_t total = head + n + tail, room = s->size - MIN(s->size, end);
+    uint64_t head = offset & (unit - 1), end = offset + n, tail = ALIGN_UP(end, unit) - end, total = head + n + tail;
+    uint64_t limit = offset < s->size ? s->size : UINT64_MAX, room = limit - MIN(limit, end);
     uint8_t *tmp;
     int rc = 0;
 
-    if ((!head && !tail) || (fresh && old_zero)) {
-        return blk_node_write(s->data, host + head, buf, (size_t)n, 0);
-    }
-    if (total > 4 * (uint64_t)s->cluster_size && total > (1 << 20)) {
+    if ((!head && !tail) || (fresh && old_zero && !s->crypt_method)) return store(s, host, offset, buf, n);
+    if (total > 4 * unit && total > (1 << 20)) {
         /* the edges apart, so that the bulk is not copied */
-        uint64_t first = head ? s->cluster_size - head : 0, last = tail ? s->cluster_size - tail : 0;
-        if (head) rc = fill_clusters(s, host, offset, buf, first, fresh, false);
-        if (!rc) rc = blk_node_write(s->data, host + (head ? s->cluster_size : 0), buf + first, (size_t)(n - first - last), 0);
-        if (!rc && tail)
-            rc = fill_clusters(s, host + total - s->cluster_size, end - last, buf + n - last, last, fresh, false);
+        uint64_t first = head ? unit - head : 0, last = tail ? unit - tail : 0;
+        if (head) rc = fill(s, host, offset, buf, first, unit, fresh, false);
+        if (!rc) rc = store(s, host + first, offset + first, buf + first, n - first - last);
+        if (!rc && tail) rc = fill(s, host + n - last, end - last, buf + n - last, last, unit, fresh, false);
         return rc;
     }
     tmp = blk_alloc_aligned((size_t)total);
@@ -215,45 +158,68 @@ static int fill_clusters(struct qcow2 *s, uint64_t host, uint64_t offset, const 
     if (head) rc = qcow2_read_unlocked(s, offset - head, tmp, head);
     if (!rc && MIN(tail, room)) rc = qcow2_read_unlocked(s, end, tmp + head + n, MIN(tail, room));
     memcpy(tmp + head, buf, (size_t)n);
-    if (!rc) rc = blk_node_write(s->data, host, tmp, (size_t)total, 0);
+    if (!rc) rc = store(s, host - head, offset - head, tmp, total);
     blk_free_aligned(tmp);
     return rc;
 }
 
-/* One run of clusters that must be allocated, at most n bytes from offset. Range lock held, mutex not. */
+/* One run that is not simply overwritten, at most *n bytes from offset. Range lock held, mutex not. */
 static int write_run(struct qcow2 *s, uint64_t offset, const uint8_t *buf, uint64_t *n, const struct qcow2_map *m)
 {
-    uint64_t head = offset & qcow2_cluster_mask(s), base = offset - head, clusters, host, file_end;
-    bool reuse = m->type == QCOW2_ZERO_ALLOC && m->copied, fresh = false, old_zero;
-    int rc;
+    uint64_t in = offset & qcow2_cluster_mask(s), base = offset - in, clusters, host = 0, unit = s->cluster_size;
+    bool reuse = m->alloc && m->copied && m->type != QCOW2_COMPR, fresh = false, old_zero, whole = true;
+    int rc = 0;
 
-    *n = MIN(*n, m->bytes);
-    clusters = (head + *n + s->cluster_size - 1) >> s->cluster_bits;
-    old_zero = m->type == QCOW2_ZERO_PLAIN || (m->type == QCOW2_UNALLOCATED && !blk_node_backing(s->node));
-    pthread_mutex_lock(&s->lock);
-    if (reuse) {
-        host = m->host - head;
-        rc = 0;
-    } else if (s->data != s->file) {
-        host = base; /* external data: guest offsets */
-        rc = 0;
+    /* Subclusters: of a cluster that is shared or compressed all is copied, elsewhere only what is touched. */
+    if (s->ext_l2 && !reuse && (m->alloc || m->type == QCOW2_COMPR)) {
+        *n = MIN(*n, s->cluster_size - in);
     } else {
-        uint64_t got;
-        file_end = blk_node_size(s->file);
+        *n = MIN(*n, m->bytes);
+        if (s->ext_l2) unit = UINT64_C(1) << s->sub_bits, whole = false;
+    }
+    clusters = (in + *n + s->cluster_size - 1) >> s->cluster_bits;
+    old_zero = m->type == QCOW2_ZEROS || (m->type == QCOW2_UNALLOCATED && !blk_node_backing(s->node));
+    pthread_mutex_lock(&s->lock);
+    if (s->broken) {
+        rc = -EIO;
+    } else if (reuse) {
+        const char *meta;
+        host = m->host - in;
+        meta = s->external ? NULL : qcow2_overlap(s, host, clusters << s->cluster_bits);
+        if (meta) rc = qcow2_corrupt(s, host, meta);
+    } else if (s->external) {
+        host = base;
+    } else {
+        uint64_t got, file_end = blk_node_size(s->file);
         rc = qcow2_alloc(s, clusters, false, &host, &got);
         if (!rc) {
             clusters = got;
-            *n = MIN(*n, (clusters << s->cluster_bits) - head);
+            *n = MIN(*n, (clusters << s->cluster_bits) - in);
             fresh = host >= file_end && blk_node_size(s->file) == file_end;
         }
     }
     pthread_mutex_unlock(&s->lock);
     if (rc) return rc;
-    rc = fill_clusters(s, host, offset, buf, *n, fresh, old_zero);
+    rc = fill(s, host + in, offset, buf, *n, unit, fresh, old_zero);
     pthread_mutex_lock(&s->lock);
-    if (!rc) rc = set_entries(s, base, clusters, host | QCOW2_COPIED, s->cluster_size);
-    else if (!reuse && s->data == s->file) (void)qcow2_refcount_add(s, host >> s->cluster_bits, clusters, -1);
+    if (!rc) rc = qcow2_set_data(s, base, clusters, host, offset, offset + *n, whole);
+    else if (!reuse && !s->external) (void)qcow2_refcount_add(s, host >> s->cluster_bits, clusters, -1);
     pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* (L) Data that goes where it lies: not over tables, whatever a damaged image says. */
+static int guard(struct qcow2 *s, const struct qcow2_map *m, uint64_t n)
+{
+    const char *meta;
+
+    if (s->broken) return -EIO;
+    if (s->external) return 0;
+    meta = qcow2_overlap(s, m->host, n);
+    if (!meta) return 0;
+    char *what = mem_printf("Preventing invalid write on metadata (overlaps with %s)", meta);
+    int rc = qcow2_corrupt(s, m->host, what);
+    mem_free(what);
     return rc;
 }
 
@@ -266,8 +232,8 @@ int qcow2_write_data(struct qcow2 *s, uint64_t offset, const uint8_t *buf, uint6
     /* The common case: all of it lies somewhere already. */
     pthread_mutex_lock(&s->lock);
     blk_range_lock(&s->ranges, &s->lock, &range, offset, offset + n, false);
-    rc = qcow2_map(s, offset, n, &m);
-    if (rc || !in_place(&m, n)) {
+    rc = map(s, offset, n, &m);
+    if (rc || !in_place(&m) || m.bytes < n) {
         blk_range_unlock(&s->ranges, &range);
         if (!rc) blk_range_lock(&s->ranges, &s->lock, &range, ALIGN_DOWN(offset, (uint64_t)s->cluster_size),
                                 ALIGN_UP(offset + n, (uint64_t)s->cluster_size), true);
@@ -275,19 +241,19 @@ int qcow2_write_data(struct qcow2 *s, uint64_t offset, const uint8_t *buf, uint6
             pthread_mutex_unlock(&s->lock);
             return rc;
         }
-        rc = qcow2_map(s, offset, n, &m);
+        rc = map(s, offset, n, &m);
     }
-    pthread_mutex_unlock(&s->lock);
     while (n && !rc) {
         uint64_t k = MIN(n, m.bytes);
-        if (m.type == QCOW2_NORMAL && m.copied) rc = blk_node_write(s->data, m.host, buf, (size_t)k, 0);
-        else rc = write_run(s, offset, buf, &k, &m);
+        bool place = in_place(&m);
+        if (place) rc = guard(s, &m, k);
+        pthread_mutex_unlock(&s->lock);
+        if (!rc && place) rc = store(s, m.host, offset, buf, k);
+        else if (!rc) k = n, rc = write_run(s, offset, buf, &k, &m);
         buf += k, offset += k, n -= k;
         pthread_mutex_lock(&s->lock);
-        if (n && !rc) rc = qcow2_map(s, offset, n, &m);
-        pthread_mutex_unlock(&s->lock);
+        if (n && !rc) rc = map(s, offset, n, &m);
     }
-    pthread_mutex_lock(&s->lock);
     blk_range_unlock(&s->ranges, &range);
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -295,7 +261,7 @@ int qcow2_write_data(struct qcow2 *s, uint64_t offset, const uint8_t *buf, uint6
 
 /* ---- compressed writes ---------------------------------------------------------------------------- */
 
-/* (L) Room for `bytes` behind the last compressed ones, in a cluster begun or new ones in a row. */
+/* (L) Room for `bytes` behind the last compressed ones, in a cluster begun or a new one. */
 static int place_compressed(struct qcow2 *s, uint64_t bytes, uint64_t *host)
 {
     uint64_t left = s->comp_offset ? s->cluster_size - (s->comp_offset & qcow2_cluster_mask(s)) : 0, at, count;
@@ -304,7 +270,7 @@ static int place_compressed(struct qcow2 *s, uint64_t bytes, uint64_t *host)
     if (s->comp_offset && left >= bytes) {
         rc = qcow2_refcount_get(s, s->comp_offset >> s->cluster_bits, &count);
         if (rc) return rc;
-        if (count && count < (s->refcount_order == 6 ? UINT64_MAX : (UINT64_C(1) << (1u << s->refcount_order)) - 1)) {
+        if (count && count < qcow2_refcount_max(s)) {
             rc = qcow2_refcount_add(s, s->comp_offset >> s->cluster_bits, 1, 1);
             at = s->comp_offset;
             goto done;
@@ -325,13 +291,12 @@ int qcow2_write_compressed(struct qcow2 *s, uint64_t offset, const uint8_t *buf,
     unsigned x = 62 - (s->cluster_bits - 8);
     uint8_t *whole = NULL, *out;
     struct blk_range range;
-    struct qcow2_map m;
-    uint64_t host;
+    uint64_t host = 0;
     long len;
 
     if ((offset & qcow2_cluster_mask(s)) || n > s->cluster_size || (n < s->cluster_size && offset + n != s->size))
         return -EINVAL;
-    if (s->data != s->file) return -ENOTSUP;
+    if (s->external || s->crypt_method) return -ENOTSUP;
     if (n < s->cluster_size) {
         whole = mem_zalloc(s->cluster_size);
         memcpy(whole, buf, n);
@@ -349,14 +314,14 @@ int qcow2_write_compressed(struct qcow2 *s, uint64_t offset, const uint8_t *buf,
     }
     pthread_mutex_lock(&s->lock);
     blk_range_lock(&s->ranges, &s->lock, &range, offset, offset + s->cluster_size, true);
-    rc = qcow2_map(s, offset, n, &m);
+    rc = s->broken ? -EIO : qcow2_prefetch(s, offset);
     if (!rc) rc = place_compressed(s, (uint64_t)len, &host);
     pthread_mutex_unlock(&s->lock);
     if (!rc) {
         rc = blk_node_write(s->file, host, out, (size_t)len, 0);
         pthread_mutex_lock(&s->lock);
         uint64_t sectors = (host + (uint64_t)len - 1) / 512 - host / 512;
-        if (!rc) rc = set_entries(s, offset, 1, QCOW2_COMPRESSED | sectors << x | host, 0);
+        if (!rc) rc = qcow2_set_entry(s, offset, QCOW2_COMPRESSED | sectors << x | host, 0);
         else (void)qcow2_refcount_add(s, host >> s->cluster_bits, 1, -1);
     } else {
         pthread_mutex_lock(&s->lock);
@@ -369,85 +334,96 @@ int qcow2_write_compressed(struct qcow2 *s, uint64_t offset, const uint8_t *buf,
 
 /* ---- zeros and discards --------------------------------------------------------------------------- */
 
+/* (L) A whole cluster. */
 static int zero_one(struct qcow2 *s, uint64_t offset, bool unmap, bool discard)
 {
-    bool below = blk_node_backing(s->node) != NULL;
-    struct qcow2_map m;
-    uint64_t value = 0;
-    int rc = qcow2_map(s, offset, s->cluster_size, &m);
+    bool below = blk_node_backing(s->node) != NULL && offset < s->size;
+    const uint64_t all_zero = UINT64_C(0xffffffff) << 32;
+    uint64_t e, bits, value = 0;
+    int rc = qcow2_get_entry(s, offset, &e, &bits);
 
     if (rc) return rc;
-    if (m.type == QCOW2_ZERO_PLAIN || (m.type == QCOW2_UNALLOCATED && !below)) return 0;
-    if (m.type == QCOW2_UNALLOCATED && discard) return 0;
-    if (s->version >= 3) {
-        bool keep = !unmap && !discard && m.copied && (m.type == QCOW2_NORMAL || m.type == QCOW2_ZERO_ALLOC);
-        if (discard && !below) value = 0;
-        else value = QCOW2_ZERO | (keep ? (m.host & QCOW2_OFFSET_MASK) | QCOW2_COPIED : 0);
-    } else if (below && !discard) {
-        return -ENOTSUP;
-    } else if (!unmap && !discard) {
-        return -ENOTSUP;
+    bool compr = (e & QCOW2_COMPRESSED) != 0, host = !compr && qcow2_has_host(s, e), copied = host && (e & QCOW2_COPIED);
+    bool blank = !compr && !host && !(s->ext_l2 ? bits : s->version >= 3 ? e & QCOW2_ZERO : 0);
+    if (blank && (!below || discard)) return 0;
+    if (s->version < 3) {
+        /* there are no zero clusters: only what shows through to nothing can be zeros */
+        if ((below && !discard) || (!unmap && !discard)) return -ENOTSUP;
+        return qcow2_set_entry(s, offset, 0, 0);
     }
-    return set_entries(s, offset, 1, value, 0);
+    bool keep = copied && (s->external || (!unmap && !discard));
+    if (discard && !below && !keep) return qcow2_set_entry(s, offset, 0, 0);
+    if (keep) value = e & (QCOW2_OFFSET_MASK | QCOW2_COPIED);
+    return qcow2_set_entry(s, offset, s->ext_l2 ? value : value | QCOW2_ZERO, s->ext_l2 ? all_zero : 0);
+}
+
+/* (L) Some subclusters of one cluster. */
+static int zero_sub(struct qcow2 *s, uint64_t offset, uint64_t n)
+{
+    uint64_t base = ALIGN_DOWN(offset, (uint64_t)s->cluster_size), e, bits, touched;
+    unsigned first = (unsigned)((offset - base) >> s->sub_bits), last = (unsigned)((offset + n - 1 - base) >> s->sub_bits);
+    int rc = qcow2_get_entry(s, base, &e, &bits);
+
+    if (rc) return rc;
+    if (e & QCOW2_COMPRESSED) return -ENOTSUP;
+    touched = ((UINT64_C(2) << last) - 1) & ~((UINT64_C(1) << first) - 1);
+    bits = (bits & ~touched) | touched << 32;
+    return qcow2_set_entry(s, base, e, bits);
 }
 
 int qcow2_zero_clusters(struct qcow2 *s, uint64_t offset, uint64_t n, bool unmap, bool discard)
 {
     struct blk_range range;
-    uint64_t end = offset + n, span = UINT64_C(1) << (s->l2_bits + s->cluster_bits);
+    uint64_t end = offset + n, span = qcow2_l2_span(s), mask = qcow2_cluster_mask(s), start = offset;
     bool below = blk_node_backing(s->node) != NULL;
     int rc = 0;
 
+    /* An external file that others read as it is must hold the zeros itself. */
+    if (s->external && (s->autoclear & QCOW2_AUTOCLEAR_RAW)) {
+        rc = blk_node_zero(s->data, offset, n, unmap || discard ? BLK_MAY_UNMAP : 0);
+        if (rc) return rc;
+    }
     pthread_mutex_lock(&s->lock);
-    blk_range_lock(&s->ranges, &s->lock, &range, offset, ALIGN_UP(end, (uint64_t)s->cluster_size), true);
+    blk_range_lock(&s->ranges, &s->lock, &range, ALIGN_DOWN(offset, mask + 1), ALIGN_UP(end, mask + 1), true);
+    if (s->broken) rc = -EIO;
     while (offset < end && !rc) {
-        uint64_t l1i = offset >> (s->l2_bits + s->cluster_bits);
+        uint64_t l1i = offset / span, k = MIN(end - offset, s->cluster_size - (offset & mask));
         if ((!below || discard) && (l1i >= s->l1_size || !(s->l1[l1i] & QCOW2_OFFSET_MASK))) {
             offset = (offset & ~(span - 1)) + span; /* nothing there in the whole table */
             continue;
         }
-        rc = zero_one(s, offset, unmap, discard);
-        offset += s->cluster_size;
+        if (offset == start || !(offset & (span - 1))) rc = qcow2_prefetch(s, offset);
+        if (rc) break;
+        if (s->ext_l2 && k < s->cluster_size && offset + k != s->size) rc = discard ? 0 : zero_sub(s, offset, k);
+        else if (s->ext_l2 && (offset & mask)) rc = discard ? 0 : zero_sub(s, offset, k);
+        else rc = zero_one(s, offset, unmap, discard);
+        offset += k;
     }
     blk_range_unlock(&s->ranges, &range);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
 
-/* ---- growing -------------------------------------------------------------------------------------- */
-
-int qcow2_grow_l1(struct qcow2 *s, uint64_t size)
+int qcow2_forget_clusters(struct qcow2 *s, uint64_t from, uint64_t to)
 {
-    uint64_t span = UINT64_C(1) << (s->l2_bits + s->cluster_bits), n = size / span + (size % span != 0), at;
-    uint64_t old = s->l1_offset, clusters, bytes;
-    uint32_t old_n = s->l1_size;
-    uint8_t head[12];
-    int rc;
+    uint64_t span = qcow2_l2_span(s);
+    struct blk_range range;
+    int rc = 0;
 
-    if (n <= s->l1_size) return 0;
-    if (n * 8 > QCOW2_MAX_L1) return -EFBIG;
-    rc = qcow2_writeback(s);
-    if (rc) return rc;
-    clusters = (n * 8 + s->cluster_size - 1) >> s->cluster_bits;
-    rc = qcow2_alloc(s, clusters, true, &at, NULL);
-    if (rc) return rc;
-    bytes = clusters << s->cluster_bits;
-    uint64_t *be = mem_zalloc((size_t)bytes), *l1 = NEW_ARRAY(uint64_t, n);
-    for (uint32_t i = 0; i < old_n; i++) st64_be(&be[i], s->l1[i]), l1[i] = s->l1[i];
-    rc = qcow2_writeback(s); /* the counts */
-    if (!rc) rc = blk_node_write(s->file, at, be, (size_t)bytes, 0);
-    if (!rc) rc = blk_node_flush(s->file);
-    st32_be(head, (uint32_t)n);
-    st64_be(head + 4, at);
-    if (!rc) rc = blk_node_write(s->file, 36, head, 12, 0);
-    if (!rc) rc = blk_node_flush(s->file);
-    mem_free(be);
-    if (rc) {
-        mem_free(l1);
-        (void)qcow2_refcount_add(s, at >> s->cluster_bits, clusters, -1);
-        return rc;
+    pthread_mutex_lock(&s->lock);
+    blk_range_lock(&s->ranges, &s->lock, &range, from, to, true);
+    while (from < to && !rc) {
+        uint64_t l1i = from / span, e, bits;
+        if (l1i >= s->l1_size) break;
+        if (!(s->l1[l1i] & QCOW2_OFFSET_MASK)) {
+            from = (from & ~(span - 1)) + span;
+            continue;
+        }
+        rc = qcow2_get_entry(s, from, &e, &bits);
+        if (!rc && (e || bits)) rc = qcow2_set_entry(s, from, 0, 0);
+        from += s->cluster_size;
     }
-    mem_free(s->l1);
-    s->l1 = l1, s->l1_size = (uint32_t)n, s->l1_offset = at;
-    return old_n ? qcow2_free_later(s, old, (uint64_t)old_n * 8) : 0;
+    blk_range_unlock(&s->ranges, &range);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }

@@ -1,7 +1,9 @@
 /*
- * qcow2-create.c - new qcow2 images: the header with its extensions, the first refcount structures, the L1 table.
+ * qcow2-create.c - new qcow2 images: the header, the first refcount structures, the L1 table, an encryption header, an
+ * external data file, preallocation; and how large an image will be.
  */
 #include "blockfmt/compress.h"
+#include "blockfmt/luks.h"
 #include "blockfmt/qcow2.h"
 
 const struct blk_create_opt qcow2_create_opts[] = {
@@ -10,7 +12,20 @@ const struct blk_create_opt qcow2_create_opts[] = {
     {"cluster_size", OPT_SIZE, "qcow2 cluster size", "65536"},
     {"compat", OPT_STRING, "Compatibility level (v2 [0.10] or v3 [1.1])", NULL},
     {"compression_type", OPT_STRING, "Compression method used for image cluster compression", "zlib"},
+    {"data_file", OPT_STRING, "File name of an external data file", NULL},
+    {"data_file_raw", OPT_BOOL, "The external data file must stay valid as a raw image", NULL},
+    {"encrypt.cipher-alg", OPT_STRING, "Name of encryption cipher algorithm", NULL},
+    {"encrypt.cipher-mode", OPT_STRING, "Name of encryption cipher mode", NULL},
+    {"encrypt.format", OPT_STRING, "Encrypt the image, format choices: 'aes', 'luks'", NULL},
+    {"encrypt.hash-alg", OPT_STRING, "Name of encryption hash algorithm", NULL},
+    {"encrypt.iter-time", OPT_NUMBER, "Time to spend in PBKDF in milliseconds", NULL},
+    {"encrypt.ivgen-alg", OPT_STRING, "Name of IV generator algorithm", NULL},
+    {"encrypt.ivgen-hash-alg", OPT_STRING, "Name of IV generator hash algorithm", NULL},
+    {"encrypt.key-secret", OPT_STRING, "ID of secret providing qcow AES key or LUKS passphrase", NULL},
+    {"encryption", OPT_BOOL, "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)", NULL},
+    {"extended_l2", OPT_BOOL, "Extended L2 tables", NULL},
     {"lazy_refcounts", OPT_BOOL, "Postpone refcount updates", "off"},
+    {"nocow", OPT_BOOL, "Turn off copy-on-write (valid only on btrfs)", NULL},
     {"preallocation", OPT_STRING, "Preallocation mode (allowed values: off, metadata, falloc, full)", NULL},
     {"refcount_bits", OPT_NUMBER, "Width of a reference count entry in bits", "16"},
     {"size", OPT_SIZE, "Virtual disk size", NULL},
@@ -18,16 +33,40 @@ const struct blk_create_opt qcow2_create_opts[] = {
 };
 
 struct layout {
-    unsigned version, cluster_bits, refcount_order, compression;
-    bool lazy;
-    uint64_t size, l1_entries, l1_clusters, rt_clusters, rb_clusters;
+    unsigned version, cluster_bits, refcount_order, compression, crypt_method;
+    bool lazy, ext_l2, external, raw;
+    enum blk_prealloc prealloc;
+    uint64_t size, l1_entries, l1_clusters, rt_clusters, rb_clusters, luks_bytes, luks_clusters;
+    struct luks_params luks;
 };
+
+static int plan_crypt(const struct opts *o, struct layout *l, struct error *e)
+{
+    const char *format = opts_get(o, "encrypt.format");
+
+    if (opts_bool(o, "encryption", false)) {
+        if (format) return error_set(e, "Options encryption and encrypt.format are mutually exclusive"), -EINVAL;
+        format = "aes";
+    }
+    if (!format) return 0;
+    if (!strcmp(format, "aes")) {
+        l->crypt_method = 1;
+        return 0;
+    }
+    if (strcmp(format, "luks")) return error_set(e, "Unsupported encryption format '%s'", format), -EINVAL;
+    l->crypt_method = 2;
+    l->luks = (struct luks_params){opts_get(o, "encrypt.cipher-alg"), opts_get(o, "encrypt.cipher-mode"),
+                                   opts_get(o, "encrypt.ivgen-alg"), opts_get(o, "encrypt.ivgen-hash-alg"),
+                                   opts_get(o, "encrypt.hash-alg"), opts_number(o, "encrypt.iter-time", 0)};
+    l->luks_bytes = luks_header_size(&l->luks, e);
+    return l->luks_bytes ? 0 : -EINVAL;
+}
 
 static int plan(const struct opts *o, struct layout *l, struct error *e)
 {
     uint64_t cs = opts_size(o, "cluster_size", 65536), bits = opts_number(o, "refcount_bits", 16), span, clusters;
     const char *compat = opts_get(o, "compat"), *type = opts_get(o, "compression_type");
-    enum blk_prealloc prealloc = BLK_PREALLOC_OFF;
+    int rc;
 
     *l = (struct layout){.version = 3};
     if (compat && (!strcmp(compat, "0.10") || !strcmp(compat, "v2"))) l->version = 2;
@@ -49,25 +88,42 @@ static int plan(const struct opts *o, struct layout *l, struct error *e)
         return error_set(e, "Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)"), -EINVAL;
     if (l->compression && !compress_built(COMPRESS_ZSTD))
         return error_set(e, "compression_type=zstd is not supported by this build (it was made without libzstd)"), -ENOTSUP;
-    if (opts_get(o, "preallocation") && blk_parse_prealloc(opts_get(o, "preallocation"), &prealloc))
+    if (opts_get(o, "preallocation") && blk_parse_prealloc(opts_get(o, "preallocation"), &l->prealloc))
         return error_set(e, "Invalid parameter '%s' for preallocation", opts_get(o, "preallocation")), -EINVAL;
-    if (prealloc) return error_set(e, "qcow2: preallocation=%s is not supported yet", opts_get(o, "preallocation")), -ENOTSUP;
+    l->ext_l2 = opts_bool(o, "extended_l2", false);
+    if (l->ext_l2 && l->version < 3)
+        return error_set(e, "Extended L2 entries are only supported with compatibility level 1.1 and above (use version=v3 or greater)"), -EINVAL;
+    if (l->ext_l2 && cs < 16384)
+        return error_set(e, "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes"), -EINVAL;
+    if (l->prealloc && opts_get(o, "backing_file") && !l->ext_l2)
+        return error_set(e, "Backing file and preallocation can only be used at the same time if extended_l2 is enabled"), -EINVAL;
+    l->external = opts_get(o, "data_file") != NULL;
+    l->raw = opts_bool(o, "data_file_raw", false);
+    if (l->external && l->version < 3)
+        return error_set(e, "External data files are only supported with compatibility level 1.1 and above (use version=v3 or greater)"), -EINVAL;
+    if (l->raw && !l->external) return error_set(e, "data-file-raw requires data-file"), -EINVAL;
+    if (l->raw && opts_get(o, "backing_file"))
+        return error_set(e, "Backing file and data-file-raw cannot be used at the same time"), -EINVAL;
+    /* others read the data file without our tables: all of it is mapped from the start */
+    if (l->raw && !l->prealloc) l->prealloc = BLK_PREALLOC_METADATA;
+    rc = plan_crypt(o, l, e);
+    if (rc) return rc;
     if (opts_get(o, "backing_file") && strlen(opts_get(o, "backing_file")) > 1023)
         return error_set(e, "Backing file name too long"), -EINVAL;
     l->cluster_bits = host_ctz32((uint32_t)cs);
     l->refcount_order = host_ctz32((uint32_t)(bits == 64 ? 64 : bits));
     l->size = ALIGN_UP(opts_size(o, "size", 0), (uint64_t)512);
-    span = UINT64_C(1) << (2 * l->cluster_bits - 3);
+    span = UINT64_C(1) << (2 * l->cluster_bits - (l->ext_l2 ? 4 : 3));
     l->l1_entries = (l->size + span - 1) / span;
     if (l->l1_entries * 8 > QCOW2_MAX_L1)
         return error_set(e, "The image size is too large for file format 'qcow2' (try using a larger cluster size)"), -EFBIG;
     l->l1_clusters = (l->l1_entries * 8 + cs - 1) / cs;
-    if (!l->l1_clusters) l->l1_clusters = 1;
+    l->luks_clusters = (l->luks_bytes + cs - 1) / cs;
     /* as many refcount blocks as the header, the tables and themselves need */
     l->rt_clusters = 1, l->rb_clusters = 1;
     for (;;) {
         uint64_t per = UINT64_C(1) << (l->cluster_bits + 3 - l->refcount_order), rb, rt;
-        clusters = 1 + l->rt_clusters + l->rb_clusters + l->l1_clusters;
+        clusters = 1 + l->rt_clusters + l->rb_clusters + l->l1_clusters + l->luks_clusters;
         rb = (clusters + per - 1) / per, rt = (rb * 8 + cs - 1) / cs;
         if (rb <= l->rb_clusters && rt <= l->rt_clusters) break;
         l->rb_clusters = MAX(rb, l->rb_clusters), l->rt_clusters = MAX(rt, l->rt_clusters);
@@ -75,79 +131,83 @@ static int plan(const struct opts *o, struct layout *l, struct error *e)
     return 0;
 }
 
-struct feature {
-    uint8_t type, bit;
-    const char *name;
+struct place {
+    struct blk_node *file;
+    uint64_t offset;
 };
 
-static const struct feature features[] = {
-    {0, 0, "dirty bit"}, {0, 1, "corrupt bit"}, {0, 2, "external data file"}, {0, 3, "compression type"},
-    {0, 4, "extended L2 entries"}, {1, 0, "lazy refcounts"}, {2, 0, "bitmaps"}, {2, 1, "raw external data"},
-};
-
-static size_t extension(uint8_t *p, uint32_t type, const void *data, size_t n)
+static int write_at(void *opaque, uint64_t offset, const void *buf, size_t n)
 {
-    st32_be(p, type);
-    st32_be(p + 4, (uint32_t)n);
-    if (n) memcpy(p + 8, data, n);
-    return 8 + ALIGN_UP(n, (size_t)8);
+    struct place *p = opaque;
+    return blk_node_write(p->file, p->offset + offset, buf, n, 0);
+}
+
+static int make_luks(struct blk_graph *g, const struct layout *l, const struct opts *o, struct place *p, struct error *e)
+{
+    const char *id = opts_get(o, "encrypt.key-secret");
+    const struct blk_secret *secret = id ? blk_object_find(g, "secret", id) : NULL;
+
+    if (!id) return error_set(e, "Parameter 'encrypt.key-secret' is required for cipher"), -EINVAL;
+    if (!secret) return error_set(e, "No secret with id '%s'", id), -ENOENT;
+    return l->crypt_method == 2 ? luks_create(&l->luks, secret->data, secret->len, write_at, p, e) : 0;
 }
 
 static int header(const struct layout *l, const struct opts *o, uint8_t *h, struct error *e)
 {
-    const char *backing = opts_get(o, "backing_file"), *fmt = opts_get(o, "backing_fmt");
-    size_t cs = (size_t)1 << l->cluster_bits, at = l->version < 3 ? 72 : 112, need = at + 8;
+    uint64_t at = 1 + l->rt_clusters + l->rb_clusters;
+    struct qcow2 s = {.version = l->version, .cluster_bits = l->cluster_bits, .cluster_size = 1u << l->cluster_bits,
+                      .size = l->size, .crypt_method = l->crypt_method, .l1_size = (uint32_t)l->l1_entries,
+                      .compression = l->compression, .refcount_order = l->refcount_order, .external = l->external};
+    int rc;
 
-    if (fmt && *fmt && backing && *backing) need += 8 + ALIGN_UP(strlen(fmt), (size_t)8);
-    if (backing && *backing) need += strlen(backing);
-    if (need > cs) return error_set(e, "Backing file name too long for a cluster of %zu bytes", cs), -EINVAL;
-    st32_be(h, QCOW2_MAGIC);
-    st32_be(h + 4, l->version);
-    st32_be(h + 20, l->cluster_bits);
-    st64_be(h + 24, l->size);
-    st32_be(h + 36, (uint32_t)l->l1_entries);
-    st64_be(h + 40, (1 + l->rt_clusters + l->rb_clusters) << l->cluster_bits);
-    st64_be(h + 48, UINT64_C(1) << l->cluster_bits);
-    st32_be(h + 56, (uint32_t)l->rt_clusters);
-    if (l->version >= 3) {
-        st64_be(h + 72, l->compression ? QCOW2_INCOMPAT_COMPRESSION : 0);
-        st64_be(h + 80, l->lazy ? QCOW2_COMPAT_LAZY : 0);
-        st32_be(h + 96, l->refcount_order);
-        st32_be(h + 100, 112);
-        h[104] = (uint8_t)l->compression;
-    }
-    if (fmt && *fmt && backing && *backing) at += extension(h + at, 0xe2792acau, fmt, strlen(fmt));
-    if (l->version >= 3 && need + 8 + ARRAY_LEN(features) * 48 <= cs) {
-        uint8_t table[ARRAY_LEN(features) * 48] = {0};
-        for (size_t i = 0; i < ARRAY_LEN(features); i++) {
-            table[i * 48] = features[i].type, table[i * 48 + 1] = features[i].bit;
-            memcpy(table + i * 48 + 2, features[i].name, strlen(features[i].name));
-        }
-        at += extension(h + at, 0x6803f857u, table, sizeof table);
-    }
-    at += extension(h + at, 0, NULL, 0);
-    if (backing && *backing) {
-        st64_be(h + 8, at);
-        st32_be(h + 16, (uint32_t)strlen(backing));
-        memcpy(h + at, backing, strlen(backing));
-    }
-    return 0;
+    s.l1_offset = l->l1_clusters ? at << l->cluster_bits : 0;
+    s.rt_offset = s.cluster_size, s.rt_size = (uint32_t)(l->rt_clusters << (l->cluster_bits - 3));
+    s.incompatible = (l->compression ? QCOW2_INCOMPAT_COMPRESSION : 0) | (l->ext_l2 ? QCOW2_INCOMPAT_EXTL2 : 0) |
+                     (l->external ? QCOW2_INCOMPAT_DATA_FILE : 0);
+    s.compatible = l->lazy ? QCOW2_COMPAT_LAZY : 0;
+    s.autoclear = l->raw ? QCOW2_AUTOCLEAR_RAW : 0;
+    if (l->luks_bytes) s.crypto_offset = (at + l->l1_clusters) << l->cluster_bits, s.crypto_length = l->luks_bytes;
+    if (l->external) s.data_file = mem_strdup(opts_get(o, "data_file"));
+    rc = qcow2_header_build(&s, opts_get(o, "backing_file"), opts_get(o, "backing_fmt"), h);
+    mem_free(s.data_file);
+    if (rc) error_set(e, "The names in the header are too long for a cluster of %u bytes", s.cluster_size);
+    return rc;
+}
+
+/* What needs the image to be open. */
+static int preallocate(struct blk_graph *g, const char *filename, const struct layout *l, struct error *e)
+{
+    struct blk_backend *b = blk_open_in(g, filename, "qcow2", NULL, BLK_NO_BACKING | BLK_NO_IO, e);
+    int rc;
+
+    if (!b) return -EIO;
+    rc = qcow2_preallocate(blk_state(blk_root(b)), 0, l->size, l->prealloc, e);
+    blk_close(b);
+    return rc;
 }
 
 int qcow2_create(struct blk_graph *g, const char *filename, const struct opts *o, struct error *e)
 {
     struct layout l;
-    struct blk_node *file;
+    struct blk_node *file = NULL, *data;
     struct qcow2 dummy = {0};
+    struct place luks;
     uint64_t cs, used;
     uint8_t *buf;
     int rc = plan(o, &l, e);
 
     if (rc) return rc;
     cs = UINT64_C(1) << l.cluster_bits;
-    used = 1 + l.rt_clusters + l.rb_clusters + l.l1_clusters;
+    used = 1 + l.rt_clusters + l.rb_clusters + l.l1_clusters + l.luks_clusters;
     buf = mem_zalloc((size_t)((1 + l.rt_clusters + l.rb_clusters) * cs));
     rc = header(&l, o, buf, e);
+    if (!rc && l.external) {
+        char *path = blk_path_combine(filename, opts_get(o, "data_file"));
+        data = blk_create_file(g, path, l.size, e);
+        mem_free(path);
+        if (!data) rc = -EIO;
+        blk_node_unref(data);
+    }
     file = rc ? NULL : blk_create_file(g, filename, 0, e);
     if (!file) {
         mem_free(buf);
@@ -156,13 +216,16 @@ int qcow2_create(struct blk_graph *g, const char *filename, const struct opts *o
     for (uint64_t i = 0; i < l.rb_clusters; i++) st64_be(buf + cs + i * 8, (1 + l.rt_clusters + i) * cs);
     dummy.refcount_order = l.refcount_order;
     for (uint64_t i = 0; i < used; i++) qcow2_refcount_write(&dummy, buf + (1 + l.rt_clusters) * cs, i, 1);
+    luks = (struct place){file, (used - l.luks_clusters) * cs};
     /* The header last: before it, the file is no image. */
     rc = blk_node_truncate(file, used * cs, BLK_PREALLOC_OFF, e);
+    if (!rc && l.crypt_method) rc = make_luks(g, &l, o, &luks, e);
     if (!rc) rc = blk_node_write(file, cs, buf + cs, (size_t)((l.rt_clusters + l.rb_clusters) * cs), 0);
     if (!rc) rc = blk_node_write(file, 0, buf, (size_t)cs, 0);
     if (rc) error_set(e, "Could not write qcow2 header: %s", strerror(-rc));
     blk_node_unref(file);
     mem_free(buf);
+    if (!rc && l.prealloc) rc = preallocate(g, filename, &l, e);
     return rc;
 }
 
@@ -170,7 +233,7 @@ int qcow2_measure(const struct opts *o, struct blk_backend *source, struct blk_m
 {
     struct layout l;
     struct opts copy = {NULL, 0};
-    uint64_t cs, data, l2, per, rb, rt, meta, used = 0;
+    uint64_t cs, data, l2, per, rb, rt, meta, used = 0, counted = 0;
     int rc;
 
     for (unsigned i = 0; i < o->n; i++) opts_set(&copy, o->v[i].name, o->v[i].value);
@@ -183,9 +246,9 @@ int qcow2_measure(const struct opts *o, struct blk_backend *source, struct blk_m
     opts_free(&copy);
     if (rc) return rc;
     cs = UINT64_C(1) << l.cluster_bits;
-    data = (l.size + cs - 1) / cs, l2 = (data * 8 + cs - 1) / cs;
+    data = (l.size + cs - 1) / cs, l2 = (data * (l.ext_l2 ? 16 : 8) + cs - 1) / cs;
     per = UINT64_C(1) << (l.cluster_bits + 3 - l.refcount_order);
-    meta = 1 + l2 + (l.l1_entries * 8 + cs - 1) / cs;
+    meta = 1 + l2 + (l.l1_entries * 8 + cs - 1) / cs + l.luks_clusters;
     rb = rt = 0;
     for (uint64_t before = 1; before != rb + rt;) {
         before = rb + rt;
@@ -196,10 +259,13 @@ int qcow2_measure(const struct opts *o, struct blk_backend *source, struct blk_m
         struct blk_status st;
         rc = blk_status(source, at, l.size - at, NULL, &st);
         if (rc) return error_set(e, "Unable to get block status: %s", strerror(-rc)), rc;
-        if ((st.flags & BLK_ST_DATA) && !(st.flags & BLK_ST_ZERO))
-            used += ALIGN_UP(at + st.bytes, cs) - MAX(ALIGN_DOWN(at, cs), 0);
+        if ((st.flags & BLK_ST_DATA) && !(st.flags & BLK_ST_ZERO)) {
+            uint64_t from = MAX(ALIGN_DOWN(at, cs), counted), to = ALIGN_UP(at + st.bytes, cs);
+            if (to > from) used += to - from, counted = to;
+        }
         at += st.bytes;
     }
+    if (l.prealloc == BLK_PREALLOC_FALLOC || l.prealloc == BLK_PREALLOC_FULL) used = data * cs;
     m->fully_allocated = (meta + data) * cs;
     m->required = meta * cs + MIN(used, data * cs);
     return 0;

@@ -1,88 +1,24 @@
 /*
  * qcow2.c - the qcow2 format, versions 2 and 3: opening, requests, status, resizing, information. The layout on disk
  * follows the published descriptions of the format; qcow2.h says how the driver's files divide the work.
- *
- * Not here yet, and refused by name when an image needs it: encryption, external data files, subclusters (extended
- * L2 entries). Internal snapshots are kept and counted, not made.
  */
-#include "blockfmt/compress.h"
+#include "blockfmt/crypto.h"
+#include "blockfmt/luks.h"
 #include "blockfmt/qcow2.h"
 #include "util/json.h"
-
-#define EXT_BACKING 0xe2792acau
 
 static int qcow2_probe(const uint8_t *buf, size_t n, const char *filename)
 {
     return n >= 8 && ld32_be(buf) == QCOW2_MAGIC && ld32_be(buf + 4) >= 2 ? 100 : 0;
 }
 
-static int bad(struct error *e, const char *what, uint64_t value)
-{
-    error_set(e, "qcow2: %s (0x%llx)", what, (unsigned long long)value);
-    return -EINVAL;
-}
-
-static int read_extensions(struct qcow2 *s, const uint8_t *h, size_t end, char *format, size_t room, struct error *e)
-{
-    size_t at = s->header_length;
-
-    *format = 0;
-    while (at + 8 <= end) {
-        uint32_t type = ld32_be(h + at), len = ld32_be(h + at + 4);
-        if (!type) break;
-        at += 8;
-        if (len > end - at) return bad(e, "Header extension too large", len);
-        if (type == EXT_BACKING) {
-            if (len >= room) return bad(e, "backing format name too long", len);
-            memcpy(format, h + at, len);
-            format[len] = 0;
-        }
-        at += ALIGN_UP(len, 8u);
-    }
-    return 0;
-}
-
-/* ---- snapshots: their table is read, for counting ---- */
-
-static int read_snapshots(struct qcow2 *s, struct error *e)
-{
-    uint64_t at = s->snapshots_offset;
-
-    if (!s->n_snapshots) return 0;
-    s->snapshots = NEW_ARRAY(struct qcow2_snapshot, s->n_snapshots);
-    for (uint32_t i = 0; i < s->n_snapshots; i++) {
-        struct qcow2_snapshot *sn = &s->snapshots[i];
-        uint8_t h[40], extra[24] = {0};
-        int rc = blk_node_read(s->file, at, h, sizeof h);
-        if (rc) return rc;
-        uint32_t id_len = ld16_be(h + 12), name_len = ld16_be(h + 14), extra_len = ld32_be(h + 36);
-        if (extra_len > 1024) return bad(e, "Too much extra metadata in snapshot table entry", i);
-        rc = blk_node_read(s->file, at + 40, extra, MIN(extra_len, (uint32_t)sizeof extra));
-        if (rc) return rc;
-        sn->l1_offset = ld64_be(h), sn->l1_size = ld32_be(h + 8);
-        sn->date_sec = ld32_be(h + 16), sn->date_nsec = ld32_be(h + 20), sn->vm_clock_ns = ld64_be(h + 24);
-        sn->vm_state_size = extra_len >= 8 ? ld64_be(extra) : ld32_be(h + 32);
-        sn->disk_size = extra_len >= 16 ? ld64_be(extra + 8) : s->size;
-        sn->icount = extra_len >= 24 ? ld64_be(extra + 16) : UINT64_MAX;
-        if ((uint64_t)sn->l1_size * 8 > QCOW2_MAX_L1 || (sn->l1_offset & qcow2_cluster_mask(s)))
-            return bad(e, "Snapshot L1 table is invalid, snapshot", i);
-        sn->id = mem_zalloc(id_len + 1), sn->name = mem_zalloc(name_len + 1);
-        rc = blk_node_read(s->file, at + 40 + extra_len, sn->id, id_len);
-        if (!rc) rc = blk_node_read(s->file, at + 40 + extra_len + id_len, sn->name, name_len);
-        if (rc) return rc;
-        at += ALIGN_UP(40 + (uint64_t)extra_len + id_len + name_len, (uint64_t)8);
-    }
-    s->snapshots_bytes = at - s->snapshots_offset;
-    return 0;
-}
-
 static void free_state(struct qcow2 *s)
 {
-    for (uint32_t i = 0; s->snapshots && i < s->n_snapshots; i++) {
-        mem_free(s->snapshots[i].id);
-        mem_free(s->snapshots[i].name);
-    }
-    mem_free(s->snapshots);
+    qcow2_snapshots_free(s);
+    qcow2_bitmaps_free(s);
+    qcow2_header_free(s);
+    crypt_free(s->crypt);
+    luks_free(s->luks);
     mem_free(s->l1);
     mem_free(s->rt);
     mem_free(s->frees);
@@ -93,62 +29,6 @@ static void free_state(struct qcow2 *s)
 }
 
 /* ---- opening -------------------------------------------------------------------------------------- */
-
-static int parse_header(struct qcow2 *s, const uint8_t *h, unsigned flags, struct error *e)
-{
-    unsigned known = QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT | QCOW2_INCOMPAT_COMPRESSION;
-
-    if (ld32_be(h) != QCOW2_MAGIC) return error_set(e, "Image is not in qcow2 format"), -EINVAL;
-    s->version = ld32_be(h + 4);
-    if (s->version < 2 || s->version > 3) return error_set(e, "Unsupported qcow2 version %u", s->version), -ENOTSUP;
-    s->cluster_bits = ld32_be(h + 20);
-    if (s->cluster_bits < 9 || s->cluster_bits > 21)
-        return error_set(e, "Unsupported cluster size: 2^%u", s->cluster_bits), -EINVAL;
-    s->cluster_size = 1u << s->cluster_bits;
-    s->l2_bits = s->cluster_bits - 3;
-    s->size = ld64_be(h + 24);
-    s->crypt_method = ld32_be(h + 32);
-    s->header_length = 72, s->refcount_order = 4;
-    if (s->version >= 3) {
-        s->incompatible = ld64_be(h + 72), s->compatible = ld64_be(h + 80), s->autoclear = ld64_be(h + 88);
-        s->refcount_order = ld32_be(h + 96), s->header_length = ld32_be(h + 100);
-        if (s->header_length < 104 || s->header_length > s->cluster_size || (s->header_length & 7))
-            return bad(e, "header length is invalid", s->header_length);
-        if (s->header_length > 104) s->compression = h[104];
-    }
-    if (s->crypt_method) return error_set(e, "encrypted qcow2 images are not supported yet"), -ENOTSUP;
-    if (s->incompatible & QCOW2_INCOMPAT_DATA_FILE)
-        return error_set(e, "qcow2 images with an external data file are not supported yet"), -ENOTSUP;
-    if (s->incompatible & QCOW2_INCOMPAT_EXTL2)
-        return error_set(e, "qcow2 images with extended L2 entries are not supported yet"), -ENOTSUP;
-    if (s->incompatible & ~(uint64_t)known)
-        return error_set(e, "Unsupported qcow2 feature(s): Unknown incompatible feature: %llx",
-                         (unsigned long long)(s->incompatible & ~(uint64_t)known)), -ENOTSUP;
-    if ((s->incompatible & QCOW2_INCOMPAT_CORRUPT) && !(flags & (BLK_RDONLY | BLK_CHECK)))
-        return error_set(e, "qcow2: Image is corrupt; cannot be opened read/write"), -EACCES;
-    if (!(s->incompatible & QCOW2_INCOMPAT_COMPRESSION) && s->compression)
-        return bad(e, "Compression type incompatible feature bit must be set", s->compression);
-    if (s->compression > 1) return error_set(e, "qcow2: unknown compression type: %u", s->compression), -ENOTSUP;
-    if (s->refcount_order > 6) return error_set(e, "Reference count entry width too large; may not exceed 64 bits"), -EINVAL;
-    s->rb_bits = s->cluster_bits + 3 - s->refcount_order;
-    s->l1_size = ld32_be(h + 36), s->l1_offset = ld64_be(h + 40);
-    s->rt_offset = ld64_be(h + 48), s->n_snapshots = ld32_be(h + 60), s->snapshots_offset = ld64_be(h + 64);
-    uint64_t rt_clusters = ld32_be(h + 56), mask = qcow2_cluster_mask(s);
-    uint64_t span = UINT64_C(1) << (s->l2_bits + s->cluster_bits);
-    if (s->size > INT64_MAX - span) return error_set(e, "Image size is too large"), -EFBIG;
-    if ((uint64_t)s->l1_size * 8 > QCOW2_MAX_L1) return error_set(e, "Active L1 table too large"), -EFBIG;
-    if (s->l1_size < (s->size + span - 1) / span) return error_set(e, "L1 table is too small"), -EINVAL;
-    if ((s->l1_offset & mask) || (s->l1_size && !s->l1_offset) || s->l1_offset > QCOW2_OFFSET_MASK)
-        return bad(e, "Active L1 table offset invalid", s->l1_offset);
-    if (!rt_clusters && !(flags & BLK_CHECK)) return error_set(e, "Image does not contain a reference count table"), -EINVAL;
-    if (rt_clusters > QCOW2_MAX_RT >> s->cluster_bits) return error_set(e, "Reference count table too large"), -EFBIG;
-    if ((s->rt_offset & mask) || s->rt_offset > QCOW2_OFFSET_MASK || (!s->rt_offset && rt_clusters))
-        return bad(e, "Reference count table offset invalid", s->rt_offset);
-    s->rt_size = (uint32_t)(rt_clusters << s->l2_bits);
-    if (s->n_snapshots > QCOW2_MAX_SNAPSHOTS || (s->snapshots_offset & mask) || s->snapshots_offset > QCOW2_OFFSET_MASK)
-        return bad(e, "Snapshot table offset invalid", s->snapshots_offset);
-    return 0;
-}
 
 static int read_entries(struct qcow2 *s, uint64_t **out, uint64_t offset, uint32_t n)
 {
@@ -174,57 +54,149 @@ static void make_caches(struct qcow2 *s, const struct opts *o)
     qcow2_cache_init(&s->rbc, (unsigned)rb);
 }
 
+/* ---- encryption ---- */
+
+static int read_luks(void *opaque, uint64_t offset, void *buf, size_t n)
+{
+    struct qcow2 *s = opaque;
+    if (offset > s->crypto_length || n > s->crypto_length - offset) return -EIO;
+    return blk_node_read(s->file, s->crypto_offset + offset, buf, n);
+}
+
+static int open_crypt(struct qcow2 *s, const struct opts *o, unsigned flags, struct error *e)
+{
+    const char *format = opts_get(o, "encrypt.format"), *want = s->crypt_method == 2 ? "luks" : "aes";
+    const char *id = opts_get(o, "encrypt.key-secret");
+    const struct blk_secret *secret = NULL;
+
+    if (!s->crypt_method) {
+        if (format || id) return error_set(e, "No encryption in image header, but options specified format '%s'", format ? format : "?"), -EINVAL;
+        return 0;
+    }
+    if (format && strcmp(format, want) && strcmp(format, s->crypt_method == 2 ? "luks" : "qcow"))
+        return error_set(e, "Header reported '%s' encryption format but options specify '%s'", want, format), -EINVAL;
+    if (id) {
+        secret = blk_object_find(blk_node_graph(s->node), "secret", id);
+        if (!secret) return error_set(e, "No secret with id '%s'", id), -ENOENT;
+    } else if (!(flags & (BLK_NO_IO | BLK_CHECK))) {
+        return error_set(e, "Parameter 'encrypt.key-secret' is required for cipher"), -EACCES;
+    }
+    if (s->crypt_method == 1) {
+        uint8_t key[16] = {0};
+        if (!secret) return 0;
+        memcpy(key, secret->data, MIN(secret->len, sizeof key));
+        s->crypt = crypt_new("aes-128", "cbc", "plain64", NULL, key, sizeof key, e);
+        crypt_wipe(key, sizeof key);
+        return s->crypt ? 0 : -ENOTSUP;
+    }
+    s->luks = luks_open(read_luks, s, secret ? secret->data : NULL, secret ? secret->len : 0, &s->crypt, e);
+    return s->luks ? 0 : -EACCES;
+}
+
+/* ---- all of it ---- */
+
+/* What only writers do: bits of features that they do not keep up, repairs, bitmaps in use. */
+static int begin_writing(struct qcow2 *s, unsigned flags, struct error *e)
+{
+    uint64_t keep = s->autoclear & ((s->n_bitmaps ? QCOW2_AUTOCLEAR_BITMAPS : 0) | (s->external ? QCOW2_AUTOCLEAR_RAW : 0));
+    int rc = 0;
+
+    if (flags & (BLK_RDONLY | BLK_CHECK)) return 0;
+    if (s->incompatible & QCOW2_INCOMPAT_DIRTY) {
+        struct blk_check c = {0};
+        rc = qcow2_check_locked(s, BLK_FIX_ERRORS | BLK_FIX_LEAKS, &c, e);
+        if (!rc && (s->incompatible & QCOW2_INCOMPAT_DIRTY)) {
+            error_set(e, "the image was not closed properly, and its reference counts could not be repaired");
+            error_hint(e, "Look at it with 'check', repair it with 'check -r all'");
+            rc = -EIO;
+        }
+    }
+    if (!rc && keep != s->autoclear) {
+        s->autoclear = keep;
+        rc = qcow2_header_write(s, NULL, NULL);
+        if (!rc) rc = blk_node_flush(s->file);
+        if (rc) error_set(e, "Could not update qcow2 header: %s", strerror(-rc));
+    }
+    return rc;
+}
+
+static int open_data(struct qcow2 *s, const struct opts *o, unsigned flags, struct error *e)
+{
+    bool given = opts_get(o, "data-file") || opts_get(o, "data-file.filename") || opts_get(o, "data-file.driver");
+    char *path;
+
+    if (!s->external) {
+        return given ? (error_set(e, "'data-file' can only be set for images with an external data file"), -EINVAL) : 0;
+    }
+    if (!given && !(s->data_file && *s->data_file))
+        return error_set(e, "'data-file' is required for this image"), -EINVAL;
+    path = s->data_file ? blk_path_combine(blk_node_filename(s->node), s->data_file) : NULL;
+    s->data = blk_open_child(s->node, o, "data-file", path, false, e);
+    mem_free(path);
+    return s->data ? 0 : -EINVAL;
+}
+
+static int open_state(struct qcow2 *s, const struct opts *o, unsigned flags, struct error *e)
+{
+    struct blk_node *n = s->node;
+    const char *pass = opts_get(o, "pass-discard-request");
+    int rc = qcow2_header_read(s, flags, e);
+
+    if (rc) return rc;
+    make_caches(s, o);
+    rc = read_entries(s, &s->l1, s->l1_offset, s->l1_size);
+    if (rc) return error_set(e, "Could not read L1 table: %s", strerror(-rc)), rc;
+    rc = read_entries(s, &s->rt, s->rt_offset, s->rt_size);
+    if (rc) return error_set(e, "Could not read refcount table: %s", strerror(-rc)), rc;
+    s->size = ALIGN_UP(s->size, (uint64_t)512);
+    blk_set_size(n, s->size);
+    blk_set_zero_align(n, 1u << s->sub_bits);
+    if (s->crypt_method) blk_set_limits(n, 512, 0);
+    s->pass_discard = pass ? opts_bool(o, "pass-discard-request", false) : (flags & BLK_UNMAP) != 0;
+    s->use_lazy = s->version >= 3 && opts_bool(o, "lazy-refcounts", (s->compatible & QCOW2_COMPAT_LAZY) != 0);
+    if (opts_bool(o, "lazy-refcounts", false) && s->version < 3)
+        return error_set(e, "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level"), -EINVAL;
+    rc = qcow2_snapshots_read(s, flags, e);
+    if (!rc) rc = open_data(s, o, flags, e);
+    if (!rc) rc = open_crypt(s, o, flags, e);
+    if (!rc) rc = begin_writing(s, flags, e);
+    if (!rc) rc = qcow2_bitmaps_load(s, flags, e);
+    return rc;
+}
+
 static int qcow2_open(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e)
 {
     struct qcow2 *s = blk_state(n);
-    uint8_t first[112], *h = NULL;
-    char format[64];
-    uint64_t backing_offset;
-    uint32_t backing_len;
     int rc;
 
     s->node = n, s->file = s->data = blk_file(n);
     pthread_mutex_init(&s->lock, NULL);
     blk_ranges_init(&s->ranges);
-    s->hint = 0;
-    rc = blk_node_read(s->file, 0, first, sizeof first);
-    if (!rc) rc = parse_header(s, first, flags, e);
-    if (rc) goto fail;
-    make_caches(s, o);
-    h = mem_alloc(s->cluster_size);
-    rc = blk_node_read(s->file, 0, h, s->cluster_size);
-    backing_offset = ld64_be(h + 8), backing_len = ld32_be(h + 16);
-    if (backing_offset > s->cluster_size) rc = bad(e, "Invalid backing file offset", backing_offset);
-    if (!rc) rc = read_extensions(s, h, backing_offset ? (size_t)backing_offset : s->cluster_size, format, sizeof format, e);
-    if (!rc && backing_offset) {
-        char name[1024];
-        if (backing_len > 1023 || backing_len > s->cluster_size - backing_offset) {
-            rc = bad(e, "Backing file name too long", backing_len);
-        } else {
-            memcpy(name, h + backing_offset, backing_len);
-            name[backing_len] = 0;
-            blk_set_backing_name(n, name, format);
-        }
+    rc = open_state(s, o, flags, e);
+    if (rc) {
+        error_prefix(e, "Could not open '%s'", blk_node_filename(n));
+        free_state(s);
     }
-    if (!rc) rc = read_entries(s, &s->l1, s->l1_offset, s->l1_size);
-    if (!rc) rc = read_entries(s, &s->rt, s->rt_offset, s->rt_size);
-    if (!rc) rc = read_snapshots(s, e);
-    if (!rc && (s->incompatible & QCOW2_INCOMPAT_DIRTY) && !(flags & (BLK_RDONLY | BLK_CHECK))) {
-        error_set(e, "the image was not closed properly and its reference counts are not up to date");
-        error_hint(e, "Repair it with 'check -r all' first");
-        rc = -EACCES;
+    return rc;
+}
+
+/* Everything to the file, as a closed image has it. */
+static int end_writing(struct qcow2 *s, struct error *e)
+{
+    bool bitmaps = s->bitmaps_in_use;
+    int rc = s->broken ? -EIO : 0;
+
+    for (struct blk_bitmap *b = blk_bitmap_next(s->node, NULL); b; b = blk_bitmap_next(s->node, b))
+        bitmaps |= (blk_bitmap_flags(b) & (BLK_BITMAP_PERSISTENT | BLK_BITMAP_READONLY)) == BLK_BITMAP_PERSISTENT;
+    pthread_mutex_lock(&s->lock);
+    if (!rc) rc = qcow2_writeback(s);
+    if (!rc && bitmaps) {
+        int r = qcow2_bitmaps_store(s, e);
+        if (r) error_warn("'%s': could not store dirty bitmaps: %s", blk_node_filename(s->node), strerror(-r));
     }
-    if (rc) goto fail;
-    const char *pass = opts_get(o, "pass-discard-request");
-    s->pass_discard = pass ? opts_bool(o, "pass-discard-request", false) : (flags & BLK_UNMAP) != 0;
-    blk_set_size(n, ALIGN_UP(s->size, (uint64_t)512));
-    s->size = ALIGN_UP(s->size, (uint64_t)512);
-    blk_set_zero_align(n, s->cluster_size);
-    mem_free(h);
-    return 0;
-fail:
-    mem_free(h);
-    free_state(s);
+    if (!rc) rc = qcow2_writeback_all(s);
+    pthread_mutex_unlock(&s->lock);
+    if (rc) error_set(e, "could not write back metadata: %s", strerror(-rc));
     return rc;
 }
 
@@ -232,26 +204,32 @@ static void qcow2_close(struct blk_node *n)
 {
     struct qcow2 *s = blk_state(n);
 
-    if (!(blk_node_flags(n) & BLK_RDONLY)) {
-        pthread_mutex_lock(&s->lock);
-        /* The second round writes the counts that the first has lowered. */
-        if (!qcow2_writeback(s)) (void)qcow2_writeback(s);
-        pthread_mutex_unlock(&s->lock);
-    }
+    if (!(blk_node_flags(n) & BLK_RDONLY)) (void)end_writing(s, NULL);
     free_state(s);
 }
 
 static int qcow2_reopen(struct blk_node *n, unsigned flags, bool prepare, struct error *e)
 {
     struct qcow2 *s = blk_state(n);
+    bool was = (blk_node_flags(n) & BLK_RDONLY) != 0, now = (flags & BLK_RDONLY) != 0;
     int rc = 0;
 
-    if (prepare && !(flags & BLK_RDONLY) && (s->incompatible & (QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT)))
-        return error_set(e, "qcow2: the image is dirty or corrupt; cannot be opened read/write"), -EACCES;
-    if (!(blk_node_flags(n) & BLK_RDONLY)) {
+    if (was && !now && (s->incompatible & QCOW2_INCOMPAT_CORRUPT))
+        return error_set(e, "qcow2: Image is corrupt; cannot be opened read/write"), -EACCES;
+    if (was && !now && s->loaded) return error_set(e, "a snapshot is loaded: the image stays read-only"), -EACCES;
+    if (prepare) return 0;
+    if (!was && now) {
+        rc = end_writing(s, e);
+        for (struct blk_bitmap *b = blk_bitmap_next(n, NULL); b; b = blk_bitmap_next(n, b))
+            blk_bitmap_set_flags(b, blk_bitmap_flags(b) | (blk_bitmap_flags(b) & BLK_BITMAP_PERSISTENT ? BLK_BITMAP_READONLY : 0));
+    } else if (was && !now) {
+        pthread_mutex_lock(&s->lock);
+        rc = begin_writing(s, flags, e);
+        if (!rc) rc = qcow2_bitmaps_load(s, flags, e);
+        pthread_mutex_unlock(&s->lock);
+    } else if (!was) {
         pthread_mutex_lock(&s->lock);
         rc = qcow2_writeback(s);
-        if (!rc) rc = qcow2_writeback(s);
         pthread_mutex_unlock(&s->lock);
         if (rc) error_set(e, "could not write back metadata: %s", strerror(-rc));
     }
@@ -262,18 +240,7 @@ static int qcow2_reopen(struct blk_node *n, unsigned flags, bool prepare, struct
 
 static int qcow2_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
 {
-    struct qcow2 *s = blk_state(n);
-    struct blk_range range;
-    int rc;
-
-    pthread_mutex_lock(&s->lock);
-    blk_range_lock(&s->ranges, &s->lock, &range, offset, offset + len, false);
-    pthread_mutex_unlock(&s->lock);
-    rc = qcow2_read_unlocked(s, offset, buf, len);
-    pthread_mutex_lock(&s->lock);
-    blk_range_unlock(&s->ranges, &range);
-    pthread_mutex_unlock(&s->lock);
-    return rc;
+    return qcow2_read_data(blk_state(n), offset, buf, len);
 }
 
 static int qcow2_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
@@ -294,7 +261,7 @@ static int qcow2_write(struct blk_node *n, uint64_t offset, const void *buf, siz
 static int qcow2_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned flags)
 {
     struct qcow2 *s = blk_state(n);
-    uint64_t mask = qcow2_cluster_mask(s);
+    uint64_t mask = (UINT64_C(1) << s->sub_bits) - 1;
 
     if ((offset & mask) || ((len & mask) && offset + len != s->size)) return -ENOTSUP;
     return qcow2_zero_clusters(s, offset, len, (flags & BLK_MAY_UNMAP) != 0, false);
@@ -327,11 +294,12 @@ static int qcow2_status(struct blk_node *n, uint64_t offset, uint64_t len, struc
     int rc;
 
     pthread_mutex_lock(&s->lock);
-    rc = qcow2_map(s, offset, len, &m);
+    rc = qcow2_prefetch(s, offset);
+    if (!rc) rc = qcow2_map(s, offset, len, &m);
     /* Nothing allocated in many tables in a row is one answer. */
     while (!rc && m.type == QCOW2_UNALLOCATED && m.bytes < len) {
         rc = qcow2_map(s, offset + m.bytes, len - m.bytes, &next);
-        if (rc || next.type != m.type) break;
+        if (rc || next.type != m.type || next.alloc != m.alloc) break;
         m.bytes += next.bytes;
     }
     pthread_mutex_unlock(&s->lock);
@@ -339,9 +307,8 @@ static int qcow2_status(struct blk_node *n, uint64_t offset, uint64_t len, struc
     st->bytes = m.bytes;
     switch (m.type) {
     case QCOW2_UNALLOCATED: break;
-    case QCOW2_ZERO_PLAIN: st->flags = BLK_ST_ZERO; break;
-    case QCOW2_ZERO_ALLOC: st->flags = BLK_ST_ZERO | BLK_ST_OFFSET; break;
-    case QCOW2_NORMAL: st->flags = BLK_ST_DATA | BLK_ST_OFFSET; break;
+    case QCOW2_ZEROS: st->flags = BLK_ST_ZERO | (m.alloc ? BLK_ST_OFFSET : 0); break;
+    case QCOW2_NORMAL: st->flags = BLK_ST_DATA | (s->crypt_method ? BLK_ST_ENCRYPTED : BLK_ST_OFFSET); break;
     case QCOW2_COMPR: st->flags = BLK_ST_DATA | BLK_ST_COMPRESSED; break;
     }
     if (st->flags & BLK_ST_OFFSET) st->offset = m.host, st->file = s->data;
@@ -350,54 +317,15 @@ static int qcow2_status(struct blk_node *n, uint64_t offset, uint64_t len, struc
 
 /* ---- structure ------------------------------------------------------------------------------------ */
 
-static int qcow2_truncate(struct blk_node *n, uint64_t size, enum blk_prealloc prealloc, struct error *e)
-{
-    struct qcow2 *s = blk_state(n);
-    uint64_t old = s->size;
-    uint8_t be[8];
-    int rc = 0;
-
-    size = ALIGN_UP(size, (uint64_t)512);
-    if (prealloc != BLK_PREALLOC_OFF) return error_set(e, "qcow2: preallocation on resize is not supported yet"), -ENOTSUP;
-    if (s->n_snapshots && s->version < 3) return error_set(e, "Can't resize a v2 image which has snapshots"), -ENOTSUP;
-    if (size < old) {
-        uint64_t from = ALIGN_UP(size, (uint64_t)s->cluster_size);
-        if (from < old) rc = qcow2_zero_clusters(s, from, old - from, true, true);
-        /* a later growth must not show what was in the last cluster */
-        uint64_t tail = MIN(from, old) - size;
-        if (!rc && tail) {
-            uint8_t *z = mem_zalloc((size_t)tail);
-            struct qcow2_map m;
-            rc = qcow2_map(s, size, tail, &m);
-            if (!rc && m.type != QCOW2_UNALLOCATED && m.type != QCOW2_ZERO_PLAIN) rc = qcow2_write_data(s, size, z, tail);
-            mem_free(z);
-        }
-    } else {
-        pthread_mutex_lock(&s->lock);
-        rc = qcow2_grow_l1(s, size);
-        pthread_mutex_unlock(&s->lock);
-        if (rc) error_set(e, "Failed to grow the L1 table: %s", strerror(-rc));
-    }
-    pthread_mutex_lock(&s->lock);
-    if (!rc) rc = qcow2_writeback(s);
-    st64_be(be, size);
-    if (!rc) rc = blk_node_write(s->file, 24, be, 8, 0);
-    if (!rc) s->size = size;
-    pthread_mutex_unlock(&s->lock);
-    if (rc) error_set(e, "Failed to update the image size: %s", strerror(-rc));
-    return rc;
-}
-
 static int qcow2_info(struct blk_node *n, struct blk_info *i)
 {
     struct qcow2 *s = blk_state(n);
-    uint64_t span = UINT64_C(1) << (s->l2_bits + s->cluster_bits);
 
     i->cluster_size = s->cluster_size;
-    i->vm_state_offset = (s->size + span - 1) / span * span;
+    i->vm_state_offset = qcow2_vm_state(s);
     i->dirty = (s->incompatible & QCOW2_INCOMPAT_DIRTY) != 0;
     i->encrypted = s->crypt_method != 0;
-    i->zero_init = !blk_node_backing(n);
+    i->zero_init = !blk_node_backing(n) && !s->crypt_method;
     return 0;
 }
 
@@ -407,28 +335,22 @@ static void qcow2_info_specific(struct blk_node *n, struct json_out *j)
 
     jout_string(j, "compat", s->version < 3 ? "0.10" : "1.1");
     jout_string(j, "compression-type", s->compression ? "zstd" : "zlib");
-    if (s->version >= 3) jout_bool(j, "lazy-refcounts", (s->compatible & QCOW2_COMPAT_LAZY) != 0);
-    jout_uint(j, "refcount-bits", UINT64_C(1) << s->refcount_order);
     if (s->version >= 3) {
-        jout_bool(j, "corrupt", (s->incompatible & QCOW2_INCOMPAT_CORRUPT) != 0);
-        jout_bool(j, "extended-l2", false);
+        jout_bool(j, "lazy-refcounts", (s->compatible & QCOW2_COMPAT_LAZY) != 0);
+        qcow2_bitmaps_info(s, j);
     }
-}
-
-static int qcow2_snapshot_list(struct blk_node *n, struct blk_snapshot **list, struct error *e)
-{
-    struct qcow2 *s = blk_state(n);
-    struct blk_snapshot *v = NEW_ARRAY(struct blk_snapshot, s->n_snapshots + 1);
-
-    for (uint32_t i = 0; i < s->n_snapshots; i++) {
-        const struct qcow2_snapshot *sn = &s->snapshots[i];
-        memcpy(v[i].id, sn->id, MIN(strlen(sn->id), sizeof v[i].id - 1));
-        memcpy(v[i].name, sn->name, MIN(strlen(sn->name), sizeof v[i].name - 1));
-        v[i].vm_state_size = sn->vm_state_size, v[i].vm_clock_ns = sn->vm_clock_ns, v[i].disk_size = sn->disk_size;
-        v[i].icount = sn->icount, v[i].date_sec = sn->date_sec, v[i].date_nsec = sn->date_nsec;
+    jout_uint(j, "refcount-bits", UINT64_C(1) << s->refcount_order);
+    if (s->crypt_method) {
+        jout_object(j, "encrypt");
+        if (s->luks) luks_info(s->luks, j);
+        jout_string(j, "format", s->crypt_method == 2 ? "luks" : "aes");
+        jout_end(j, '}');
     }
-    *list = v;
-    return (int)s->n_snapshots;
+    if (s->external && s->data_file) jout_string(j, "data-file", s->data_file);
+    if (s->version < 3) return;
+    if (s->external) jout_bool(j, "data-file-raw", (s->autoclear & QCOW2_AUTOCLEAR_RAW) != 0);
+    jout_bool(j, "corrupt", (s->incompatible & QCOW2_INCOMPAT_CORRUPT) != 0);
+    jout_bool(j, "extended-l2", s->ext_l2);
 }
 
 static const struct opt_desc qcow2_opts[] = {
@@ -437,7 +359,13 @@ static const struct opt_desc qcow2_opts[] = {
     {"refcount-cache-size", OPT_SIZE, "memory for refcount blocks"},
     {"l2-cache-entry-size", OPT_SIZE, "accepted; tables are kept whole"},
     {"cache-clean-interval", OPT_NUMBER, "accepted; tables are kept until others need their place"},
-    {"lazy-refcounts", OPT_BOOL, "accepted; reference counts are always written with a flush"},
+    {"lazy-refcounts", OPT_BOOL, "reference counts are written last (default: as the image says)"},
+    {"overlap-check", OPT_STRING, "accepted; writes are always kept off all tables in memory"},
+    {"overlap-check.*", OPT_STRING, NULL},
+    {"data-file", OPT_STRING, "the external data file (default: as the image says)"},
+    {"data-file.*", OPT_STRING, NULL},
+    {"encrypt.format", OPT_STRING, "luks or aes"},
+    {"encrypt.key-secret", OPT_STRING, "the secret with the password"},
     {"pass-discard-request", OPT_BOOL, "freed clusters are discarded in the file (default: with discard=unmap)"},
     {"pass-discard-snapshot", OPT_BOOL, "the same, for clusters of deleted snapshots"},
     {"pass-discard-other", OPT_BOOL, "the same, for other clusters"},
@@ -468,5 +396,15 @@ const struct blk_driver blk_drv_qcow2 = {
     .info = qcow2_info,
     .info_specific = qcow2_info_specific,
     .check = qcow2_check,
+    .amend = qcow2_amend,
+    .change_backing = qcow2_change_backing,
+    .make_empty = qcow2_make_empty,
     .snapshot_list = qcow2_snapshot_list,
+    .snapshot_create = qcow2_snapshot_create,
+    .snapshot_apply = qcow2_snapshot_apply,
+    .snapshot_delete = qcow2_snapshot_delete,
+    .snapshot_load = qcow2_snapshot_load,
+    .vmstate_read = qcow2_vmstate_read,
+    .vmstate_write = qcow2_vmstate_write,
+    .can_store_bitmap = qcow2_can_store_bitmap,
 };

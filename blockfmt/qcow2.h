@@ -1,10 +1,16 @@
 /*
  * qcow2.h - the insides of the qcow2 driver, shared by its files:
  *   qcow2.c           opening, requests, status, resizing, information
- *   qcow2-cluster.c   from guest offsets to clusters: L1, L2, allocation for writes, freeing
- *   qcow2-refcount.c  reference counts, allocation of host clusters, check
+ *   qcow2-header.c    the header and its extensions, feature bits, marking as dirty or corrupt
+ *   qcow2-map.c       from guest offsets to clusters: L1, L2, subclusters; changing entries
+ *   qcow2-cluster.c   data of clusters: reading, writing, compressed ones, zeros
+ *   qcow2-refcount.c  reference counts, allocation of host clusters
+ *   qcow2-check.c     check and repair
  *   qcow2-cache.c     tables in memory and the order in which they reach the file
- *   qcow2-create.c    new images, the header
+ *   qcow2-snapshot.c  internal snapshots, VM state
+ *   qcow2-bitmap.c    dirty bitmaps kept in the image
+ *   qcow2-amend.c     changing options of an image, its backing file, emptying it, preallocation
+ *   qcow2-create.c    new images
  *
  * One mutex (`lock`) guards all of struct qcow2. Data I/O and (de)compression are done without it; what keeps a
  * cluster from being freed under a request is the range lock. Functions marked (L) are called with it held.
@@ -13,6 +19,8 @@
  *   new reference counts -> L2 entries -> L1 entries -> lower reference counts
  * so a crash leaves clusters that are counted and not used (leaks), never the reverse. Clusters that were freed
  * are kept in `frees` and may be used again only after the tables without them have been written.
+ * With lazy refcounts the counts are written last, and the dirty bit of the header says so; a snapshot being made or
+ * deleted sets it too (version 3), because COPIED flags and counts cannot change together.
  */
 #ifndef BLOCKFMT_QCOW2_H
 #define BLOCKFMT_QCOW2_H
@@ -30,6 +38,8 @@
 
 enum { QCOW2_INCOMPAT_DIRTY = 1, QCOW2_INCOMPAT_CORRUPT = 2, QCOW2_INCOMPAT_DATA_FILE = 4, QCOW2_INCOMPAT_COMPRESSION = 8,
        QCOW2_INCOMPAT_EXTL2 = 16 };
+enum { QCOW2_EXT_BACKING = 0xe2792aca, QCOW2_EXT_FEATURES = 0x6803f857, QCOW2_EXT_BITMAPS = 0x23852875,
+       QCOW2_EXT_CRYPTO = 0x0537be77, QCOW2_EXT_DATA_FILE = 0x44415441 };
 enum { QCOW2_COMPAT_LAZY = 1 };
 enum { QCOW2_AUTOCLEAR_BITMAPS = 1, QCOW2_AUTOCLEAR_RAW = 2 };
 
@@ -38,20 +48,38 @@ struct qcow2_table {
     uint64_t offset; /* in the file; 0: free slot */
     uint8_t *data;
     uint32_t dirty_lo, dirty_hi; /* bytes; equal: clean */
-    uint64_t used;               /* clock of the last use */
+    bool used;                   /* since the hand last came by */
     struct qcow2_table *next;    /* in its hash bucket */
 };
 
 struct qcow2_cache {
     struct qcow2_table *slots, **buckets, *last; /* last: asked for */
-    unsigned n, n_buckets, in_use, n_dirty;
-    uint64_t clock;
+    unsigned n, n_buckets, in_use, n_dirty, hand;
 };
 
 struct qcow2_snapshot {
     uint64_t l1_offset, vm_state_size, disk_size, vm_clock_ns, icount;
-    uint32_t l1_size, date_sec, date_nsec;
+    uint32_t l1_size, date_sec, date_nsec, vm_state_size32;
     char *id, *name;
+    uint32_t extra_len;
+    uint8_t *extra; /* what follows the fields we know */
+};
+
+/* A header extension that we know nothing of: kept as it is. */
+struct qcow2_ext {
+    uint32_t type, len;
+    uint8_t *data;
+    struct qcow2_ext *next;
+};
+
+/* A stored bitmap, as the directory has it. What it holds is in a struct blk_bitmap of the same name. */
+struct qcow2_bitmap {
+    uint64_t table_offset;
+    uint32_t table_size, flags; /* entries */
+    uint8_t type, granularity_bits;
+    char *name;
+    uint32_t extra_len;
+    uint8_t *extra;
 };
 
 struct qcow2_free {
@@ -63,9 +91,12 @@ struct qcow2 {
     pthread_mutex_t lock;
     struct blk_ranges ranges;            /* of guest offsets */
     unsigned version, cluster_bits, l2_bits, refcount_order, rb_bits; /* rb: log2 of entries of a refcount block */
+    unsigned sub_bits;                   /* log2 of the size of a subcluster; cluster_bits without them */
+    unsigned entry_shift;                /* log2 of the size of an L2 entry: 3, or 4 with subclusters */
     uint32_t cluster_size, header_length;
     uint64_t size, incompatible, compatible, autoclear;
     unsigned crypt_method, compression;  /* compression: 0 zlib, 1 zstd */
+    bool ext_l2, external;
     uint64_t *l1, l1_offset;             /* host byte order */
     uint32_t l1_size;                    /* entries */
     uint32_t l1_dirty_lo, l1_dirty_hi;
@@ -74,6 +105,7 @@ struct qcow2 {
     uint32_t rt_size;                    /* entries: whole clusters */
     uint32_t rt_dirty_lo, rt_dirty_hi;
     struct qcow2_cache l2c, rbc;
+    uint64_t generation;                 /* changes when a table is written or given up: what was read before is stale */
     uint64_t hint;                       /* no free cluster below this index */
     struct qcow2_free *frees;
     unsigned n_frees, cap_frees;
@@ -81,33 +113,89 @@ struct qcow2 {
     uint32_t n_snapshots;
     uint64_t snapshots_offset, snapshots_bytes;
     bool pass_discard;
+    bool lazy;                           /* counts are behind: the dirty bit is on disk, and ours to clear */
+    bool use_lazy;                       /* asked for */
+    bool broken;                         /* found corrupt while open: no more writes */
+    bool loaded;                         /* shows a snapshot; read-only */
     uint64_t comp_offset;                /* where the next compressed bytes go in a cluster begun, 0: nowhere */
+    uint64_t header_end;                 /* bytes of the header cluster in use */
+    struct qcow2_ext *exts;
+    char *data_file;                     /* the name of the external data file in the header; NULL: none */
+    struct qcow2_bitmap *bitmaps;
+    uint32_t n_bitmaps;
+    uint64_t bitmap_dir_offset, bitmap_dir_size;
+    bool bitmaps_in_use;                 /* the directory on disk says that we have them open */
+    uint64_t crypto_offset, crypto_length; /* the LUKS header inside the image */
+    struct crypt *crypt;                 /* NULL: not encrypted, or opened without key */
+    struct luks *luks;
 };
 
 static inline uint64_t qcow2_cluster_mask(const struct qcow2 *s) { return s->cluster_size - 1; }
+static inline uint64_t qcow2_l2_span(const struct qcow2 *s) { return UINT64_C(1) << (s->l2_bits + s->cluster_bits); }
+static inline uint64_t qcow2_vm_state(const struct qcow2 *s) { return ALIGN_UP(s->size, qcow2_l2_span(s)); }
 
-enum qcow2_type { QCOW2_UNALLOCATED, QCOW2_ZERO_PLAIN, QCOW2_ZERO_ALLOC, QCOW2_NORMAL, QCOW2_COMPR };
+enum qcow2_type { QCOW2_UNALLOCATED, QCOW2_ZEROS, QCOW2_NORMAL, QCOW2_COMPR };
 struct qcow2_map {
     enum qcow2_type type;
-    bool copied;
-    uint64_t host;  /* NORMAL, ZERO_ALLOC: of the first byte asked for; COMPR: the entry */
+    bool copied;    /* the cluster is ours alone */
+    bool alloc;     /* there is a host cluster behind it (always with NORMAL) */
+    uint64_t host;  /* alloc: of the first byte asked for; COMPR: the entry */
     uint64_t bytes; /* for how many */
 };
 
-/* qcow2-cluster.c */
+/* qcow2-header.c */
+/* Reads header and extensions: format and backing names go to the node. h: a buffer of at least 2 MiB. */
+int qcow2_header_read(struct qcow2 *, unsigned flags, struct error *);
+/* (L) Writes the whole header from what *s says; backing NULL: as the node has it. */
+int qcow2_header_write(struct qcow2 *, const char *backing, const char *format);
+void qcow2_header_free(struct qcow2 *);
+/* Builds it in a buffer of a cluster: -ENOSPC when it does not fit. */
+int qcow2_header_build(const struct qcow2 *, const char *backing, const char *format, uint8_t *h);
+/* (L) Sets or clears incompatible bits on disk, safely. */
+int qcow2_incompat(struct qcow2 *, uint64_t set, uint64_t clear);
+/* (L) Says on disk that counts may be wrong until qcow2_clean (version 3 only). */
+int qcow2_mark_dirty(struct qcow2 *);
+/* (L) Everything has been written: the dirty bit goes when it is ours. */
+int qcow2_clean(struct qcow2 *);
+/* (L) The image contradicts itself at `offset`: marks it corrupt, stops writes. Returns -EIO. */
+int qcow2_corrupt(struct qcow2 *, uint64_t offset, const char *what);
+/* (L) Does [offset, +n) of the file hold tables? NULL: no, else their name. */
+const char *qcow2_overlap(struct qcow2 *, uint64_t offset, uint64_t n);
+
+/* qcow2-map.c */
 /* (L) What guest bytes from offset are, for at most n. */
 int qcow2_map(struct qcow2 *, uint64_t offset, uint64_t n, struct qcow2_map *);
+/* Loads the L2 table for a guest offset without holding the mutex over the read. (L), which it gives up meanwhile. */
+int qcow2_prefetch(struct qcow2 *, uint64_t offset);
+/* (L) n clusters from offset lie at host, host + 1 cluster, ...: written are guest bytes [from, to) (to whole
+ * subclusters); `whole`: all of the clusters. */
+int qcow2_set_data(struct qcow2 *, uint64_t offset, uint64_t n, uint64_t host, uint64_t from, uint64_t to, bool whole);
+/* (L) One cluster: the raw entry and the bits of its subclusters; what it held is released. */
+int qcow2_set_entry(struct qcow2 *, uint64_t offset, uint64_t entry, uint64_t bits);
+/* (L) The raw entry of a cluster; 0 when there is no table. */
+int qcow2_get_entry(struct qcow2 *, uint64_t offset, uint64_t *entry, uint64_t *bits);
+/* (L) Grows the L1 table for a disk of `size` bytes. */
+int qcow2_grow_l1(struct qcow2 *, uint64_t size);
+/* (L) Another L1 table becomes the active one: `l1` (host order, n entries; taken over) is written to a new place. */
+int qcow2_replace_l1(struct qcow2 *, uint64_t *l1, uint32_t n);
+/* Where compressed data lies. */
+void qcow2_compressed_place(const struct qcow2 *, uint64_t entry, uint64_t *host, uint64_t *bytes);
+static inline bool qcow2_has_host(const struct qcow2 *s, uint64_t entry)
+{
+    return (entry & QCOW2_OFFSET_MASK) || (s->external && (entry & QCOW2_COPIED));
+}
+
+/* qcow2-cluster.c */
 int qcow2_write_data(struct qcow2 *, uint64_t offset, const uint8_t *buf, uint64_t n);
 int qcow2_write_compressed(struct qcow2 *, uint64_t offset, const uint8_t *buf, size_t n);
 /* Reads without taking a range lock. */
 int qcow2_read_unlocked(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
-/* Whole clusters (or up to the end of the disk) to zeros. unmap: their space is given back; discard: like it, where
- * that shows zeros. */
+int qcow2_read_data(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
+/* Whole (sub)clusters (or up to the end of the disk) to zeros. unmap: their space is given back; discard: like it,
+ * where that shows zeros. */
 int qcow2_zero_clusters(struct qcow2 *, uint64_t offset, uint64_t n, bool unmap, bool discard);
-/* (L) Grows the L1 table for a disk of `size` bytes. */
-int qcow2_grow_l1(struct qcow2 *, uint64_t size);
-/* Where compressed data lies. */
-void qcow2_compressed_place(const struct qcow2 *, uint64_t entry, uint64_t *host, uint64_t *bytes);
+/* Unallocates everything from guest offset `from` on to `to`: the backing shows again. */
+int qcow2_forget_clusters(struct qcow2 *, uint64_t from, uint64_t to);
 
 /* qcow2-refcount.c, all (L) */
 int qcow2_refcount_get(struct qcow2 *, uint64_t cluster, uint64_t *value);
@@ -116,9 +204,49 @@ int qcow2_refcount_add(struct qcow2 *, uint64_t cluster, uint64_t n, int delta);
 int qcow2_alloc(struct qcow2 *, uint64_t n, bool exact, uint64_t *offset, uint64_t *got);
 /* Later, when nothing on disk points there: one reference less for all clusters the bytes touch. */
 int qcow2_free_later(struct qcow2 *, uint64_t offset, uint64_t bytes);
-int qcow2_check(struct blk_node *, unsigned fix, struct blk_check *, struct error *);
+uint64_t qcow2_refcount_max(const struct qcow2 *);
 uint64_t qcow2_refcount_read(const struct qcow2 *, const uint8_t *block, uint64_t i);
 void qcow2_refcount_write(const struct qcow2 *, uint8_t *block, uint64_t i, uint64_t value);
+
+/* qcow2-check.c */
+int qcow2_check(struct blk_node *, unsigned fix, struct blk_check *, struct error *);
+/* (L) The same. */
+int qcow2_check_locked(struct qcow2 *, unsigned fix, struct blk_check *, struct error *);
+/* (L) Sets COPIED flags of the active tables as the counts say. */
+int qcow2_fix_copied(struct qcow2 *);
+/* (L) Other reference counts: bits = 1 << order. */
+int qcow2_rebuild(struct qcow2 *, unsigned order, struct error *);
+
+/* qcow2-snapshot.c */
+int qcow2_snapshots_read(struct qcow2 *, unsigned flags, struct error *);
+void qcow2_snapshots_free(struct qcow2 *);
+int qcow2_snapshot_list(struct blk_node *, struct blk_snapshot **list, struct error *);
+int qcow2_snapshot_create(struct blk_node *, struct blk_snapshot *, struct error *);
+int qcow2_snapshot_apply(struct blk_node *, const char *id_or_name, struct error *);
+int qcow2_snapshot_delete(struct blk_node *, const char *id_or_name, struct error *);
+int qcow2_snapshot_load(struct blk_node *, const char *id_or_name, struct error *);
+int qcow2_vmstate_read(struct blk_node *, uint64_t pos, void *buf, size_t n);
+int qcow2_vmstate_write(struct blk_node *, uint64_t pos, const void *buf, size_t n);
+/* (L) Writes the table again, at a new place (all have extra data then). */
+int qcow2_snapshots_write(struct qcow2 *);
+
+/* qcow2-bitmap.c */
+enum { QCOW2_BITMAP_IN_USE = 1, QCOW2_BITMAP_AUTO = 2, QCOW2_BITMAP_EXTRA_OK = 4 };
+int qcow2_bitmaps_parse(struct qcow2 *, const uint8_t *ext, uint32_t len, struct error *);
+int qcow2_bitmaps_load(struct qcow2 *, unsigned flags, struct error *); /* and marks them in use */
+int qcow2_bitmaps_store(struct qcow2 *, struct error *);                /* writes them, not in use any more */
+void qcow2_bitmaps_free(struct qcow2 *);
+bool qcow2_can_store_bitmap(struct blk_node *, const char *name, uint32_t granularity, struct error *);
+void qcow2_bitmaps_info(struct qcow2 *, struct json_out *);
+
+/* qcow2-amend.c */
+int qcow2_amend(struct blk_node *, const struct opts *, bool force, void (*progress)(void *, uint64_t, uint64_t),
+                void *opaque, struct error *);
+int qcow2_change_backing(struct blk_node *, const char *file, const char *format, struct error *);
+int qcow2_make_empty(struct blk_node *, struct error *);
+/* Allocates [from, to) of the disk: entries for it, and room in the file. */
+int qcow2_preallocate(struct qcow2 *, uint64_t from, uint64_t to, enum blk_prealloc, struct error *);
+int qcow2_truncate(struct blk_node *, uint64_t size, enum blk_prealloc, struct error *);
 
 /* qcow2-cache.c, all (L) */
 void qcow2_cache_init(struct qcow2_cache *, unsigned n);
@@ -128,9 +256,18 @@ int qcow2_table(struct qcow2 *, struct qcow2_cache *, uint64_t offset, uint8_t *
 /* An empty (zeroed) dirty one for a cluster just allocated. */
 int qcow2_table_new(struct qcow2 *, struct qcow2_cache *, uint64_t offset, uint8_t **data);
 void qcow2_table_dirty(struct qcow2 *, struct qcow2_cache *, const uint8_t *data, uint32_t lo, uint32_t hi);
-void qcow2_table_forget(struct qcow2_cache *, uint64_t offset);
+void qcow2_table_forget(struct qcow2 *, struct qcow2_cache *, uint64_t offset);
+/* A clean table read elsewhere, when no other is there. */
+void qcow2_table_insert(struct qcow2 *, struct qcow2_cache *, uint64_t offset, const uint8_t *data);
+bool qcow2_table_cached(struct qcow2 *, struct qcow2_cache *, uint64_t offset);
+/* Drops all tables (clean ones; dirty ones are lost). */
+void qcow2_cache_drop(struct qcow2_cache *);
 /* Writes everything back in order and carries out the frees. */
 int qcow2_writeback(struct qcow2 *);
+/* Only the counts. */
+int qcow2_writeback_counts(struct qcow2 *);
+/* The same as writeback, twice: what the frees changed is written too; then counts that lazy refcounts left behind. */
+int qcow2_writeback_all(struct qcow2 *);
 
 /* qcow2-create.c */
 int qcow2_create(struct blk_graph *, const char *filename, const struct opts *, struct error *);

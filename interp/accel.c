@@ -4,8 +4,10 @@
 #include "interp/accel.h"
 
 #include "interp/jit.h"
+#include "util/log.h"
 #include "util/opts.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #ifdef HAVE_DLFCN_H
@@ -28,27 +30,56 @@ void jit_register(const struct jit_backend *b)
 
 const struct jit_backend *const *jit_list(void) { return backends; }
 
-/* A module is quern-jit-NAME.so with one symbol, the descriptor. */
+#if defined HAVE_DLFCN_H && defined HAVE_DLOPEN
+static void log_if_wanted(const char *fmt, ...)
+{
+    va_list ap;
+    if (!log_on(LOG_OUT_ASM)) return;
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *text = mem_alloc((size_t)n + 1);
+    va_start(ap, fmt);
+    vsnprintf(text, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    log_printf("%s", text);
+    mem_free(text);
+}
+
 static const struct jit_backend *load(const char *name, struct error *e)
 {
-#if defined HAVE_DLFCN_H && defined HAVE_DLOPEN
+    static struct jit_services services; /* the same for all */
     const char *dir = getenv("QUERN_MODULE_PATH");
     char *path = mem_printf("%s/quern-jit-%s.so", dir ? dir : QUERN_PKGLIBDIR, name);
     const struct jit_backend *b = NULL;
     void *h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = h ? dlsym(h, JIT_MODULE_SYMBOL) : NULL;
+    services = (struct jit_services){
+        .abi = jit_abi(), .op_info = ir_op_info, .error_set = error_set, .warn = error_warn, .log = log_if_wanted,
+        .point = jit_point, .code_alloc = jit_code_alloc, .code_trim = jit_code_trim, .code_flush_icache = jit_code_flush_icache,
+        .ld = jit_ld, .st = jit_st, .cas = jit_cas, .rmw = jit_rmw, .fetch_fault = jit_fetch_fault, .op = jit_op,
+    };
     if (!h) {
         error_set(e, "no JIT backend '%s': %s", name, dlerror());
+    } else if (!symbol) {
+        error_set(e, "no JIT backend '%s': %s has no %s", name, path, JIT_MODULE_SYMBOL);
     } else {
-        b = dlsym(h, "quern_jit_backend");
-        if (!b) error_set(e, "no JIT backend '%s': %s has no quern_jit_backend", name, path);
+        jit_module_fn *start;
+        memcpy(&start, &symbol, sizeof start); /* C has no conversion for it, POSIX promises that it works */
+        b = start(&services, e);
+        if (!b) error_prefix(e, "JIT backend '%s': ", name);
     }
+    if (h && !b) dlclose(h);
     mem_free(path);
     return b;
+}
 #else
+static const struct jit_backend *load(const char *name, struct error *e)
+{
     error_set(e, "no JIT backend '%s': this build loads no modules", name);
     return NULL;
-#endif
 }
+#endif
 
 const struct jit_backend *jit_find(const char *name, struct error *e)
 {
@@ -137,7 +168,7 @@ int accel_set(struct engine_config *c, const char *k, const char *v, struct erro
         if (!rc) c->no_regions = !on;
     } else if (!strcmp(k, "sync")) {
         rc = on_off(k, v, &on, e);
-        if (!rc) c->sync = on;
+        if (!rc) c->sync = on, c->async = !on;
     } else if (!strcmp(k, "perfmap")) {
         rc = on_off(k, v, &on, e);
         if (!rc) c->perfmap = on;

@@ -55,6 +55,7 @@ struct blk {
     uint16_t n_insns;
     bool valid, one_shot, two_pages, user;
     bool has_ind, jit_wanted;  /* it ends in an indirect branch; is being compiled */
+    bool in_region, waited;    /* part of a region asked for; has given that region time to be entered */
     uint8_t ind_hint;          /* IR_HINT_* of that branch */
     uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
     const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */

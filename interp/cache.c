@@ -166,6 +166,10 @@ void engine_code_written(struct engine *eng, const void *host, size_t n)
             bool second = b->page[1] == page && page < end && start < page + (b->size - in_first);
             if (first || second) blk_invalidate(eng, b);
         }
+        /* A device may do this at the request of compiled code, which would go on to blocks of its region by itself. */
+        for (unsigned i = 0; i < eng->n_cpus; i++) {
+            if (eng->cpus[i]->xpoint && jit_running_on(eng->cpus[i], page)) cpu_kick(eng->cpus[i]);
+        }
     }
     pthread_mutex_unlock(&eng->lock);
 }

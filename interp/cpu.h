@@ -60,6 +60,7 @@ enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
 #define CPU_PAGE_SIZE  (1u << CPU_PAGE_BITS)
 #define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
 #define CPU_MMU_MODES  16
+#define CPU_GUARD      ((uint64_t)1 << 18)
 
 /* What lies at a physical page. */
 struct phys_page {
@@ -93,6 +94,7 @@ struct tlb_entry {        /* va page in the tag when valid, all ones when not */
 #define TLB_BITS  10
 #define TLB_SIZE  (1u << TLB_BITS)
 #define TLB_SLOW  0x800u  /* in a tag: never equal to a page address */
+#define TLB_IO    0x400u  /* with TLB_SLOW: no memory, a device at phys */
 
 /* ---- what an ISA tells the engine ----------------------------------------------------------- */
 struct guest {
@@ -145,6 +147,16 @@ struct engine;
 struct blk;
 struct link;
 
+/* Device accesses made by the unit that is being executed, so that it can be run again without making them again. */
+struct io_access { uint64_t phys, value; uint8_t size; bool write; };
+enum { IO_LOG = 8 };
+struct io_log {
+    uint64_t unit;                   /* the instruction count at which the unit began */
+    uint8_t n, at;                   /* accesses noted; the next to be repeated */
+    bool replay;                     /* the unit is being run again */
+    struct io_access e[IO_LOG];
+};
+
 /* The last FP operation whose per-operation flags may be asked for later (MIPS Cause, SPARC cexc...). */
 struct fp_note { uint64_t a, b, c; uint32_t op; /* opcode | type << 16 */ uint32_t aux; };
 
@@ -173,11 +185,13 @@ struct cpu {
     struct exception exc;
     jmp_buf *unwind;                 /* dispatcher's */
 
+    struct io_log io;
     struct arena scratch;            /* for a block of one use */
 
     /* memory */
     uint8_t *ubase;                  /* user mode. 32-bit addresses, 64-bit host: 4 GiB and a page from here are the guest's, as
-                                        accesses beyond ulimit are tried too */
+                                        accesses beyond ulimit are tried too. 64-bit host: nothing is ever mapped in CPU_GUARD
+                                        bytes before and after the guest's, where sums of addresses may end up */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
     struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
     struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */

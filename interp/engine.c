@@ -192,6 +192,8 @@ uint64_t cpu_icount(struct cpu *cpu)
 
 void cpu_host_fault(struct cpu *cpu, const void *ucontext) { jit_host_fault(cpu, ucontext); }
 
+ATTR_NORETURN void engine_run_again(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_IO); }
+
 ATTR_NORETURN void cpu_raise(struct cpu *cpu) { longjmp(*cpu->unwind, UNWIND_EXCEPTION); }
 
 /* ---- the run loop --------------------------------------------------------------------------------- */
@@ -320,6 +322,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     cpu->unwind = &unwind;
     cpu->xpc = NULL;
     cpu->xpoint = 0;
+    cpu->io.replay = false, cpu->io.n = 0;
     cpu->xlink = NULL;
     if (counted) go_inside(eng);
     fp_enter(cpu);
@@ -347,7 +350,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     }
 
     for (;;) {
-        if (unlikely(atomic_load_u32(&cpu->kick))) {
+        if (unlikely(atomic_load_u32(&cpu->kick)) && !cpu->io.replay) {
             atomic_store_u32(&cpu->kick, 0);
             ret = RUN_KICKED;
             break;

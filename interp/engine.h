@@ -26,6 +26,7 @@ struct engine_config {
     unsigned threshold2;    /* runs of compiled blocks before a region is made of them, 0 = default */
     bool no_regions;        /* single blocks only */
     bool sync;              /* compile in the vCPU's thread, at once */
+    bool async;             /* never do so; neither: as the backend likes it */
     bool perfmap;           /* write /tmp/perf-PID.map */
     bool gdb;               /* announce compiled code to a debugger of this process */
     uint32_t chaos;         /* nonzero: seed for random thresholds and flushes (a test mode; results must not change) */
@@ -59,6 +60,11 @@ bool engine_code_page_fault(struct engine *, const void *host);
 void engine_code_page_own(struct cpu *, const void *host);
 void engine_flush(struct engine *);  /* drop all code; safe point: no block running */
 
+/* User mode, in the SIGSEGV handler: compiled code (cpu->xpoint is set by cpu_host_fault) did an access beyond ulimit or in the
+ * guard areas (see ubase), where sums of addresses are not wrapped: does not return; the unit is run again, alone, by
+ * the interpreter. */
+ATTR_NORETURN void engine_run_again(struct cpu *);
+
 /* Debugging. Addresses are virtual. */
 void engine_break_insert(struct engine *, uint64_t va);
 void engine_break_remove(struct engine *, uint64_t va);
@@ -72,6 +78,12 @@ struct debug_hit engine_debug_hit(const struct engine *);
 /* `info jit` */
 struct engine_stats { uint64_t blocks, block_bytes, guest_insns, lookups, translations, invalidations, flushes; };
 void engine_get_stats(const struct engine *, struct engine_stats *);
+/* For reports: what the engine makes of the block at (pc, key), line by line: the guest's instructions, IR, optimised IR,
+ * the host code that contains it. Nothing is running. */
+enum engine_explain { EXPLAIN_GUEST = 1, EXPLAIN_IR = 2, EXPLAIN_OPT = 4, EXPLAIN_HOST = 8 };
+void engine_explain(struct cpu *, uint64_t pc, uint64_t key, unsigned what, void (*put)(void *, const char *line), void *opaque);
+/* Instructions of the block at (pc, key); 0: there is none. */
+unsigned engine_block_at(struct cpu *, uint64_t pc, uint64_t key);
 /* Around fork of a user-mode process: before it, and after it in both (child: locks are as if just made). */
 void engine_before_fork(struct engine *);
 void engine_after_fork(struct engine *, bool child);

@@ -105,7 +105,8 @@ static inline uint64_t fpx_convert(struct cpu *cpu, unsigned op, unsigned type, 
             ftype a, b;                                                                            \
             memcpy(&a, &x, sizeof a);                                                              \
             memcpy(&b, &y, sizeof b);                                                              \
-            cpu->fp_note.op = 0; /* raises nothing */                                              \
+            /* raises nothing, and that must be told: per-operation flags of before are gone */    \
+            cpu->fp_note.a = x, cpu->fp_note.b = y, cpu->fp_note.op = OP_FCMP | T << 16, cpu->fp_note.aux = 0; \
             return a < b ? mask & IR_REL_LT : a == b ? (mask & IR_REL_EQ) != 0 : (mask & IR_REL_GT) != 0; \
         }                                                                                          \
         return fp_exec(cpu, OP_FCMP, T, mask, 0, x, y, 0);                                         \
@@ -116,7 +117,7 @@ static inline uint64_t fpx_convert(struct cpu *cpu, unsigned op, unsigned type, 
             ftype a, b;                                                                            \
             memcpy(&a, &x, sizeof a);                                                              \
             memcpy(&b, &y, sizeof b);                                                              \
-            cpu->fp_note.op = 0;                                                                   \
+            cpu->fp_note.a = x, cpu->fp_note.b = y, cpu->fp_note.op = OP_FCMP | T << 16, cpu->fp_note.aux = values; \
             return values >> (a < b ? 0 : a == b ? 8 : 16) & 0xff;                                 \
         }                                                                                          \
         return fp_exec(cpu, OP_FCMP, T, signal, values, x, y, 0);                                  \

@@ -13,6 +13,7 @@
  *            a helper that reads or writes them, may raise or access memory (struct helper_desc); every memory access that
  *            takes a slow path; and, in user mode, every access that can fault, unless recover() can put them there.
  *            At these places only what the IR has done before the op may be seen.
+ *            Slots of class SLOT_SYS may be written by devices (interrupt lines): never keep them over an access.
  *  Points    Before anything that may leave by longjmp or ask for the count of instructions (helpers, slow paths, in user
  *            mode accesses unless recover() does it), cpu->xpoint = the point's number (jit_point()). A point says which block
  *            and which guest instruction of it is being executed. It may be left set.
@@ -96,6 +97,7 @@ struct jit_code {
     struct blk **blocks;
     unsigned n_blocks, tier;
     bool valid;
+    uint32_t point, points_end;  /* points taken for it and not yet used */
     void *gdb;
     struct jit_code *next;
 };
@@ -106,6 +108,7 @@ struct jit_backend {
     const char *help;
     unsigned tiers;              /* bit 0: wants single blocks (tier 1); bit 1: wants regions (tier 2) */
     unsigned threshold[2];       /* runs of a block before each, unless the user says otherwise */
+    bool quick;                  /* compiling takes less than handing it to a thread would gain: done at once, unless sync=off */
     /* state: for the calls below. NULL + error when it cannot work here. */
     void *(*init)(struct engine *, struct error *);
     void (*fini)(void *state);
@@ -157,6 +160,45 @@ ATTR_NORETURN void jit_fetch_fault(struct cpu *, uint64_t va);
 /* Any op of class PURE to FPCV, FCMP and FMA, by the reference: eval_pure() or fp_exec(). */
 uint64_t jit_op(struct cpu *, const struct ir_op *, uint64_t a, uint64_t b, uint64_t c);
 
+/* ---- modules --------------------------------------------------------------------------------------
+ *
+ * A module is the file quern-jit-NAME.so with one symbol, the function quern_jit_backend (a jit_module_fn). It is called once
+ * and gives the backend's descriptor, or NULL + error. A module must not need symbols of the program, since that may have
+ * been linked in any way: what it calls comes in the table of services, or is linked into it (of util/ and interp/ only what
+ * is inline in headers). Module and program are built from the same source; abi tells when they were not. */
+struct jit_services {
+    uint64_t abi;                /* jit_abi() of the program */
+    const struct ir_op_info *op_info; /* OP_COUNT of them */
+    int (*error_set)(struct error *, const char *fmt, ...);
+    void (*warn)(const char *fmt, ...);       /* a line on stderr, with the program's name */
+    void (*log)(const char *fmt, ...);        /* with -d out_asm; else nothing */
+    /* as the functions of the same names above */
+    uint32_t (*point)(const struct jit_region *, unsigned block, unsigned mark);
+    bool (*code_alloc)(struct engine *, size_t n, struct codemem *);
+    void (*code_trim)(struct engine *, struct codemem *, size_t used);
+    void (*code_flush_icache)(const void *rx, size_t n);
+    uint64_t (*ld)(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
+    void (*st)(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
+    uint64_t (*cas)(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
+    uint64_t (*rmw)(struct cpu *, uint64_t va, uint64_t v, unsigned what, unsigned mem, unsigned mmu);
+    void (*fetch_fault)(struct cpu *, uint64_t va); /* does not return */
+    uint64_t (*op)(struct cpu *, const struct ir_op *, uint64_t a, uint64_t b, uint64_t c);
+};
+typedef const struct jit_backend *jit_module_fn(const struct jit_services *, struct error *);
+#define JIT_MODULE_SYMBOL "quern_jit_backend"
+
+/* A fingerprint of what a module and the program must agree on. */
+static inline uint64_t jit_abi(void)
+{
+    const uint64_t v[] = { sizeof(struct jit_services), sizeof(struct jit_backend), sizeof(struct jit_region), sizeof(struct jit_block),
+                           sizeof(struct jit_code), sizeof(struct cpu), offsetof(struct cpu, tlb_now), offsetof(struct cpu, fp_note),
+                           offsetof(struct cpu, temps), sizeof(struct blk), offsetof(struct blk, links), sizeof(struct link),
+                           sizeof(struct ir_op), sizeof(struct guest), sizeof(struct tlb_entry), OP_COUNT, CC_COUNT, JC_BITS, TLB_BITS };
+    uint64_t h = 1;
+    for (unsigned i = 0; i < ARRAY_LEN(v); i++) h = (h ^ v[i]) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 29;
+    return h;
+}
+
 /* ---- the engine's side (tier.c) ------------------------------------------------------------------ */
 
 struct jit_point { struct blk *blk; const struct jit_code *code; uint16_t mark; };
@@ -184,6 +226,8 @@ void jit_after_fork(struct engine *, bool child);
 void jit_quiesce(struct engine *);
 /* Code that holds a host address, or NULL. Async-signal safe. */
 const struct jit_code *jit_code_at(const struct engine *, const void *host_pc);
+/* The n-th piece of valid code that contains the block; NULL: no more. Lock held. */
+const struct jit_code *jit_code_with(const struct blk *, unsigned n);
 
 struct jit_stats {
     struct { uint64_t regions, blocks, ir_ops, text, ns, refused; } tier[3];

@@ -7,3 +7,4 @@ libquern_a_SOURCES += interp/ops.def interp/ir.h interp/ir.c interp/ir-dump.c in
 	interp/jit.h interp/tier.h interp/tier.c interp/region.c interp/codemem.c interp/jit-null.c interp/accel.h interp/accel.c
 	interp/fast-goto-user.c interp/fast-goto-sys.c interp/fast-switch.c
 libquern_a_SOURCES += interp/vec.c
+libquern_a_SOURCES += interp/explain.c

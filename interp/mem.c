@@ -81,14 +81,15 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
     r.phys = hit.phys;
     r.host = pp.host ? pp.host + (hit.phys & ~CPU_PAGE_MASK) : NULL;
     r.readonly = pp.readonly;
-    if (pp.host && hit.page_bits >= CPU_PAGE_BITS) {
+    if (hit.page_bits >= CPU_PAGE_BITS) {
         struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
         uint64_t tag = va & CPU_PAGE_MASK;
         bool slow = cpu->engine->n_watches && watched_page(cpu->engine, va);
+        if (!pp.host) tag |= TLB_IO, slow = true;
         e->rd = hit.prot & MMU_R ? tag | (slow ? TLB_SLOW : 0) : UINT64_MAX;
         e->wr = hit.prot & MMU_W ? tag : UINT64_MAX;
         if ((hit.prot & MMU_W) && (slow || pp.readonly || code_page_find(cpu->engine, pp.host))) e->wr |= TLB_SLOW;
-        e->addend = (uintptr_t)pp.host - (uintptr_t)tag;
+        e->addend = (uintptr_t)pp.host - (uintptr_t)(va & CPU_PAGE_MASK);
         e->phys = hit.phys & CPU_PAGE_MASK;
     }
     return r;
@@ -103,7 +104,7 @@ void mem_protect_code(struct engine *eng, const uint8_t *host)
             if (!cpu->tlb[m]) continue;
             for (unsigned i = 0; i < TLB_SIZE; i++) {
                 struct tlb_entry *e = &cpu->tlb[m][i];
-                if (e->wr != UINT64_MAX && (uintptr_t)(e->wr & CPU_PAGE_MASK) + e->addend == (uintptr_t)host) e->wr |= TLB_SLOW;
+                if (e->wr != UINT64_MAX && !(e->wr & TLB_IO) && (uintptr_t)(e->wr & CPU_PAGE_MASK) + e->addend == (uintptr_t)host) e->wr |= TLB_SLOW;
             }
         }
     }
@@ -165,8 +166,8 @@ static uint64_t bus_order(uint64_t v, unsigned mem)
 
 /* ---- device accesses ------------------------------------------------------------------------ */
 
-/* A device access must be the last thing its block does, so that time and interrupts are exact: if it is not,
- * undo to the start of the unit and run that unit alone. */
+/* Time and interrupts are exact only if nothing follows in the block after something that may change them. So if
+ * more than this unit is to come in the block, undo to the start of the unit and run that unit alone. */
 static void io_point(struct cpu *cpu)
 {
     struct blk *b;
@@ -176,11 +177,68 @@ static void io_point(struct cpu *cpu)
     if (m - m->unit_back != last - last->unit_back) longjmp(*cpu->unwind, UNWIND_IO);
 }
 
+/* Most device accesses change nothing that the CPU would have to see at once. They are made where they stand; only if one
+ * leaves a kick behind (an interrupt, a nearer deadline) the block must end with this unit: it is run once more, alone, and
+ * gets the results of its accesses from the log.
+ *
+ * The instruction count at the start of the running unit, if other units follow it in its block. */
+static bool io_inner_unit(struct cpu *cpu, uint64_t *unit)
+{
+    struct blk *b;
+    struct mark *m = cpu_running(cpu, &b);
+    if (!m) return false;
+    struct mark *last = &b->marks[b->n_marks - 1];
+    m -= m->unit_back;
+    *unit = cpu->icount + (uint64_t)(cpu->icount_budget - cpu->icount_reserve - cpu->icount_left - (b->n_insns - m->n));
+    return m != last - last->unit_back;
+}
+
+/* Before an access: is it one to be repeated? Then its value; a write is done already. */
+static bool io_repeat(struct cpu *cpu, uint64_t phys, unsigned size, bool write, uint64_t *value)
+{
+    struct io_log *io = &cpu->io;
+    uint64_t unit;
+    if (likely(!io->replay)) {
+        if (io->n == IO_LOG && io_inner_unit(cpu, &unit) && unit == io->unit) {
+            io->replay = true, io->at = 0;
+            longjmp(*cpu->unwind, UNWIND_IO);
+        }
+        return false;
+    }
+    const struct io_access *a = &io->e[io->at];
+    if (io->at == io->n || a->phys != phys || a->size != size || a->write != write) {
+        io->replay = false; /* can't happen: the unit is the same, and so is what it reads */
+        return false;
+    }
+    if (!write) *value = a->value;
+    if (++io->at == io->n) io->replay = false;
+    return true;
+}
+
+static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, uint64_t value)
+{
+    struct io_log *io = &cpu->io;
+    uint64_t unit;
+    if (!io_inner_unit(cpu, &unit)) return;
+    if (io->unit != unit) io->unit = unit, io->n = 0;
+    io->e[io->n++] = (struct io_access){ phys, value, (uint8_t)size, write };
+    if (likely(!atomic_load_u32(&cpu->kick))) return;
+    io->replay = true, io->at = 0;
+    longjmp(*cpu->unwind, UNWIND_IO);
+}
+
+/* A store to the page of running code must be the last thing its block does, and compiled code, which goes on to other
+ * blocks of its region by itself, must be left. */
+static void code_point(struct cpu *cpu, const uint8_t *page)
+{
+    if (!cpu_runs_page(cpu, page)) return;
+    if (cpu->xpoint) longjmp(*cpu->unwind, UNWIND_IO);
+    io_point(cpu);
+}
+
 void engine_code_page_own(struct cpu *cpu, const void *host)
 {
-    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
-
-    if (cpu_runs_page(cpu, page)) io_point(cpu);
+    code_point(cpu, (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1)));
 }
 
 static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
@@ -202,7 +260,7 @@ static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
     unsigned size = 1u << (mem & IR_MSIZE);
     const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
 
-    if (cpu_runs_page(cpu, page)) io_point(cpu);
+    code_point(cpu, page);
     host_st(host, v, mem);
     engine_code_written(cpu->engine, host, size);
 }
@@ -212,6 +270,7 @@ static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, uns
     struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
     uint64_t tag = acc == ACCESS_WRITE ? e->wr : e->rd;
 
+    if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, e->phys | (va & ~CPU_PAGE_MASK), false };
     if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX && !(acc == ACCESS_WRITE && (tag & TLB_SLOW))) {
         return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), e->phys | (va & ~CPU_PAGE_MASK), false };
     }
@@ -237,8 +296,10 @@ static uint64_t sys_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu)
     struct reach r = reach(cpu, va, ACCESS_READ, mmu);
     if (r.host) return host_ld(r.host, mem);
     uint64_t v = 0;
-    io_point(cpu);
-    if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+    if (!io_repeat(cpu, r.phys, size, false, &v)) {
+        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+        io_done(cpu, r.phys, size, false, v);
+    }
     return bus_order(v, mem);
 }
 
@@ -262,20 +323,42 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
         st_code(cpu, r.host, v, mem);
         return;
     }
-    io_point(cpu);
+    if (io_repeat(cpu, r.phys, size, true, NULL)) return;
     v &= size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
-    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem))) {
-        mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
-    }
+    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem))) mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
+    io_done(cpu, r.phys, size, true, v);
 }
 
 /* ---- both worlds -------------------------------------------------------------------------------- */
+
+/* User mode: the host's protection speaks when the page is touched. A write puts back what is there, at once. */
+static void touch(uint8_t *p, enum mem_access acc)
+{
+#if HOST_GNU
+    if (acc == ACCESS_WRITE) __atomic_fetch_or(p, 0, __ATOMIC_RELAXED);
+#else
+    if (acc == ACCESS_WRITE) *(volatile uint8_t *)p |= 0;
+#endif
+    else (void)*(volatile uint8_t *)p;
+}
+
+/* User mode: an access that reaches the limit faults there, unless its first byte faults: what the host reports where it
+ * is asked (all accesses of a 32-bit guest on a 64-bit host). */
+static void user_limit(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc)
+{
+    if (va < cpu->ulimit && cpu->ulimit - va >= n) return;
+    if (va < cpu->ulimit) {
+        touch(cpu->ubase + va, acc);
+        va = cpu->ulimit;
+    }
+    mem_fault(cpu, FAULT_USER, acc, va);
+}
 
 static uint8_t *user_host(struct cpu *cpu, uint64_t va, unsigned mem, enum mem_access acc)
 {
     unsigned size = 1u << (mem & IR_MSIZE);
     if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, acc, va);
-    if (va >= cpu->ulimit || cpu->ulimit - va < size) mem_fault(cpu, FAULT_USER, acc, va);
+    user_limit(cpu, va, size, acc);
     if (cpu->engine->n_watches) watch_check(cpu, va, size, acc == ACCESS_WRITE);
     return cpu->ubase + va;
 }
@@ -361,26 +444,11 @@ void mem_slow_st2(struct cpu *cpu, uint64_t va, const uint64_t v[2], unsigned me
     mem_slow_st(cpu, va + 8, v[1], half, mmu);
 }
 
-/* User mode: the host's protection speaks when the page is touched. A write puts back what is there, at once. */
-static void touch(uint8_t *p, enum mem_access acc)
-{
-#if HOST_GNU
-    if (acc == ACCESS_WRITE) __atomic_fetch_or(p, 0, __ATOMIC_RELAXED);
-#else
-    if (acc == ACCESS_WRITE) *(volatile uint8_t *)p |= 0;
-#endif
-    else (void)*(volatile uint8_t *)p;
-}
-
 uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc, unsigned mmu)
 {
     if (!n) return NULL;
     if (cpu->world->user) {
-        if (va >= cpu->ulimit || cpu->ulimit - va < n) {
-            uint64_t bad = va >= cpu->ulimit ? va : cpu->ulimit;
-            if (bad != va) touch(cpu->ubase + va, acc);
-            mem_fault(cpu, FAULT_USER, acc, bad);
-        }
+        user_limit(cpu, va, n, acc);
         touch(cpu->ubase + va, acc);
         /* the page size of the host is at least the guest's page's here */
         for (uint64_t p = (va & CPU_PAGE_MASK) + CPU_PAGE_SIZE; p - va < n; p += CPU_PAGE_SIZE) touch(cpu->ubase + p, acc);

@@ -103,18 +103,30 @@ void ind_note(struct ind_profile *p, uint64_t pc)
 
 /* ---- points ----------------------------------------------------------------------------------------- */
 
+/* Taken from the common table some at a time: one lock for many. */
+enum { POINTS_AT_ONCE = 64 };
+
+static bool more_points(struct jit *j, struct jit_code *c)
+{
+    pthread_mutex_lock(&j->lock);
+    unsigned chunk = j->n_points >> POINT_BITS;
+    bool ok = chunk < POINT_CHUNKS;
+    if (ok) {
+        if (!j->points[chunk]) atomic_store_ptr(&j->points[chunk], NEW_ARRAY(struct jit_point, 1u << POINT_BITS));
+        c->point = j->n_points;
+        j->n_points = c->points_end = MIN(j->n_points + POINTS_AT_ONCE, (chunk + 1) << POINT_BITS);
+    }
+    pthread_mutex_unlock(&j->lock);
+    return ok;
+}
+
 uint32_t jit_point(const struct jit_region *r, unsigned block, unsigned mark)
 {
     struct jit *j = r->eng->jit;
-    uint32_t n = 0;
-    pthread_mutex_lock(&j->lock);
-    unsigned chunk = j->n_points >> POINT_BITS;
-    if (chunk < POINT_CHUNKS) {
-        if (!j->points[chunk]) atomic_store_ptr(&j->points[chunk], NEW_ARRAY(struct jit_point, 1u << POINT_BITS));
-        n = j->n_points++;
-        j->points[chunk][n & ((1u << POINT_BITS) - 1)] = (struct jit_point){ r->blocks[block].blk, r->code, (uint16_t)mark };
-    }
-    pthread_mutex_unlock(&j->lock);
+    struct jit_code *c = r->code;
+    if (c->point == c->points_end && !more_points(j, c)) return 0;
+    uint32_t n = c->point++;
+    j->points[n >> POINT_BITS][n & ((1u << POINT_BITS) - 1)] = (struct jit_point){ r->blocks[block].blk, c, (uint16_t)mark };
     return n;
 }
 
@@ -268,6 +280,14 @@ void jit_block_gone(struct engine *eng, struct blk *b)
     for (unsigned i = 0; i < eng->n_cpus; i++) { /* others may be going round in it */
         if (eng->cpus[i]->parallel) cpu_kick(eng->cpus[i]);
     }
+}
+
+const struct jit_code *jit_code_with(const struct blk *b, unsigned n)
+{
+    for (const struct jit_ref *ref = b->jit_refs; ref; ref = ref->next) {
+        if (ref->code->valid && !n--) return ref->code;
+    }
+    return NULL;
 }
 
 static void release_all(struct jit *j)
@@ -430,7 +450,13 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     count_from(b, UINT32_MAX); /* unless something better is decided below */
     if (eng->flush_wanted || j->off || log_on(LOG_UNCHAINED)) {
         count_from(b, MAX(runs_before, 16u));
-    } else if (b->valid && !b->jit_wanted && !again && (tier == 1 || (j->be->tiers & 2)) && (tier == 1 || !eng->cfg.no_regions || !(j->be->tiers & 1))) {
+    } else if (b->jit_wanted) {
+        count_from(b, threshold(j, 2));
+    } else if (tier == 2 && b->in_region && !b->waited) {
+        /* Its loop is being compiled, from another block; only if it is still entered here then, it gets a region of its own. */
+        b->waited = true;
+        count_from(b, 2 * threshold(j, 2));
+    } else if (b->valid && !again && (tier == 1 || (j->be->tiers & 2)) && (tier == 1 || !eng->cfg.no_regions || !(j->be->tiers & 1))) {
         if (eng->cfg.chaos) {
             if (chance(j) % 3 == 0) tier = j->be->tiers & 2 && !eng->cfg.no_regions ? 2 : tier;
             if (chance(j) % 2048 == 0) eng->flush_wanted = 1;
@@ -439,13 +465,15 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     }
     if (r) {
         b->jit_wanted = true;
+        for (unsigned i = 0; i < r->n && tier == 2; i++) r->blocks[i].blk->in_region = true;
         r->count = tier == 1 && (j->be->tiers & 2) && !eng->cfg.no_regions;
         if (r->count) count_from(b, threshold(j, 2));
     }
     pthread_mutex_unlock(&eng->lock);
     if (!r) return;
-    if (eng->cfg.sync) {
+    if (eng->cfg.sync || (j->be->quick && !eng->cfg.async)) {
         pthread_mutex_lock(&j->lock);
+        while (j->busy) pthread_cond_wait(&j->idle, &j->lock);
         j->busy = true;
         pthread_mutex_unlock(&j->lock);
         compile(j, &r, 1);

@@ -130,6 +130,11 @@ uint64_t machine_hash(struct machine *);                 /* CPUs, devices, RAM: 
 /* Between instructions: not from a device's handler. After a failed load the machine must be reset or deleted. */
 int machine_save(struct machine *, struct state_buf *, struct error *);
 int machine_load(struct machine *, struct state_buf *, struct error *);
+/* The same without the contents of memory, which the caller puts in place before loading; code that was translated stays
+ * (engine_code_written for the pages that change is the caller's). */
+uint64_t machine_hash_but_ram(struct machine *);
+int machine_save_but_ram(struct machine *, struct state_buf *, struct error *);
+int machine_load_but_ram(struct machine *, struct state_buf *, struct error *);
 /* `info pci`, line by line. False: the machine has no PCI bus. */
 bool machine_dump_pci(struct machine *, void (*put)(void *, const char *line), void *opaque);
 void machine_set_state(struct machine *, enum machine_state);

@@ -214,13 +214,14 @@ static uint64_t hash_cpu(struct machine *m, struct cpu *cpu, uint64_t h)
 }
 
 /* ---- the whole ---- */
-uint64_t machine_hash(struct machine *m)
+uint64_t machine_hash_but_ram(struct machine *m)
 {
     uint64_t h = state_mix(0, m->idle_ns);
     for (unsigned i = 0; i < m->n_cpus; i++) h = hash_cpu(m, m->cpu[i], h);
-    h = state_mix(h, mb_hash(m->mb));
-    return hash_ram(m, h);
+    return state_mix(h, mb_hash(m->mb));
 }
+
+uint64_t machine_hash(struct machine *m) { return hash_ram(m, machine_hash_but_ram(m)); }
 
 static size_t open_section(struct state_buf *b, const char *name)
 {
@@ -243,7 +244,7 @@ static void put_identity(struct machine *m, struct state_buf *b)
     state_put_int(b, m->cfg.icount_shift, 4);
 }
 
-int machine_save(struct machine *m, struct state_buf *b, struct error *e)
+static int save(struct machine *m, struct state_buf *b, bool ram, struct error *e)
 {
     char name[32];
     size_t at;
@@ -272,13 +273,16 @@ int machine_save(struct machine *m, struct state_buf *b, struct error *e)
     close_section(b, at);
 
     at = open_section(b, "ram");
-    save_ram(m, b);
+    if (ram) save_ram(m, b);
     close_section(b, at);
 
     at = open_section(b, "end");
     close_section(b, at);
     return 0;
 }
+
+int machine_save(struct machine *m, struct state_buf *b, struct error *e) { return save(m, b, true, e); }
+int machine_save_but_ram(struct machine *m, struct state_buf *b, struct error *e) { return save(m, b, false, e); }
 
 /* Opens the section that must come next as a buffer of its own; the outer one moves past it. */
 static int enter(struct state_buf *b, const char *want, struct state_buf *in, struct error *e)
@@ -327,7 +331,7 @@ static int check_identity(struct machine *m, struct state_buf *b, struct error *
     return 0;
 }
 
-static int load(struct machine *m, struct state_buf *b, struct error *e)
+static int load(struct machine *m, struct state_buf *b, bool ram, struct error *e)
 {
     char name[32];
     struct state_buf in;
@@ -353,17 +357,17 @@ static int load(struct machine *m, struct state_buf *b, struct error *e)
     /* Memory before devices: their post_load may look at it. */
     struct state_buf devices;
     if (enter(b, "devices", &devices, e)) return -1;
-    if (enter(b, "ram", &in, e) || load_ram(m, &in, e)) return -1;
+    if (enter(b, "ram", &in, e) || (ram && load_ram(m, &in, e))) return -1;
     if (mb_load(m->mb, &devices, e) || leave(&devices, "devices", e)) return -1;
     if (enter(b, "end", &in, e)) return -1;
     return leave(&in, "end", e);
 }
 
-int machine_load(struct machine *m, struct state_buf *b, struct error *e)
+static int load_all(struct machine *m, struct state_buf *b, bool ram, struct error *e)
 {
     if (m->running) return error_set(e, "the machine is in the middle of an instruction and cannot be loaded");
     bus_transaction_begin();
-    int rc = load(m, b, e);
+    int rc = load(m, b, ram, e);
     bus_transaction_commit();
     if (rc) error_set(e, "the saved state cannot be loaded");
     for (unsigned i = 0; i < m->n_cpus; i++) {
@@ -372,7 +376,10 @@ int machine_load(struct machine *m, struct state_buf *b, struct error *e)
         cpu_fp_changed(cpu);
         cpu_tlb_flush(cpu);
     }
-    engine_flush(m->engine); /* other code may lie where it lay */
+    if (ram) engine_flush(m->engine); /* other code may lie where it lay */
     machine_pace(m);
     return rc;
 }
+
+int machine_load(struct machine *m, struct state_buf *b, struct error *e) { return load_all(m, b, true, e); }
+int machine_load_but_ram(struct machine *m, struct state_buf *b, struct error *e) { return load_all(m, b, false, e); }

@@ -5,6 +5,8 @@
 #ifndef TESTS_BOOT_HASH_H
 #define TESTS_BOOT_HASH_H
 
+#include "interp/accel.h"
+#include "interp/jit.h"
 #include "machines/machine.h"
 
 #include <glob.h>
@@ -30,11 +32,26 @@ static inline char *boot_hash_file(const char *pattern)
 }
 
 /* "ref", "goto", "switch", with ",host" after it for the host's floating point and ",nofuse" for no
- * superinstructions. False: not known. */
+ * superinstructions; or "jit,...", properties as of -accel. False: not known. */
 static inline bool boot_hash_engine(const char *name, struct engine_config *c)
 {
     size_t n = strcspn(name, ",");
     *c = (struct engine_config){.mode = ENGINE_FAST, .soft_fp = true};
+    if (n == 3 && !strncmp(name, "jit", n)) {
+        struct error e = ERROR_INIT;
+        jit_register(&jit_null_backend);
+        bool ok = !accel_begin(c, "jit", &e);
+        for (name += n; *name && ok; name += n) {
+            n = 1 + strcspn(name + 1, ",");
+            char *word = mem_printf("%.*s", (int)n - 1, name + 1);
+            char *value = strchr(word, '=');
+            if (value) *value++ = '\0';
+            ok = !accel_set(c, word, value, &e);
+            mem_free(word);
+        }
+        if (!ok) error_print(&e);
+        return ok;
+    }
     if (n == 3 && !strncmp(name, "ref", n))
         c->mode = ENGINE_REF;
     else if (n == 6 && !strncmp(name, "switch", n))

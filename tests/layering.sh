@@ -37,7 +37,7 @@ allow jit-tcc util interp
 allow machines util interp bus chardev blockfmt netdev ui isa periph
 allow user util interp bus chardev isa mon/gdb.h
 allow mon util interp bus chardev blockfmt netdev ui isa machines
-allow tools util interp bus chardev blockfmt netdev ui isa periph machines user mon
+allow tools jit-native jit-gccjit util interp bus chardev blockfmt netdev ui isa periph machines user mon
 
 # One file per host library, unless a number says otherwise.
 one_user() {

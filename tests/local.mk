@@ -1,8 +1,9 @@
 # Files of tests/ (see Makefile.am). A test is a program tests/test-NAME.c or a script tests/test-NAME.sh; it
 # ends with a line `N passed, N failed` (`, N skipped` may follow) and status 0 when nothing failed. Scripts find
-# the build in $QUERN_BUILD and the source in $QUERN_SOURCE.
+# the build in $QUERN_BUILD and the source in $QUERN_SOURCE; JIT backends that are modules are loaded from the build.
 AM_TESTS_ENVIRONMENT = QUERN_BUILD='$(abs_top_builddir)'; export QUERN_BUILD; \
-	QUERN_SOURCE='$(abs_top_srcdir)'; export QUERN_SOURCE;
+	QUERN_SOURCE='$(abs_top_srcdir)'; export QUERN_SOURCE; \
+	QUERN_MODULE_PATH='$(abs_top_builddir)'; export QUERN_MODULE_PATH;
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = $(SHELL)
 EXTRA_DIST += tests/summary.sh
@@ -18,10 +19,15 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_TESTS =
 UNIT_TESTS += tests/test-block
+UNIT_TESTS += tests/test-block-filters
+UNIT_TESTS += tests/test-block-readonly
+tests_test_block_readonly_SOURCES = tests/test-block-readonly.c tests/block-samples.c tests/block-samples.h
 UNIT_TESTS += tests/test-bus
 UNIT_TESTS += tests/test-chardev
 UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
+UNIT_TESTS += tests/test-fuzz-ir
+UNIT_TESTS += tests/test-fuzz-ops
 UNIT_TESTS += tests/test-hash
 UNIT_TESTS += tests/test-ir
 UNIT_TESTS += tests/test-ops
@@ -37,17 +43,31 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+if JIT_X64
+UNIT_TESTS += tests/test-x64-emit
+endif
+EXTRA_DIST += tests/x64-cases.h
+
+# Programs that scripts use.
+check_PROGRAMS += tests/block-tool tests/block-crash
 
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
 TESTS += $(SCRIPT_TESTS)
 SCRIPT_TESTS =
+SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
+SCRIPT_TESTS += tests/test-block-formats.sh
+SCRIPT_TESTS += tests/test-block-compare.sh
+EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
+SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
+SCRIPT_TESTS += tests/test-mutants.sh
+SCRIPT_TESTS += tests/test-jit-tcc.sh
 SCRIPT_TESTS += tests/test-log.sh
 SCRIPT_TESTS += tests/run-user.sh
 SCRIPT_TESTS += tests/test-fuzz.sh
@@ -68,13 +88,25 @@ EXTRA_DIST += tests/debian-sysroot.sh tests/run-debian.sh tests/debian-commands.
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
 	tests/mips-disas.sh tests/mips-insn tests/user tests/bench tests/run-ide.sh
 
+# The engine's fuzzers (tests/fuzzlib.h).
+FUZZLIB = tests/fuzzlib.h tests/fuzzlib.c tests/fuzzgen.c tests/mutant.h tests/mutant.c
+tests_test_fuzz_ir_SOURCES = tests/test-fuzz-ir.c $(FUZZLIB)
+tests_test_fuzz_ops_SOURCES = tests/test-fuzz-ops.c $(FUZZLIB)
+
+EXTRA_DIST += tests/regress
+
+# Faults on purpose, and whether they are found.
+check_PROGRAMS += tests/quern-mutant
+tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c tools/system.h tools/system.c \
+	tools/system-opts.h tools/system-opts.c tools/options.c tools/options.def tools/help.c
+
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash
 tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
 EXTRA_DIST += tests/boot-hash.h
 
 # make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
-EXTRA_PROGRAMS = tests/bench-run
+EXTRA_PROGRAMS += tests/bench-run
 tests_bench_run_SOURCES = tests/bench-run.c tests/bench-run.h tests/bench-out.c
 tests_bench_run_LDADD = -lm
 BENCH_FLAGS =

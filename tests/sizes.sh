@@ -4,7 +4,7 @@
 #
 # usage: QUERN_SOURCE=DIR QUERN_BUILD=DIR sizes.sh [--ldd]     (--ldd configures and builds in $QUERN_BUILD/plain)
 set -u
-src=${QUERN_SOURCE:-.} build=${QUERN_BUILD:-.}
+src=$(cd "${QUERN_SOURCE:-.}" && pwd) && build=$(cd "${QUERN_BUILD:-.}" && pwd) || exit 1
 tmp=$(mktemp) || exit 1
 trap 'rm -f "$tmp"' EXIT
 if [ -x "$build/quern" ]; then
@@ -18,7 +18,7 @@ for d in util interp bus chardev blockfmt isa periph machines mon user tools tes
 done | awk '{ print; n += $2 } END { printf "  %-10s %7d\n", "all", n }'
 if [ "${1:-}" = --ldd ]; then
     mkdir -p "$build/plain" && cd "$build/plain" || exit 1
-    { [ -e config.status ] || "$(cd "$src" && pwd)/configure" --disable-zlib; } >plain.log 2>&1 &&
+    { [ -e config.status ] || "$src/configure" --disable-zlib; } >plain.log 2>&1 &&
         make -s -j"${JOBS:-2}" quern >>plain.log 2>&1 || { tail -n 5 plain.log; exit 1; }
     echo "without optional libraries:"
     ldd quern

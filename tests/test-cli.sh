@@ -47,6 +47,8 @@ refused '-m: requires an argument' -m
 refused 'not supported yet' -usb
 refused 'not supported for this target' -no-acpi
 refused "unsupported machine type 'nix'" -M nix
+refused 'no machine type given' -M ''
+refused "unsupported machine type ''" -machine type=
 refused "unable to find CPU model 'nix'" -cpu nix
 refused "expects a size" -m many
 refused 'too large' -m 99999999999999E
@@ -57,6 +59,12 @@ refused "Invalid parameter 'wheels'" -smp wheels=4
 refused 'topology' -smp 3,cores=2,sockets=1
 refused "invalid accelerator 'steam'" -accel steam
 refused 'not supported yet' -accel kvm
+refused 'needs two engines' -kernel "$dir/k" -lockstep ref
+refused 'one engine too many' -kernel "$dir/k" -lockstep ref,interp,null
+refused "no JIT backend 'steam'" -kernel "$dir/k" -lockstep ref,steam
+refused 'every=0' -kernel "$dir/k" -lockstep ref,interp,every=0
+refused 'neither a monitor nor a debugger' -kernel "$dir/k" -monitor stdio -lockstep ref,interp
+refused 'there is no monitor' -kernel "$dir/k" -serial mon:stdio -lockstep ref,interp
 refused "no JIT backend 'steam'" -accel jit,backend=steam
 refused "Invalid parameter 'speed'" -accel jit,speed
 refused "threshold" -accel jit,threshold=many
@@ -123,6 +131,9 @@ q=$build/quern-system-mipsel
 
 # The manual page is that of this program.
 if "$build/quern" --man | cmp -s - "$src/man/quern.1"; then ok; else bad "man/quern.1 is not current: make man"; fi
+for tool in quern-img quern-io; do
+    if "$build/$tool" --man | cmp -s - "$src/man/$tool.1"; then ok; else bad "man/$tool.1 is not current: make man"; fi
+done
 
 # A kernel that is a loop: an ELF file of one instruction and its delay slot, b . ; nop
 printf '\177ELF\001\001\001\000\000\000\000\000\000\000\000\000' >"$dir/k"           # 32 bits, little-endian

@@ -28,5 +28,9 @@ for t in elf options guest; do
         try "fuzz-$t --seed $seed" "$build/tests/fuzz/fuzz-$t" --runs 300 --seed $seed
     done
 done
+# The engine's own fuzzers are programs of make check; here, what they once found, on every engine that there is.
+for f in "$src/tests/regress/ir"-*; do
+    [ -f "$f" ] && try "$f" "$build/tests/test-fuzz-ir" --replay "$f"
+done
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -7,6 +7,10 @@
  * and between hosts.
  */
 #include "tests/boot-hash.h"
+#include "interp/jit.h"
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 #include "periph/devices.h"
 #include "tests/count.h"
 
@@ -32,12 +36,25 @@ struct boot {
     struct state_buf saved; /* at the start; empty when that is 0 */
 };
 
+/* "NAME,chaos=SEED": that backend with thresholds and flushes at random; else as boot_hash_engine. */
+static bool engine_of(const char *name, struct engine_config *c, struct error *e)
+{
+    const char *chaos = strstr(name, ",chaos=");
+    if (!chaos) return boot_hash_engine(name, c);
+    char *backend = mem_printf("%.*s", (int)(chaos - name), name);
+    *c = (struct engine_config){.mode = ENGINE_FAST, .sync = true};
+    c->backend = jit_find(backend, e);
+    c->chaos = (uint32_t)strtoul(chaos + 7, NULL, 10);
+    mem_free(backend);
+    return c->backend != NULL;
+}
+
 static struct machine *make(const struct boot *b, const char *engine)
 {
     struct engine_config c;
     struct error e = ERROR_INIT;
     struct machine *m = NULL;
-    if (boot_hash_engine(engine, &c))
+    if (engine_of(engine, &c, &e))
         m = boot_hash_machine(&c, b->kernel, b->initrd, BOOT_HASH_APPEND, NULL, &e);
     if (e.set) error_print(&e);
     CHECK(m != NULL);
@@ -86,6 +103,22 @@ static void test_engine(struct boot *b, const char *engine)
     if (!m) return;
     if (load(m, &b->saved)) follow(b, m, 0, engine);
     machine_delete(m);
+}
+
+/* Each backend that is built in or found as a module, but for those that compile for seconds. */
+static void test_backends(struct boot *b)
+{
+    static const char *const names[] = {"null", "native", "tcc"};
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        struct error e = ERROR_INIT;
+        bool there = jit_find(names[i], &e) != NULL;
+        error_clear(&e);
+        for (unsigned seed = 1; there && seed <= 2; seed++) {
+            char *engine = mem_printf("%s,chaos=%u", names[i], seed);
+            test_engine(b, engine);
+            mem_free(engine);
+        }
+    }
 }
 
 /* Odd steps: the run is cut where no engine would by itself. */
@@ -155,6 +188,11 @@ int main(int argc, char **argv)
         return 0;
     }
     periph_register_all();
+#if defined HAVE_JIT_NATIVE
+    jit_register(&jit_native_backend);
+#endif
+    jit_register(&jit_null_backend);
+    setenv("QUERN_MODULE_PATH", ".", 0);
     b.hash = NEW_ARRAY(uint64_t, b.n + 1);
     lead(&b);
     if (!count_failed) {
@@ -163,6 +201,7 @@ int main(int argc, char **argv)
         test_engine(&b, "goto,nofuse");
         test_engine(&b, "switch");
         test_engine(&b, "ref");
+        test_backends(&b);
         test_steps(&b);
         test_save(&b, "goto", "goto", n / 7 * 3 + 12347);
         test_save(&b, "goto", "ref", n / 5 * 4 + 77);

@@ -5,8 +5,14 @@
  *   L1: random IR blocks (all op classes, faults, early exits, budgets) in the reference interpreter against the fast one in
  *       all its variants: registers, memory, instruction counts and exits must be equal.
  */
-#include "interp/block.h"
 #include "interp/eval.h"
+#include "interp/jit.h"
+#ifdef HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
+#ifdef HAVE_GCCJIT
+#include "jit-gccjit/backend.h"
+#endif
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -490,6 +496,8 @@ static bool toy_write(void *bus, struct cpu *c, uint64_t pa, unsigned size, uint
 }
 static const struct cpu_world toy_world = { .phys_page = toy_phys, .mmio_read = toy_read, .mmio_write = toy_write };
 
+static uint64_t jit_regions, jit_refused, jit_ops;
+
 struct outcome { uint32_t r[N32], pc, kind; uint64_t q[N64], dev, icount, mem; unsigned fp; };
 
 static void run_one(const struct engine_config *cfg, uint64_t seed, struct outcome *o, unsigned steps)
@@ -515,14 +523,18 @@ static void run_one(const struct engine_config *cfg, uint64_t seed, struct outco
     }
     memcpy(o->r, t->r, sizeof o->r);
     memcpy(o->q, t->q, sizeof o->q);
-    o->pc = t->pc, o->dev = bus.dev, o->icount = cpu_icount(&t->c), o->fp = cpu_fp_flags(&t->c);
+    o->pc = t->pc, o->dev = bus.dev, o->icount = cpu_icount(&t->c), o->fp = cpu_fp_flags(&t->c) & ~(unsigned)FP_IN_DENORMAL;
     for (unsigned i = 0; i < MEM_SIZE; i += 8) o->mem = (o->mem ^ ld64_le(bus.ram + i)) * UINT64_C(0x100000001b3);
+    struct jit_stats js;
+    jit_get_stats(eng, &js);
+    for (unsigned i = 1; i < 3; i++) jit_regions += js.tier[i].regions, jit_refused += js.tier[i].refused, jit_ops += js.tier[i].ir_ops;
     cpu_delete(&t->c);
     engine_delete(eng);
     free(mem);
 }
 
-static void test_l1(unsigned programs)
+/* jit: not the interpreters but this. */
+static void test_l1(unsigned programs, uint64_t first, const struct jit_backend *jit, unsigned threshold)
 {
     static const struct engine_config variants[] = {
         { .mode = ENGINE_FAST },
@@ -530,7 +542,16 @@ static void test_l1(unsigned programs)
         { .mode = ENGINE_FAST, .soft_fp = true, .no_fuse = true },
         { .mode = ENGINE_FAST, .max_block = 1 },
         { .mode = ENGINE_FAST, .max_block = 3, .cache_size = 20000 },
+        { .mode = ENGINE_FAST, .backend = &jit_null_backend, .threshold = 1, .threshold2 = 3, .sync = true },
+#if defined HAVE_JIT_NATIVE
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .threshold = 1, .threshold2 = 1000000, .sync = true },
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .threshold = 1, .threshold2 = 2, .sync = true },
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .chaos = 77, .sync = true },
+        { .mode = ENGINE_FAST, .backend = &jit_native_backend, .threshold = 1, .soft_fp = true, .max_block = 3 },
+#endif
     };
+    const struct engine_config by_jit[] = { { .mode = ENGINE_FAST, .backend = jit, .sync = true, .threshold = 1, .threshold2 = threshold } };
+    const struct engine_config *list = jit ? by_jit : variants;
     struct engine_config ref = { .mode = ENGINE_REF };
     unsigned bad = 0;
 
@@ -541,10 +562,10 @@ static void test_l1(unsigned programs)
     toy_slots[S_KEY] = (struct slot_desc){ "key", offsetof(struct toy, c.key), T_I64, SLOT_MODE };
     for (unsigned p = 0; p < programs && bad < 5; p++) {
         struct outcome want, got;
-        uint64_t seed = 1000 + p;
+        uint64_t seed = first + p;
         run_one(&ref, seed, &want, 20);
-        for (unsigned v = 0; v < ARRAY_LEN(variants); v++) {
-            run_one(&variants[v], seed, &got, 20);
+        for (unsigned v = 0; v < (jit ? ARRAY_LEN(by_jit) : ARRAY_LEN(variants)); v++) {
+            run_one(&list[v], seed, &got, 20);
             if (memcmp(&want, &got, sizeof want)) {
                 bad++;
                 printf("L1: program %" PRIu64 " variant %u differs from the reference:\n", seed, v);
@@ -560,11 +581,32 @@ static void test_l1(unsigned programs)
     else passed++;
 }
 
+/* test-ir [PROGRAMS [BACKEND [THRESHOLD [FIRST]]]]: with a backend, random IR by it against the reference. */
 int main(int argc, char **argv)
 {
     unsigned programs = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 600;
-    test_l0(3000);
-    test_l1(programs);
+    uint64_t first = argc > 4 ? strtoull(argv[4], NULL, 0) : 1000;
+
+    if (argc > 2) {
+        struct error e = ERROR_INIT;
+        jit_register(&jit_null_backend);
+#ifdef HAVE_JIT_NATIVE
+        jit_register(&jit_native_backend);
+#endif
+#ifdef HAVE_GCCJIT
+        jit_register(&jit_gccjit_backend);
+#endif
+        const struct jit_backend *jit = jit_find(argv[2], &e);
+        if (!jit) {
+            printf("%s\n0 passed, 0 failed, 1 skipped\n", e.msg);
+            return 77;
+        }
+        test_l1(programs, first, jit, argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : 2);
+        printf("%s: %" PRIu64 " regions of %" PRIu64 " ops, %" PRIu64 " refused\n", jit->name, jit_regions, jit_ops, jit_refused);
+    } else {
+        test_l0(3000);
+        test_l1(programs, first, NULL, 0);
+    }
     printf("%u passed, %u failed\n", passed, failed);
     return failed != 0;
 }

@@ -328,7 +328,7 @@ static void test_images(void)
     blk_close(w);
     CHECK(blk_open(path, NULL, 0, &e) == NULL && strstr(e.msg, "cluster size"));
     error_clear(&e);
-    CHECK(blk_open(path, "vmdk", 0, &e) == NULL && strstr(e.msg, "vmdk"));
+    CHECK(blk_open(path, "vmdk", 0, &e) == NULL && strstr(e.msg, "VMDK"));
     error_clear(&e);
     CHECK(blk_open(path, "nonsense", 0, &e) == NULL);
     error_clear(&e);

@@ -78,7 +78,7 @@ static int load(const char *target, const uint8_t *f, size_t n, struct error *e,
     if (out) {
         *out = p;
     } else {
-        munmap(p->base, (size_t)p->limit);
+        mem_fini(p);
         mem_free(p);
     }
     return r;
@@ -98,7 +98,7 @@ static void test_elf(const char *target)
     CHECK(!mem_check(p, 0x400000, 1, PAGE_WRITE));
     CHECK(p->brk_start == 0x403000);
     CHECK(memcmp(p->base + 0x400000, f, 4096) == 0 && p->base[0x401000] == 0);
-    munmap(p->base, (size_t)p->limit);
+    mem_fini(p);
     mem_free(p);
     /* Cut at every length: an error that names the file, never a crash. */
     for (size_t len = 0; len < n; len += len < 200 ? 1 : 500) {
@@ -187,7 +187,7 @@ static void test_memory(void)
     memset(p->base + 0x500000, 7, 0x123);
     CHECK(mem_brk(p, 0x500010) == 0x500010 && mem_brk(p, 0x500200) == 0x500200);
     CHECK(p->base[0x50000f] == 7 && p->base[0x500010] == 0);
-    munmap(p->base, (size_t)p->limit);
+    mem_fini(p);
 }
 
 int main(void)

@@ -3,6 +3,7 @@
  */
 #include "tools/img.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,14 +39,69 @@ const char *img_size_text(uint64_t n, char *buf, size_t room)
     return buf;
 }
 
-int img_parse_size(const char *text, uint64_t *out)
+int img_parse_size(const char *text, const char *what, uint64_t *out)
 {
     struct error e = ERROR_INIT;
 
-    if (!opt_parse_size("image size", text, 1, out, &e) && *out <= INT64_MAX) return 0;
-    error_report("Invalid image size specified. You may use k, M, G, T, P or E suffixes for ");
+    if (!opt_parse_size(what, text, 1, out, &e) && *out <= INT64_MAX) return 0;
+    error_report("Invalid %s specified. You may use k, M, G, T, P or E suffixes for", what);
     error_report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
     return -1;
+}
+
+bool img_is_zero(const void *buf, size_t n)
+{
+    const uint8_t *p = buf;
+    uint64_t a[4];
+
+    if (!n) return true;
+    if (p[0] || p[n / 2] || p[n - 1]) return false;
+    for (; n >= sizeof a; p += sizeof a, n -= sizeof a) {
+        memcpy(a, p, sizeof a);
+        if (a[0] | a[1] | a[2] | a[3]) return false;
+    }
+    while (n--) {
+        if (*p++) return false;
+    }
+    return true;
+}
+
+void img_set_size(struct opts *o, uint64_t bytes)
+{
+    char *s = mem_printf("%llu", (unsigned long long)bytes);
+    opts_set(o, "size", s);
+    mem_free(s);
+}
+
+static int stop(struct img_args *a, int status) { return a->status = status, IMG_STOP; }
+
+int img_getopt(struct blk_graph *g, struct img_args *a, int argc, char **argv, const char *letters,
+               const struct option *longs)
+{
+    opterr = 0;
+    for (;;) {
+        int c = getopt_long(argc, argv, letters, longs, NULL);
+        switch (c) {
+        case -1: return IMG_END;
+        case 'h': img_help(); return stop(a, 0);
+        case ':': return stop(a, img_usage("missing argument for option '%s'", argv[optind - 1]));
+        case '?': return stop(a, img_usage("unrecognized option '%s'", argv[optind - 1]));
+        case 'f': a->format = optarg; break;
+        case 'q': a->quiet = true; break;
+        case 'p': a->progress = true; break;
+        case 't': a->cache = optarg; break;
+        case 'T': a->src_cache = optarg; break;
+        case 'U': a->force_share = true; break;
+        case IMG_IMAGE_OPTS: a->image_opts = true; break;
+        case IMG_OBJECT:
+            if (img_object(g, optarg)) return stop(a, 1);
+            break;
+        case IMG_OUTPUT:
+            if (img_output(optarg, &a->json)) return stop(a, 1);
+            break;
+        default: return c;
+        }
+    }
 }
 
 int img_output(const char *arg, bool *json)
@@ -71,55 +127,42 @@ int img_options(struct opts *o, const char *arg)
     return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct blk_create_opt *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* Without the prefix of a protocol, a file takes these too. */
+static bool of_file(const char *name) { return !strcmp(name, "nocow") || !strcmp(name, "extent_size_hint"); }
+
 int img_print_options(const char *format, const char *filename)
 {
     static const char *const kinds[] = {"str", "bool (on/off)", "num", "size"};
+    const struct blk_create_opt *sorted[128];
     struct error e = ERROR_INIT;
-    const struct blk_create_opt *t = blk_create_opts(format, &e);
+    const struct blk_create_opt *t = blk_create_opts(format, &e), *file;
+    size_t n = 0;
 
     if (!t) return img_fail(&e);
-    printf("Supported %s options:\n", format);
-    for (; t->name; t++) {
+    for (; t->name && n < ARRAY_LEN(sorted); t++) {
+        if (filename || !of_file(t->name)) sorted[n++] = t;
+    }
+    for (file = filename ? blk_create_opts("file", NULL) : NULL; file && file->name && n < ARRAY_LEN(sorted); file++) {
+        bool twice = false;
+        for (size_t i = 0; i < n; i++) twice |= !strcmp(sorted[i]->name, file->name);
+        if (!twice) sorted[n++] = file;
+    }
+    qsort(sorted, n, sizeof *sorted, by_name);
+    printf(filename ? "Supported options:\n" : "Supported %s options:\n", format);
+    for (size_t i = 0; i < n; i++) {
         char left[64];
-        snprintf(left, sizeof left, "%s=<%s>", t->name, kinds[t->kind]);
-        printf("  %-22s - %s\n", left, t->help);
+        snprintf(left, sizeof left, "%s=<%s>", sorted[i]->name, kinds[sorted[i]->kind]);
+        printf("  %-22s - %s\n", left, sorted[i]->help);
     }
     if (!filename)
         printf("\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n");
     return 0;
-}
-
-int img_object(struct blk_graph *g, const char *arg)
-{
-    struct error e = ERROR_INIT;
-    struct opts o;
-    const char *type, *id, *data, *file;
-    struct blk_secret *s = NULL;
-    int rc = -1;
-
-    if (opts_parse(&o, arg, "qom-type", NULL, &e)) return img_fail(&e), -1;
-    type = opts_get(&o, "qom-type"), id = opts_get(&o, "id"), data = opts_get(&o, "data"), file = opts_get(&o, "file");
-    if (!type || !id) {
-        error_set(&e, "Parameter '%s' is missing", type ? "id" : "qom-type");
-    } else if (strcmp(type, "secret") || opts_get(&o, "format") || opts_get(&o, "keyid")) {
-        error_set(&e, "object type '%s' with these properties is not supported", type);
-    } else if (!data == !file) {
-        error_set(&e, "Must provide either 'data' or 'file', not both");
-    } else if (data) {
-        s = mem_alloc(sizeof *s + strlen(data));
-        s->len = strlen(data);
-        memcpy(s->data, data, s->len);
-    } else {
-        FILE *f = fopen(file, "rb");
-        s = mem_alloc(sizeof *s + 65536);
-        s->len = f ? fread(s->data, 1, 65536, f) : 0;
-        if (!f) error_set(&e, "Unable to read %s", file), mem_free(s), s = NULL;
-        else fclose(f);
-    }
-    if (s) rc = blk_object_add(g, "secret", id, s, free, &e);
-    if (rc && s) mem_free(s);
-    opts_free(&o);
-    return rc ? (img_fail(&e), -1) : 0;
 }
 
 struct blk_backend *img_open(struct blk_graph *g, const char *name, const struct img_args *a, const char *format,
@@ -149,28 +192,6 @@ struct blk_backend *img_open(struct blk_graph *g, const char *name, const struct
         img_fail(&e);
     }
     return b;
-}
-
-/* ---- "Format specific information" ---------------------------------------------------------------- */
-
-/* Our own JSON writer's text, one member a line: keys lose their quotes and get blanks for dashes. */
-void img_print_spec(const char *json, unsigned indent)
-{
-    for (const char *p = json; *p;) {
-        size_t n = strcspn(p, "\n"), lead = strspn(p, " ");
-        const char *q = p + lead, *end = p + n;
-        if (q < end && *q == '"') {
-            const char *key = q + 1, *stop = strchr(key, '"');
-            printf("%*s", (int)(indent + lead - MIN(lead, 4)), "");
-            for (; key < stop; key++) putchar(*key == '-' ? ' ' : *key);
-            q = stop + 3;
-            if (end > q && end[-1] == ',') end--;
-            if (end - q >= 2 && *q == '"') q++, end--;
-            if (end - q == 1 && (*q == '{' || *q == '[')) printf(":\n");
-            else printf(": %.*s\n", (int)(end - q), q);
-        }
-        p += n + (p[n] == '\n');
-    }
 }
 
 /* ---- progress ------------------------------------------------------------------------------------- */

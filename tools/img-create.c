@@ -5,80 +5,143 @@
 
 #include <stdio.h>
 
-/* `Formatting 'x', fmt=qcow2 size=...`: options in the order of the table, those that have a value. */
+/* In which order the announcement names options: size, backing and the like stand between those of a format. Keys
+ * that are not here follow in the order of the format's table. */
+static const char *const qcow2_order[] = {
+    "encryption", "encrypt.format", "encrypt.key-secret", "encrypt.cipher-alg", "encrypt.cipher-mode",
+    "encrypt.ivgen-alg", "encrypt.ivgen-hash-alg", "encrypt.hash-alg", "encrypt.iter-time", "cluster_size",
+    "extended_l2", "preallocation", "compression_type", "size", "compat", "backing_file", "backing_fmt", "data_file",
+    "data_file_raw", "lazy_refcounts", "refcount_bits", NULL};
+static const char *const other_order[] = {
+    "size", "key-secret", "cipher-alg", "cipher-mode", "ivgen-alg", "ivgen-hash-alg", "hash-alg", "iter-time",
+    "adapter_type", "backing_file", "backing_fmt", "cluster_size", "table_size", "encryption", "encrypt.format",
+    "encrypt.key-secret", "compat6", "hwversion", "static", "log_size", "block_size", "subformat", "force_size",
+    "block_state_zero", "nocow", "preallocation", "extent_size_hint", NULL};
+
+static void announce_one(const struct blk_create_opt *t, const struct opts *o)
+{
+    const char *v = opts_get(o, t->name);
+    uint64_t n;
+
+    if (!v) v = t->def;
+    if (!v || !*v) return;
+    if (t->kind == OPT_SIZE && !opt_parse_size(t->name, v, 1, &n, NULL)) printf(" %s=%llu", t->name, (unsigned long long)n);
+    else if (t->kind == OPT_BOOL && opts_get(o, t->name)) printf(" %s=%s", t->name, opts_bool(o, t->name, false) ? "on" : "off");
+    else printf(" %s=%s", t->name, v);
+}
+
+/* `Formatting 'x', fmt=qcow2 size=...`: those options that have a value. */
 static void announce(const char *filename, const char *format, const struct opts *o)
 {
+    const char *const *order = !strcmp(format, "qcow2") ? qcow2_order : other_order;
+    const struct blk_create_opt *table = blk_create_opts(format, NULL), *t;
+
     printf("Formatting '%s', fmt=%s", filename, format);
-    for (const struct blk_create_opt *t = blk_create_opts(format, NULL); t && t->name; t++) {
-        const char *v = opts_get(o, t->name);
-        if (!v) v = t->def;
-        if (!v || !*v) continue;
-        if (t->kind == OPT_SIZE) printf(" %s=%llu", t->name, (unsigned long long)(opts_get(o, t->name) ? opts_size(o, t->name, 0) : strtoull(v, NULL, 10)));
-        else if (t->kind == OPT_BOOL) printf(" %s=%s", t->name, opts_get(o, t->name) && !opts_bool(o, t->name, false) ? "off" : v);
-        else printf(" %s=%s", t->name, v);
+    for (unsigned i = 0; order[i]; i++) {
+        for (t = table; t && t->name; t++) {
+            if (!strcmp(t->name, order[i])) announce_one(t, o);
+        }
+    }
+    for (t = table; t && t->name; t++) {
+        unsigned i = 0;
+        while (order[i] && strcmp(order[i], t->name)) i++;
+        if (!order[i]) announce_one(t, o);
     }
     printf("\n");
 }
 
+static bool has_key(const struct blk_create_opt *t, const char *name)
+{
+    for (; t && t->name; t++) {
+        if (!strcmp(t->name, name)) return true;
+    }
+    return false;
+}
+
 int img_create(struct blk_graph *g, int argc, char **argv)
 {
-    static const struct option longs[] = {{"object", required_argument, NULL, 'O'}, {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
-    const char *format = "raw", *backing = NULL, *backing_format = NULL, *filename;
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                          {"object", required_argument, NULL, IMG_OBJECT},
+                                          IMG_LONGS_END};
+    struct img_args a = {.format = "raw"};
+    const char *backing = NULL, *backing_format = NULL, *filename;
     struct opts o = {NULL, 0};
-    bool quiet = false, unsafe = false, help = false;
+    bool unsafe = false, help = false;
     struct error e = ERROR_INIT;
-    int c, rc;
+    const struct blk_create_opt *table;
+    uint64_t size;
+    int c, rc = 1;
 
-    while ((c = getopt_long(argc, argv, "F:b:f:ho:qu", longs, NULL)) != -1) {
+    while ((c = img_getopt(g, &a, argc, argv, ":F:b:f:ho:qu", longs)) >= 0) {
         switch (c) {
-        case 'f': format = optarg; break;
         case 'F': backing_format = optarg; break;
         case 'b': backing = optarg; break;
-        case 'q': quiet = true; break;
         case 'u': unsafe = true; break;
-        case 'O':
-            if (img_object(g, optarg)) return 1;
-            break;
         case 'o':
-            rc = img_options(&o, optarg);
-            if (rc < 0) return 1;
-            help |= rc > 0;
+            c = img_options(&o, optarg);
+            if (c < 0) goto out;
+            help |= c > 0;
             break;
-        default: return img_usage("create: invalid option");
         }
     }
+    if (c == IMG_STOP) {
+        rc = a.status;
+        goto out;
+    }
     filename = optind < argc ? argv[optind] : NULL;
-    if (help) return img_print_options(format, filename);
-    if (!filename) return img_usage("Expecting image file name");
-    if (argc - optind > 2) return img_usage("Unexpected argument: %s", argv[optind + 2]);
+    if (help) rc = img_print_options(a.format, filename);
+    else if (!filename) rc = img_usage("Expecting image file name");
+    else if (argc - optind > 2) rc = img_usage("Unexpected argument: %s", argv[optind + 2]);
+    if (help || !filename || argc - optind > 2) goto out;
     if (optind + 1 < argc) {
-        uint64_t size;
-        char *s;
-        if (img_parse_size(argv[optind + 1], &size)) return 1;
-        s = mem_printf("%llu", (unsigned long long)size);
-        opts_set(&o, "size", s);
-        mem_free(s);
+        if (img_parse_size(argv[optind + 1], "image size", &size)) goto out;
+        if (opts_get(&o, "size")) {
+            error_report("%s: The image size must be specified only once", filename);
+            goto out;
+        }
+        img_set_size(&o, size);
+    }
+    table = blk_create_opts(a.format, &e);
+    if (!table) error_prefix(&e, "%s", filename);
+    else if (backing && !has_key(table, "backing_file"))
+        error_set(&e, "%s: Backing file not supported for file format '%s'", filename, a.format);
+    else if (backing_format && !has_key(table, "backing_fmt"))
+        error_set(&e, "%s: Backing format not supported for file format '%s'", filename, a.format);
+    if (e.set) {
+        img_fail(&e);
+        goto out;
     }
     if (backing) opts_set(&o, "backing_file", backing);
     if (backing_format) opts_set(&o, "backing_fmt", backing_format);
-    rc = 1;
-    if (opts_get(&o, "backing_file") && !opts_get(&o, "backing_fmt")) {
+    if (opts_get(&o, "backing_file") && !opts_get(&o, "backing_fmt") && has_key(table, "backing_fmt")) {
         error_report("%s: Backing file specified without backing format", filename);
-    } else if (blk_create(g, format, filename, &o, !unsafe, &e)) {
-        img_fail(&e);
-    } else {
-        rc = 0;
-        if (!opts_get(&o, "size")) { /* it came from the backing file */
-            struct img_args a = {.force_share = true};
-            struct blk_backend *b = img_open(g, filename, &a, format, NULL, BLK_RDONLY | BLK_NO_BACKING);
-            char *s = mem_printf("%llu", (unsigned long long)(b ? blk_size(b) : 0));
-            opts_set(&o, "size", s);
-            mem_free(s);
-            blk_close(b);
-        }
-        if (!quiet) announce(filename, format, &o);
+        char *path = blk_path_combine(filename, opts_get(&o, "backing_file"));
+        struct blk_backend *b = blk_open_in(g, path, NULL, NULL, BLK_RDONLY | BLK_NO_BACKING | BLK_NO_IO | BLK_FORCE_SHARE, NULL);
+        if (b) fprintf(stderr, "Detected format of %s.\n", blk_node_driver(blk_root(b)));
+        blk_close(b);
+        mem_free(path);
+        goto out;
     }
+    if (unsafe && !opts_get(&o, "size")) {
+        error_report("%s: Image creation needs a size parameter", filename);
+        goto out;
+    }
+    if (!opts_get(&o, "size") && opts_get(&o, "backing_file")) { /* known before anything is made or said */
+        char *path = blk_path_combine(filename, opts_get(&o, "backing_file"));
+        struct blk_backend *b = blk_open_in(g, path, opts_get(&o, "backing_fmt"), NULL, BLK_RDONLY | BLK_NO_IO, &e);
+        if (b) img_set_size(&o, blk_size(b));
+        blk_close(b);
+        mem_free(path);
+        if (!b) {
+            error_prefix(&e, "%s", filename);
+            error_hint(&e, "Could not open backing image.");
+            img_fail(&e);
+            goto out;
+        }
+    }
+    rc = blk_create(g, a.format, filename, &o, !unsafe, &e) ? img_fail(&e) : 0;
+    if (!rc && !a.quiet) announce(filename, a.format, &o);
+out:
     opts_free(&o);
     return rc;
 }

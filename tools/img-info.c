@@ -9,7 +9,7 @@
 
 /* ---- info ----------------------------------------------------------------------------------------- */
 
-static void snapshots_human(const struct blk_snapshot *v, int n)
+void img_print_snapshots(const struct blk_snapshot *v, int n)
 {
     printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
     for (int i = 0; i < n; i++) {
@@ -48,7 +48,6 @@ static void info_human(struct blk_node *n, const char *filename, const struct bl
 {
     const char *backing = blk_node_backing_file(n);
     struct blk_snapshot *list = NULL;
-    struct json_out j;
     char a[32];
     int count;
 
@@ -68,17 +67,9 @@ static void info_human(struct blk_node *n, const char *filename, const struct bl
         if (*blk_node_backing_format(n)) printf("backing file format: %s\n", blk_node_backing_format(n));
     }
     count = blk_snapshot_list(n, &list, NULL);
-    if (count > 0) snapshots_human(list, count);
+    if (count > 0) img_print_snapshots(list, count);
     mem_free(list);
-    jout_init(&j);
-    jout_object(&j, NULL);
-    if (blk_node_info_specific(n, &j)) {
-        const char *data = strchr(j.text, '{');
-        data = data ? strchr(data + 1, '{') : NULL;
-        printf("Format specific information:\n");
-        if (data) img_print_spec(data + 1, 0);
-    }
-    jout_free(&j);
+    img_print_specific(n);
 }
 
 static void info_json(struct json_out *j, struct blk_node *n, const char *filename, const struct blk_info *i)
@@ -116,36 +107,24 @@ static void info_json(struct json_out *j, struct blk_node *n, const char *filena
     jout_end(j, '}');
 }
 
-enum { LONG_OUTPUT = 256, LONG_CHAIN, LONG_OBJECT, LONG_IMAGE_OPTS };
+enum { LONG_CHAIN = IMG_OWN };
 
 int img_info(struct blk_graph *g, int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'},          {"format", required_argument, NULL, 'f'},
-        {"output", required_argument, NULL, LONG_OUTPUT}, {"backing-chain", no_argument, NULL, LONG_CHAIN},
-        {"object", required_argument, NULL, LONG_OBJECT}, {"image-opts", no_argument, NULL, LONG_IMAGE_OPTS},
-        {"force-share", no_argument, NULL, 'U'},   {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {IMG_LONGS, IMG_LONG_OUTPUT, IMG_LONG_SHARE,
+                                          {"format", required_argument, NULL, 'f'},
+                                          {"backing-chain", no_argument, NULL, LONG_CHAIN},
+                                          IMG_LONGS_END};
     struct img_args a = {0};
     bool chain = false, first = true;
     struct json_out j;
     char *name, *format;
     int c, rc = 0, n_images = 0;
 
-    while ((c = getopt_long(argc, argv, "hf:U", longs, NULL)) != -1) {
-        switch (c) {
-        case 'f': a.format = optarg; break;
-        case 'U': a.force_share = true; break;
-        case LONG_CHAIN: chain = true; break;
-        case LONG_IMAGE_OPTS: a.image_opts = true; break;
-        case LONG_OUTPUT:
-            if (img_output(optarg, &a.json)) return 1;
-            break;
-        case LONG_OBJECT:
-            if (img_object(g, optarg)) return 1;
-            break;
-        default: return img_usage("info: invalid option");
-        }
+    while ((c = img_getopt(g, &a, argc, argv, ":hf:U", longs)) >= 0) {
+        if (c == LONG_CHAIN) chain = true;
     }
+    if (c == IMG_STOP) return a.status;
     if (argc - optind != 1) return img_usage("Expecting one image file name");
     jout_init(&j);
     if (chain) jout_array(&j, NULL);
@@ -168,7 +147,7 @@ int img_info(struct blk_graph *g, int argc, char **argv)
             break;
         }
         struct blk_node *n = blk_root(b);
-        const char *shown = a.image_opts ? blk_node_filename(n) : name;
+        const char *shown = a.image_opts || !strncmp(name, "json:", 5) ? blk_node_filename(n) : name;
         (void)blk_node_info(n, &i);
         if (a.json) info_json(&j, n, shown, &i);
         else {
@@ -251,38 +230,25 @@ static void check_json(const struct blk_check *c, const char *filename, const ch
 
 int img_check(struct blk_graph *g, int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'},          {"format", required_argument, NULL, 'f'},
-        {"repair", required_argument, NULL, 'r'},  {"output", required_argument, NULL, LONG_OUTPUT},
-        {"object", required_argument, NULL, LONG_OBJECT}, {"image-opts", no_argument, NULL, LONG_IMAGE_OPTS},
-        {"force-share", no_argument, NULL, 'U'},   {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {IMG_LONGS, IMG_LONG_OUTPUT, IMG_LONG_SHARE,
+                                          {"format", required_argument, NULL, 'f'},
+                                          {"repair", required_argument, NULL, 'r'},
+                                          IMG_LONGS_END};
     struct img_args a = {0};
     struct error e = ERROR_INIT;
-    unsigned fix = 0;
+    unsigned fix = 0, cache_flags = 0;
     bool silent;
     int c, rc;
 
-    while ((c = getopt_long(argc, argv, "hf:r:T:qU", longs, NULL)) != -1) {
-        switch (c) {
-        case 'f': a.format = optarg; break;
-        case 'T': a.src_cache = optarg; break;
-        case 'q': a.quiet = true; break;
-        case 'U': a.force_share = true; break;
-        case 'r':
-            if (!strcmp(optarg, "leaks")) fix = BLK_FIX_LEAKS;
-            else if (!strcmp(optarg, "all")) fix = BLK_FIX_LEAKS | BLK_FIX_ERRORS;
-            else return img_usage("-r: expected 'leaks' or 'all', not '%s'", optarg);
-            break;
-        case LONG_IMAGE_OPTS: a.image_opts = true; break;
-        case LONG_OUTPUT:
-            if (img_output(optarg, &a.json)) return 1;
-            break;
-        case LONG_OBJECT:
-            if (img_object(g, optarg)) return 1;
-            break;
-        default: return img_usage("check: invalid option");
-        }
+    while ((c = img_getopt(g, &a, argc, argv, ":hf:r:T:qU", longs)) >= 0) {
+        if (c != 'r') continue;
+        if (!strcmp(optarg, "leaks")) fix = BLK_FIX_LEAKS;
+        else if (!strcmp(optarg, "all")) fix = BLK_FIX_LEAKS | BLK_FIX_ERRORS;
+        else return img_usage("Unknown option value for -r (expecting 'leaks' or 'all'): %s", optarg);
     }
+    if (c == IMG_STOP) return a.status;
+    if (a.src_cache && blk_parse_cache(a.src_cache, &cache_flags))
+        return error_report("Invalid source cache option: %s", a.src_cache), 1;
     if (argc - optind != 1) return img_usage("Expecting one image file name");
     struct blk_backend *b = img_open(g, argv[optind], &a, a.format, a.src_cache,
                                      BLK_CHECK | BLK_NO_BACKING | (fix ? 0 : BLK_RDONLY));

@@ -19,15 +19,17 @@ uninstall-hook:
 	cd '$(DESTDIR)$(bindir)' && rm -f $(QUERN_LINKS)
 
 # The manual page is committed; `make man` brings it up to date, tests/test-cli.sh says when it is not.
-dist_man_MANS += man/quern.1
+dist_man_MANS += man/quern.1 man/quern-img.1 man/quern-io.1
 .PHONY: man
-man: quern$(EXEEXT)
+man: quern$(EXEEXT) quern-img$(EXEEXT) quern-io$(EXEEXT)
 	./quern --man >'$(srcdir)/man/quern.1'
+	./quern-img --man >'$(srcdir)/man/quern-img.1'
+	./quern-io --man >'$(srcdir)/man/quern-io.1'
 
 # The tools for disk images.
 bin_PROGRAMS += quern-img quern-io
-quern_img_SOURCES = tools/quern-img.c tools/img.h tools/img-commands.def tools/img-common.c tools/img-create.c \
-	tools/img-info.c tools/img-convert.c
+quern_img_SOURCES = tools/quern-img.c tools/img.h tools/img-commands.def tools/img-common.c tools/shared.c tools/shared.h tools/img-create.c \
+	tools/img-info.c tools/img-convert.c tools/img-query.c tools/img-change.c tools/img-rebase.c tools/img-bench.c
 quern_img_LDADD = libquern.a
-quern_io_SOURCES = tools/quern-io.c tools/io.h tools/io-commands.def tools/io-rw.c
+quern_io_SOURCES = tools/quern-io.c tools/io.h tools/io-commands.def tools/io-rw.c tools/io-aio.c tools/io-file.c tools/shared.c tools/shared.h
 quern_io_LDADD = libquern.a

@@ -3,15 +3,13 @@
  */
 #include "tools/io.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
 
 #define MAX_WORDS 256
 
 const struct io_command io_commands[] = {
-#define IO(name, alias, file, args, help) {#name, alias, args, help, io_##name, file},
+#define IO(name, alias, file, writes, min, max, args, help, more) \
+    {#name, alias, args, help, more, io_##name, file, writes, min, max},
 #include "tools/io-commands.def"
 #undef IO
 };
@@ -33,75 +31,18 @@ int io_usage(const char *name)
     return -1;
 }
 
-int io_open_image(struct io *io, const char *name, unsigned flags)
-{
-    struct error e = ERROR_INIT;
-
-    if (io->blk) return fprintf(stderr, "file open already, try 'help close'\n"), -1;
-    if (io->image_opts) {
-        struct opts o;
-        if (!opts_parse(&o, name, NULL, NULL, &e)) io->blk = blk_open_opts(io->graph, &o, flags, &e);
-        opts_free(&o);
-    } else {
-        io->blk = blk_open_in(io->graph, name, io->format, NULL, flags, &e);
-    }
-    if (io->blk) return 0;
-    error_prefix(&e, "can't open%s%s", io->image_opts ? "" : " device ", io->image_opts ? "" : name);
-    error_print(&e);
-    return -1;
-}
-
-int io_close(struct io *io, int argc, char **argv)
-{
-    blk_ctx_drain(io->ctx);
-    blk_close(io->blk);
-    io->blk = NULL;
-    return 0;
-}
-
-int io_open(struct io *io, int argc, char **argv)
-{
-    unsigned flags = io->flags;
-    int c;
-
-    while ((c = getopt(argc, argv, "rsnUt:")) != -1) {
-        switch (c) {
-        case 'r': flags |= BLK_RDONLY; break;
-        case 's': flags |= BLK_SNAPSHOT; break;
-        case 'n': flags |= BLK_DIRECT; break;
-        case 'U': flags |= BLK_FORCE_SHARE; break;
-        case 't':
-            if (blk_parse_cache(optarg, &flags)) return error_report("Invalid cache option: %s", optarg), -1;
-            break;
-        default: return io_usage("open");
-        }
-    }
-    return optind == argc - 1 ? io_open_image(io, argv[optind], flags) : io_usage("open");
-}
-
 int io_quit(struct io *io, int argc, char **argv) { return io->quit = true, 0; }
 
 int io_help(struct io *io, int argc, char **argv)
 {
     if (argc > 1) {
         if (!find(argv[1])) printf("command %s not found\n", argv[1]);
-        else io_usage(argv[1]);
+        else io_usage(argv[1]), fputs(find(argv[1])->more, stdout);
         return 0;
     }
     for (unsigned i = 0; i < io_command_count; i++)
         printf("%s %s -- %s\n", io_commands[i].name, io_commands[i].args, io_commands[i].help);
     printf("\nUse 'help commandname' for extended help.\n");
-    return 0;
-}
-
-int io_sleep(struct io *io, int argc, char **argv)
-{
-    uint64_t ms;
-
-    if (argc != 2) return io_usage("sleep");
-    if (io_number(argv[1], "ms", &ms)) return -1;
-    struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    nanosleep(&t, NULL);
     return 0;
 }
 
@@ -117,37 +58,84 @@ static int run_line(struct io *io, char *line)
     c = find(words[0]);
     if (!c) return fprintf(stderr, "command \"%s\" not found\n", words[0]), -1;
     if (c->needs_file && !io->blk) return fprintf(stderr, "no file open, try 'help open'\n"), -1;
-    optind = 0;
+    if (n - 1 < c->min || (c->max >= 0 && n - 1 > c->max)) {
+        if (c->max < 0) printf("bad argument count %d to %s, expected at least %d arguments\n", n - 1, words[0], c->min);
+        else if (c->min == c->max) printf("bad argument count %d to %s, expected %d arguments\n", n - 1, words[0], c->min);
+        else printf("bad argument count %d to %s, expected between %d and %d arguments\n", n - 1, words[0], c->min, c->max);
+        return -1;
+    }
+    if (c->writes && blk_readonly(io->blk)) return error_report("Block node is read-only"), -1;
+    optind = 0, opterr = 1;
     return c->fn(io, n, words);
 }
 
-static int usage(FILE *to)
+static const char usage_text[] =
+    "Usage: quern-io [OPTIONS]... [-c STRING]... [file]\nQUERN Disk exerciser\n\n"
+    "      --object OBJECTDEF   defines an object: a 'secret' for passwords and keys\n"
+    "      --image-opts         the file is a list of options\n"
+    "  -c, --cmd STRING         runs a command; several run in turn\n"
+    "  -f, --format FMT         the format of the image\n"
+    "  -r, --read-only          opens it read-only\n"
+    "  -s, --snapshot           writes go to a temporary overlay\n"
+    "  -n, --nocache            no host cache, short for -t none\n"
+    "  -C, --copy-on-read       keeps what is read from backing files\n"
+    "  -m, --misalign           buffers off the alignment of O_DIRECT\n"
+    "  -k, --native-aio         native asynchronous requests\n"
+    "  -i, --aio=MODE           threads, native or io_uring\n"
+    "  -t, --cache=MODE         cache mode\n"
+    "  -d, --discard=MODE       ignore or unmap (default)\n"
+    "  -T, --trace OPTIONS      accepted, no effect\n"
+    "  -U, --force-share        opens what others write; needs -r\n"
+    "  -h, --help               this help\n"
+    "  -V, --version            the version\n\nSee 'quern-io -c help' for the commands.\n";
+
+static void usage(FILE *to) { fputs(usage_text, to); }
+
+/* The manual page: `quern-io --man`. */
+static void manual(void)
 {
-    fprintf(to,
-            "Usage: quern-io [OPTIONS]... [-c STRING]... [file]\nQUERN Disk exerciser\n\n"
-            "      --object OBJECTDEF   accepted where images need secrets\n      --image-opts         treat file as option string\n"
-            "  -c, --cmd STRING         execute command with its arguments\n  -f, --format FMT         specifies the block driver to use\n"
-            "  -r, --read-only          export read-only\n  -s, --snapshot           use snapshot file\n"
-            "  -n, --nocache            disable host cache, short for -t none\n  -t, --cache MODE         cache mode\n"
-            "  -d, --discard MODE       ignore or unmap\n  -U, --force-share        force shared permissions\n"
-            "  -h, --help               display this help and exit\n  -V, --version            output version information and exit\n");
-    return to == stderr;
+    man_head("quern\\-io", "QUERN\\-IO", "disk image exerciser",
+             ".B quern\\-io\n[options]\n[\\-c\n.IR COMMAND ]...\n[\n.I file\n]\n",
+             "Sends single requests to a disk image, for tests and repairs. Commands come from \\-c, or from the standard "
+             "input when there is none. Numbers may have a suffix k, M, G, T, P or E.");
+    printf(".SH OPTIONS\n.nf\n");
+    for (const char *p = strstr(usage_text, "      --object"); *p && strncmp(p, "\nSee", 4);) {
+        size_t n = strcspn(p, "\n");
+        man_text(p, n);
+        putchar('\n');
+        p += n;
+        if (!strncmp(p, "\n\n", 2)) break;
+        p += *p == '\n';
+    }
+    printf(".fi\n.SH COMMANDS\n");
+    for (unsigned i = 0; i < io_command_count; i++) {
+        man_item(io_commands[i].name, io_commands[i].args, io_commands[i].help);
+        if (!*io_commands[i].more) continue;
+        printf(".nf\n");
+        man_text(io_commands[i].more, strlen(io_commands[i].more));
+        printf(".fi\n");
+    }
+    printf(".SH \"EXIT STATUS\"\n0, or 1 when a command failed.\n.SH \"SEE ALSO\"\n.BR quern (1),\n.BR quern\\-img (1)\n");
 }
 
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'}, {"cmd", required_argument, NULL, 'c'},
-        {"format", required_argument, NULL, 'f'}, {"read-only", no_argument, NULL, 'r'}, {"snapshot", no_argument, NULL, 's'},
+        {"format", required_argument, NULL, 'f'}, {"read-only", no_argument, NULL, 'r'},
         {"nocache", no_argument, NULL, 'n'},      {"misalign", no_argument, NULL, 'm'}, {"cache", required_argument, NULL, 't'},
         {"discard", required_argument, NULL, 'd'}, {"force-share", no_argument, NULL, 'U'}, {"image-opts", no_argument, NULL, 256},
-        {"trace", required_argument, NULL, 'T'},  {NULL, 0, NULL, 0}};
+        {"trace", required_argument, NULL, 'T'},  {"snapshot", no_argument, NULL, 's'}, {"copy-on-read", no_argument, NULL, 'C'},
+        {"native-aio", no_argument, NULL, 'k'}, {"aio", required_argument, NULL, 'i'}, {"object", required_argument, NULL, 257},
+        {NULL, 0, NULL, 0}};
     struct io io = {.flags = BLK_UNMAP};
     char **commands = NEW_ARRAY(char *, argc + 1);
     bool failed = false;
     int c, n = 0, rc = 0;
 
     error_set_progname("quern-io");
+    if (argc == 2 && !strcmp(argv[1], "--man")) return mem_free(commands), manual(), 0;
+    io.graph = blk_graph_new();
     while ((c = getopt_long(argc, argv, "hVc:d:f:rsnmCki:t:T:U", longs, NULL)) != -1) {
         switch (c) {
         case 'c': commands[n++] = optarg; break;
@@ -160,22 +148,36 @@ int main(int argc, char **argv)
         case 'k': io.flags |= BLK_NATIVE_AIO; break;
         case 'C': io.flags |= BLK_COPY_ON_READ; break;
         case 'T': break;
+        case 'i':
+            if (io_parse_aio(optarg, &io.flags)) goto bad;
+            break;
         case 256: io.image_opts = true; break;
+        case 257:
+            if (img_object(io.graph, optarg)) goto bad;
+            break;
         case 't':
-            if (blk_parse_cache(optarg, &io.flags)) return error_report("Invalid cache option: %s", optarg), 1;
+            if (blk_parse_cache(optarg, &io.flags)) {
+                error_report("Invalid cache option: %s", optarg);
+                goto bad;
+            }
             break;
         case 'd':
-            if (blk_parse_discard(optarg, &io.flags)) return error_report("Invalid discard option: %s", optarg), 1;
+            if (blk_parse_discard(optarg, &io.flags)) {
+                error_report("Invalid discard option: %s", optarg);
+                goto bad;
+            }
             break;
-        case 'h': return usage(stdout);
-        case 'V': return printf("quern-io version %s\n", PACKAGE_VERSION), 0;
-        default: return usage(stderr);
+        case 'h': usage(stdout); goto end;
+        case 'V': printf("quern-io version %s\n", PACKAGE_VERSION); goto end;
+        default: usage(stderr); goto bad;
         }
     }
-    if (argc - optind > 1) return usage(stderr);
-    io.graph = blk_graph_new();
+    if (argc - optind > 1) {
+        usage(stderr);
+        goto bad;
+    }
     io.ctx = blk_ctx_new(NULL, 0, NULL);
-    if (optind < argc && io_open_image(&io, argv[optind], io.flags)) rc = 1;
+    if (optind < argc && io_open_image(&io, argv[optind], NULL, io.flags)) rc = 1;
     for (int i = 0; i < n && !rc && !io.quit; i++) {
         char *line = mem_strdup(commands[i]);
         if (run_line(&io, line)) failed = true; /* the others still run */
@@ -184,9 +186,9 @@ int main(int argc, char **argv)
     }
     if (!n && !rc) {
         char line[4096];
-        bool tty = isatty(0);
         while (!io.quit) {
-            if (tty) printf("quern-io> "), fflush(stdout);
+            printf("quern-io> ");
+            fflush(stdout);
             if (!fgets(line, sizeof line, stdin)) break;
             if (run_line(&io, line)) failed = true;
             fflush(stdout);
@@ -194,6 +196,10 @@ int main(int argc, char **argv)
     }
     if (io.ctx) blk_ctx_drain(io.ctx);
     if (failed) rc = 1;
+    goto end;
+bad:
+    rc = 1;
+end:
     blk_ctx_delete(io.ctx);
     blk_close(io.blk);
     blk_graph_delete(io.graph);

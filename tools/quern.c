@@ -2,6 +2,12 @@
  * quern.c - the one program: which emulator it is follows from its name, or from --target.
  */
 #include "interp/jit.h"
+#ifdef HAVE_GCCJIT
+#include "jit-gccjit/backend.h"
+#endif
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 #include "tools/system.h"
 #include "user/user.h"
 
@@ -24,7 +30,13 @@ int main(int argc, char **argv)
     static const char opt[] = "--target=";
 
     error_set_progname(base);
+#if defined HAVE_JIT_NATIVE
+    jit_register(&jit_native_backend); /* the first is what -accel jit means */
+#endif
     jit_register(&jit_null_backend);
+#ifdef HAVE_GCCJIT
+    jit_register(&jit_gccjit_backend);
+#endif
     if (slash) base = slash + 1;
     if (!strncmp(base, own_prefix, sizeof own_prefix - 1)) return dispatch(argc, argv, base + sizeof own_prefix - 1);
     if (argc >= 2 && !strncmp(argv[1], opt, sizeof opt - 1)) {

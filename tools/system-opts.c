@@ -71,6 +71,8 @@ void sysopts_free(struct sysopts *s)
     mem_free(s->cpu_name);
     mem_free(s->process_name);
     mem_free(s->pidfile);
+    mem_free(s->lockstep_text);
+    lockstep_config_free(&s->lockstep);
 }
 
 /* ---- help, version ---------------------------------------------------------------------------- */
@@ -191,6 +193,10 @@ int opt_machine(struct sysopts *s, const char *arg, struct error *e)
     int rc = 0;
 
     if (opt_is_help(arg)) return list_boards(s);
+    if (!*arg) {
+        error_set(e, "no machine type given");
+        return error_hint(e, "Use -machine help to list supported machines");
+    }
     if (opts_parse(&o, arg, "type", NULL, e)) return -1;
     for (unsigned i = 0; i < o.n && !rc; i++) {
         const char *k = o.v[i].name, *v = o.v[i].value;
@@ -452,6 +458,9 @@ static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool
     for (unsigned i = 0; id && i < s->cfg.n_drives; i++) {
         if (!strcmp(s->drives[i].id, id)) return error_set(e, "Duplicate ID '%s' for drive", id);
     }
+    if (drive_flags(o, &f->flags, e)) return -1;
+    const char *format = opts_get(o, "format") ? opts_get(o, "format") : opts_get(o, "driver");
+    if (format && !blk_driver_known(format)) return error_set(e, "Unknown driver '%s'", format);
     if (id) d->id = mem_strdup(id);
     else if (interface == DRIVE_IDE) d->id = mem_printf("ide%d-%s%d", index / 2, cdrom ? "cd" : "hd", index % 2);
     else d->id = mem_printf("%s%d", names[interface], interface == DRIVE_NONE ? (int)s->cfg.n_drives : index);
@@ -461,9 +470,6 @@ static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool
     d->readonly = cdrom || opts_bool(o, "readonly", opts_bool(o, "read-only", false));
     d->blk = NULL;
     f->path = file && *file ? mem_strdup(file) : NULL;
-    if (drive_flags(o, &f->flags, e)) return -1;
-    const char *format = opts_get(o, "format") ? opts_get(o, "format") : opts_get(o, "driver");
-    if (format && !blk_driver_known(format)) return error_set(e, "Unknown driver '%s'", format);
     f->format = format ? mem_strdup(format) : NULL;
     f->snapshot = opts_bool(o, "snapshot", false);
     s->cfg.n_drives++;
@@ -824,6 +830,8 @@ int opt_d(struct sysopts *s, const char *arg, struct error *e)
 int opt_D(struct sysopts *s, const char *arg, struct error *e) { return log_set_file(arg, e); }
 int opt_dfilter(struct sysopts *s, const char *arg, struct error *e) { return log_set_filter(arg, e); }
 
+int opt_lockstep(struct sysopts *s, const char *arg, struct error *e) { return replace(&s->lockstep_text, arg), 0; }
+
 /* ---- what the options mean together --------------------------------------------------------------- */
 
 int sysopts_resolve(struct sysopts *s, struct error *e)
@@ -852,6 +860,14 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
     if (c->board->max_ram && c->ram_size > c->board->max_ram) {
         return error_set(e, "Too much memory for machine '%s': %llu MB, maximum %llu MB", c->board->name,
                          (unsigned long long)(c->ram_size >> 20), (unsigned long long)(c->board->max_ram >> 20));
+    }
+    if (s->lockstep_text) {
+        if (s->monitors.n || s->mons.n || s->gdbs.n) return error_set(e, "-lockstep: neither a monitor nor a debugger can steer two machines");
+        for (unsigned i = 0; i < s->serials.n; i++) {
+            if (!strncmp(s->serials.v[i], "mon:", 4)) return error_set(e, "-lockstep: there is no monitor for -serial %s", s->serials.v[i]);
+        }
+        if (s->stopped) return error_set(e, "-lockstep: -S needs somebody to start the machine");
+        if (lockstep_parse(&s->lockstep, s->lockstep_text, &c->engine, e)) return -1;
     }
     for (unsigned i = c->board->n_serial; i < s->serials.n; i++) {
         if (strcmp(s->serials.v[i], "none")) {

@@ -29,6 +29,7 @@ struct system {
     struct loop *loop;
     struct chr_set *chrs;
     struct machine *machine;
+    struct lockstep *lockstep; /* owns the machine then */
     struct mon_env env;
     struct monitor *monitors[MAX_MONITORS];
     struct chardev *monitor_chr[MAX_MONITORS];
@@ -179,7 +180,9 @@ static int make_chardevs(struct system *sys, struct error *e)
         if (!chr_new_opts(sys->chrs, o->chardevs.v[i], e)) return -1;
     }
     if (!o->cfg.no_defaults && terminal) {
-        if (both && o->cfg.board->n_serial) str_list_add(&o->serials, "mon:stdio");
+        if (o->lockstep_text) {
+            if (!o->serials.n && o->cfg.board->n_serial) str_list_add(&o->serials, "stdio");
+        } else if (both && o->cfg.board->n_serial) str_list_add(&o->serials, "mon:stdio");
         else if (!o->serials.n && o->cfg.board->n_serial) str_list_add(&o->serials, "stdio");
         else if (!o->monitors.n && !o->mons.n) str_list_add(&o->monitors, "stdio");
     }
@@ -225,9 +228,16 @@ static int open_drives(struct system *sys, struct error *e)
 
         if (!f->path) continue;
         if (d->readonly) flags |= BLK_RDONLY;
-        else if (f->snapshot || o->snapshot_all) flags |= BLK_SNAPSHOT;
+        else if (f->snapshot || o->snapshot_all || o->lockstep_text) flags |= BLK_SNAPSHOT;
         d->blk = blk_open(f->path, f->format, flags, e);
         if (!d->blk) {
+            error_prefix(e, "-drive file=%s", f->path);
+            return -1;
+        }
+        if (!o->lockstep_text) continue;
+        o->second_drives[i] = *d;
+        o->second_drives[i].blk = blk_open(f->path, f->format, flags, e);
+        if (!o->second_drives[i].blk) {
             error_prefix(e, "-drive file=%s", f->path);
             return -1;
         }
@@ -252,10 +262,25 @@ static void quit(void *opaque)
 /* Ctrl-A s: write -snapshot data back. */
 static void commit(void *opaque) { error_report("writing snapshot data back is not supported yet"); }
 
+static struct machine *make_pair(struct system *sys, struct error *e)
+{
+    struct sysopts *o = &sys->opts;
+
+    sys->lockstep = lockstep_new(&o->lockstep, e);
+    if (!sys->lockstep) return NULL;
+    for (unsigned i = 0; i < MACHINE_MAX_SERIAL; i++) {
+        if (lockstep_add_serial(sys->lockstep, i, o->cfg.serial[i], e)) return NULL;
+    }
+    for (unsigned i = 0; i < o->cfg.n_drives; i++) {
+        if (!o->second_drives[i].blk) o->second_drives[i] = o->drives[i]; /* an empty one */
+    }
+    return lockstep_machines(sys->lockstep, &o->cfg, o->second_drives, e);
+}
+
 static int make_machine(struct system *sys, struct error *e)
 {
     struct sysopts *o = &sys->opts;
-    struct machine *m = machine_new(&o->cfg, e);
+    struct machine *m = o->lockstep_text ? make_pair(sys, e) : machine_new(&o->cfg, e);
 
     if (!m) return -1;
     sys->machine = m;
@@ -303,6 +328,10 @@ static int run(struct system *sys, struct error *e)
     if (chr_wait_connected(sys->chrs, e)) return signal_number ? (error_clear(e), 0) : 1;
     if (write_pidfile(sys, e) || daemon_ready(sys, e)) return 1;
     if (signal_number) return 0;
+    if (sys->lockstep) {
+        code = lockstep_run(sys->lockstep, e);
+        return code ? 1 : 0;
+    }
     machine_set_state(sys->machine, o->stopped ? MACHINE_PRELAUNCH : MACHINE_RUNNING);
     code = machine_run(sys->machine);
     return signal_number ? 0 : code;
@@ -315,12 +344,14 @@ static void clean_up(struct system *sys)
     signal_machine = NULL;
     gdb_server_delete(sys->env.gdb);
     for (unsigned i = 0; i < MAX_MONITORS; i++) monitor_delete(sys->monitors[i]);
-    if (sys->machine) machine_delete(sys->machine);
+    if (sys->lockstep) lockstep_delete(sys->lockstep);
+    else if (sys->machine) machine_delete(sys->machine);
     chr_set_delete(sys->chrs);
     signal_loop = NULL;
     loop_delete(sys->loop);
     for (unsigned i = 0; i < o->cfg.n_drives; i++) {
         if (o->drives[i].blk) blk_close(o->drives[i].blk);
+        if (o->second_drives[i].blk) blk_close(o->second_drives[i].blk);
     }
     if (sys->pidfile_written) unlink(o->pidfile);
     term_restore();

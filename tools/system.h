@@ -5,7 +5,7 @@
 #define TOOLS_SYSTEM_H
 
 #include "chardev/backend.h"
-#include "machines/machine.h"
+#include "machines/lockstep.h"
 #include "util/opts.h"
 
 struct str_list { char **v; unsigned n; };
@@ -19,6 +19,9 @@ struct sysopts {
     struct machine_config cfg;
     struct drive_config drives[MACHINE_MAX_DRIVES];
     struct drive_file { char *path, *format; bool snapshot; unsigned flags; /* enum blk_flags */ } drive_files[MACHINE_MAX_DRIVES];
+    char *lockstep_text;          /* -lockstep */
+    struct lockstep_config lockstep;
+    struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */
     char *machine_name, *cpu_name, *process_name, *pidfile;
     struct str_list strings;      /* owns strings that cfg points to */
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;

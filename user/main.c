@@ -43,6 +43,7 @@ const struct user_option user_options[] = {
     OPT("seed",       "n",             "RAND_SEED",    seed,       "seed of the random numbers that the guest is given"),
     OPT("trace",      "pattern",       "TRACE",        trace,      "enable trace events"),
     OPT("accel",      "interp[,...]",  "ACCEL",        accel,      "engine: interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft], jit[,backend=NAME][,...]; help lists all"),
+    OPT("lockstep",   "a,b",           NULL,           lockstep,   "not built for user mode: compare two engines (the system emulator can)"),
     OPT("version",    NULL,            "VERSION",      version,    "print the version"),
 };
 /* clang-format on */
@@ -269,6 +270,7 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     if (o->log_file && log_set_file(o->log_file, e)) return -1;
     if (o->dfilter && log_set_filter(o->dfilter, e)) return -1;
     p->strace = o->strace || (mask & LOG_STRACE);
+    if (o->lockstep) return error_set(e, "-lockstep: only the system emulator can compare two engines so far");
     if (o->trace) return error_set(e, "-trace: user mode has no trace events");
     if (o->seed) {
         char *end;

@@ -27,6 +27,12 @@ static inline uint64_t page_up(const struct proc *p, uint64_t n)
     return ALIGN_UP(n, p->page_size);
 }
 
+/* Bytes on either side of the window that are nobody's. */
+static uint64_t guard_size(uint64_t page_size)
+{
+    return sizeof(void *) == 8 ? ALIGN_UP(CPU_GUARD, page_size) : 0;
+}
+
 int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, struct error *e)
 {
     uint64_t host_page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -41,17 +47,22 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
      * address, and one that has no page (the kernel's half, an access over the end) must not reach anything of ours. */
     uint64_t beyond = 0;
     if (sizeof(void *) == 8 && limit <= UINT64_C(1) << 32) beyond = (UINT64_C(1) << 32) + page_size - limit;
+    /* Compiled code adds displacements to host addresses: what lies around must not be anybody's. */
+    uint64_t guard = guard_size(page_size);
+    if (base && base < guard + 0x10000)
+        return error_set(e, "the address of -B is too low: 0x%llx is the lowest", (unsigned long long)guard + 0x10000);
+    if (base) base -= guard;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 #ifdef MAP_FIXED_NOREPLACE
     if (base) flags |= MAP_FIXED_NOREPLACE;
 #endif
     void *m = MAP_FAILED;
     for (;; limit /= 2) {
-        m = mmap((void *)(uintptr_t)base, (size_t)(limit + beyond), PROT_NONE, flags, -1, 0);
+        m = mmap((void *)(uintptr_t)base, (size_t)(limit + beyond + 2 * guard), PROT_NONE, flags, -1, 0);
         if (m != MAP_FAILED || base || sizeof(size_t) > 4 || limit < 0x20000000) break;
     }
     if (m == MAP_FAILED || (base && m != (void *)(uintptr_t)base)) {
-        if (m != MAP_FAILED) munmap(m, (size_t)(limit + beyond));
+        if (m != MAP_FAILED) munmap(m, (size_t)(limit + beyond + 2 * guard));
         error_set(e, "cannot reserve %llu MiB of address space for the guest%s: %s",
                   (unsigned long long)((limit + beyond) >> 20), base ? " at the address of -B" : "",
                   strerror(errno));
@@ -59,7 +70,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
                    base ? ", or leave -B out" : "");
         return -1;
     }
-    p->base = m;
+    p->base = (uint8_t *)m + guard;
     p->limit = limit;
     p->window = limit + beyond;
     size_t n = (size_t)(limit >> p->page_bits);
@@ -71,6 +82,14 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     pthread_mutex_init(&p->mem_lock, NULL);
     p->mmap_top = limit;
     return 0;
+}
+
+void mem_fini(struct proc *p)
+{
+    uint64_t guard = guard_size(p->page_size);
+    munmap(p->pages, (size_t)(p->limit >> p->page_bits));
+    munmap(p->base - guard, (size_t)(p->window + 2 * guard));
+    pthread_mutex_destroy(&p->mem_lock);
 }
 
 unsigned mem_page(struct proc *p, uint64_t addr)

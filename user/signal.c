@@ -94,11 +94,14 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const
 {
     struct proc *p = t->proc;
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
-    if (va >= p->window) return false;
+    if (va >= p->window && (sizeof(void *) < 8 || va + CPU_GUARD >= p->window + 2 * CPU_GUARD || t->in_syscall)) return false;
     if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
         if (!t->in_syscall) {
             cpu_host_fault(t->cpu, uc);
-            if (cpu_in_code(t->cpu)) engine_code_page_own(t->cpu, info->si_addr);
+            if (cpu_in_code(t->cpu)) {
+                cpu_fp_signal(t->cpu, uc); /* it may not return */
+                engine_code_page_own(t->cpu, info->si_addr);
+            }
         }
         return true;
     }
@@ -108,6 +111,11 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const
     }
     cpu_host_fault(t->cpu, uc);
     if (!cpu_in_code(t->cpu)) return false;
+    if (va >= p->limit && t->cpu->xpoint) { /* compiled code does not wrap addresses */
+        cpu_fp_signal(t->cpu, uc);
+        engine_run_again(t->cpu);
+    }
+    if (va >= p->window) return false;
     t->fault_bus = sig == SIGBUS;
     bool write = sig == SIGSEGV && (mem_page(p, va) & PAGE_READ);
     t->cpu->guest->fault(t->cpu, FAULT_USER, write ? ACCESS_WRITE : ACCESS_READ, va);

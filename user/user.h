@@ -30,7 +30,7 @@ struct syscall_desc;
 struct user_options {
     const char *gdb, *prefix, *stack_size, *cpu, *argv0, *uname, *guest_base, *reserved, *log,
         *dfilter, *log_file, *page_size, *singlestep, *strace, *seed, *accel, *version, *help,
-        *set_env, *unset_env, *trace;
+        *set_env, *unset_env, *trace, *lockstep;
 };
 
 /* ---- the process --------------------------------------------------------------------------- */
@@ -147,6 +147,7 @@ extern _Thread_local struct thread *thread_current;
 
 /* ---- user/mem.c ---------------------------------------------------------------------------- */
 int mem_init(struct proc *, uint64_t limit, uint64_t base, uint64_t page_size, struct error *);
+void mem_fini(struct proc *); /* gives back what mem_init took */
 /* prot and flags are the host's; flags may hold MAP_FIXED and MAP_FIXED_NOREPLACE. Guest address or
  * -errno */
 int64_t mem_mmap(struct proc *, uint64_t addr, uint64_t len, int prot, int flags, int fd,

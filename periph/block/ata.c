@@ -10,7 +10,6 @@
 #include "util/log.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 enum {
     CMD_NOP = 0x00,
@@ -132,14 +131,6 @@ static uint32_t next_block(const struct ide_drive *d)
     return MIN(d->left, (uint32_t)d->block);
 }
 
-static void offer_data(struct ide_drive *d, uint32_t bytes)
-{
-    d->pos = 0, d->len = bytes;
-    d->phase = IDE_DATA_IN;
-    d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
-    ide_set_irq(d, true);
-}
-
 static void read_block(struct ide_drive *d)
 {
     uint32_t n = next_block(d);
@@ -149,7 +140,7 @@ static void read_block(struct ide_drive *d)
         return;
     }
     d->lba += n, d->left -= n;
-    offer_data(d, n * IDE_SECTOR);
+    ide_offer(d, n * IDE_SECTOR);
 }
 
 /* Asks for the next block; the first one of a command comes without an interrupt. */
@@ -301,18 +292,14 @@ static void dword(struct ide_drive *d, unsigned n, uint32_t v)
 static void identify(struct ide_drive *d)
 {
     uint32_t chs = (uint32_t)MIN((uint64_t)d->cylinders * 16 * 63, d->n_sectors);
-    char serial[24];
     memset(d->buf, 0, IDE_SECTOR);
     word(d, 0, 0x0040);
     word(d, 1, d->cylinders);
     word(d, 3, 16);
     word(d, 6, 63);
-    snprintf(serial, sizeof serial, "QN%05u", (unsigned)d->unit + 1);
-    ide_put_string(d->buf + 20, d->serial ? d->serial : serial, 20);
+    ide_put_identity(d, "QUERN HARDDISK");
     word(d, 20, 3);
     word(d, 21, 512);
-    ide_put_string(d->buf + 46, d->ver ? d->ver : VERSION, 8);
-    ide_put_string(d->buf + 54, d->model ? d->model : "QUERN HARDDISK", 40);
     word(d, 47, 0x8000 | IDE_MAX_MULTIPLE);
     word(d, 48, 1);
     word(d, 49, 0x0b00); /* IORDY, LBA, DMA */
@@ -344,7 +331,7 @@ static void identify(struct ide_drive *d)
     dword(d, 100, (uint32_t)d->n_sectors);
     dword(d, 102, (uint32_t)(d->n_sectors >> 32));
     d->left = 0;
-    offer_data(d, IDE_SECTOR);
+    ide_offer(d, IDE_SECTOR);
 }
 
 /* ---- the rest ---- */
@@ -398,7 +385,7 @@ static void smart(struct ide_drive *d)
             sum = (uint8_t)(sum + d->buf[i]);
         d->buf[511] = (uint8_t)(0x100 - sum);
         d->left = 0;
-        offer_data(d, IDE_SECTOR);
+        ide_offer(d, IDE_SECTOR);
         return;
     case 0xd2:
     case 0xd3:

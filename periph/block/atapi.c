@@ -8,7 +8,6 @@
 #include "util/log.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 enum { CMD_PACKET = 0xa0, CMD_IDENTIFY_PACKET = 0xa1, CMD_IDENTIFY = 0xec };
 /* Interrupt reason (sector count register). */
@@ -55,8 +54,6 @@ static void packet_ok(struct ide_drive *d)
 {
     d->sense_key = d->asc = d->ascq = 0;
     d->nsector = (uint8_t)((d->nsector & ~7) | IR_COD | IR_IO);
-    d->left = 0;
-    d->pos = d->len = 0;
     ide_complete(d);
 }
 
@@ -71,12 +68,9 @@ static void packet_error(struct ide_drive *d, uint8_t key, uint8_t asc, uint8_t 
 /* Offers the first bytes of buf; `left` counts what comes after. */
 static void offer(struct ide_drive *d, uint32_t bytes)
 {
-    d->pos = 0, d->len = bytes;
     d->lba_mid = (uint8_t)bytes, d->lba_high = (uint8_t)(bytes >> 8);
     d->nsector = (uint8_t)((d->nsector & ~7) | IR_IO);
-    d->phase = IDE_DATA_IN;
-    d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
-    ide_set_irq(d, true);
+    ide_offer(d, bytes);
 }
 
 /* One DRQ block: whole sectors where the limit allows. d->lba counts bytes here, so smaller limits
@@ -561,13 +555,9 @@ void atapi_packet(struct ide_drive *d)
 static void identify_packet(struct ide_drive *d)
 {
     uint8_t *b = d->buf;
-    char serial[24];
     memset(b, 0, IDE_SECTOR);
     st16_le(b, 0x8580); /* CD-ROM, removable, 12 byte packets, DRQ within 3 ms */
-    snprintf(serial, sizeof serial, "QN%05u", (unsigned)d->unit + 1);
-    ide_put_string(b + 20, d->serial ? d->serial : serial, 20);
-    ide_put_string(b + 46, d->ver ? d->ver : VERSION, 8);
-    ide_put_string(b + 54, d->model ? d->model : "QUERN DVD-ROM", 40);
+    ide_put_identity(d, "QUERN DVD-ROM");
     st16_le(b + 98, d->ch->front->dma ? 0x0b00 : 0x0a00); /* IORDY, LBA, DMA */
     st16_le(b + 106, 7);
     st16_le(b + 124, 0x07);
@@ -585,10 +575,7 @@ static void identify_packet(struct ide_drive *d)
     st16_le(b + 176,
             (uint16_t)(0x3f | ((d->dma_mode & 0xf8) == 0x40 ? 0x100u << (d->dma_mode & 7) : 0)));
     d->left = 0;
-    d->pos = 0, d->len = IDE_SECTOR;
-    d->phase = IDE_DATA_IN;
-    d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
-    ide_set_irq(d, true);
+    ide_offer(d, IDE_SECTOR);
 }
 
 void atapi_execute(struct ide_drive *d)

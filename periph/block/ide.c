@@ -41,30 +41,82 @@ void ide_set_irq(struct ide_drive *d, bool level)
     update_irq(ch);
 }
 
+/* Nothing more is to be transferred. */
+static void no_transfer(struct ide_drive *d)
+{
+    d->phase = IDE_IDLE;
+    d->pos = d->len = 0;
+    d->left = 0;
+}
+
+static void end_command(struct ide_drive *d, unsigned status, uint8_t error)
+{
+    no_transfer(d);
+    d->status = (uint8_t)status;
+    d->error = error;
+    ide_set_irq(d, true);
+}
+
 void ide_complete(struct ide_drive *d)
 {
-    d->status = ATA_DRDY | ATA_DSC;
-    d->error = 0;
-    d->phase = IDE_IDLE;
-    ide_set_irq(d, true);
+    end_command(d, ATA_DRDY | ATA_DSC, 0);
 }
 
 void ide_abort(struct ide_drive *d, uint8_t error)
 {
-    d->status = ATA_DRDY | ATA_DSC | ATA_ERR;
-    d->error = error;
-    d->phase = IDE_IDLE;
-    d->pos = d->len = 0;
-    d->left = 0;
+    end_command(d, ATA_DRDY | ATA_DSC | ATA_ERR, error);
+}
+
+void ide_offer(struct ide_drive *d, uint32_t bytes)
+{
+    d->pos = 0, d->len = bytes;
+    d->phase = IDE_DATA_IN;
+    d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
     ide_set_irq(d, true);
 }
 
-void ide_put_string(uint8_t *words, const char *s, size_t n)
+/* An ATA string: the bytes of each word swapped, padded by blanks. */
+static void put_string(uint8_t *words, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         char c = *s ? *s++ : ' ';
         words[i ^ 1] = (uint8_t)c;
     }
+}
+
+void ide_put_identity(struct ide_drive *d, const char *model)
+{
+    char serial[24];
+    snprintf(serial, sizeof serial, "QN%05u", (unsigned)d->unit + 1);
+    put_string(d->buf + 2 * 10, d->serial ? d->serial : serial, 20);
+    put_string(d->buf + 2 * 23, d->ver ? d->ver : VERSION, 8);
+    put_string(d->buf + 2 * 27, d->model ? d->model : model, 40);
+}
+
+/* ---- what the kind of drive does ---- */
+
+static void execute(struct ide_drive *d)
+{
+    if (d->is_cd)
+        atapi_execute(d);
+    else
+        ata_execute(d);
+}
+
+static void data_done(struct ide_drive *d)
+{
+    if (d->is_cd)
+        atapi_data_done(d);
+    else
+        ata_data_done(d);
+}
+
+static void do_dma(struct ide_drive *d)
+{
+    if (d->is_cd)
+        atapi_dma(d);
+    else
+        ata_dma(d);
 }
 
 /* ---- what happens a little later ---- */
@@ -75,6 +127,12 @@ void ide_start_timer(struct ide_drive *d, enum ide_pending what, uint64_t ns)
     timer_arm(&d->timer, clock_now(d->dev.clock) + ns);
 }
 
+static void cancel_event(struct ide_drive *d)
+{
+    timer_cancel(&d->timer);
+    d->pending = PEND_NONE;
+}
+
 static void drive_event(void *opaque)
 {
     struct ide_drive *d = opaque;
@@ -83,17 +141,9 @@ static void drive_event(void *opaque)
     switch (what) {
     case PEND_COMMAND:
         d->status &= (uint8_t)~ATA_BSY;
-        if (d->is_cd)
-            atapi_execute(d);
-        else
-            ata_execute(d);
+        execute(d);
         break;
-    case PEND_DMA:
-        if (d->is_cd)
-            atapi_dma(d);
-        else
-            ata_dma(d);
-        break;
+    case PEND_DMA: do_dma(d); break;
     case PEND_PACKET: atapi_packet(d); break;
     default: break;
     }
@@ -112,11 +162,8 @@ void ide_dma_started(struct ide_channel *ch)
 
 static void drive_soft_reset(struct ide_drive *d)
 {
-    timer_cancel(&d->timer);
-    d->pending = PEND_NONE;
-    d->phase = IDE_IDLE;
-    d->pos = d->len = 0;
-    d->left = 0;
+    cancel_event(d);
+    no_transfer(d);
     d->sleeping = false;
     d->multiple = 0;
     ata_signature(d);
@@ -124,56 +171,73 @@ static void drive_soft_reset(struct ide_drive *d)
     d->status = d->is_cd ? 0 : ATA_DRDY | ATA_DSC;
 }
 
-void ide_channel_reset(struct ide_channel *ch)
+static void reset_drives(struct ide_channel *ch)
 {
     ch->select = 0;
-    ch->control = 0;
-    ch->irq = false;
     for (unsigned i = 0; i < 2; i++) {
         if (ch->drive[i]) drive_soft_reset(ch->drive[i]);
     }
+}
+
+void ide_channel_reset(struct ide_channel *ch)
+{
+    ch->control = 0;
+    ch->irq = false;
+    reset_drives(ch);
     update_irq(ch);
 }
 
 /* ---- registers ---- */
+
+/* The place of a parameter register; hob: of what it held before, for 48-bit commands. NULL: reg is
+ * none of them. */
+static uint8_t *parameter(struct ide_drive *d, unsigned reg, bool hob)
+{
+    switch (reg) {
+    case REG_ERROR: return hob ? &d->hob_feature : &d->feature; /* to write */
+    case REG_NSECTOR: return hob ? &d->hob_nsector : &d->nsector;
+    case REG_LOW: return hob ? &d->hob_low : &d->lba_low;
+    case REG_MID: return hob ? &d->hob_mid : &d->lba_mid;
+    case REG_HIGH: return hob ? &d->hob_high : &d->lba_high;
+    default: return NULL;
+    }
+}
+
+/* The status without a selected drive: the other one answers for it with zeros; with none the
+ * pulled bus floats, BSY held low. */
+static uint8_t nobody(const struct ide_channel *ch)
+{
+    return ch->drive[!ch->select] ? 0 : 0x7f;
+}
 
 uint8_t ide_read(struct ide_channel *ch, unsigned reg)
 {
     struct ide_drive *d = ch->drive[ch->select];
     bool hob = ch->control & ATA_CTL_HOB;
     if (!d) {
-        /* The other drive answers for a missing one with zeros; with none the pulled bus floats,
-         * BSY held low. */
-        return ch->drive[!ch->select] ? (reg == REG_DEVICE ? (uint8_t)(ch->select << 4 | 0xa0) : 0)
-                                      : 0x7f;
+        uint8_t v = nobody(ch);
+        return !v && reg == REG_DEVICE ? (uint8_t)(ch->select << 4 | 0xa0) : v;
     }
+    const uint8_t *p = parameter(d, reg, hob);
     switch (reg) {
-    case REG_ERROR: return hob ? d->hob_feature : d->error;
-    case REG_NSECTOR: return hob ? d->hob_nsector : d->nsector;
-    case REG_LOW: return hob ? d->hob_low : d->lba_low;
-    case REG_MID: return hob ? d->hob_mid : d->lba_mid;
-    case REG_HIGH: return hob ? d->hob_high : d->lba_high;
+    case REG_ERROR: return hob ? *p : d->error;
     case REG_DEVICE: return d->device;
     case REG_STATUS: ide_set_irq(d, false); return d->status;
-    default: return 0;
+    default: return p ? *p : 0;
     }
 }
 
 uint8_t ide_alt_status(struct ide_channel *ch)
 {
     struct ide_drive *d = ch->drive[ch->select];
-    if (!d) return ch->drive[!ch->select] ? 0 : 0x7f;
-    return d->status;
+    return d ? d->status : nobody(ch);
 }
 
 static void write_command(struct ide_channel *ch, uint8_t v)
 {
     struct ide_drive *d = ch->drive[ch->select];
     if (v == 0x90) { /* EXECUTE DEVICE DIAGNOSTIC goes to both */
-        for (unsigned i = 0; i < 2; i++) {
-            if (ch->drive[i]) drive_soft_reset(ch->drive[i]);
-        }
-        ch->select = 0;
+        reset_drives(ch);
         if (ch->drive[0]) ide_set_irq(ch->drive[0], true);
         return;
     }
@@ -187,9 +251,7 @@ static void write_command(struct ide_channel *ch, uint8_t v)
     if (d->status & ATA_BSY) return;
     ide_set_irq(d, false);
     d->command = v;
-    d->phase = IDE_IDLE;
-    d->pos = d->len = 0;
-    d->left = 0;
+    no_transfer(d);
     d->error = 0;
     d->status = ATA_BSY | (d->status & ATA_DRDY);
     ide_start_timer(d, PEND_COMMAND, COMMAND_NS);
@@ -214,15 +276,11 @@ void ide_write(struct ide_channel *ch, unsigned reg, uint8_t v)
     for (unsigned i = 0; i < 2; i++) {
         struct ide_drive *d = ch->drive[i];
         if (!d || (d->status & ATA_BSY)) continue;
-        switch (reg) {
-        case REG_ERROR: d->hob_feature = d->feature, d->feature = v; break;
-        case REG_NSECTOR: d->hob_nsector = d->nsector, d->nsector = v; break;
-        case REG_LOW: d->hob_low = d->lba_low, d->lba_low = v; break;
-        case REG_MID: d->hob_mid = d->lba_mid, d->lba_mid = v; break;
-        case REG_HIGH: d->hob_high = d->lba_high, d->lba_high = v; break;
-        case REG_DEVICE: d->device = v | 0xa0; break;
-        default: break;
-        }
+        uint8_t *now = parameter(d, reg, false);
+        if (now)
+            *parameter(d, reg, true) = *now, *now = v;
+        else if (reg == REG_DEVICE)
+            d->device = v | 0xa0;
     }
 }
 
@@ -234,8 +292,7 @@ void ide_write_control(struct ide_channel *ch, uint8_t v)
         struct ide_drive *d = ch->drive[i];
         if (!d) continue;
         if (now && !was) {
-            timer_cancel(&d->timer);
-            d->pending = PEND_NONE;
+            cancel_event(d);
             d->status = ATA_BSY;
         } else if (!now && was) {
             drive_soft_reset(d);
@@ -255,12 +312,7 @@ uint32_t ide_read_data(struct ide_channel *ch, unsigned size)
     if (!d || d->phase != IDE_DATA_IN || !(d->status & ATA_DRQ)) return 0;
     for (unsigned i = 0; i < size && d->pos < d->len; i++)
         v |= (uint32_t)d->buf[d->pos++] << (8 * i);
-    if (d->pos >= d->len) {
-        if (d->is_cd)
-            atapi_data_done(d);
-        else
-            ata_data_done(d);
-    }
+    if (d->pos >= d->len) data_done(d);
     return v;
 }
 
@@ -271,11 +323,7 @@ void ide_write_data(struct ide_channel *ch, uint32_t v, unsigned size)
         return;
     for (unsigned i = 0; i < size && d->pos < d->len; i++)
         d->buf[d->pos++] = (uint8_t)(v >> (8 * i));
-    if (d->pos < d->len) return;
-    if (d->is_cd)
-        atapi_data_done(d);
-    else
-        ata_data_done(d);
+    if (d->pos >= d->len) data_done(d);
 }
 
 /* ---- the devices ---- */
@@ -468,32 +516,12 @@ static const struct state_field drive_state[] = {
 #undef F
 #undef F0
 
-const struct dev_desc ide_hd_desc = {
-    .name = "ide-hd",
-    .help = "ATA hard disk",
-    .bus = BUS_IDE,
-    .category = DEV_STORAGE,
-    .user_creatable = true,
-    .size = sizeof(struct ide_drive),
-    .props = drive_props,
-    .state = drive_state,
-    .realize = drive_realize,
-    .unrealize = drive_unrealize,
-    .reset = drive_reset,
-    .post_load = drive_post_load,
-};
-
-const struct dev_desc ide_cd_desc = {
-    .name = "ide-cd",
-    .help = "ATAPI CD-ROM drive",
-    .bus = BUS_IDE,
-    .category = DEV_STORAGE,
-    .user_creatable = true,
-    .size = sizeof(struct ide_drive),
-    .props = drive_props,
-    .state = drive_state,
-    .realize = drive_realize,
-    .unrealize = drive_unrealize,
-    .reset = drive_reset,
-    .post_load = drive_post_load,
-};
+#define DRIVE(name_, help_)                                                                        \
+    {                                                                                              \
+        .name = name_, .help = help_, .bus = BUS_IDE, .category = DEV_STORAGE,                     \
+        .user_creatable = true, .size = sizeof(struct ide_drive), .props = drive_props,            \
+        .state = drive_state, .realize = drive_realize, .unrealize = drive_unrealize,              \
+        .reset = drive_reset, .post_load = drive_post_load,                                        \
+    }
+const struct dev_desc ide_hd_desc = DRIVE("ide-hd", "ATA hard disk");
+const struct dev_desc ide_cd_desc = DRIVE("ide-cd", "ATAPI CD-ROM drive");

@@ -102,8 +102,10 @@ void ide_set_irq(struct ide_drive *, bool level);
 void ide_complete(struct ide_drive *);             /* no error, interrupt */
 void ide_abort(struct ide_drive *, uint8_t error); /* with ERR, interrupt */
 void ide_start_timer(struct ide_drive *, enum ide_pending, uint64_t ns);
-void ide_put_string(uint8_t *words, const char *s,
-                    size_t n); /* ATA string: bytes swapped in words, padded by blanks */
+void ide_offer(struct ide_drive *, uint32_t bytes); /* the first bytes of buf to read: interrupt */
+/* Words 10-19, 23-46 of the identify data in buf: serial number, firmware version, and the model's
+ * name where no property gives another. */
+void ide_put_identity(struct ide_drive *, const char *model);
 void ata_signature(struct ide_drive *);
 void ata_execute(struct ide_drive *);   /* the command register of a disk */
 void ata_data_done(struct ide_drive *); /* the buffer was read or written to its end */

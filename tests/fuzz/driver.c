@@ -171,7 +171,7 @@ int main(int argc, char **argv)
         remove(last);
     }
     free(input);
-    printf("%s: %lu inputs\n", argv[0], done);
+    fprintf(stderr, "%s: %lu inputs\n", argv[0], done);
     return 0;
 }
 #endif

@@ -75,8 +75,7 @@ static void load_user(const uint8_t *data, size_t size, unsigned how)
         abort();
     }
     error_clear(&e);
-    munmap(p->pages, (size_t)(p->limit >> p->page_bits));
-    munmap(p->base, (size_t)p->window);
+    mem_fini(p);
     mem_free(p->exe);
     mem_free(p);
 }

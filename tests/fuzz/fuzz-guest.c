@@ -6,13 +6,20 @@
  * loaded, and is watched by breakpoints and watchpoints; none of this may be seen by the guest. A difference ends
  * the process, as does whatever the sanitizers see.
  *
+ * FUZZ_BACKEND=NAME puts a JIT backend in the place of the first (default: now and then the null backend), with everything
+ * compiled at its first or second run. At the end a line tells how many blocks were translated and compiled.
+ *
  * The board has RAM at 0, which goes over into a device, which goes over into half a page of RAM and a hole; the device
  * unmaps pages, writes code by DMA, drives interrupts and arms a timer. Start-up state (Status, TLB, registers) is hostile.
  */
 #include "tests/fuzz/guest-code.h"
 
+#include "interp/jit.h"
 #include "isa/mips/mips-user.h"
 #include "isa/mips/priv.h"
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 #include "machines/machine.h"
 #include "util/log.h"
 
@@ -33,6 +40,50 @@ ATTR_PRINTF(1, 2) ATTR_NORETURN static void found(const char *fmt, ...)
     fprintf(stderr, "\n");
     va_end(ap);
     abort();
+}
+
+/* ---- engines ------------------------------------------------------------------------------------ */
+
+static uint64_t translated, compiled, regions;
+
+static void count_engine(struct engine *eng)
+{
+    struct engine_stats s;
+    struct jit_stats j;
+    engine_get_stats(eng, &s);
+    jit_get_stats(eng, &j);
+    translated += s.translations;
+    compiled += j.tier[1].blocks + j.tier[2].blocks;
+    regions += j.tier[2].regions;
+}
+
+static void print_counts(void)
+{
+    printf("guest blocks: %" PRIu64 " translated, %" PRIu64 " compiled, %" PRIu64 " regions\n", translated, compiled, regions);
+}
+
+/* What the fast engine compiles with; how: random bits. */
+static void choose_backend(struct engine_config *c, unsigned how, uint32_t seed)
+{
+    static const struct jit_backend *wanted;
+    static bool asked;
+    if (!asked) {
+        const char *name = getenv("FUZZ_BACKEND");
+        struct error e = ERROR_INIT;
+        asked = true;
+        atexit(print_counts);
+#if defined HAVE_JIT_NATIVE
+        jit_register(&jit_native_backend);
+#endif
+        jit_register(&jit_null_backend);
+        wanted = name ? jit_find(name, &e) : NULL;
+        if (name && !wanted) found("%s", e.msg);
+    }
+    c->backend = wanted ? wanted : how & 1 ? &jit_null_backend : NULL;
+    c->sync = true;
+    c->threshold = 1 + (how >> 1 & 1), c->threshold2 = 1 + (how >> 2 & 3);
+    if ((how & 0x70) == 0x70) c->chaos = seed | 1;
+    c->code_size = (size_t)1 << 20;
 }
 
 /* ---- the bare board ----------------------------------------------------------------------------- */
@@ -299,6 +350,7 @@ static void fuzz_system(struct fuzz_bytes in)
     struct engine_config fast = { .mode = ENGINE_FAST, .portable_switch = how & 8, .max_block = max_block[fuzz_pick(&in, 6)] };
     struct engine_config ref = { .mode = how & 16 ? ENGINE_FAST : ENGINE_REF, .soft_fp = true, .no_fuse = true, .max_block = max_block[fuzz_pick(&in, 6)] };
     uint64_t rng = fuzz_u32(&in) | 1;
+    choose_backend(&fast, (unsigned)(rng >> 7), (uint32_t)rng);
     unsigned rounds = 1 + fuzz_pick(&in, 12), breaks = how & 32 ? fuzz_pick(&in, 4) : 0, watches = how & 64 ? fuzz_pick(&in, 4) : 0;
     struct machine *a, *b;
 
@@ -335,6 +387,7 @@ static void fuzz_system(struct fuzz_bytes in)
             if (machine_hash(a) != machine_hash(b)) differ(a, b, "reload");
         }
     }
+    count_engine(a->engine);
     machine_delete(a);
     machine_delete(b);
 }
@@ -344,6 +397,7 @@ static void fuzz_system(struct fuzz_bytes in)
 enum { U_PAGES = 16, U_SIZE = U_PAGES * PAGE };
 /* What 32-bit addresses can reach (interp/cpu.h, ubase). */
 static const size_t u_window = sizeof(void *) == 8 ? (size_t)0xffffffffu + 1 + PAGE : (size_t)U_SIZE;
+static const size_t u_guard = sizeof(void *) == 8 ? (size_t)CPU_GUARD : 0;
 
 struct process {
     struct engine *engine;
@@ -370,6 +424,11 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     struct process *p = running;
     uintptr_t at = p ? (uintptr_t)info->si_addr - (uintptr_t)p->base : 0;
 
+    if (p) cpu_host_fault(p->c, context);
+    if (p && p->c->xpoint && at >= U_SIZE && at + u_guard < u_window + 2 * u_guard) {
+        cpu_fp_signal(p->c, context);
+        engine_run_again(p->c);
+    }
     if (!p || at >= u_window || !cpu_in_code(p->c)) {
         signal(sig, SIG_DFL); /* the sanitizer's handler is gone, but the core is not */
         return;
@@ -379,6 +438,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         engine_code_page_fault(p->engine, p->base + n * PAGE);
         p->code[n] = false;
         protect(p, n);
+        cpu_fp_signal(p->c, context);
         engine_code_page_own(p->c, info->si_addr);
         return;
     }
@@ -420,9 +480,9 @@ static void open_process(struct process *p, struct fuzz_bytes *in, bool is64, bo
     const struct cpu_model *model = isa_find_model(isa, is64 ? "MIPS64R2-generic" : "24Kf");
     if (!model || isa->init(p->c, model, be, true, &e)) found("no process: %s", e.msg);
     mips_user_setup(p->c, abi);
-    void *at = mmap(NULL, u_window, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED || mprotect(at, U_SIZE, PROT_READ | PROT_WRITE)) found("no memory");
-    p->base = at;
+    void *at = mmap(NULL, u_window + 2 * u_guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED || mprotect((uint8_t *)at + u_guard, U_SIZE, PROT_READ | PROT_WRITE)) found("no memory");
+    p->base = (uint8_t *)at + u_guard;
     p->c->ubase = p->base;
     p->c->ulimit = U_SIZE;
     guest_code(in, &pl, p->base, U_SIZE / 4);
@@ -439,7 +499,7 @@ static void open_process(struct process *p, struct fuzz_bytes *in, bool is64, bo
 
 static void close_process(struct process *p)
 {
-    munmap(p->base, u_window);
+    munmap(p->base - u_guard, u_window + 2 * u_guard);
     cpu_delete(p->c);
     engine_delete(p->engine);
 }
@@ -499,6 +559,7 @@ static void fuzz_user(struct fuzz_bytes in)
     struct engine_config fast = { .mode = ENGINE_FAST, .portable_switch = how & 8 };
     struct engine_config ref = { .mode = how & 16 ? ENGINE_FAST : ENGINE_REF, .soft_fp = true, .no_fuse = true, .max_block = how & 32 ? 1 : 0 };
     uint64_t rng = fuzz_u32(&in) | 1;
+    choose_backend(&fast, (unsigned)(rng >> 7), (uint32_t)rng);
     unsigned rounds = 1 + fuzz_pick(&in, 10);
     struct process a, b;
     struct fuzz_bytes twin = in;
@@ -514,6 +575,9 @@ static void fuzz_user(struct fuzz_bytes in)
                 uint64_t p = cpu_get_slot(a.c, (ir_id)k), q = cpu_get_slot(b.c, (ir_id)k);
                 if (p != q || k == a.c->guest->pc_slot) fprintf(stderr, "  %s %" PRIx64 " %" PRIx64 "\n", a.c->guest->slots[k].name, p, q);
             }
+            for (unsigned k = 0; k < U_PAGES; k++) mprotect(a.base + k * PAGE, PAGE, PROT_READ), mprotect(b.base + k * PAGE, PAGE, PROT_READ);
+            for (unsigned k = 0; k < U_SIZE; k += 4)
+                if (ld32_le(a.base + k) != ld32_le(b.base + k)) fprintf(stderr, "  [%x] %08x %08x\n", k, ld32_le(a.base + k), ld32_le(b.base + k));
             found("user mode: the engines differ: icount %" PRIu64 " %" PRIu64, cpu_icount(a.c), cpu_icount(b.c));
         }
         /* Another thread unmaps or protects code, as munmap and mprotect would. */
@@ -527,6 +591,7 @@ static void fuzz_user(struct fuzz_bytes in)
             protect(both[k], n);
         }
     }
+    count_engine(a.engine);
     close_process(&a);
     close_process(&b);
 }

@@ -1,14 +1,17 @@
 # Fuzz targets (see CONTRIBUTING.md): `make fuzz` builds them with sanitizers beside this build and runs each for
-# FUZZ_SECONDS; `make check` runs each for a moment (tests/test-fuzz.sh).
-FUZZ_TARGETS = elf options guest
+# FUZZ_SECONDS (and the engine's fuzzers, tests/test-fuzz-ops and test-fuzz-ir, as well as guest code, on each of
+# FUZZ_BACKENDS, in the ordinary build, since compiled code is not sanitized); `make check` runs each for a moment (tests/test-fuzz.sh).
+FUZZ_TARGETS = elf options guest block
 FUZZ_SECONDS = 600
 FUZZ_SEED = 1
-check_PROGRAMS += tests/fuzz/fuzz-elf tests/fuzz/fuzz-options tests/fuzz/fuzz-guest
+FUZZ_BACKENDS = goto null native tcc
+check_PROGRAMS += tests/fuzz/fuzz-elf tests/fuzz/fuzz-options tests/fuzz/fuzz-guest tests/fuzz/fuzz-block
 FUZZ_COMMON = tests/fuzz/driver.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_elf_SOURCES = tests/fuzz/fuzz-elf.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz-options.c $(FUZZ_COMMON) tools/system.h tools/system-opts.h \
 	tools/system-opts.c tools/options.c tools/options.def tools/help.c
 tests_fuzz_fuzz_guest_SOURCES = tests/fuzz/fuzz-guest.c tests/fuzz/guest-code.c tests/fuzz/guest-code.h $(FUZZ_COMMON)
+tests_fuzz_fuzz_block_SOURCES = tests/fuzz/fuzz-block.c tests/block-samples.c tests/block-samples.h $(FUZZ_COMMON)
 EXTRA_DIST += tests/fuzz/regress
 
 .PHONY: fuzz
@@ -20,6 +23,15 @@ fuzz:
 	for t in $(FUZZ_TARGETS); do \
 		build-fuzz/tests/fuzz/fuzz-$$t --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --last fuzz-$$t.last || \
 		{ echo "fuzz-$$t: the input is in fuzz-$$t.last"; exit 1; }; done
+	$(MAKE) fuzz-backends
+.PHONY: fuzz-backends
+fuzz-backends: tests/test-fuzz-ops$(EXEEXT) tests/test-fuzz-ir$(EXEEXT) tests/fuzz/fuzz-guest$(EXEEXT)
+	for b in $(FUZZ_BACKENDS); do \
+		tests/test-fuzz-ops --engine $$b --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) && \
+		tests/test-fuzz-ir --engine $$b --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) || exit 1; \
+		case $$b in goto) continue ;; esac; \
+		FUZZ_BACKEND=$$b tests/fuzz/fuzz-guest --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --last fuzz-guest.last || \
+		{ echo "fuzz-guest on $$b: the input is in fuzz-guest.last"; exit 1; }; done
 clean-local-fuzz:
 	rm -rf build-fuzz
 clean-local: clean-local-fuzz

@@ -1,0 +1,41 @@
+/*
+ * job-impl.h - the insides of jobs, for job.c and job-stream.c.
+ */
+#ifndef BLOCKFMT_JOB_IMPL_H
+#define BLOCKFMT_JOB_IMPL_H
+
+#include "blockfmt/graph.h"
+#include "blockfmt/job.h"
+
+#define JOB_CHUNK (1u << 20) /* bytes of one step at most */
+#define JOB_GRAIN (1u << 16) /* what the bitmap of work left counts in */
+
+struct job_kind {
+    const char *name;
+    int (*step)(struct blk_job *);
+    int (*finish)(struct blk_job *, int rc, struct error *); /* rc: how it went; always called once */
+};
+
+struct blk_job {
+    const struct job_kind *kind;
+    struct blk_backend *blk;
+    struct blk_job_opts opts;
+    struct blk_node *source, *target; /* referenced */
+    struct blk_bitmap *todo, *taken;
+    char *backing_name;
+    bool pivot, was_readonly, finished;
+    int rc;                           /* why it failed */
+    uint64_t cursor, moved, next_at;  /* moved: bytes of this step */
+    atomic_bool cancelled;
+    _Atomic uint64_t speed, done, total;
+    pthread_mutex_t lock;             /* backup: of todo and the copying */
+    uint8_t *buf;
+};
+
+struct blk_job *job_new(const struct job_kind *, struct blk_backend *, const struct blk_job_opts *);
+int job_copy(struct blk_job *, struct blk_node *from, struct blk_node *to, uint64_t offset, uint64_t n);
+int job_todo(struct blk_job *, struct blk_node *, bool mark, struct error *);
+int job_todo_allocated(struct blk_job *, struct blk_node *top, struct blk_node *base);
+uint64_t job_now(void);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * luks.h - the LUKS version 1 header: key slots and the master key, for the luks format and for qcow2 images that
+ * hold one.
+ */
+#ifndef BLOCKFMT_LUKS_H
+#define BLOCKFMT_LUKS_H
+
+#include "blockfmt/crypto.h"
+
+struct json_out;
+struct luks;
+
+/* Where the header lies: offsets count from its start. 0 or -errno. */
+typedef int luks_read_fn(void *opaque, uint64_t offset, void *buf, size_t n);
+typedef int luks_write_fn(void *opaque, uint64_t offset, const void *buf, size_t n);
+
+/* Checks the header; with a password (not NULL) finds the slot that it opens and makes *crypt. NULL + *e. */
+struct luks *luks_open(luks_read_fn *, void *opaque, const uint8_t *pass, size_t pass_len, struct crypt **crypt,
+                       struct error *);
+void luks_free(struct luks *); /* NULL: nothing */
+uint64_t luks_payload_offset(const struct luks *); /* bytes */
+/* Members of "data": algorithms, uuid, slots. */
+void luks_info(const struct luks *, struct json_out *);
+
+/* As create options name them; NULL: the default. */
+struct luks_params {
+    const char *cipher_alg, *cipher_mode, *ivgen_alg, *ivgen_hash_alg, *hash_alg;
+    uint64_t iter_time; /* milliseconds; 0: the default of 2000 */
+};
+/* Bytes before the payload; 0 + *e when the algorithms are not to be had. */
+uint64_t luks_header_size(const struct luks_params *, struct error *);
+/* Writes a new header with one slot. */
+int luks_create(const struct luks_params *, const uint8_t *pass, size_t pass_len, luks_write_fn *, void *opaque,
+                struct error *);
+
+#endif

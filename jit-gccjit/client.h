@@ -1,0 +1,23 @@
+/*
+ * client.h - the backend's end of the conversation with its worker program: starting, asking, restarting, giving up.
+ */
+#ifndef JIT_GCCJIT_CLIENT_H
+#define JIT_GCCJIT_CLIENT_H
+
+#include "jit-gccjit/proto.h"
+
+struct gj_client;
+
+/* Does not start the worker yet. Never fails: what is missing shows when something is asked. */
+struct gj_client *gj_client_new(void);
+void gj_client_free(struct gj_client *);
+/* Sends regions (n of them, encoded) and waits for the object: allocated, the caller frees it; NULL: not compiled, *dead says
+ * whether the batch itself was refused (false) or there is no worker any more (true). Any thread, one at a time. */
+uint8_t *gj_client_compile(struct gj_client *, const void *regions, size_t size, unsigned n, size_t *object_size, bool *dead);
+/* True when it has been given up. */
+bool gj_client_dead(const struct gj_client *);
+
+struct gj_client_stats { uint64_t batches, regions, ns, object_bytes, starts; uint32_t rss_kb; };
+void gj_client_get_stats(const struct gj_client *, struct gj_client_stats *);
+
+#endif

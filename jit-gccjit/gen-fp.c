@@ -1,0 +1,249 @@
+/*
+ * gen-fp.c - host floating point, by the rules of interp/fpx.h: the fast version of a block computes with the host as long as
+ * no NaN comes out, and goes over to the slow version, where the reference does the op again, when one does. A NaN operand
+ * gives a NaN result, so operands need no test but in comparisons. The host may have taken a guest's quiet NaN for a
+ * signalling one: what truly is invalid gives a NaN and is the reference's, so the slow way clears that flag of the host
+ * (backend.c). Tests are on the bits, since comparisons raise flags of their own.
+ */
+#include "jit-gccjit/gen.h"
+
+#include <stdio.h>
+
+#define EXP32 0x7f800000u
+#define EXP64 UINT64_C(0x7ff0000000000000)
+
+bool gen_fp_inline(const struct ir_op *o)
+{
+    switch (o->op) {
+    case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: case OP_FCMP:
+    case OP_F32_F64: case OP_F64_F32: case OP_I32_F32: case OP_I32_F64: case OP_I64_F32: case OP_I64_F64: return true;
+    case OP_F32_I32: case OP_F32_I64: case OP_F64_I32: case OP_F64_I64: return (o->aux & 15) == FP_RTZ;
+    default: return false;
+    }
+}
+
+static bool to_integer(unsigned op) { return op == OP_F32_I32 || op == OP_F32_I64 || op == OP_F64_I32 || op == OP_F64_I64; }
+
+static unsigned bits_of(const struct gen *g, ir_id x) { return gen_type_of(g, x) == T_I64 ? 64 : 32; }
+
+bool gen_known_number(const struct gen *g, ir_id x)
+{
+    const struct gen_block *b = &g->r->blocks[g->b];
+    if (ir_is_slot(x)) return set_has(&g->f.number, x);
+    if (ir_is_temp(x)) return g->f.temp_number[x - IR_TEMP];
+    uint64_t k = b->consts[x - IR_CONST];
+    return bits_of(g, x) == 64 ? k << 1 <= EXP64 << 1 : (uint32_t)k << 1 <= EXP32 << 1;
+}
+
+/* Twice the bits (the sign falls out), as an unsigned number: above those of infinity it is a NaN. */
+static gj_rv *doubled(struct gen *g, gj_rv *bits, unsigned w)
+{
+    gcc_jit_type *t = w == 64 ? g->u64 : g->u32;
+    return gx_bin(g, GCC_JIT_BINARY_OP_LSHIFT, t, bits, gx_int(g, t, 1));
+}
+static gj_rv *not_nan(struct gen *g, gj_rv *bits, unsigned w)
+{
+    return gx_cmp(g, GCC_JIT_COMPARISON_LE, doubled(g, bits, w), w == 64 ? gx_int(g, g->u64, EXP64 << 1) : gx_int(g, g->u32, EXP32 << 1));
+}
+gj_rv *gen_is_number(struct gen *g, ir_id x) { return not_nan(g, gen_read(g, x).r, bits_of(g, x)); }
+
+static void unless(struct gen *g, gj_rv *ok, gcc_jit_block *otherwise)
+{
+    gcc_jit_block *on = gx_block(g);
+    gx_branch(g, ok, on, otherwise, 0);
+    g->blk = on;
+}
+
+static void need_number(struct gen *g, unsigned at, ir_id x)
+{
+    if (gen_known_number(g, x)) return;
+    unless(g, gen_is_number(g, x), gen_slow_entry(g, at));
+    if (ir_is_slot(x)) set_add(&g->f.number, x);
+    else if (ir_is_temp(x)) g->f.temp_number[x - IR_TEMP] = 1;
+}
+
+/* Keeps the compiler from moving what is computed from v to before this place, or v from disappearing: what it does to the host's
+ * flags is not known to it. */
+static void pin(struct gen *g, gj_lv *v, bool is_float)
+{
+    gcc_jit_extended_asm *a = gcc_jit_block_add_extended_asm(g->blk, NULL, "");
+    gcc_jit_extended_asm_set_volatile_flag(a, 1);
+    gcc_jit_extended_asm_add_output_operand(a, NULL, is_float ? GJ_FLOAT_CONSTRAINT : "+r", v);
+}
+
+gj_rv *gen_pinned(struct gen *g, gj_rv *v, bool is_float)
+{
+    gj_lv *p = gx_var(g, gcc_jit_rvalue_get_type(v));
+    gx_set(g, p, v);
+    pin(g, p, is_float);
+    return gcc_jit_lvalue_as_rvalue(p);
+}
+
+static void note(struct gen *g, const struct ir_op *o, gj_rv *a, gj_rv *b, bool aux)
+{
+    gen_assign_cell(g, g->note_op, gx_int(g, g->u32, o->op | (uint32_t)o->type << 16));
+    gen_assign_cell(g, g->note_a, a);
+    if (b) gen_assign_cell(g, g->note_b, b);
+    if (aux) gen_assign_cell(g, g->note_aux, gx_int(g, g->u32, to_integer(o->op) ? o->aux : 0));
+}
+
+static gj_rv *host_op(struct gen *g, const struct ir_op *o, gcc_jit_type *t, gj_rv *a, gj_rv *b)
+{
+    switch (o->op) {
+    case OP_FADD: return gx_bin(g, GCC_JIT_BINARY_OP_PLUS, t, a, b);
+    case OP_FSUB: return gx_bin(g, GCC_JIT_BINARY_OP_MINUS, t, a, b);
+    case OP_FMUL: return gx_bin(g, GCC_JIT_BINARY_OP_MULT, t, a, b);
+    case OP_FDIV: return gx_bin(g, GCC_JIT_BINARY_OP_DIVIDE, t, a, b);
+    default: {
+        gcc_jit_function *f = gcc_jit_context_get_builtin_function(g->ctx, t == g->f64 ? "__builtin_sqrt" : "__builtin_sqrtf");
+        return gcc_jit_context_new_call(g->ctx, NULL, f, 1, &a);
+    }
+    }
+}
+
+static void arithmetic(struct gen *g, unsigned at, const struct ir_op *o)
+{
+    const unsigned w = o->type == T_I64 ? 64 : 32;
+    const bool two = o->op != OP_FSQRT;
+    gcc_jit_type *ft = w == 64 ? g->f64 : g->f32, *ut = w == 64 ? g->u64 : g->u32;
+
+    gj_rv *a = gen_read_float(g, o->a), *b = two ? gen_read_float(g, o->b) : NULL;
+    if (g->has_calls) {
+        a = gen_pinned(g, a, true);
+        if (two) b = gen_pinned(g, b, true);
+    }
+    gj_lv *z = gx_var(g, ft), *zbits = gx_var(g, ut);
+    gx_set(g, z, host_op(g, o, ft, a, b));
+    gx_set(g, zbits, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), ut));
+    gj_rv *bits = gcc_jit_lvalue_as_rvalue(zbits);
+    if (o->op == OP_FMUL || o->op == OP_FDIV) {
+        /* Neither a NaN nor near the smallest normal number, where guests differ in what is tiny; 0 is all right. */
+        uint64_t low = w == 64 ? UINT64_C(4) << 52 : UINT64_C(4) << 23, high = (w == 64 ? EXP64 << 1 : (uint32_t)(EXP32 << 1)) + 1;
+        gcc_jit_block *on = gx_block(g), *rare = gx_block(g);
+        gj_rv *twice = doubled(g, bits, w);
+        gj_rv *ok = gx_cmp(g, GCC_JIT_COMPARISON_LT, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, ut, twice, gx_int(g, ut, low)), gx_int(g, ut, high - low));
+        gx_branch(g, ok, on, rare, 0);
+        g->blk = rare;
+        gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, twice, gx_int(g, ut, 0)), on, gen_slow_entry(g, at), -1);
+        g->blk = on;
+    } else {
+        unless(g, not_nan(g, bits, w), gen_slow_entry(g, at));
+    }
+    note(g, o, gen_u64(g, o->a), two ? gen_u64(g, o->b) : gx_int(g, g->u64, 0), false);
+    gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
+    if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
+    else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
+}
+
+static void compare(struct gen *g, unsigned at, const struct ir_op *o)
+{
+    need_number(g, at, o->a);
+    need_number(g, at, o->b);
+    gj_rv *a = gen_read_float(g, o->a), *b = gen_read_float(g, o->b), *test, *v;
+    if (o->aux) {
+        gj_lv *r = gx_var(g, g->u32);
+        gcc_jit_block *less = gx_block(g), *not_less = gx_block(g), *equal = gx_block(g), *on = gx_block(g);
+        gx_set(g, r, gx_int(g, g->u32, o->aux >> 16 & 0xff));
+        gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_LT, a, b), less, not_less, -1);
+        g->blk = less;
+        gx_set(g, r, gx_int(g, g->u32, o->aux & 0xff));
+        gx_jump(g, on);
+        g->blk = not_less;
+        gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, a, b), equal, on, -1);
+        g->blk = equal;
+        gx_set(g, r, gx_int(g, g->u32, o->aux >> 8 & 0xff));
+        gx_jump(g, on);
+        g->blk = on;
+        v = gcc_jit_lvalue_as_rvalue(r);
+    } else {
+        static const enum gcc_jit_comparison rel[8] = {
+            [1] = GCC_JIT_COMPARISON_LT, [2] = GCC_JIT_COMPARISON_EQ, [3] = GCC_JIT_COMPARISON_LE,
+            [4] = GCC_JIT_COMPARISON_GT, [5] = GCC_JIT_COMPARISON_NE, [6] = GCC_JIT_COMPARISON_GE,
+        };
+        unsigned m = o->attr & 7;
+        if (m == 0 || m == 7) {
+            v = gx_int(g, g->u32, m == 7);
+        } else {
+            test = gx_cmp(g, rel[m], a, b);
+            gj_lv *r = gx_var(g, g->u32);
+            gx_set(g, r, gx_cast(g, test, g->u32));
+            v = gcc_jit_lvalue_as_rvalue(r);
+        }
+    }
+    gen_assign_cell(g, g->note_op, gx_int(g, g->u32, 0)); /* raises nothing */
+    gen_write(g, o->d, v, false);
+}
+
+static void from_int(struct gen *g, const struct ir_op *o)
+{
+    bool wide = o->op == OP_I64_F32 || o->op == OP_I64_F64, exact = o->op == OP_I32_F64;
+    gcc_jit_type *st = wide ? g->i64 : g->i32, *ft = o->type == T_I64 ? g->f64 : g->f32;
+    gj_rv *x = gx_cast(g, gen_read(g, o->a).r, st);
+    if (!exact) x = gen_pinned(g, x, false);
+    gj_lv *z = gx_var(g, ft);
+    gx_set(g, z, gx_cast(g, x, ft));
+    if (!exact) pin(g, z, true);
+    note(g, o, gen_u64(g, o->a), NULL, true);
+    gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
+    if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
+    else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
+}
+
+static void to_int(struct gen *g, unsigned at, const struct ir_op *o)
+{
+    bool is64 = bits_of(g, o->a) == 64;
+    unsigned limit = o->type == T_I64 ? 63 : 31;
+    gcc_jit_type *ut = is64 ? g->u64 : g->u32, *it = o->type == T_I64 ? g->i64 : g->i32;
+    uint64_t high = is64 ? ((uint64_t)(1023 + limit) << 53) : ((uint64_t)(127 + limit) << 24); /* 2 to that, doubled bits */
+
+    unless(g, gx_cmp(g, GCC_JIT_COMPARISON_LT, doubled(g, gen_read(g, o->a).r, is64 ? 64 : 32), gx_int(g, ut, high)), gen_slow_entry(g, at));
+    gj_rv *x = gen_pinned(g, gen_read_float(g, o->a), true);
+    gj_lv *z = gx_var(g, it);
+    gx_set(g, z, gx_cast(g, x, it));
+    pin(g, z, false);
+    note(g, o, gen_u64(g, o->a), NULL, true);
+    gen_write(g, o->d, gx_cast(g, gcc_jit_lvalue_as_rvalue(z), o->type == T_I64 ? g->u64 : g->u32), false);
+}
+
+static void between(struct gen *g, unsigned at, const struct ir_op *o)
+{
+    bool narrow = o->op == OP_F64_F32;
+    gcc_jit_type *ft = narrow ? g->f32 : g->f64;
+    gj_rv *x = gen_pinned(g, gen_read_float(g, o->a), true);
+    gj_lv *z = gx_var(g, ft);
+    gx_set(g, z, gx_cast(g, x, ft));
+    pin(g, z, true);
+    if (narrow) { /* as in arithmetic() */
+        gj_rv *twice = doubled(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), g->u32), 32);
+        uint32_t low = 4u << 23, high = (EXP32 << 1) + 1;
+        gcc_jit_block *on = gx_block(g), *rare = gx_block(g);
+        gj_rv *ok = gx_cmp(g, GCC_JIT_COMPARISON_LT, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->u32, twice, gx_int(g, g->u32, low)), gx_int(g, g->u32, high - low));
+        gx_branch(g, ok, on, rare, 0);
+        g->blk = rare;
+        gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, twice, gx_int(g, g->u32, 0)), on, gen_slow_entry(g, at), -1);
+        g->blk = on;
+    } else {
+        unless(g, not_nan(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), g->u64), 64), gen_slow_entry(g, at));
+    }
+    note(g, o, gen_u64(g, o->a), NULL, true);
+    gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
+    if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
+    else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
+}
+
+void gen_fp(struct gen *g, unsigned at)
+{
+    const struct ir_op *o = &g->r->blocks[g->b].ops[at];
+    if (!g->f.fp_ok) {
+        gj_rv *fast = gen_cell_load(g, offsetof(struct cpu, fp_fast), g->u8, false);
+        unless(g, gx_cmp(g, GCC_JIT_COMPARISON_NE, fast, gx_int(g, g->u8, 0)), gen_slow_entry(g, at));
+        g->f.fp_ok = true;
+    }
+    switch (o->op) {
+    case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: arithmetic(g, at, o); break;
+    case OP_FCMP: compare(g, at, o); break;
+    case OP_I32_F32: case OP_I32_F64: case OP_I64_F32: case OP_I64_F64: from_int(g, o); break;
+    case OP_F32_F64: case OP_F64_F32: between(g, at, o); break;
+    default: to_int(g, at, o); break;
+    }
+}

@@ -1,0 +1,161 @@
+/*
+ * gen.h - the worker's code generator: what its files share.
+ */
+#ifndef JIT_GCCJIT_GEN_H
+#define JIT_GCCJIT_GEN_H
+
+#include "jit-gccjit/proto.h"
+
+#include <libgccjit.h>
+
+#if defined __x86_64__
+#define HOST_TSO 1                    /* only a load after a store needs a fence */
+#define GJ_FLOAT_CONSTRAINT "+x"
+#define GJ_MAPS 1
+#else
+#define HOST_TSO 0
+#define GJ_FLOAT_CONSTRAINT "+w"
+#define GJ_MAPS 0
+#endif
+
+typedef gcc_jit_rvalue gj_rv;
+typedef gcc_jit_lvalue gj_lv;
+
+/* A region as it came over the wire: pointers into the message. */
+struct gen_block {
+    const struct gj_block *h;
+    const struct ir_op *ops;
+    const uint64_t *consts;
+    const uint8_t *const_type, *temp_type;
+    unsigned first_mark;      /* number of INSN ops in the blocks before */
+};
+struct gen_region {
+    const struct gj_region *h;
+    const struct gj_slot *slots;
+    const struct gj_helper *helpers;
+    struct gen_block *blocks;
+};
+
+/* Adds the function r<number> for a region to the context. False: *why tells (static text). */
+bool gen_region(gcc_jit_context *, const struct gen_region *, unsigned number, const char **why);
+
+/* ---- inside ---- */
+
+enum { GEN_MAX_CELLS = 512, GEN_WORDS = GEN_MAX_CELLS / 64 };
+struct gen_set { uint64_t w[GEN_WORDS]; };
+static inline bool set_has(const struct gen_set *s, unsigned i) { return s->w[i / 64] >> (i % 64) & 1; }
+static inline void set_add(struct gen_set *s, unsigned i) { s->w[i / 64] |= UINT64_C(1) << (i % 64); }
+static inline void set_del(struct gen_set *s, unsigned i) { s->w[i / 64] &= ~(UINT64_C(1) << (i % 64)); }
+
+/* How a cell's local variable is typed: moving between register files costs. */
+enum gen_kind { KIND_INT, KIND_FLOAT };
+
+/* An integer value of a width: rvalue, and what is known of it. */
+struct gv {
+    gj_rv *r;
+    gj_rv *test;              /* the same as a boolean, if it is 0 or 1 from a comparison */
+    bool is_const;
+    uint64_t k;
+};
+
+struct gen_cell {             /* a slot, or one of the CPU's own fields that are kept in a register */
+    gj_lv *var;               /* NULL: always in memory */
+    uint32_t offset;
+    uint8_t type, cls, kind;
+};
+
+struct gen_flow {             /* what is known at a place */
+    struct gen_set dirty;     /* variables that may differ from their cells */
+    struct gen_set number;    /* slots that hold no NaN, in the fast version */
+    uint8_t temp_number[IR_MAX_TEMPS];
+    bool fp_ok;               /* cpu->fp_fast has been seen to be set */
+    int point;                /* that cpu->xpoint holds, or -1 */
+};
+
+struct gen {
+    gcc_jit_context *ctx;
+    const struct gen_region *r;
+    const char *why;
+    gcc_jit_function *fn;
+    gcc_jit_block *blk;       /* being filled; NULL: unreachable */
+    unsigned width;           /* of the expression being built */
+    gcc_jit_type *u8p, *u64p, *boolean, *i8, *i16, *i32, *i64, *u8, *u16, *u32, *u64, *f32, *f64, *u128, *i128, *lng, *nothing;
+    gj_rv *cpu;               /* u8p */
+    gj_lv *table, *ubase, *ulimit, *tlb, *ret;
+    gcc_jit_block *leave;     /* stores everything, returns ret */
+    gcc_jit_type *fn_ld, *fn_st, *fn_cas, *fn_rmw, *fn_op, *fn_fetch, *fn_helper, *fn_ref;
+
+    struct gen_cell cell[GEN_MAX_CELLS];
+    unsigned n_cells, ic, note_a, note_b, note_op, note_aux;
+    struct gen_set ever_dirty;
+    bool has_fp, has_calls;   /* host arithmetic; helpers that may see the host's FP flags */
+    bool maps;                /* user mode: state at faults is described (gen-mem.c), not stored */
+    unsigned number;
+    unsigned mmu;             /* mode of the accesses that are inline */
+    bool has_mmu;
+
+    /* the block and version being generated */
+    unsigned b;
+    bool slow;
+    struct gen_flow f;
+    gj_lv *temp[2][2][IR_MAX_TEMPS]; /* by type and kind */
+    uint8_t temp_kind[IR_MAX_TEMPS];
+    struct gen_per_block {
+        struct gen_set dirty_in, number_in, used;
+        gcc_jit_block *check, *body[2];  /* where edges lead; by slow */
+        gcc_jit_block **slow_at; /* by op: where the slow version is entered */
+        bool kick;               /* something before it may have set cpu->kick */
+    } *pb;
+    gcc_jit_block **label;
+    struct gen_flow *label_flow;
+    bool *label_seen;
+};
+
+/* gen-expr.c: values */
+gj_rv *gx_int(struct gen *, gcc_jit_type *, uint64_t);
+gj_rv *gx_bin(struct gen *, enum gcc_jit_binary_op, gcc_jit_type *, gj_rv *, gj_rv *);
+gj_rv *gx_cmp(struct gen *, enum gcc_jit_comparison, gj_rv *, gj_rv *);
+gj_rv *gx_cast(struct gen *, gj_rv *, gcc_jit_type *);
+gj_rv *gx_bits(struct gen *, gj_rv *, gcc_jit_type *); /* the same bits as another type */
+gj_lv *gx_var(struct gen *, gcc_jit_type *);
+void gx_set(struct gen *, gj_lv *, gj_rv *);
+void gx_jump(struct gen *, gcc_jit_block *);
+gcc_jit_block *gx_block(struct gen *);
+/* Ends the block: to yes if test, else to no. Which of them, if one, is hardly ever taken: -1 none, 0 no, 1 yes */
+void gx_branch(struct gen *, gj_rv *test, gcc_jit_block *yes, gcc_jit_block *no, int rare);
+struct gv gx_const(struct gen *, unsigned width, uint64_t);
+/* An op of class PURE or CONV; its operands' types are by the op. r NULL: left to the reference (jit_op). */
+struct gv gx_pure(struct gen *, const struct ir_op *, struct gv a, struct gv b, struct gv c);
+/* A condition, as a boolean. */
+gj_rv *gx_cond(struct gen *, unsigned cond, unsigned type, struct gv a, struct gv b);
+
+/* gen.c */
+unsigned gen_type_of(const struct gen *, ir_id);
+struct gv gen_read(struct gen *, ir_id);               /* bits, of the cell's own width */
+gj_rv *gen_read_float(struct gen *, ir_id);            /* as float or double by its width */
+void gen_write(struct gen *, ir_id, gj_rv *bits_or_float, bool is_float);
+gj_rv *gen_cell_load(struct gen *, uint32_t offset, gcc_jit_type *, bool is_volatile);
+void gen_cell_store(struct gen *, uint32_t offset, gcc_jit_type *, gj_rv *, bool is_volatile);
+gj_rv *gen_table(struct gen *, unsigned index, gcc_jit_type *);
+gj_rv *gen_helper_op(struct gen *, unsigned at, gj_rv *a, gj_rv *b, gj_rv *c); /* jit_op for op `at` of the block: u64 */
+gj_rv *gen_u64(struct gen *, ir_id);
+gcc_jit_block *gen_slow_entry(struct gen *, unsigned at);
+void gen_assign_cell(struct gen *, unsigned cell, gj_rv *); /* a variable changes */
+
+unsigned gen_operand_cells(const struct ir_op *, unsigned k); /* k: 0 d, 1 a, 2 b, 3 c */
+
+/* gen-fp.c */
+bool gen_fp_inline(const struct ir_op *);
+/* The same value, of which the compiler knows nothing. */
+gj_rv *gen_pinned(struct gen *, gj_rv *, bool is_float);
+/* An op for which that holds, in the fast version. */
+void gen_fp(struct gen *, unsigned at);
+/* The test that a cell holds no NaN of the width of its type. */
+gj_rv *gen_is_number(struct gen *, ir_id);
+bool gen_known_number(const struct gen *, ir_id);
+
+/* gen-mem.c */
+void gen_mem(struct gen *, unsigned at, unsigned mark);
+void gen_sync(struct gen *, unsigned mark, bool clean); /* cells and point as the contract wants before what may unwind */
+
+#endif

@@ -1,0 +1,316 @@
+/*
+ * alloc.c - which slots and temporaries live in host registers, and the analyses that follow from it: which of them must be
+ * loaded, are dirty, are live. Host-neutral.
+ *
+ * Slots are ranked by use, weighted with how often their blocks run; the best get a register for the whole region.
+ * Some registers are held back for temporaries if these gain more by it. Labels lead forwards only, so within a block one
+ * pass in either direction is exact.
+ */
+#include "jit-native/native.h"
+
+#include <stdlib.h>
+
+enum { INT, FLT, NEITHER };
+
+/* ---- classes ------------------------------------------------------------------------------------------ */
+
+/* Of what kind operand i (3: the result) of the op has to be. */
+static unsigned operand_class(const struct ir_op *o, unsigned i)
+{
+    switch (o->op) {
+    case OP_MOV: case OP_LO: case OP_ZXW: case OP_HI: return NEITHER;
+    case OP_DEPOSIT: return o->type == T_I64 && (o->aux == (32u << 8) || o->aux == (32u | 32u << 8)) ? NEITHER : INT;
+    case OP_LD: return i == 3 ? NEITHER : INT;
+    case OP_ST: return i == 1 ? NEITHER : INT;
+    case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: case OP_FMA: return FLT;
+    case OP_FCMP: return i == 3 ? INT : FLT;
+    case OP_F32_F64: case OP_F64_F32: return FLT;
+    case OP_I32_F32: case OP_I32_F64: return i == 3 ? FLT : NEITHER;
+    case OP_I64_F32: case OP_I64_F64: return i == 3 ? FLT : INT;
+    case OP_F32_I32: case OP_F32_I64: case OP_F64_I32: case OP_F64_I64: return i == 3 ? INT : FLT;
+    case OP_CALL: return NEITHER;
+    default: return INT;
+    }
+}
+
+struct score { uint64_t use[3]; };
+
+static unsigned class_of(const struct score *s, bool fpr)
+{
+    if (s->use[FLT] != s->use[INT]) return s->use[FLT] > s->use[INT] ? FLT : INT;
+    return fpr ? FLT : INT;
+}
+
+/* ---- scores ------------------------------------------------------------------------------------------- */
+
+struct want { uint64_t weight; ir_id slot; };
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct want *x = a, *y = b;
+    return x->weight != y->weight ? (x->weight < y->weight ? 1 : -1) : (int)x->slot - (int)y->slot;
+}
+
+static bool allocatable(const struct guest *g, ir_id s) { return g->slots[s].cls != SLOT_PC && g->slots[s].cls != SLOT_MODE && g->slots[s].type <= T_I64; }
+
+struct plan {
+    struct gen *g;
+    struct score *slots;
+    struct score **temps;        /* per block */
+    uint64_t gain[2][8];         /* of temporaries when 0..7 registers are left to them */
+};
+
+static void count_uses(struct plan *p, unsigned k)
+{
+    struct gen *g = p->g;
+    struct gen_block *gb = &g->blocks[k];
+    const struct jit_block *jb = gb->jb;
+
+    for (unsigned t = 0; t < jb->n_temps; t++) gb->temp_first[t] = UINT16_MAX, gb->temp_last[t] = 0, gb->temp_reg[t] = IN_MEMORY;
+    for (unsigned i = 0; i < jb->n_ops; i++) {
+        const struct ir_op *o = &jb->ops[i];
+        ir_id x[4];
+        op_inputs(o, x);
+        x[3] = o->d;
+        bool fpr = false, gpr = false;
+        for (unsigned n = 0; n < 4; n++) {
+            if (x[n] == IR_NONE || !ir_is_slot(x[n])) continue;
+            if (g->guest->slots[x[n]].cls == SLOT_FPR) fpr = true;
+            else gpr = true;
+        }
+        for (unsigned n = 0; n < 4; n++) {
+            if (x[n] == IR_NONE || ir_is_const(x[n])) continue;
+            unsigned c = operand_class(o, n);
+            if (ir_is_slot(x[n])) {
+                p->slots[x[n]].use[c] += jb->weight;
+            } else {
+                unsigned t = x[n] - IR_TEMP;
+                if (c == NEITHER && fpr != gpr) c = fpr ? FLT : INT;
+                p->temps[k][t].use[c] += jb->weight;
+                if (gb->temp_first[t] == UINT16_MAX) gb->temp_first[t] = (uint16_t)i;
+                gb->temp_last[t] = (uint16_t)i;
+            }
+        }
+    }
+}
+
+/* Gives the block's temporaries of one class the n registers regs[]; returns the weight of the uses that got one. */
+static uint64_t place_temps(const struct plan *p, unsigned k, unsigned cls, const uint8_t *regs, unsigned n, bool keep)
+{
+    const struct gen_block *gb = &p->g->blocks[k];
+    const struct jit_block *jb = gb->jb;
+    int busy_until[GPRS];
+    uint64_t won = 0;
+
+    for (unsigned i = 0; i < n; i++) busy_until[i] = -1;
+    for (unsigned i = 0; i < jb->n_ops; i++) {
+        ir_id d = jb->ops[i].d;
+        if (d == IR_NONE || !ir_is_temp(d)) continue;
+        unsigned t = d - IR_TEMP;
+        const struct score *s = &p->temps[k][t];
+        if (gb->temp_first[t] != i || class_of(s, false) != cls) continue;
+        for (unsigned r = 0; r < n; r++) {
+            if (busy_until[r] >= (int)i) continue;
+            busy_until[r] = gb->temp_last[t];
+            won += s->use[INT] + s->use[FLT] + s->use[NEITHER];
+            if (keep) gb->temp_reg[t] = (int8_t)regs[r];
+            break;
+        }
+    }
+    return won;
+}
+
+static void assign(struct plan *p, unsigned cls)
+{
+    struct gen *g = p->g;
+    const uint8_t *order = g->regs->order[cls];
+    unsigned n_regs = g->regs->n[cls], n = 0, most = MIN(n_regs, 7u);
+    struct want *wants = arena_get(&g->arena, g->guest->n_slots * sizeof *wants + 1);
+
+    for (unsigned s = 0; s < g->guest->n_slots; s++) {
+        const struct score *sc = &p->slots[s];
+        uint64_t w = sc->use[INT] + sc->use[FLT] + sc->use[NEITHER];
+        if (w && allocatable(g->guest, (ir_id)s) && class_of(sc, g->guest->slots[s].cls == SLOT_FPR) == cls) wants[n++] = (struct want){ w, (ir_id)s };
+    }
+    qsort(wants, n, sizeof *wants, by_weight);
+    unsigned left = n_regs > n ? n_regs - n : 0;
+    /* holding back one more register costs the least used slot that would have had it */
+    uint64_t gain[8] = { 0 };
+    for (unsigned k = 0; k < g->r->n; k++) {
+        for (unsigned t = MIN(left, most); t <= most; t++) gain[t] += place_temps(p, k, cls, order, t, false);
+    }
+    unsigned best = MIN(left, most);
+    int64_t best_value = (int64_t)gain[best], lost = 0;
+    for (unsigned t = best + 1; t <= most; t++) {
+        lost += (int64_t)wants[n_regs - t].weight;
+        if ((int64_t)gain[t] - lost > best_value) best_value = (int64_t)gain[t] - lost, best = t;
+    }
+    unsigned n_slots = MIN(n, n_regs - MIN(best, n_regs));
+    for (unsigned i = 0; i < n_slots; i++) {
+        g->slot_reg[wants[i].slot] = (int8_t)order[i];
+        g->reg_slot[order[i]] = wants[i].slot;
+        g->used |= 1u << order[i];
+    }
+    for (unsigned k = 0; k < g->r->n; k++) place_temps(p, k, cls, order + n_slots, n_regs - n_slots, true);
+}
+
+/* ---- flow --------------------------------------------------------------------------------------------- */
+
+uint32_t gen_written(const struct gen *g, const struct ir_op *o)
+{
+    uint32_t m = 0;
+    if (o->op != OP_CALL) return 0;
+    const struct helper_desc *h = &g->guest->helpers[o->aux];
+    for (unsigned i = 0; i < REGS; i++) {
+        if (g->reg_slot[i] != IR_NONE && h->writes >> g->guest->slots[g->reg_slot[i]].cls & 1) m |= 1u << i;
+    }
+    return m;
+}
+
+static bool grow(uint32_t *set, uint32_t by)
+{
+    bool more = (by & ~*set) != 0;
+    *set |= by;
+    return more;
+}
+
+/* Dirty registers forwards; `at`: before each op. True if an entry of a block changed. */
+static bool dirty_pass(struct gen *g, unsigned k, uint32_t *at, uint32_t *label)
+{
+    const struct jit_block *jb = g->blocks[k].jb;
+    uint32_t cur = g->blocks[k].dirty_in;
+    bool more = false;
+
+    memset(label, 0, (jb->n_labels + 1u) * sizeof *label);
+    for (unsigned i = 0; i < jb->n_ops; i++) {
+        const struct ir_op *o = &jb->ops[i];
+        if (o->op == OP_LABEL) cur |= label[o->aux];
+        at[i] = cur;
+        if (op_syncs(o)) cur = 0;
+        if (o->d != IR_NONE) cur |= gen_slot_bit(g, o->d);
+        switch (o->op) {
+        case OP_BR:
+            label[o->aux] |= cur;
+            cur = 0;
+            break;
+        case OP_BRL: label[o->aux] |= cur; break;
+        case OP_BRC: case OP_GOTO:
+            if (jb->to[o->aux] >= 0) more |= grow(&g->blocks[jb->to[o->aux]].dirty_in, cur);
+            break;
+        case OP_IND:
+            for (unsigned n = 0; n < jb->n_ind; n++) more |= grow(&g->blocks[jb->ind[n]].dirty_in, cur);
+            break;
+        default: break;
+        }
+    }
+    return more;
+}
+
+static bool live_pass(struct gen *g, unsigned k, const uint32_t *dirty, uint32_t *label)
+{
+    struct gen_block *gb = &g->blocks[k];
+    const struct jit_block *jb = gb->jb;
+    uint32_t cur = 0;
+
+    memset(label, 0, (jb->n_labels + 1u) * sizeof *label);
+    for (unsigned i = jb->n_ops; i-- > 0;) {
+        const struct ir_op *o = &jb->ops[i];
+        ir_id in[3];
+        switch (o->op) {
+        case OP_BR: cur = label[o->aux]; break;
+        case OP_BRL: cur |= label[o->aux]; break;
+        case OP_BRC: case OP_GOTO:
+            if (o->op == OP_GOTO) cur = 0;
+            cur |= jb->to[o->aux] >= 0 ? g->blocks[jb->to[o->aux]].live_in : 0;
+            cur |= dirty[i];
+            break;
+        case OP_IND:
+            cur = dirty[i];
+            for (unsigned n = 0; n < jb->n_ind; n++) cur |= g->blocks[jb->ind[n]].live_in;
+            break;
+        case OP_EXIT: cur = dirty[i]; break;
+        default: break;
+        }
+        gb->live[i] = cur;
+        if (o->op == OP_LABEL) label[o->aux] = cur;
+        if (o->d != IR_NONE) cur &= ~gen_slot_bit(g, o->d);
+        if (op_syncs(o)) cur = (cur & ~(g->regs->clobbered | gen_written(g, o))) | dirty[i];
+        else if (o->op == OP_LD || o->op == OP_ST) cur |= dirty[i];
+        op_inputs(o, in);
+        for (unsigned n = 0; n < 3; n++) {
+            if (in[n] != IR_NONE) cur |= gen_slot_bit(g, in[n]);
+        }
+    }
+    return grow(&gb->live_in, cur | gb->dirty_in);
+}
+
+/* An FP operation must be noted if anything can look before the next one. */
+static void note_pass(struct gen_block *gb)
+{
+    bool seen = true;
+    for (unsigned i = gb->jb->n_ops; i-- > 0;) {
+        const struct ir_op *o = &gb->jb->ops[i];
+        switch (o->op) {
+        case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: case OP_FCMP: case OP_FMA:
+        case OP_F32_F64: case OP_F64_F32: case OP_I32_F32: case OP_I32_F64: case OP_I64_F32: case OP_I64_F64:
+        case OP_F32_I32: case OP_F32_I64: case OP_F64_I32: case OP_F64_I64:
+            gb->noted[i] = seen;
+            seen = false;
+            break;
+        case OP_INSN: break;
+        default:
+            if ((ir_op_info[o->op].flags & (F_FAULT | F_EFFECT | F_END))) seen = true;
+        }
+    }
+}
+
+static void flow(struct gen *g)
+{
+    unsigned max_ops = 1, max_labels = 0;
+    for (unsigned k = 0; k < g->r->n; k++) {
+        max_ops = MAX(max_ops, (unsigned)g->r->blocks[k].n_ops);
+        max_labels = MAX(max_labels, (unsigned)g->r->blocks[k].n_labels);
+    }
+    uint32_t *dirty = arena_get(&g->arena, max_ops * sizeof *dirty), *label = arena_get(&g->arena, (max_labels + 1) * sizeof *label);
+    for (bool more = true; more;) {
+        more = false;
+        for (unsigned k = 0; k < g->r->n; k++) more |= dirty_pass(g, k, dirty, label);
+    }
+    for (bool more = true; more;) {
+        more = false;
+        for (unsigned k = g->r->n; k-- > 0;) {
+            dirty_pass(g, k, dirty, label);
+            more |= live_pass(g, k, dirty, label);
+        }
+    }
+    for (unsigned k = 0; k < g->r->n; k++) note_pass(&g->blocks[k]);
+}
+
+void gen_allocate(struct gen *g)
+{
+    struct plan p = { .g = g };
+    unsigned n_slots = g->guest->n_slots;
+
+#define ARENA_ARRAY(type, n) memset(arena_get(&g->arena, (n) * sizeof(type) + 1), 0, (n) * sizeof(type))
+    g->blocks = ARENA_ARRAY(struct gen_block, g->r->n);
+    g->slot_reg = arena_get(&g->arena, n_slots);
+    memset(g->slot_reg, IN_MEMORY, n_slots);
+    for (unsigned i = 0; i < REGS; i++) g->reg_slot[i] = IR_NONE;
+    p.slots = ARENA_ARRAY(struct score, n_slots);
+    p.temps = ARENA_ARRAY(struct score *, g->r->n);
+    for (unsigned k = 0; k < g->r->n; k++) {
+        const struct jit_block *jb = &g->r->blocks[k];
+        struct gen_block *gb = &g->blocks[k];
+        gb->jb = jb;
+        gb->live = ARENA_ARRAY(uint32_t, jb->n_ops);
+        gb->noted = ARENA_ARRAY(bool, jb->n_ops);
+        gb->temp_reg = ARENA_ARRAY(int8_t, jb->n_temps);
+        gb->temp_first = ARENA_ARRAY(uint16_t, jb->n_temps);
+        gb->temp_last = ARENA_ARRAY(uint16_t, jb->n_temps);
+        p.temps[k] = ARENA_ARRAY(struct score, jb->n_temps);
+        count_uses(&p, k);
+    }
+    assign(&p, INT);
+    assign(&p, FLT);
+    flow(g);
+}

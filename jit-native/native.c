@@ -1,0 +1,91 @@
+/*
+ * native.c - the backend descriptor of the in-house code generator, and the host-neutral part of its life: compiling a region,
+ * putting the guest's state in order after a host fault.
+ */
+#include "jit-native/native.h"
+
+#include <stdlib.h>
+
+static void *native_init(struct engine *eng, struct error *e) { return host_init(eng, e); }
+static void native_fini(void *state) { host_fini(state); }
+
+static bool native_compile(void *state, const struct jit_region *r, struct jit_code *code, const char **why)
+{
+    struct gen g = { .r = r, .guest = r->guest, .regs = host_regs(state) };
+    struct gen_point *points = NULL;
+    uint32_t n = 0;
+
+    if (r->user && r->eng->n_watches) { /* the accesses would not be seen; the next change of watchpoints drops all code */
+        *why = "watchpoints";
+        return false;
+    }
+    for (unsigned i = 0; i < r->n; i++) {
+        for (unsigned k = 0; k < r->blocks[i].n_ops; k++) {
+            unsigned op = r->blocks[i].ops[k].op;
+            if (ir_op_info[op].cls != CLASS_VEC && op != OP_LD2 && op != OP_ST2) continue;
+            *why = "vectors or pairs of cells";
+            return false;
+        }
+    }
+    gen_allocate(&g);
+    bool ok = host_compile(state, &g, code, &points, &n, why);
+    if (ok) {
+        struct native_code *nc = mem_zalloc(sizeof *nc);
+        nc->n_points = n;
+        if (n) {
+            nc->points = NEW_ARRAY(struct gen_point, n);
+            memcpy(nc->points, points, n * sizeof *points);
+        }
+        for (unsigned i = 0; i < REGS; i++) {
+            if (g.reg_slot[i] == IR_NONE) continue;
+            nc->offset[i] = g.guest->slots[g.reg_slot[i]].offset;
+            nc->type[i] = g.guest->slots[g.reg_slot[i]].type;
+        }
+        code->priv = nc;
+        code->entry = host_entry(state, r->user);
+    }
+    arena_free(&g.arena);
+    return ok;
+}
+
+static void native_release(void *state, struct jit_code *code)
+{
+    struct native_code *nc = code->priv;
+    (void)state;
+    free(nc->points);
+    free(nc);
+}
+
+static bool native_recover(const struct jit_code *code, struct cpu *cpu, const void *context)
+{
+    const struct native_code *nc = code->priv;
+    uintptr_t at = host_context_pc(context) - (uintptr_t)code->text;
+    uint32_t lo = 0, hi = nc->n_points;
+
+    while (hi - lo > 1) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (nc->points[mid].at <= at) lo = mid;
+        else hi = mid;
+    }
+    if (lo == hi || nc->points[lo].at != at) return false;
+    const struct gen_point *p = &nc->points[lo];
+    for (unsigned i = 0; i < REGS; i++) {
+        if (!(p->dirty >> i & 1)) continue;
+        uint64_t v = host_context_reg(context, i);
+        void *cell = (char *)cpu + nc->offset[i];
+        if (nc->type[i] == T_I64) *(uint64_t *)cell = v;
+        else *(uint32_t *)cell = (uint32_t)v;
+    }
+    cpu->icount_left = host_context_icount(context);
+    cpu->xpoint = p->point;
+    return true;
+}
+
+static const void *native_exit_stub(void *state) { return host_exit_stub(state); }
+
+const struct jit_backend jit_native_backend = {
+    .name = "native", .help = "the in-house code generator for this host",
+    .tiers = 3, .threshold = { 60, 16000 }, .quick = true,
+    .init = native_init, .fini = native_fini, .compile = native_compile, .release = native_release, .recover = native_recover,
+    .exit_stub = native_exit_stub,
+};

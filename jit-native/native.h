@@ -1,0 +1,100 @@
+/*
+ * native.h - the in-house code generator: what its host-neutral part (native.c, alloc.c) and a host's part (x64-*.c) share.
+ *
+ * The shape of the code: every region decides once which slots live in host registers, and that holds from its entry to its
+ * exits. So one table tells where the state is at any point; slots that may have been written (the dirty ones) are stored at
+ * exits and before calls of C code, and after a host fault recover() stores them from the signal's context.
+ * Temporaries share what registers are left, block by block. Everything unlikely is emitted behind the region.
+ *
+ * A host provides what is declared in the last part. Host registers are numbered 0..31: 0..15 for integers, 16..31 for
+ * floating point, whatever the host calls them.
+ */
+#ifndef JIT_NATIVE_NATIVE_H
+#define JIT_NATIVE_NATIVE_H
+
+#include "interp/jit.h"
+
+enum { GPRS = 16, REGS = 32, IN_MEMORY = -1 };
+#define MASK_GPR 0x0000ffffu
+#define MASK_FPR 0xffff0000u
+
+/* What the host offers; made by host_init(). */
+struct host_regs {
+    uint8_t order[2][GPRS];      /* allocatable integer and FP registers, best first */
+    uint8_t n[2];
+    uint32_t clobbered;          /* by calls of C functions */
+};
+
+/* A block being compiled. */
+struct gen_block {
+    const struct jit_block *jb;
+    uint32_t live_in;            /* registers whose slots are read before they are written */
+    uint32_t dirty_in;           /* registers whose slots may have been written since the region's entry */
+    uint32_t *live;              /* after each op */
+    int8_t *temp_reg;            /* of each temporary: host register or IN_MEMORY */
+    uint16_t *temp_first, *temp_last; /* ops */
+    bool *noted;                 /* FP ops: must the operation be noted? (struct fp_note) */
+    unsigned label;              /* the host's: of its entry; past the charge; of what a failed charge leads to (0: none yet) */
+    unsigned charged, failed;
+};
+
+struct gen {
+    const struct jit_region *r;
+    const struct guest *guest;
+    const struct host_regs *regs;
+    struct arena arena;
+    struct gen_block *blocks;
+    int8_t *slot_reg;            /* of each slot */
+    ir_id reg_slot[REGS];        /* IR_NONE: none */
+    uint32_t used;               /* registers that hold slots */
+};
+
+/* A place where a guest access may fault. */
+struct gen_point { uint32_t at, point, dirty; };
+
+/* struct jit_code.priv */
+struct native_code {
+    uint32_t n_points;
+    struct gen_point *points;    /* ascending */
+    uint32_t offset[REGS];       /* of the slot in each register */
+    uint8_t type[REGS];
+};
+
+/* Where each operand of an op comes from: IR_NONE where there is none. */
+static inline void op_inputs(const struct ir_op *o, ir_id in[3])
+{
+    in[0] = o->op == OP_INSN ? IR_NONE : o->a, in[1] = o->b, in[2] = o->c;
+}
+/* Ops that store all state and call C code each time. */
+static inline bool op_syncs(const struct ir_op *o) { return o->op == OP_CALL || o->op == OP_CAS || o->op == OP_RMW || o->op == OP_FETCHF; }
+
+/* alloc.c: fills all of g but the labels. */
+void gen_allocate(struct gen *);
+/* Registers of slots that the op may write besides d: those of a helper. */
+uint32_t gen_written(const struct gen *, const struct ir_op *);
+static inline uint32_t reg_bit(int r) { return r < 0 ? 0 : 1u << r; }
+static inline uint32_t gen_slot_bit(const struct gen *g, ir_id x) { return ir_is_slot(x) ? reg_bit(g->slot_reg[x]) : 0; }
+static inline unsigned gen_type(const struct gen *g, const struct jit_block *b, ir_id x)
+{
+    return ir_is_slot(x) ? g->guest->slots[x].type : ir_is_temp(x) ? b->temp_type[x - IR_TEMP] : x == IR_NONE ? T_I64 : b->const_type[x - IR_CONST];
+}
+
+/* ---- what a host provides ------------------------------------------------------------------------------ */
+
+struct host;
+/* The engine's thunks and stubs, in its code memory. NULL + error: not on this processor. */
+struct host *host_init(struct engine *, struct error *);
+void host_fini(struct host *);
+const struct host_regs *host_regs(const struct host *);
+jit_entry_fn host_entry(const struct host *, bool user);
+const void *host_exit_stub(const struct host *);
+/* Compiles what gen_allocate() has prepared: fills text, text_size, body, and the points (in the arena). */
+bool host_compile(struct host *, struct gen *, struct jit_code *, struct gen_point **, uint32_t *n, const char **why);
+/* From a signal's context: the host pc, the count of instructions left, a register. Async-signal safe. */
+uintptr_t host_context_pc(const void *ucontext);
+int64_t host_context_icount(const void *ucontext);
+uint64_t host_context_reg(const void *ucontext, unsigned reg);
+
+extern const struct jit_backend jit_native_backend;
+
+#endif

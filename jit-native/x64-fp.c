@@ -1,0 +1,204 @@
+/*
+ * x64-fp.c - lowering of floating-point operations to SSE, by the rules of interp/fpx.h and interp/jit.h.
+ *
+ * Host arithmetic is used while cpu->fp_fast. What matters is that no NaN is involved: a NaN operand gives a NaN result, so
+ * the result alone is tested, and everything is done again by the authority then. The host may take a guest's quiet NaN for
+ * a signalling one and set its invalid flag; whatever truly is invalid gives a NaN, is done by the authority and is in
+ * cpu->fp.flags then, so the slow way clears the host's flag. Infinities are as exact on the host as finite values.
+ */
+#include "jit-native/x64.h"
+
+static void cold_fp(struct x64 *c, const struct cold *k)
+{
+    x64_cold_begin(c, k);
+    x64_load_cell(c, RDX, k->o->a);
+    x64_load_cell(c, RCX, k->o->b);
+    x64_load_cell(c, R8, k->o->c);
+    x64_lea_op(c, k->o);
+    x64_call_abs(&c->e, c->h->stubs.fp);
+    x64_cold_end(c, k);
+}
+
+static struct cold *begin(struct x64 *c)
+{
+    struct cold *k = x64_cold(c, cold_fp);
+    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, 0);
+    x64_jcc(&c->e, X_Z, k->label);
+    return k;
+}
+
+static void check(struct x64 *c, struct cold *k, bool w, unsigned x)
+{
+    x64_op(&c->e, 0x2e | X_0F | (w ? X_66 : 0), false, x, x64_r(x)); /* ucomis */
+    x64_jcc(&c->e, X_P, k->label);
+}
+
+/* cpu->fp_note */
+static void note_op(struct x64 *c, uint32_t op) { x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.op)), 4, op); }
+static void note_xmm(struct x64 *c, struct x64_mem at, bool w, unsigned x)
+{
+    x64_op(&c->e, 0x11 | X_0F | (w ? X_F2 : X_F3), false, x, x64_m(at));
+}
+
+static uint32_t noted_op(const struct ir_op *o) { return o->op | (uint32_t)o->type << 16; }
+
+static void move_xmm(struct x64 *c, unsigned to, unsigned from)
+{
+    if (to != from) x64_op(&c->e, 0x28 | X_0F, false, to, x64_r(from));
+}
+
+/* A register for the result that none of the operands lives in: they must survive until it has been tested. */
+static unsigned result(const struct x64 *c)
+{
+    unsigned d = x64_def_xmm(c, XMM0);
+    return x64_lives_in(c, c->o->a, d + GPRS) || x64_lives_in(c, c->o->b, d + GPRS) ? (unsigned)XMM0 : d;
+}
+
+static void arith(struct x64 *c, unsigned op)
+{
+    const struct ir_op *o = c->o;
+    bool w = o->type == T_I64, noted = c->gb->noted[c->i];
+    struct cold *k = begin(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2), d = result(c);
+
+    move_xmm(c, d, xa);
+    x64_op(&c->e, op | X_0F | (w ? X_F2 : X_F3), false, d, x64_r(xb));
+    check(c, k, w, d);
+    if (noted) {
+        note_xmm(c, AT_CPU(fp_note.a), w, xa);
+        note_xmm(c, AT_CPU(fp_note.b), w, xb);
+        note_op(c, noted_op(o));
+    }
+    x64_done_xmm(c, o->d, d);
+    x64_place(&c->e, k->back);
+}
+
+/* One operand of type wa, a result of type wd. */
+static void unary(struct x64 *c, unsigned op, bool wa, bool wd)
+{
+    const struct ir_op *o = c->o;
+    struct cold *k = begin(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1), d = result(c);
+
+    x64_op(&c->e, op | X_0F | (wa ? X_F2 : X_F3), false, d, x64_r(xa));
+    check(c, k, wd, d);
+    if (c->gb->noted[c->i]) {
+        note_xmm(c, AT_CPU(fp_note.a), wa, xa);
+        note_op(c, noted_op(o));
+        x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, 0);
+    }
+    x64_done_xmm(c, o->d, d);
+    x64_place(&c->e, k->back);
+}
+
+static void from_int(struct x64 *c, bool wa, bool wd)
+{
+    const struct ir_op *o = c->o;
+    struct cold *k = begin(c);
+    int ra = x64_reg(c, o->a);
+    unsigned d = x64_def_xmm(c, XMM0);
+    bool noted = c->gb->noted[c->i];
+    struct x64_rm a;
+
+    if (is_xmm(ra) && !wa && wd) { /* exact, whatever lies in the other half */
+        unsigned x = (unsigned)ra - GPRS;
+        if (noted) note_xmm(c, AT_CPU(fp_note.a), false, x);
+        x64_op(&c->e, 0xe6 | X_0F | X_F3, false, d, x64_r(x)); /* cvtdq2pd */
+    } else {
+        a = noted ? x64_r(x64_use(c, o->a, RAX)) : x64_use_rm(c, o->a, RAX);
+        if (noted) x64_op(&c->e, 0x89, true, a.reg, x64_m(AT_CPU(fp_note.a)));
+        x64_op(&c->e, 0x57 | X_0F, false, XMM0, x64_r(XMM0));
+        x64_op(&c->e, 0x2a | X_0F | (wd ? X_F2 : X_F3), wa, XMM0, a); /* cvtsi2s */
+        d = XMM0;
+    }
+    if (noted) {
+        note_op(c, noted_op(o));
+        x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, 0);
+    }
+    x64_done_xmm(c, o->d, d);
+    x64_place(&c->e, k->back);
+}
+
+static bool to_int(struct x64 *c, bool wa, bool wd)
+{
+    const struct ir_op *o = c->o;
+    unsigned r = o->aux & 15;
+    if (r != FP_RTZ && r != FP_RNE && r != IR_ROUND_ENV) return false;
+    struct cold *k = begin(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1);
+    x64_op(&c->e, (r == FP_RTZ ? 0x2c : 0x2d) | X_0F | (wa ? X_F2 : X_F3), wd, RAX, x64_r(xa));
+    if (wd) { /* the "integer indefinite" may stand for anything */
+        x64_mov_imm(&c->e, RCX, UINT64_C(1) << 63);
+        x64_alu(&c->e, ALU_CMP, true, RAX, x64_r(RCX));
+    } else {
+        x64_alu_imm(&c->e, ALU_CMP, false, x64_r(RAX), INT32_MIN);
+    }
+    x64_jcc(&c->e, X_Z, k->label);
+    if (c->gb->noted[c->i]) {
+        note_xmm(c, AT_CPU(fp_note.a), wa, xa);
+        note_op(c, noted_op(o));
+        x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, o->aux);
+    }
+    x64_done(c, o->d, RAX);
+    x64_place(&c->e, k->back);
+    return true;
+}
+
+static void compare(struct x64 *c)
+{
+    /* by relations wanted; after ucomis a, b without a NaN: carry: less; zero: equal */
+    static const uint8_t cc[8] = { 0, X_C, X_Z, X_BE, X_A, X_NZ, X_NC, 0 };
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = o->type == T_I64;
+    unsigned mask = o->attr & (IR_REL_LT | IR_REL_EQ | IR_REL_GT);
+    struct cold *k = begin(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2), d = x64_def(c, RAX);
+
+    x64_op(e, 0x2e | X_0F | (w ? X_66 : 0), false, xa, x64_r(xb));
+    x64_jcc(e, X_P, k->label);
+    if (mask == 0 || mask == 7) {
+        x64_mov_imm(e, d, mask == 7);
+    } else {
+        x64_setcc(e, cc[mask], d);
+        x64_op(e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
+    }
+    if (c->gb->noted[c->i]) { /* raises nothing, and that must be told */
+        note_xmm(c, AT_CPU(fp_note.a), w, xa);
+        note_xmm(c, AT_CPU(fp_note.b), w, xb);
+        note_op(c, noted_op(o));
+        x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, 0);
+    }
+    x64_done(c, o->d, d);
+    x64_place(e, k->back);
+}
+
+bool x64_lower_fp(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    bool w = o->type == T_I64;
+
+    if (c->h->eng->cfg.soft_fp) return false;
+    switch (o->op) {
+    case OP_FADD: arith(c, 0x58); return true;
+    case OP_FSUB: arith(c, 0x5c); return true;
+    case OP_FMUL: arith(c, 0x59); return true;
+    case OP_FDIV: arith(c, 0x5e); return true;
+    case OP_FSQRT: unary(c, 0x51, w, w); return true;
+    case OP_F32_F64: unary(c, 0x5a, false, true); return true;
+    case OP_F64_F32: unary(c, 0x5a, true, false); return true;
+    case OP_I32_F32: from_int(c, false, false); return true;
+    case OP_I32_F64: from_int(c, false, true); return true;
+    case OP_I64_F32: from_int(c, true, false); return true;
+    case OP_I64_F64: from_int(c, true, true); return true;
+    case OP_F32_I32: return to_int(c, false, false);
+    case OP_F32_I64: return to_int(c, false, true);
+    case OP_F64_I32: return to_int(c, true, false);
+    case OP_F64_I64: return to_int(c, true, true);
+    case OP_FCMP:
+        if (o->aux) return false; /* with values */
+        compare(c);
+        return true;
+    default: return false;
+    }
+}

@@ -1,0 +1,438 @@
+/*
+ * x64-int.c - lowering of integer arithmetic, logic, shifts, products, quotients and comparisons.
+ *
+ * A destination may be the register of any operand: each body writes it only when the operands have been read.
+ */
+#include "jit-native/x64.h"
+
+static bool wide(const struct x64 *c) { return c->o->type == T_I64; }
+
+/* d = a op b */
+static void two(struct x64 *c, unsigned alu, bool commutes)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = wide(c);
+    int32_t imm;
+    ir_id a = o->a, b = o->b;
+
+    if (x64_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a)) {
+        struct x64_rm m = x64_m(x64_cell(c, a));
+        if (x64_imm(c, b, w, &imm)) x64_alu_imm(e, alu, w, m, imm);
+        else x64_alu_to(e, alu, w, m, x64_use(c, b, RAX));
+        return;
+    }
+    unsigned d = x64_def(c, RAX);
+    if (x64_lives_in(c, b, d) && !x64_lives_in(c, a, d)) {
+        if (commutes) {
+            ir_id t = a;
+            a = b, b = t;
+        } else if (alu == ALU_SUB) { /* a - d: -d + a */
+            x64_op(e, 0xf7, w, 3, x64_r(d));
+            struct x64_rm m = x64_use_rm(c, a, RAX);
+            x64_alu(e, ALU_ADD, w, d, m);
+            return;
+        } else {
+            d = RAX;
+        }
+    }
+    if (alu == ALU_ADD && is_gpr(x64_reg(c, a)) && !x64_lives_in(c, a, d)) {
+        unsigned ra = (unsigned)x64_reg(c, a);
+        if (x64_imm(c, b, w, &imm)) {
+            x64_lea(e, w, d, x64_at(ra, imm));
+            x64_done(c, o->d, d);
+            return;
+        }
+        if (is_gpr(x64_reg(c, b))) {
+            x64_lea(e, w, d, x64_at2(ra, (unsigned)x64_reg(c, b), 0, 0));
+            x64_done(c, o->d, d);
+            return;
+        }
+    }
+    if (x64_imm(c, b, w, &imm)) {
+        x64_load(c, d, a);
+        if (alu == ALU_AND && imm == 0xff && d < RSP) x64_op(e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
+        else if (alu == ALU_AND && imm == 0xffff) x64_op(e, 0xb7 | X_0F, false, d, x64_r(d));
+        else if (alu == ALU_AND && imm >= 0) x64_alu_imm(e, alu, false, x64_r(d), imm);
+        else if (!(imm == 0 && (alu == ALU_ADD || alu == ALU_SUB || alu == ALU_OR || alu == ALU_XOR))) x64_alu_imm(e, alu, w, x64_r(d), imm);
+    } else {
+        struct x64_rm m = x64_use_rm(c, b, RCX);
+        x64_load(c, d, a);
+        x64_alu(e, alu, w, d, m);
+    }
+    x64_done(c, o->d, d);
+}
+
+static void one(struct x64 *c, unsigned ext)
+{
+    unsigned d = x64_def(c, RAX);
+    x64_load(c, d, c->o->a);
+    x64_op(&c->e, 0xf7, wide(c), ext, x64_r(d));
+    x64_done(c, c->o->d, d);
+}
+
+/* d = ~(a op b) */
+static void two_not(struct x64 *c, unsigned alu)
+{
+    struct x64_rm m = x64_use_rm(c, c->o->b, RCX);
+    uint64_t k;
+    if (alu == ALU_OR && x64_const(c, c->o->b, &k) && !k) { /* the MIPS way to write not */
+        one(c, 2);
+        return;
+    }
+    x64_load(c, RAX, c->o->a);
+    x64_alu(&c->e, alu, wide(c), RAX, m);
+    x64_op(&c->e, 0xf7, wide(c), 2, x64_r(RAX));
+    x64_done(c, c->o->d, RAX);
+}
+
+/* d = a op ~b */
+static void not_second(struct x64 *c, unsigned alu)
+{
+    x64_load(c, RCX, c->o->b);
+    x64_op(&c->e, 0xf7, wide(c), 2, x64_r(RCX));
+    x64_load(c, RAX, c->o->a);
+    x64_alu(&c->e, alu, wide(c), RAX, x64_r(RCX));
+    x64_done(c, c->o->d, RAX);
+}
+
+/* ---- shifts ------------------------------------------------------------------------------------------- */
+
+static bool lea_pair(struct x64 *c, unsigned n);
+
+static void shift(struct x64 *c, unsigned sh)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = wide(c), rotate = sh == SH_ROR || sh == SH_ROL;
+    unsigned width = w ? 64 : 32, d = x64_def(c, RAX);
+    uint64_t n;
+
+    if (x64_const(c, o->b, &n)) {
+        if (rotate) n &= width - 1;
+        else if (n >= width && sh == SH_SAR) n = width - 1;
+        if (n >= width) {
+            x64_mov_imm(e, d, 0);
+        } else if (sh == SH_SHL && n && n <= 3 && lea_pair(c, (unsigned)n)) {
+            return;
+        } else if (sh == SH_SHL && n >= 1 && n <= 3 && is_gpr(x64_reg(c, o->a)) && !x64_lives_in(c, o->a, d)) {
+            if (n == 1) x64_lea(e, w, d, x64_at2((unsigned)x64_reg(c, o->a), (unsigned)x64_reg(c, o->a), 0, 0));
+            else x64_lea(e, w, d, x64_at2(NO_REG, (unsigned)x64_reg(c, o->a), (unsigned)n, 0));
+        } else {
+            x64_load(c, d, o->a);
+            if (n) x64_shift_imm(e, sh, w, x64_r(d), (unsigned)n);
+        }
+        x64_done(c, o->d, d);
+        return;
+    }
+    bool in_range = rotate || x64_known_bits(c, o->b) <= (w ? 6u : 5u);
+    x64_load(c, RCX, o->b);
+    x64_load(c, RAX, o->a);
+    if (!in_range && sh == SH_SAR) {
+        x64_mov_imm(e, RDX, width - 1);
+        x64_alu(e, ALU_CMP, w, RCX, x64_r(RDX));
+        x64_cmov(e, X_A, w, RCX, x64_r(RDX));
+    }
+    if (!rotate && c->h->has.bmi2) {
+        static const unsigned prefix[8] = { [SH_SHL] = X_66, [SH_SHR] = X_F2, [SH_SAR] = X_F3 };
+        x64_vex(e, 0xf7 | X_0F38 | prefix[sh], w, RAX, RCX, x64_r(RAX)); /* shlx, shrx, sarx */
+    } else {
+        x64_shift_cl(e, sh, w, x64_r(RAX));
+    }
+    if (!in_range && sh != SH_SAR) { /* nothing is left of it */
+        x64_alu_imm(e, ALU_CMP, w, x64_r(RCX), (int32_t)width);
+        x64_alu(e, ALU_SBB, w, RCX, x64_r(RCX));
+        x64_alu(e, ALU_AND, w, RAX, x64_r(RCX));
+    }
+    x64_done(c, o->d, RAX);
+}
+
+/* Is x read after the current op, as far as this block tells? */
+static bool dies_at(const struct x64 *c, ir_id x, unsigned at)
+{
+    if (ir_is_temp(x)) return c->gb->temp_last[x - IR_TEMP] == at;
+    return false;
+}
+
+/* shl t, a, n; add d, t, b with t dead after, or overwritten by d: one lea. */
+static bool lea_pair(struct x64 *c, unsigned n)
+{
+    const struct ir_op *o = c->o;
+    unsigned i = c->i + 1;
+    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
+    if (i >= c->jb->n_ops) return false;
+    const struct ir_op *p = &c->jb->ops[i];
+    if (p->op != OP_ADD || p->type != o->type) return false;
+    ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
+    if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
+    if (p->d != o->d && !dies_at(c, o->d, i)) return false;
+    if (!is_gpr(x64_reg(c, o->a)) || !is_gpr(x64_reg(c, other)) || !is_gpr(x64_reg(c, p->d))) return false;
+    x64_lea(&c->e, wide(c), (unsigned)x64_reg(c, p->d), x64_at2((unsigned)x64_reg(c, other), (unsigned)x64_reg(c, o->a), n, 0));
+    c->skip = i - c->i;
+    return true;
+}
+
+/* ---- products ----------------------------------------------------------------------------------------- */
+
+static const struct ir_op *partner(const struct x64 *c, unsigned op)
+{
+    const struct ir_op *o = c->o, *p = o + 1;
+    if (c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
+    return o->d == o->a || o->d == o->b || o->d == p->d ? NULL : p;
+}
+
+static void mul(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = wide(c);
+    int32_t imm;
+    const struct ir_op *hi = partner(c, OP_MULHU), *his = hi ? NULL : partner(c, OP_MULHS);
+
+    if ((hi || his) && w) { /* rdx:rax */
+        x64_load(c, RAX, o->a);
+        struct x64_rm m = x64_use_rm(c, o->b, RCX);
+        x64_op(e, 0xf7, true, hi ? 4 : 5, m);
+        x64_done(c, o->d, RAX);
+        x64_done(c, (o + 1)->d, RDX);
+        c->skip = 1;
+        return;
+    }
+    if (hi || his) { /* 32 bits: one product of 64 */
+        uint64_t k;
+        if (hi) {
+            x64_load(c, RAX, o->a);
+            if (x64_const(c, o->b, &k)) x64_mov_imm(e, RCX, (uint32_t)k);
+            x64_op(e, 0xaf | X_0F, true, RAX, x64_r(x64_const(c, o->b, &k) ? (unsigned)RCX : x64_use(c, o->b, RCX)));
+        } else {
+            struct x64_rm a = x64_use_rm(c, o->a, RAX), b = x64_use_rm(c, o->b, RCX);
+            x64_op(e, 0x63, true, RAX, a);
+            x64_op(e, 0x63, true, RCX, b);
+            x64_op(e, 0xaf | X_0F, true, RAX, x64_r(RCX));
+        }
+        x64_done(c, o->d, RAX); /* the low half: 32-bit moves cut it off */
+        if (x64_lives_in(c, o->d, RAX)) x64_mov(e, false, RAX, RAX);
+        x64_shift_imm(e, SH_SHR, true, x64_r(RAX), 32);
+        x64_done(c, (o + 1)->d, RAX);
+        c->skip = 1;
+        return;
+    }
+    unsigned d = x64_def(c, RAX);
+    if (x64_imm(c, o->b, w, &imm)) {
+        x64_op_imm(e, imm >= -128 && imm <= 127 ? 0x6b : 0x69, w, d, x64_use_rm(c, o->a, RAX), imm >= -128 && imm <= 127 ? 1 : 4, (uint32_t)imm);
+    } else if (x64_lives_in(c, o->b, d)) {
+        x64_op(e, 0xaf | X_0F, w, d, x64_use_rm(c, o->a, RAX));
+    } else {
+        struct x64_rm m = x64_use_rm(c, o->b, RCX);
+        x64_load(c, d, o->a);
+        x64_op(e, 0xaf | X_0F, w, d, m);
+    }
+    x64_done(c, o->d, d);
+}
+
+static void mulh(struct x64 *c, bool is_signed)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    if (wide(c)) {
+        x64_load(c, RAX, o->a);
+        x64_op(e, 0xf7, true, is_signed ? 5 : 4, x64_use_rm(c, o->b, RCX));
+        x64_done(c, o->d, RDX);
+        return;
+    }
+    x64_load(c, RAX, o->a);
+    x64_load(c, RCX, o->b);
+    if (is_signed) {
+        x64_op(e, 0x63, true, RAX, x64_r(RAX));
+        x64_op(e, 0x63, true, RCX, x64_r(RCX));
+    } else { /* constants may come sign-extended from nowhere, but never are: loads of 32 bits clear the rest */
+        x64_mov(e, false, RAX, RAX);
+    }
+    x64_op(e, 0xaf | X_0F, true, RAX, x64_r(RCX));
+    x64_shift_imm(e, SH_SHR, true, x64_r(RAX), 32);
+    x64_done(c, o->d, RAX);
+}
+
+/* ---- quotients ---------------------------------------------------------------------------------------- */
+
+/* The divisor in rcx is 0 or (signed) -1; the dividend is in rax. Leaves the quotient in rax and the remainder in rdx. */
+static void cold_div(struct x64 *c, const struct cold *k)
+{
+    struct emit *e = &c->e;
+    bool w = k->o->type == T_I64;
+    unsigned minus = x64_label(e);
+    x64_test(e, w, RCX, RCX);
+    x64_jcc(e, X_NZ, minus);
+    x64_mov(e, w, RDX, RAX);
+    x64_mov_imm(e, RAX, 0);
+    x64_jmp(e, k->back);
+    x64_place(e, minus);
+    x64_op(e, 0xf7, w, 3, x64_r(RAX));
+    x64_mov_imm(e, RDX, 0);
+    x64_jmp(e, k->back);
+}
+
+static void divide(struct x64 *c, bool is_signed, bool remainder)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = wide(c);
+    const struct ir_op *p = partner(c, is_signed ? (remainder ? OP_DIVS : OP_REMS) : remainder ? OP_DIVU : OP_REMU);
+    struct cold *k = x64_cold(c, cold_div);
+
+    x64_load(c, RCX, o->b);
+    x64_load(c, RAX, o->a);
+    if (is_signed) {
+        x64_lea(e, w, RDX, x64_at(RCX, 1));
+        x64_alu_imm(e, ALU_CMP, w, x64_r(RDX), 1);
+        x64_jcc(e, X_BE, k->label);
+        if (w) x64_byte(e, 0x48);
+        x64_byte(e, 0x99); /* cdq, cqo */
+        x64_op(e, 0xf7, w, 7, x64_r(RCX));
+    } else {
+        x64_test(e, w, RCX, RCX);
+        x64_jcc(e, X_Z, k->label);
+        x64_mov_imm(e, RDX, 0);
+        x64_op(e, 0xf7, w, 6, x64_r(RCX));
+    }
+    x64_place(e, k->back);
+    x64_done(c, o->d, remainder ? RDX : RAX);
+    if (p) {
+        x64_done(c, p->d, remainder ? RAX : RDX);
+        c->skip = 1;
+    }
+}
+
+/* ---- comparisons -------------------------------------------------------------------------------------- */
+
+unsigned x64_compare(struct x64 *c, const struct ir_op *o)
+{
+    static const uint8_t cc[CC_COUNT] = { [CC_EQ] = X_Z, [CC_NE] = X_NZ, [CC_LTU] = X_C, [CC_GEU] = X_NC, [CC_LEU] = X_BE, [CC_GTU] = X_A,
+                                          [CC_LTS] = X_L, [CC_GES] = X_GE, [CC_LES] = X_LE, [CC_GTS] = X_G, [CC_TZ] = X_Z, [CC_TNZ] = X_NZ };
+    struct emit *e = &c->e;
+    bool w = o->type == T_I64;
+    int32_t imm;
+    ir_id a = o->a, b = o->b;
+    unsigned cond = o->attr;
+
+    if (ir_is_const(a) && !ir_is_const(b)) {
+        a = o->b, b = o->a;
+        cond = ir_cond_swapped[cond];
+    }
+    if (cond == CC_TZ || cond == CC_TNZ) {
+        if (x64_imm(c, b, w, &imm)) {
+            struct x64_rm m = x64_use_rm(c, a, RAX);
+            x64_test_imm(e, w && imm < 0, m, (uint32_t)imm);
+        } else {
+            unsigned rb = x64_use(c, b, RCX);
+            x64_test(e, w, x64_use(c, a, RAX), rb);
+        }
+    } else if (x64_imm(c, b, w, &imm)) {
+        struct x64_rm m = x64_use_rm(c, a, RAX);
+        if (!imm && m.is_reg) x64_test(e, w, m.reg, m.reg);
+        else x64_alu_imm(e, ALU_CMP, w, m, imm);
+    } else if (is_gpr(x64_reg(c, b)) && x64_reg(c, a) == IN_MEMORY && !ir_is_const(a)) {
+        x64_alu_to(e, ALU_CMP, w, x64_m(x64_cell(c, a)), (unsigned)x64_reg(c, b));
+    } else {
+        struct x64_rm m = x64_use_rm(c, b, RCX);
+        x64_alu(e, ALU_CMP, w, x64_use(c, a, RAX), m);
+    }
+    return cc[cond];
+}
+
+static void setc(struct x64 *c)
+{
+    unsigned cc = x64_compare(c, c->o), d = x64_def(c, RAX);
+    x64_setcc(&c->e, cc, d);
+    x64_op(&c->e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
+    x64_done(c, c->o->d, d);
+}
+
+static void select_one(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = wide(c);
+    struct x64_rm t = x64_use_rm(c, o->b, RCX);
+    unsigned a = x64_use(c, o->a, RDX);
+    x64_load(c, RAX, o->c);
+    x64_test(e, w, a, a);
+    x64_cmov(e, X_NZ, w, RAX, t);
+    x64_done(c, o->d, RAX);
+}
+
+static void least(struct x64 *c, unsigned cc)
+{
+    const struct ir_op *o = c->o;
+    bool w = wide(c);
+    struct x64_rm b = x64_use_rm(c, o->b, RCX);
+    x64_load(c, RAX, o->a);
+    x64_alu(&c->e, ALU_CMP, w, RAX, b);
+    x64_cmov(&c->e, cc, w, RAX, b);
+    x64_done(c, o->d, RAX);
+}
+
+static void mov(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    int rd = x64_reg(c, o->d), ra = x64_reg(c, o->a);
+    uint64_t k;
+    int32_t imm;
+    if (x64_const(c, o->a, &k)) {
+        if (is_xmm(rd)) {
+            unsigned x = x64_use_xmm(c, o->a, (unsigned)rd - GPRS);
+            x64_done_xmm(c, o->d, x);
+        } else if (is_gpr(rd)) {
+            x64_mov_imm(&c->e, (unsigned)rd, k);
+        } else if (x64_imm(c, o->a, wide(c), &imm)) {
+            x64_op_imm(&c->e, 0xc7, wide(c), 0, x64_m(x64_cell(c, o->d)), 4, (uint32_t)imm);
+        } else {
+            x64_mov_imm(&c->e, RAX, k);
+            x64_done(c, o->d, RAX);
+        }
+    } else if (is_xmm(rd) || is_xmm(ra)) {
+        x64_done_xmm(c, o->d, x64_use_xmm(c, o->a, is_xmm(rd) ? (unsigned)rd - GPRS : (unsigned)XMM0));
+    } else if (is_gpr(rd)) {
+        x64_load(c, (unsigned)rd, o->a);
+    } else {
+        x64_done(c, o->d, x64_use(c, o->a, RAX));
+    }
+}
+
+bool x64_lower_int(struct x64 *c)
+{
+    switch (c->o->op) {
+    case OP_MOV: mov(c); return true;
+    case OP_ADD: two(c, ALU_ADD, true); return true;
+    case OP_SUB: two(c, ALU_SUB, false); return true;
+    case OP_AND: two(c, ALU_AND, true); return true;
+    case OP_OR: two(c, ALU_OR, true); return true;
+    case OP_XOR: two(c, ALU_XOR, true); return true;
+    case OP_NEG: one(c, 3); return true;
+    case OP_NOT: one(c, 2); return true;
+    case OP_NOR: two_not(c, ALU_OR); return true;
+    case OP_NAND: two_not(c, ALU_AND); return true;
+    case OP_EQV: two_not(c, ALU_XOR); return true;
+    case OP_ANDC: not_second(c, ALU_AND); return true;
+    case OP_ORC: not_second(c, ALU_OR); return true;
+    case OP_SHL: shift(c, SH_SHL); return true;
+    case OP_SHR: shift(c, SH_SHR); return true;
+    case OP_SAR: shift(c, SH_SAR); return true;
+    case OP_ROTR: shift(c, SH_ROR); return true;
+    case OP_ROTL: shift(c, SH_ROL); return true;
+    case OP_MUL: mul(c); return true;
+    case OP_MULHU: mulh(c, false); return true;
+    case OP_MULHS: mulh(c, true); return true;
+    case OP_DIVU: divide(c, false, false); return true;
+    case OP_REMU: divide(c, false, true); return true;
+    case OP_DIVS: divide(c, true, false); return true;
+    case OP_REMS: divide(c, true, true); return true;
+    case OP_SETC: setc(c); return true;
+    case OP_SELECT: select_one(c); return true;
+    case OP_MINU: least(c, X_A); return true;
+    case OP_MAXU: least(c, X_C); return true;
+    case OP_MINS: least(c, X_G); return true;
+    case OP_MAXS: least(c, X_L); return true;
+    default: return false;
+    }
+}

@@ -1,0 +1,282 @@
+/*
+ * x64-mem.c - lowering of guest memory accesses: directly in user mode, by way of the TLB in system mode.
+ *
+ * User mode: r14 is the host address of the guest's address 0. Around the guest's window lie areas that nothing is ever
+ * mapped in (interp/cpu.h: ubase), so displacements, sums and sizes need no checks; a fault there is sorted out by the
+ * interpreter. Addresses of 64 bits are compared with the limit once for each base register in a block.
+ * System mode: the probe of fast-body.h; alignment is folded into the comparison of the tag.
+ */
+#include "jit-native/x64.h"
+
+static unsigned size_of(const struct ir_op *o) { return 1u << (o->attr & IR_MSIZE); }
+
+/* Slow ways: the address is in rax. */
+static void cold_ld(struct x64 *c, const struct cold *k)
+{
+    bool w = (k->o->aux & IR_A64) != 0;
+    x64_cold_begin(c, k);
+    x64_mov(&c->e, w, RSI, RAX);
+    x64_mov_imm(&c->e, RDX, k->o->attr);
+    x64_mov_imm(&c->e, RCX, IR_MMU(k->o));
+    x64_set_point(c);
+    x64_call_abs(&c->e, c->h->stubs.ld);
+    x64_cold_end(c, k);
+}
+
+static void cold_st(struct x64 *c, const struct cold *k)
+{
+    bool w = (k->o->aux & IR_A64) != 0;
+    x64_cold_begin(c, k);
+    x64_mov(&c->e, w, RSI, RAX);
+    x64_load_cell(c, RDX, k->o->b);
+    x64_mov_imm(&c->e, RCX, k->o->attr);
+    x64_mov_imm(&c->e, R8, IR_MMU(k->o));
+    x64_set_point(c);
+    x64_call_abs(&c->e, c->h->stubs.st);
+    x64_cold_end(c, k);
+}
+
+static void address(struct x64 *c, unsigned reg, bool w)
+{
+    const struct ir_op *o = c->o;
+    int32_t disp = IR_DISP(o);
+    uint64_t k;
+    if (x64_const(c, o->a, &k)) {
+        k += (uint64_t)(int64_t)disp;
+        x64_mov_imm(&c->e, reg, w ? k : (uint32_t)k);
+    } else if (disp && is_gpr(x64_reg(c, o->a))) {
+        x64_lea(&c->e, w, reg, x64_at((unsigned)x64_reg(c, o->a), disp));
+    } else {
+        x64_load(c, reg, o->a);
+        if (disp) x64_alu_imm(&c->e, ALU_ADD, w, x64_r(reg), disp);
+    }
+}
+
+static unsigned cell_index(const struct x64 *c, ir_id x) { return ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP); }
+
+/* Where the access goes in host memory. *k: its slow way, if there is one. */
+static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = (o->aux & IR_A64) != 0, align = (o->attr & IR_MALIGN) && size_of(o) > 1;
+    int32_t disp = IR_DISP(o);
+    uint64_t v;
+    bool constant = x64_const(c, o->a, &v);
+
+    *k = NULL;
+    if (align || (w && constant)) { /* rare: all checks on the sum */
+        (void)x64_point(c);
+        *k = x64_cold(c, slow);
+        address(c, RAX, w);
+        if (align) {
+            x64_test_imm(e, false, x64_r(RAX), size_of(o) - 1);
+            x64_jcc(e, X_NZ, (*k)->label);
+        }
+        if (w) {
+            x64_alu(e, ALU_CMP, true, RAX, x64_m(x64_at(RSP, AT_LIMIT)));
+            x64_jcc(e, X_NC, (*k)->label);
+        }
+        return x64_at2(R14, RAX, 0, 0);
+    }
+    if (constant) {
+        uint32_t va = (uint32_t)v + (uint32_t)disp;
+        if (va <= INT32_MAX) return x64_at(R14, (int32_t)va);
+        x64_mov_imm(e, RAX, va);
+        return x64_at2(R14, RAX, 0, 0);
+    }
+    unsigned base = x64_use(c, o->a, RAX);
+    if (w) {
+        int32_t *in = &c->inside[cell_index(c, o->a)];
+        if (*in == NOT_INSIDE) {
+            (void)x64_point(c);
+            *k = x64_cold(c, slow);
+            (*k)->arg = base == RAX ? -1 : (int64_t)base;
+            x64_alu(e, ALU_CMP, true, base, x64_m(x64_at(RSP, AT_LIMIT)));
+            x64_jcc(e, X_NC, (*k)->label);
+            *in = 0;
+        }
+    }
+    return x64_at2(R14, base, 0, disp);
+}
+
+/* The slow way of an address that was compared before its displacement was added. */
+static void outside(struct x64 *c, const struct cold *k, cold_fn slow)
+{
+    int32_t disp = IR_DISP(k->o);
+    if (k->arg > 0) x64_lea(&c->e, true, RAX, x64_at((unsigned)k->arg, disp));
+    else if (k->arg < 0 && disp) x64_alu_imm(&c->e, ALU_ADD, true, x64_r(RAX), disp);
+    slow(c, k);
+}
+static void cold_ld_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_ld); }
+static void cold_st_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_st); }
+
+static struct x64_mem tlb_address(struct x64 *c, cold_fn slow, size_t tag, struct cold **k)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = (o->aux & IR_A64) != 0;
+    unsigned size = size_of(o);
+
+    (void)x64_point(c);
+    *k = x64_cold(c, slow);
+    address(c, RAX, w);
+    x64_mov(e, false, RCX, RAX);
+    x64_shift_imm(e, SH_SHR, false, x64_r(RCX), CPU_PAGE_BITS - 5);
+    x64_alu_imm(e, ALU_AND, false, x64_r(RCX), (int32_t)((TLB_SIZE - 1) << 5));
+    if ((o->attr & IR_MALIGN) || size == 1) {
+        x64_mov(e, w, RDX, RAX);
+        x64_alu_imm(e, ALU_AND, w, x64_r(RDX), (int32_t)((uint32_t)CPU_PAGE_MASK | (size - 1)));
+    } else {
+        x64_lea(e, w, RDX, x64_at(RAX, (int32_t)size - 1));
+        x64_alu_imm(e, ALU_AND, w, x64_r(RDX), (int32_t)(uint32_t)CPU_PAGE_MASK);
+    }
+    x64_alu(e, ALU_CMP, true, RDX, x64_m(x64_at2(R14, RCX, 0, (int32_t)tag)));
+    x64_jcc(e, X_NZ, (*k)->label);
+    x64_op(e, 0x8b, true, RCX, x64_m(x64_at2(R14, RCX, 0, (int32_t)offsetof(struct tlb_entry, addend))));
+    return x64_at2(RCX, RAX, 0, 0);
+}
+
+void x64_lower_ld(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = x64_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
+    struct cold *k;
+    struct x64_mem m = user ? user_address(c, cold_ld_user, &k) : tlb_address(c, cold_ld, offsetof(struct tlb_entry, rd), &k);
+    int rd = x64_reg(c, o->d);
+    unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
+
+    if (is_xmm(rd) && !be && size == (w ? 3u : 2u)) {
+        if (user) x64_may_fault(c);
+        x64_op(e, 0x10 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rd - GPRS, x64_m(m));
+        if (k) x64_place(e, k->back);
+        return;
+    }
+    bool sx = (o->attr & IR_MS) != 0;
+    if (user) x64_may_fault(c);
+    if (be) {
+        if (c->h->has.movbe) {
+            x64_op(e, 0xf0 | X_0F38 | (size == 1 ? X_66 : 0), size == 3, d, x64_m(m));
+        } else {
+            x64_op(e, size == 1 ? 0xb7 | X_0F : 0x8b, size == 3, d, x64_m(m));
+            if (size == 1) {
+                x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(d), 1, 8);
+            } else {
+                if (size == 3 || d >= R8) x64_byte(e, 0x40 | (size == 3 ? 8u : 0) | (d >= R8 ? 1u : 0));
+                x64_byte(e, 0x0f);
+                x64_byte(e, 0xc8 | (d & 7));
+            }
+        }
+        if (size == 1) x64_op(e, (sx ? 0xbf : 0xb7) | X_0F, sx && w, d, x64_r(d));
+        else if (size == 2 && w && sx) x64_op(e, 0x63, true, d, x64_r(d));
+    } else {
+        switch (size) {
+        case 0: x64_op(e, (sx ? 0xbe : 0xb6) | X_0F, sx && w, d, x64_m(m)); break;
+        case 1: x64_op(e, (sx ? 0xbf : 0xb7) | X_0F, sx && w, d, x64_m(m)); break;
+        case 2: x64_op(e, sx && w ? 0x63 : 0x8b, sx && w, d, x64_m(m)); break;
+        default: x64_op(e, 0x8b, true, d, x64_m(m));
+        }
+    }
+    x64_done(c, o->d, d);
+    if (k) x64_place(e, k->back);
+}
+
+void x64_lower_st(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = x64_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
+    unsigned size = o->attr & IR_MSIZE;
+    struct cold *k;
+    struct x64_mem m = user ? user_address(c, cold_st_user, &k) : tlb_address(c, cold_st, offsetof(struct tlb_entry, wr), &k);
+    int rb = x64_reg(c, o->b);
+    uint64_t v;
+
+    if (is_xmm(rb) && !be && size == (w ? 3u : 2u)) {
+        if (user) x64_may_fault(c);
+        x64_op(e, 0x11 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rb - GPRS, x64_m(m));
+    } else if (x64_const(c, o->b, &v) && (size < 3 || (int64_t)v == (int32_t)v)) {
+        if (be) v = size == 1 ? host_bswap16((uint16_t)v) : size == 2 ? host_bswap32((uint32_t)v) : host_bswap64(v);
+        if (size < 3 || (int64_t)v == (int32_t)v) {
+            if (user) x64_may_fault(c);
+            x64_op_imm(e, (size == 0 ? 0xc6 : 0xc7) | (size == 1 ? X_66 : 0), size == 3, 0, x64_m(m), size == 0 ? 1 : size == 1 ? 2 : 4, (uint32_t)v);
+        } else {
+            x64_mov_imm(e, RDX, v);
+            if (user) x64_may_fault(c);
+            x64_op(e, 0x89, true, RDX, x64_m(m));
+        }
+    } else {
+        unsigned r = x64_use(c, o->b, RDX);
+        if (be && !c->h->has.movbe) {
+            x64_mov(e, size == 3, RDX, r);
+            r = RDX;
+            if (size == 1) {
+                x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(RDX), 1, 8);
+            } else {
+                if (size == 3) x64_byte(e, 0x48);
+                x64_byte(e, 0x0f);
+                x64_byte(e, 0xc8 | RDX);
+            }
+            be = false;
+        }
+        if (user) x64_may_fault(c);
+        if (be) x64_op(e, 0xf1 | X_0F38 | (size == 1 ? X_66 : 0), size == 3, r, x64_m(m));
+        else x64_op(e, size == 0 ? 0x88 | X_B : size == 1 ? 0x89 | X_66 : 0x89, size == 3, r, x64_m(m));
+    }
+    if (k) x64_place(e, k->back);
+}
+
+/* ---- by calls ----------------------------------------------------------------------------------------- */
+
+/* After a call that stored all state: what C code clobbered, and what it may have written. */
+static void after_call(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    uint32_t back = c->gb->live[c->i] & (c->g->regs->clobbered | gen_written(c->g, o));
+    if (o->d != IR_NONE) back &= ~gen_slot_bit(c->g, o->d);
+    x64_reload(c, back, false);
+    x64_restore_temps(c);
+}
+
+void x64_lower_atomic(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = (o->aux & IR_A64) != 0, cas = o->op == OP_CAS;
+
+    x64_spill(c, c->dirty, false);
+    x64_save_temps(c);
+    c->dirty = 0;
+    x64_set_point(c);
+    x64_load_cell(c, RSI, o->a);
+    x64_load_cell(c, RDX, o->b);
+    if (IR_DISP(o)) x64_alu_imm(e, ALU_ADD, w, x64_r(RSI), IR_DISP(o));
+    if (cas) x64_load_cell(c, RCX, o->c);
+    else x64_mov_imm(e, RCX, o->aux >> 28);
+    x64_mov_imm(e, R8, o->attr);
+    x64_mov_imm(e, R9, IR_MMU(o));
+    x64_mov_imm(e, RAX, cas ? (uintptr_t)jit_cas : (uintptr_t)jit_rmw);
+    x64_call_abs(e, c->h->stubs.call);
+    after_call(c);
+    x64_done(c, o->d, RAX);
+}
+
+void x64_lower_op(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+
+    x64_spill(c, c->dirty, true);
+    x64_save_temps(c);
+    x64_load_cell(c, RDX, o->a);
+    x64_load_cell(c, RCX, o->b);
+    x64_load_cell(c, R8, o->c);
+    x64_lea_op(c, o);
+    x64_call_abs(e, ir_op_info[o->op].cls == CLASS_FP || ir_op_info[o->op].cls == CLASS_FPCV || o->op == OP_FMA || o->op == OP_FCMP ? c->h->stubs.fp
+                                                                                                                                 : c->h->stubs.op);
+    uint32_t back = c->gb->live[c->i] & c->g->regs->clobbered & ~gen_slot_bit(c->g, o->d);
+    x64_reload(c, back, true);
+    x64_restore_temps(c);
+    x64_done(c, o->d, RAX);
+}

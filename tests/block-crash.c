@@ -1,0 +1,291 @@
+/*
+ * block-crash.c - a writer that is killed at random moments, and what must hold afterwards: the image opens, check
+ * finds no corruption, everything that was flushed is there, and what was in flight is old or new, never anything
+ * else. Not a test by itself: tests/block-crash.sh runs it.
+ *
+ * usage: block-crash MODE IMAGE LOG KILLS SEED      MODE: plain, compressed, snapshots, lazy
+ *
+ * The writer logs, in a file that survives it: a record before each write, one after it, one before and one after each
+ * flush. Blocks of 4 KiB hold the number of the write that made them.
+ */
+#include "blockfmt/block.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BLOCK  4096u
+#define BLOCKS 4096u /* 16 MiB */
+#define DEPTH  8u
+
+enum kind { BASE = 1, START, DONE, FLUSH, FLUSHED, SNAP, UNSNAP };
+struct record {
+    uint32_t kind, seq, block, n, zero;
+};
+
+struct run {
+    const char *mode, *image, *log;
+    uint64_t random;
+    int fd;
+    uint32_t seq;
+    bool compressed, snapshots, lazy;
+    uint8_t busy[BLOCKS];
+    uint32_t state[BLOCKS], unit;
+    unsigned snaps;
+};
+
+static uint64_t rnd(struct run *r)
+{
+    r->random ^= r->random << 13, r->random ^= r->random >> 7, r->random ^= r->random << 17;
+    return r->random >> 11;
+}
+
+static void put(struct run *r, uint32_t kind, uint32_t seq, uint32_t block, uint32_t n, uint32_t zero)
+{
+    struct record x = {kind, seq, block, n, zero};
+    if (write(r->fd, &x, sizeof x) != sizeof x) _Exit(3);
+}
+
+static void fill(uint8_t *p, uint32_t seq, uint32_t block)
+{
+    for (unsigned i = 0; i < BLOCK; i += 8) st32_le(p + i, seq), st32_le(p + i + 4, block ^ 0xa5a5a5a5u);
+}
+
+static struct blk_backend *open_image(struct run *r, unsigned flags)
+{
+    struct error e = ERROR_INIT;
+    struct opts o = {NULL, 0};
+    opts_set(&o, "l2-cache-size", "16k"); /* tables are evicted all the time */
+    struct blk_backend *b = blk_open_in(NULL, r->image, "qcow2", &o, flags | BLK_UNMAP, &e);
+    opts_free(&o);
+    if (!b) printf("open: %s\n", e.msg);
+    return b;
+}
+
+/* ---- the writer ---- */
+
+struct slot {
+    struct blk_req req;
+    struct run *run;
+    uint32_t seq, block, n;
+    bool idle;
+    uint8_t buf[16 * BLOCK];
+};
+
+static void finished(struct blk_req *q)
+{
+    struct slot *s = q->opaque;
+    if (q->rc) printf("request: %s\n", strerror(-q->rc)), _Exit(4);
+    put(s->run, DONE, s->seq, 0, 0, 0);
+    memset(s->run->busy + s->block, 0, s->n);
+    s->idle = true;
+}
+
+static bool submit(struct run *r, struct blk_ctx *ctx, struct blk_backend *b, struct slot *s)
+{
+    uint32_t kind = rnd(r) % 10, n = r->compressed && kind < 7 ? r->unit : 1 + rnd(r) % 16, block = rnd(r) % (BLOCKS - n + 1);
+
+    if (r->compressed && kind < 7) block = ALIGN_DOWN(block, r->unit);
+    if (rnd(r) & 1) block = block % 512 / 16 * 16; /* some places more often */
+    if (memchr(r->busy + block, 1, n)) return false;
+    memset(r->busy + block, 1, n);
+    s->seq = ++r->seq, s->block = block, s->n = n, s->run = r, s->idle = false;
+    s->req = (struct blk_req){.blk = b, .op = kind < 8 ? BLK_OP_WRITE : BLK_OP_ZERO, .offset = (uint64_t)block * BLOCK,
+                              .bytes = (uint64_t)n * BLOCK, .buf = s->buf, .done = finished, .opaque = s};
+    if (kind < 8 && r->compressed && n == r->unit && !(block % r->unit)) s->req.flags = BLK_COMPRESSED;
+    if (kind == 9) s->req.flags = BLK_MAY_UNMAP;
+    for (uint32_t i = 0; i < n; i++) fill(s->buf + i * BLOCK, s->seq, block + i);
+    put(r, START, s->seq, block, n, kind >= 8);
+    blk_submit(ctx, &s->req);
+    return true;
+}
+
+static void structural(struct run *r, struct blk_backend *b)
+{
+    struct error e = ERROR_INIT;
+    struct blk_snapshot sn = {.icount = UINT64_MAX};
+
+    put(r, FLUSH, 0, 0, 0, 0);
+    if (blk_flush(b)) _Exit(5);
+    put(r, FLUSHED, 0, 0, 0, 0);
+    snprintf(sn.name, sizeof sn.name, "s%u", (unsigned)(rnd(r) % 3));
+    struct blk_snapshot *list = NULL;
+    bool have = false;
+    int n = blk_snapshot_list(blk_root(b), &list, &e);
+    for (int i = 0; i < n; i++) have |= !strcmp(list[i].name, sn.name);
+    free(list);
+    if (have ? blk_snapshot_delete(b, sn.name, &e) : blk_snapshot_create(b, &sn, &e)) printf("snapshot: %s\n", e.msg), _Exit(6);
+}
+
+static void writer(struct run *r)
+{
+    struct error e = ERROR_INIT;
+    struct blk_backend *b = open_image(r, 0);
+    struct blk_ctx *ctx = blk_ctx_new(NULL, DEPTH, &e);
+    struct slot *slots = calloc(DEPTH, sizeof *slots);
+
+    if (!b || !ctx) _Exit(7);
+    for (unsigned i = 0; i < DEPTH; i++) slots[i].idle = true;
+    for (;;) {
+        unsigned pick = (unsigned)(rnd(r) % 64);
+        if (pick == 0) {
+            put(r, FLUSH, 0, 0, 0, 0); /* while others are in flight */
+            if (blk_flush(b)) _Exit(5);
+            put(r, FLUSHED, 0, 0, 0, 0);
+        } else if (pick == 1 && r->snapshots) {
+            blk_ctx_drain(ctx);
+            structural(r, b);
+        }
+        bool any = false;
+        for (unsigned i = 0; i < DEPTH; i++) any |= slots[i].idle && submit(r, ctx, b, &slots[i]);
+        if (blk_ctx_pending(ctx)) blk_ctx_wait(ctx);
+        else if (!any) continue;
+    }
+}
+
+/* ---- what must hold ---- */
+
+static int verify(struct run *r, struct blk_backend *b)
+{
+    uint32_t *floor = calloc(BLOCKS, sizeof *floor), cap = 1 << 20, top = 0; /* what is there for certain */
+    struct record *started = NULL, x;
+    uint8_t *done = NULL, *zero_floor = calloc(BLOCKS, 1), *buf = malloc(BLOCK), expect[BLOCK];
+    uint32_t *pending = NULL, n_pending = 0, n_done = 0, cut = 0;
+    int fd = open(r->log, O_RDONLY), bad = 0;
+
+    started = calloc(cap, sizeof *started), done = calloc(cap, 1), pending = calloc(cap, sizeof *pending);
+    memset(zero_floor, 1, BLOCKS);
+    while (read(fd, &x, sizeof x) == sizeof x) {
+        if (x.seq >= cap) break;
+        switch (x.kind) {
+        case BASE: floor[x.block] = x.seq, zero_floor[x.block] = !x.seq; break;
+        case START: started[x.seq] = x; top = MAX(top, x.seq); break;
+        case DONE: pending[n_done++] = x.seq; break;
+        case FLUSH: cut = n_done; break;
+        case FLUSHED:
+            for (; n_pending < cut; n_pending++) {
+                const struct record *w = &started[pending[n_pending]];
+                for (uint32_t i = w->block; i < w->block + w->n; i++) {
+                    if (w->seq > floor[i]) floor[i] = w->seq, zero_floor[i] = (uint8_t)w->zero;
+                }
+            }
+            break;
+        default: break;
+        }
+    }
+    close(fd);
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        uint32_t v;
+        bool ok;
+        if (blk_read(b, (uint64_t)i * BLOCK, buf, BLOCK)) {
+            printf("block %u cannot be read\n", i);
+            bad++;
+            continue;
+        }
+        v = ld32_le(buf);
+        memset(expect, 0, BLOCK);
+        if (v) fill(expect, v, i);
+        if (memcmp(buf, expect, BLOCK)) {
+            printf("block %u holds what nobody wrote\n", i);
+            bad++;
+            continue;
+        }
+        ok = v ? v == floor[i] && !zero_floor[i] : zero_floor[i];
+        for (uint32_t s = floor[i] + 1; s <= top && !ok; s++) {
+            const struct record *w = &started[s];
+            if (w->seq != s || i < w->block || i >= w->block + w->n) continue;
+            ok = w->zero ? !v : v == s;
+        }
+        if (!ok) {
+            printf("block %u holds write %u; write %u%s was flushed\n", i, v, floor[i], zero_floor[i] ? " (zeros)" : "");
+            bad++;
+        }
+        r->state[i] = v;
+    }
+    r->seq = MAX(r->seq, top);
+    free(floor), free(started), free(done), free(zero_floor), free(buf), free(pending);
+    return bad;
+}
+
+static void message(void *opaque, const char *line)
+{
+    if (strncmp(line, "Leaked", 6) && strncmp(line, "Repairing", 9)) printf("  %s\n", line);
+}
+
+static int round_of(struct run *r, unsigned ms)
+{
+    struct blk_check c = {.message = message};
+    struct error e = ERROR_INIT;
+    struct timespec t = {0, (long)ms * 1000000};
+    struct blk_backend *b;
+    int status, bad;
+    pid_t pid;
+
+    r->fd = open(r->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        if (r->state[i]) put(r, BASE, r->state[i], i, 1, 0);
+    }
+    fflush(stdout);
+    pid = fork();
+    if (!pid) writer(r);
+    close(r->fd);
+    nanosleep(&t, NULL);
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    if (!WIFSIGNALED(status)) return printf("the writer ended by itself: status %d\n", WEXITSTATUS(status)), 1;
+    b = open_image(r, 0);
+    if (!b) return 1;
+    bad = verify(r, b);
+    if (bad) {
+        blk_close(b);
+        return bad;
+    }
+    if (blk_check(b, 0, &c, &e) || c.corruptions || c.check_errors) {
+        printf("check: %llu corruptions, %llu errors %s\n", (unsigned long long)c.corruptions, (unsigned long long)c.check_errors, e.msg);
+        bad++;
+    } else {
+        (void)blk_check(b, BLK_FIX_LEAKS, &c, &e);
+    }
+    blk_close(b);
+    r->random += rnd(r);
+    return bad;
+}
+
+int main(int argc, char **argv)
+{
+    struct run *r = calloc(1, sizeof *r);
+    struct opts o = {NULL, 0};
+    struct error e = ERROR_INIT;
+    int bad = 0, kills;
+
+    if (argc < 6) return printf("usage: block-crash MODE IMAGE LOG KILLS SEED\n"), 2;
+    r->mode = argv[1], r->image = argv[2], r->log = argv[3], kills = atoi(argv[4]);
+    r->random = strtoull(argv[5], NULL, 10) * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    r->compressed = !strcmp(r->mode, "compressed"), r->snapshots = !strcmp(r->mode, "snapshots"), r->lazy = !strcmp(r->mode, "lazy");
+    r->unit = r->compressed ? 4 : 1;
+    opts_set(&o, "size", "16M");
+    opts_set(&o, "cluster_size", r->compressed ? "16k" : "4k");
+    if (r->lazy) opts_set(&o, "lazy_refcounts", "on");
+    if (blk_create(NULL, "qcow2", r->image, &o, false, &e)) return printf("%s\n", e.msg), 2;
+    opts_free(&o);
+    for (int i = 0; i < kills && !bad; i++) {
+        bad = round_of(r, 1 + (unsigned)(rnd(r) % 60));
+        if (bad) printf("%s: kill %d of %d, seed %s\n", r->mode, i + 1, kills, argv[5]);
+        /* numbers of writes start again before they get too many */
+        if (r->seq > 500000) {
+            unlink(r->image);
+            opts_set(&o, "size", "16M");
+            if (blk_create(NULL, "qcow2", r->image, &o, false, &e)) return 2;
+            opts_free(&o);
+            memset(r->state, 0, sizeof r->state);
+            r->seq = 0;
+        }
+    }
+    free(r);
+    return bad != 0;
+}

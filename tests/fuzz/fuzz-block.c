@@ -1,0 +1,383 @@
+/*
+ * fuzz-block.c - fuzz target: disk images of every format. An input is a recipe: which small image (made once, by this
+ * build), which bytes of it change, and what is then done with it. Checksums are made right again most of the time, so
+ * that what lies behind them is reached.
+ *
+ * An image may be refused, with a message; what is opened is read, asked, checked, written, repaired and read again.
+ * Nothing may crash, hang or take memory without bound; what a check with repair has called clean must open again.
+ * FUZZ_BLOCK=NAME in the environment keeps to one kind of image.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "blockfmt/imgutil.h"
+#include "tests/block-samples.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_REGIONS = 64, PIECE = 4096 };
+
+static const struct kind {
+    const char *name, *format, *options, *sample;
+    uint32_t size_k; /* the disk's size in KiB */
+    bool backing;
+} kinds[] = {
+    {"vdi", "vdi", NULL, NULL, 8192, false},
+    {"vdi-static", "vdi", "static=on", NULL, 2048, false},
+    {"vpc", "vpc", NULL, NULL, 16384, false},
+    {"vpc-fixed", "vpc", "subformat=fixed", NULL, 1024, false},
+    {"vhdx", "vhdx", "block_size=1M", NULL, 8192, false},
+    {"vhdx-log", "vhdx", "block_size=1M", NULL, 8192, false},
+    {"vmdk", "vmdk", NULL, NULL, 8192, false},
+    {"vmdk-zeroed", "vmdk", "zeroed_grain=on", NULL, 8192, false},
+    {"vmdk-stream", "vmdk", "subformat=streamOptimized", NULL, 8192, false},
+    {"vmdk-flat", "vmdk", "subformat=monolithicFlat", NULL, 1024, false},
+    {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 1024, false},
+    {"qed", "qed", "cluster_size=4k,table_size=2", NULL, 8192, false},
+    {"qed-backing", "qed", "cluster_size=4k,table_size=2", NULL, 2048, true},
+    {"qcow", "qcow", NULL, NULL, 8192, false},
+    {"qcow-backing", "qcow", NULL, NULL, 2048, true},
+    {"parallels", "parallels", "cluster_size=64k", NULL, 4096, false},
+    {"bochs", "bochs", NULL, "bochs", 256, false},
+    {"cloop", "cloop", NULL, "cloop", 256, false},
+    {"dmg", "dmg", NULL, "dmg", 256, false},
+    {"dmg-fork", "dmg", NULL, "dmg-fork", 256, false},
+    {"qcow2", "qcow2", "cluster_size=4k", NULL, 4096, false},
+    {"qcow2-v2", "qcow2", "cluster_size=512,compat=0.10", NULL, 1024, true},
+};
+
+/* An image in memory: its pieces that are not zeros. */
+struct image {
+    uint64_t size;
+    unsigned n, n_regions;
+    struct piece { uint64_t at; uint8_t bytes[PIECE]; } *v;
+    uint64_t regions[MAX_REGIONS]; /* where runs of pieces start, where tables are likely */
+};
+static struct image images[ARRAY_LEN(kinds)];
+static char dir[64], path[96];
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "fuzz-block: %s: %s\n", what, why);
+    abort();
+}
+
+static void clean_up(void)
+{
+    static const char *const files[] = {"f.img", "f-flat.img", "f-s001.img", "base.raw"};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char *p = mem_printf("%s/%s", dir, files[i]);
+        unlink(p);
+        mem_free(p);
+    }
+    rmdir(dir);
+}
+
+/* ---- good images ---------------------------------------------------------------------------------- */
+
+static void keep(struct image *m)
+{
+    int fd = open(path, O_RDONLY);
+    struct stat st;
+    uint64_t last = UINT64_MAX;
+
+    if (fd < 0 || fstat(fd, &st)) die("cannot read back", path);
+    m->size = (uint64_t)st.st_size;
+    for (uint64_t at = 0; at < m->size; at += PIECE) {
+        uint8_t buf[PIECE] = {0};
+        ssize_t got = pread(fd, buf, PIECE, (off_t)at);
+        if (got < 0) die("cannot read back", path);
+        if (blk_is_zero(buf, PIECE)) continue;
+        if (last == UINT64_MAX || at != last + PIECE) {
+            if (m->n_regions < MAX_REGIONS) m->regions[m->n_regions++] = at;
+        }
+        last = at;
+        m->v = mem_realloc(m->v, (m->n + 1) * sizeof *m->v);
+        m->v[m->n].at = at;
+        memcpy(m->v[m->n++].bytes, buf, PIECE);
+    }
+    if (m->size >= 512 && m->n_regions < MAX_REGIONS) m->regions[m->n_regions++] = m->size - 512;
+    close(fd);
+}
+
+static void fill(struct blk_backend *b)
+{
+    uint8_t *data = mem_alloc(100000);
+    uint64_t size = blk_size(b);
+
+    for (unsigned i = 0; i < 100000; i++) data[i] = (uint8_t)(i * 7 + i / 300);
+    if (blk_write(b, 0, data, 5000) || blk_write(b, 100000, data, 100000) || blk_write(b, size - 3000, data, 3000) ||
+        blk_write(b, size / 2, data, 512))
+        die("cannot write", blk_path(b));
+    (void)blk_zero(b, 600000 < size ? 589824 : 65536, 65536, BLK_MAY_UNMAP);
+    (void)blk_write_flags(b, 262144, data, 65536, BLK_COMPRESSED);
+    (void)blk_flush(b);
+    mem_free(data);
+}
+
+static void make(const struct kind *k, struct image *m)
+{
+    struct error e = ERROR_INIT;
+    struct opts o = {NULL, 0};
+    char *size = mem_printf("%uk", k->size_k);
+
+    if (k->sample) {
+        uint8_t *p;
+        size_t n = sample_image(k->sample, &p);
+        FILE *f = fopen(path, "wb");
+        if (!f || fwrite(p, 1, n, f) != n || fclose(f)) die("cannot write", path);
+        mem_free(p);
+        keep(m);
+        mem_free(size);
+        return;
+    }
+    if (k->options && opts_parse(&o, k->options, NULL, NULL, &e)) die(k->name, e.msg);
+    opts_set(&o, "size", size);
+    if (k->backing) opts_set(&o, "backing_file", "base.raw"), opts_set(&o, "backing_fmt", "raw");
+    if (blk_create(NULL, k->format, path, &o, false, &e)) die(k->name, e.msg);
+    struct blk_backend *b = blk_open(path, k->format, 0, &e);
+    if (!b) die(k->name, e.msg);
+    fill(b);
+    if (!strcmp(k->name, "vhdx-log")) keep(m); /* not closed: there is a log */
+    blk_close(b);
+    if (strcmp(k->name, "vhdx-log")) keep(m);
+    opts_free(&o);
+    mem_free(size);
+}
+
+static void make_all(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct error e = ERROR_INIT;
+    struct opts o = {NULL, 0};
+    char *base;
+
+    snprintf(dir, sizeof dir, "%.40s/fuzz-block.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) die("cannot make", dir);
+    atexit(clean_up);
+    snprintf(path, sizeof path, "%s/f.img", dir);
+    base = mem_printf("%s/base.raw", dir);
+    opts_set(&o, "size", "2M");
+    if (blk_create(NULL, "raw", base, &o, false, &e)) die("base", e.msg);
+    opts_free(&o);
+    mem_free(base);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) make(&kinds[i], &images[i]);
+}
+
+/* ---- changes -------------------------------------------------------------------------------------- */
+
+static uint8_t *bytes_at(struct image *m, struct piece *v, uint64_t at, unsigned n)
+{
+    for (unsigned i = 0; i < m->n; i++) {
+        if (at >= v[i].at && at + n <= v[i].at + PIECE) return v[i].bytes + (at - v[i].at);
+    }
+    return NULL;
+}
+
+static uint64_t value(struct fuzz_bytes *f, uint64_t old, uint64_t size)
+{
+    switch (fuzz_pick(f, 12)) {
+    case 0: return 0;
+    case 1: return 1;
+    case 2: return UINT64_MAX;
+    case 3: return UINT64_C(1) << fuzz_pick(f, 64);
+    case 4: return (UINT64_C(1) << fuzz_pick(f, 64)) - 1;
+    case 5: return old + 1;
+    case 6: return old - 1;
+    case 7: return old << fuzz_pick(f, 8);
+    case 8: return size;
+    case 9: return size / 512;
+    case 10: return (uint64_t)fuzz_u16(f) * 512;
+    default: return (uint64_t)fuzz_u32(f) << 32 | fuzz_u32(f);
+    }
+}
+
+static void edit(struct image *m, struct piece *v, struct fuzz_bytes *f)
+{
+    uint64_t at = m->regions[fuzz_pick(f, m->n_regions)];
+    unsigned width = 1u << fuzz_pick(f, 4);
+    uint8_t *p;
+
+    at += fuzz_pick(f, 4) ? fuzz_pick(f, 256) : fuzz_pick(f, 8192);
+    if (fuzz_pick(f, 8)) at &= ~(uint64_t)(width - 1);
+    p = bytes_at(m, v, at, width);
+    if (!p) return;
+    bool be = fuzz_pick(f, 2);
+    uint64_t old = 0, x;
+    for (unsigned i = 0; i < width; i++) old |= (uint64_t)p[i] << 8 * (be ? width - 1 - i : i);
+    x = value(f, old, m->size);
+    for (unsigned i = 0; i < width; i++) p[i] = (uint8_t)(x >> 8 * (be ? width - 1 - i : i));
+}
+
+static void fix_sum_crc(struct image *m, struct piece *v, uint64_t at, unsigned n)
+{
+    uint8_t *tmp = mem_zalloc(n), *p = bytes_at(m, v, at, 8);
+
+    if (p) {
+        for (unsigned i = 0; i < n; i += PIECE) {
+            uint8_t *q = bytes_at(m, v, at + i, PIECE);
+            if (q) memcpy(tmp + i, q, PIECE);
+        }
+        st32_le(tmp + 4, 0);
+        st32_le(p + 4, img_crc32c(0, tmp, n));
+    }
+    mem_free(tmp);
+}
+
+static void fix_sum_bytes(struct image *m, struct piece *v, uint64_t at, unsigned n, unsigned field)
+{
+    uint8_t *p = bytes_at(m, v, at, n);
+    uint32_t sum = 0;
+
+    if (!p) return;
+    st32_be(p + field, 0);
+    for (unsigned i = 0; i < n; i++) sum += p[i];
+    st32_be(p + field, ~sum);
+}
+
+static void fix_sums(const struct kind *k, struct image *m, struct piece *v)
+{
+    if (!strcmp(k->format, "vhdx")) {
+        fix_sum_crc(m, v, 65536, 4096);
+        fix_sum_crc(m, v, 131072, 4096);
+        fix_sum_crc(m, v, 196608, 65536);
+        fix_sum_crc(m, v, 262144, 65536);
+        uint8_t *log = bytes_at(m, v, 1 << 20, 64);
+        if (log && ld32_le(log + 8) <= 65536 && ld32_le(log + 8) >= PIECE) fix_sum_crc(m, v, 1 << 20, ld32_le(log + 8) & ~4095u);
+    } else if (!strcmp(k->format, "vpc")) {
+        fix_sum_bytes(m, v, 0, 512, 64);
+        fix_sum_bytes(m, v, 512, 1024, 36);
+        if (m->size % PIECE == 512) fix_sum_bytes(m, v, m->size - 512, 512, 64);
+    }
+}
+
+static void put(struct image *m, struct piece *v, uint64_t size)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    if (fd < 0 || ftruncate(fd, (off_t)size)) die("cannot write", path);
+    for (unsigned i = 0; i < m->n; i++) {
+        if (v[i].at >= size) continue;
+        size_t n = (size_t)MIN((uint64_t)PIECE, size - v[i].at);
+        if (pwrite(fd, v[i].bytes, n, (off_t)v[i].at) != (ssize_t)n) die("cannot write", path);
+    }
+    close(fd);
+}
+
+/* ---- use ------------------------------------------------------------------------------------------ */
+
+static void look(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
+{
+    uint64_t size = blk_size(b), at = 0;
+    struct blk_status st;
+    struct blk_info info;
+    unsigned budget = 4 << 20;
+
+    (void)blk_node_info(blk_root(b), &info);
+    for (unsigned i = 0; i < 200 && at < size; i++) {
+        if (blk_status(b, at, MIN(size - at, UINT64_C(1) << 30), NULL, &st)) break;
+        if (!st.bytes) abort();
+        if ((st.flags & BLK_ST_DATA) && budget >= 65536) {
+            (void)blk_read(b, at, buf, (size_t)MIN(st.bytes, (uint64_t)65536));
+            budget -= 65536;
+        }
+        at += st.bytes;
+    }
+    for (unsigned i = 0; i < 6 && size; i++) {
+        at = ((uint64_t)fuzz_u32(f) << 20 | fuzz_u16(f)) % size;
+        (void)blk_read(b, at, buf, (size_t)MIN(size - at, (uint64_t)fuzz_u16(f) + 1));
+    }
+    if (size) (void)blk_read(b, size - MIN(size, (uint64_t)4096), buf, (size_t)MIN(size, (uint64_t)4096));
+}
+
+static void change(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
+{
+    uint64_t size = blk_size(b);
+
+    for (unsigned i = 0; i < 8 && size; i++) {
+        uint64_t at = (fuzz_pick(f, 2) ? (uint64_t)fuzz_u32(f) << 9 : fuzz_u32(f)) % size;
+        uint64_t n = MIN(size - at, (uint64_t)fuzz_u16(f) + 1);
+        switch (fuzz_pick(f, 6)) {
+        case 0: (void)blk_zero(b, at, n, BLK_MAY_UNMAP); break;
+        case 1: (void)blk_discard(b, at, n); break;
+        case 2: (void)blk_flush(b); break;
+        case 3: (void)blk_write_flags(b, at & ~UINT64_C(65535), buf, (size_t)MIN(size - (at & ~UINT64_C(65535)), (uint64_t)65536), BLK_COMPRESSED); break;
+        default: (void)blk_write(b, at, buf, (size_t)n); break;
+        }
+    }
+}
+
+static void check(const struct kind *k, unsigned fix, const uint8_t *buf)
+{
+    struct error e = ERROR_INIT;
+    struct blk_check c = {0};
+    struct blk_backend *b = blk_open(path, k->format, BLK_CHECK | BLK_NO_BACKING | (fix ? BLK_NO_FLUSH : BLK_RDONLY), &e);
+
+    if (!b) return;
+    (void)blk_check(b, fix, &c, &e);
+    blk_close(b);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_bytes f = fuzz_bytes(data, size);
+    const char *only = getenv("FUZZ_BLOCK");
+    struct error e = ERROR_INIT;
+    unsigned which, edits;
+    struct piece *v;
+    uint8_t *buf;
+
+    if (!dir[0]) make_all();
+    which = fuzz_pick(&f, ARRAY_LEN(kinds));
+    for (unsigned i = 0; only && *only && i < ARRAY_LEN(kinds); i++) {
+        if (!strcmp(kinds[i].name, only)) which = i;
+    }
+    const struct kind *k = &kinds[which];
+    struct image *m = &images[which];
+    v = mem_alloc((m->n + 1) * sizeof *v);
+    memcpy(v, m->v, m->n * sizeof *v);
+    edits = fuzz_pick(&f, 6);
+    for (unsigned i = 0; i < edits && m->n_regions; i++) edit(m, v, &f);
+    if (fuzz_pick(&f, 8)) fix_sums(k, m, v);
+    put(m, v, fuzz_pick(&f, 8) ? m->size : m->size / 256 * fuzz_pick(&f, 256));
+    mem_free(v);
+    buf = mem_zalloc(1 << 17);
+    memset(buf + 5000, 0x55, 70000);
+
+    struct blk_backend *b = blk_open(path, k->format, BLK_RDONLY, &e);
+    if (b) look(b, buf, &f);
+    else if (!e.set || !e.msg[0]) abort();
+    blk_close(b);
+    error_clear(&e);
+    check(k, 0, buf);
+    b = blk_open(path, k->format, BLK_NO_FLUSH, &e);
+    if (b) {
+        change(b, buf, &f);
+        look(b, buf, &f);
+    } else if (!e.set || !e.msg[0]) {
+        abort();
+    }
+    blk_close(b);
+    error_clear(&e);
+    check(k, BLK_FIX_LEAKS | BLK_FIX_ERRORS, buf);
+    b = blk_open(path, k->format, BLK_RDONLY, &e);
+    if (b) look(b, buf, &f);
+    blk_close(b);
+    error_clear(&e);
+    mem_free(buf);
+    return 0;
+}
+
+/* Each image as it is, and with one change. */
+size_t fuzz_seed(unsigned n, uint8_t *buf, size_t room)
+{
+    if (n >= ARRAY_LEN(kinds) * 2 || room < 64) return 0;
+    memset(buf, 0, 64);
+    buf[0] = (uint8_t)(n / 2);
+    buf[1] = n & 1;
+    for (unsigned i = 2; i < 64; i++) buf[i] = (uint8_t)(i * 37 + n * 11);
+    return 64;
+}
