@@ -305,6 +305,7 @@ static uint8_t prefixes(struct reader *r, struct x86_insn *d)
         case P_SEG: { /* in 64-bit mode only FS and GS count */
             uint8_t seg = b < 0x64 ? b >> 3 & 3 : (uint8_t)(b - 0x60);
             if (d->mode != X86_64 || seg >= 4) d->seg = seg;
+            else d->idle_seg = seg;
             break;
         }
         case P_REX: d->rex = b; continue;
@@ -457,7 +458,7 @@ enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode mode, 
     pthread_once(&once, init);
     memset(d, 0, sizeof *d);
     d->mode = (uint8_t)mode;
-    d->seg = d->base = d->index = X86_NO_REG;
+    d->seg = d->idle_seg = d->base = d->index = X86_NO_REG;
     d->opcode = prefixes(&r, d);
     d->asize = mode == X86_64 ? (d->p67 ? 4 : 8) : (mode == X86_16) != d->p67 ? 2 : 4;
     if (!r.bad && d->opcode == 0x0f) {
@@ -570,9 +571,10 @@ unsigned x86_encode_random(unsigned line, enum x86_mode mode, uint64_t *rng, uin
     const struct x86_def *def = &x86_defs[line];
     struct writer w = { out, 0 };
     bool is64 = mode == X86_64, is_vex = f->map > XMAP_VEX, p66 = false, p67;
-    unsigned rex = 0, l = f->l == XD_ANY ? chance(rng, 2) : f->l;
+    unsigned rex = 0, l = f->l == XD_ANY ? 0 : f->l;
 
     if (is64 ? f->i64 : f->o64) return 0;
+    for (unsigned i = 0; i < f->n_ops && f->l == XD_ANY && !l; i++) l = f->op[i].size >= XS_X && f->op[i].size <= XS_E && chance(rng, 2);
     /* sizes */
     unsigned def_asize = is64 ? 8 : mode == X86_16 ? 2 : 4, asize = def_asize;
     p67 = chance(rng, 12);
@@ -589,7 +591,7 @@ unsigned x86_encode_random(unsigned line, enum x86_mode mode, uint64_t *rng, uin
     if (f->w == 1 && !is64 && (!is_vex || f->gpr_w)) return 0;
     if (want_w && (is64 || is_vex)) rex |= 8;
     if (f->prefixes == 15) {
-        if (f->osizes == 14) p66 = chance(rng, 6);
+        if (f->osizes == 14) p66 = !(is64 && f->f64) && f->map != XMAP_3DNOW && chance(rng, 6);
         else if (f->osizes == 2) p66 = mode != X86_16;
         else if (f->osizes == 4) p66 = mode == X86_16;
         else if (!is64) return 0;

@@ -127,6 +127,7 @@ struct x86_insn {
     bool p66, p67, lock, vex, has_modrm;
     uint8_t rep;                 /* the last of F2 and F3, or 0 */
     uint8_t seg;                 /* override 0 to 5 (es cs ss ds fs gs), or X86_NO_REG */
+    uint8_t idle_seg;            /* an override that 64-bit mode ignores, or X86_NO_REG; for disassembly */
     uint8_t rex;                 /* the byte, or 0; with VEX: 0x40 and the same bits */
     uint8_t w, l, vvvv;
     uint8_t modrm;
@@ -162,8 +163,12 @@ void x86_count(unsigned line);
  * "(bad)", of length 1. */
 unsigned x86_disas_att(const uint8_t *bytes, size_t n, enum x86_mode, uint64_t features, uint64_t pc, char *out, size_t size);
 
-/* Translators named in the table. */
-#define INSN(name, enc, ops, feature, flags, fn, arg) void tr_##fn(struct x86_tr *);
+/* Translators named in the table; those in unbuilt.h are one function. */
+#include "isa/x86/unbuilt.h"
+void tr_unbuilt(struct x86_tr *);
+#define INSN(name, enc, ops, feature, flags, fn, arg) X86_TR(tr_##fn)
+#define X86_TR(fn) void fn(struct x86_tr *);
 #include "isa/x86/x86.def"
+#undef X86_TR
 
 #endif
