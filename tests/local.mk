@@ -43,6 +43,7 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+UNIT_TESTS += tests/test-x86-host
 UNIT_TESTS += tests/test-x86-table
 if JIT_X64
 UNIT_TESTS += tests/test-x64-emit

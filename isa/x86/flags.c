@@ -48,6 +48,9 @@ uint32_t x86_cc_flags(unsigned op, uint64_t r, uint64_t b)
     case X86_CC_SHR:
         cf = b & 1, of = b & sign;
         break;
+    case X86_CC_SHRD:
+        cf = b & 1, of = (b ^ r) & sign;
+        break;
     case X86_CC_SAR:
         cf = b & 1;
         break;

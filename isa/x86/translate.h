@@ -26,8 +26,8 @@ struct x86_tr {
     bool have_ea;
     ir_id ea;                /* linear address of the memory operand, once computed */
     int ea_disp;
-    /* the flags, as far as this block knows: IR_NONE where not */
-    struct { bool known; unsigned op; ir_id r, a, b; } cc;
+    /* the flags, as far as this block knows; a: the first operand, or IR_NONE */
+    struct { bool known; unsigned op; ir_id a; } cc;
     int exit;                /* enum ir_exit to leave by after the instruction; -1: go on */
     bool done;               /* the block is complete */
 };
@@ -49,13 +49,14 @@ static inline bool x_is_mem(const struct x86_tr *t, unsigned k) { return x86_op_
 void x_address(struct x86_tr *);                                /* computes t->ea, t->ea_disp */
 ir_id x_linear(struct x86_tr *, ir_id offset, unsigned seg);    /* an offset of t->i.asize bytes in a segment */
 ir_id x_offset(struct x86_tr *);                                /* the memory operand's offset, as lea gives it */
+ir_id x_ea(struct x86_tr *);                                    /* its linear address in one cell */
 ir_id x_ld(struct x86_tr *, unsigned bytes);                    /* the memory operand, zero-extended */
 void x_st(struct x86_tr *, unsigned bytes, ir_id value);
 void x_raise(struct x86_tr *, unsigned code, unsigned sub);     /* always; the block ends */
 void x_raise_if(struct x86_tr *, enum ir_type, enum ir_cond, ir_id a, ir_id b, unsigned code, unsigned sub);
 void x_goto(struct x86_tr *, uint64_t pc, unsigned hint);       /* ends the block */
 uint64_t x_target(const struct x86_tr *);                       /* of a relative jump */
-bool x_touches(const struct x86_tr *, ir_id slot);
+void x_forget(struct x86_tr *, ir_id slot);                     /* a register slot is written: as an operand of flags it is gone */
 
 /* flags */
 struct x_cond { enum ir_type type; enum ir_cond cond; ir_id a, b; };

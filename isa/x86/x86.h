@@ -46,6 +46,7 @@ enum x86_cc {
     X86_CC_SAR = 40,
     X86_CC_MUL = 44,     /* CC_B: CF and OF */
     X86_CC_BLS = 48,     /* CC_B: CF; OF 0 */
+    X86_CC_SHRD = 52,    /* CC_B: the operand before the last bit was shifted */
 };
 enum x86_eflag {
     XFL_CF = 1, XFL_ONE = 2, XFL_PF = 4, XFL_AF = 16, XFL_ZF = 64, XFL_SF = 128, XFL_TF = 256, XFL_IF = 512, XFL_DF = 1024,
