@@ -284,7 +284,7 @@ static void patch_disp(uint8_t *b, const struct x86_insn *d, uint64_t value, uns
 static bool place(struct state *s, struct x86_insn *d, uint8_t *b)
 {
     uint64_t mask = d->mode == X86_64 ? ~UINT64_C(0) : 0xffffffff, at = ARENA_AT + MID + next_random() % NEAR;
-    bool wild = next_random() % 64 == 0;
+    bool wild = next_random() % 64 == 0 && d->base != X86_RIP;
     bool indirect = d->def->flags & XI_BR && d->form->n_ops && d->form->op[0].what == XO_E;
 
     if (d->seg == 4 || d->seg == 5 || (d->mode == X86_32 && d->seg == 1)) return false;
@@ -346,7 +346,8 @@ static void report(const char *box, const struct x86_insn *d, const uint8_t *b, 
 static bool same_trap(const struct state *want, const struct state *got, const struct cpu *c)
 {
     if (want->trap == got->trap) return true;
-    /* addresses that are not canonical */
+    /* accesses across the end of 4 GiB, or to addresses that are not canonical */
+    if ((want->trap == XE_GP || want->trap == XE_SS) && got->trap == XE_PF && (c->exc.addr < 256 || c->exc.addr - 0xffffff00u < 512)) return true;
     return (want->trap == XE_GP || want->trap == XE_SS) && got->trap == XE_PF && c->exc.addr >= UINT64_C(1) << 47;
 }
 

@@ -107,6 +107,7 @@ void tr_enter(struct x86_tr *t)
         sp = x_push_value(t, sp, bytes, frame);
     }
     sp = moved(t, sp, -(int64_t)(t->i.imm & 0xffff));
+    pop_value(t, sp, bytes); /* the new stack's end must be there */
     x_set_reg(t, 5, bytes, false, frame);
     x_set_sp(t, sp);
 }

@@ -307,19 +307,23 @@ void tr_cmpxchg(struct x86_tr *t)
         ir_id back = ir_op3(t->b, OP_SELECT, t->w, xt(t), same, XR_GPR0, old);
         x_flags(t, X86_CC_SUB, bytes, r, old, acc);
         /* the accumulator keeps its upper half when they are equal */
-        if (bytes >= 4) x_forget(t, XR_GPR0), ir_mov(t->b, t->w, XR_GPR0, back);
+        if (bytes >= 4) x_set_full(t, 0, back);
         else x_set_reg(t, 0, bytes, false, back);
         return;
     }
     old = ir_mov(t->b, t->w, xt(t), x_zx(t, x_get(t, 0), bytes));
     r = x2(t, OP_SUB, acc, old);
     ir_id same = ir_setc(t->b, t->w, CC_EQ, xt(t), acc, old);
-    ir_id put = ir_op3(t->b, OP_SELECT, t->w, xt(t), same, v, old);
+    ir_id put = ir_op3(t->b, OP_SELECT, t->w, xt(t), same, bytes == 4 ? x_zx(t, v, 4) : v, x_get(t, 0));
     ir_id back = ir_op3(t->b, OP_SELECT, t->w, xt(t), same, XR_GPR0, old);
     x_flags(t, X86_CC_SUB, bytes, r, old, acc);
-    if (bytes >= 4) x_forget(t, XR_GPR0), ir_mov(t->b, t->w, XR_GPR0, back);
-    else x_set_reg(t, 0, bytes, false, back);
-    x_set(t, 0, put);
+    if (bytes >= 4) { /* a register that is not written keeps its upper half */
+        x_set_full(t, 0, back);
+        x_set_full(t, t->i.rm, put);
+    } else {
+        x_set_reg(t, 0, bytes, false, back);
+        x_set(t, 0, put);
+    }
 }
 
 static ir_id pair(struct x86_tr *t, unsigned lo, unsigned hi)
@@ -453,7 +457,8 @@ void tr_bscan(struct x86_tr *t)
     else n = x1(t, OP_CTZ, v);
     ir_id r = ir_op3(t->b, OP_SELECT, t->w, xt(t), v, n, old);
     x_flags(t, X86_CC_LOGIC, bytes, v, IR_NONE, IR_NONE);
-    x_set(t, 0, r);
+    if (bytes >= 4) x_set_full(t, t->i.reg, r); /* its upper half stays, too */
+    else x_set(t, 0, r);
 }
 
 /* tzcnt lzcnt: CF when the source is 0, ZF when the result is */

@@ -51,6 +51,12 @@ void x_set_reg(struct x86_tr *t, unsigned n, unsigned bytes, bool high, ir_id v)
     else ir_mov(t->b, t->w, slot, v);
 }
 
+void x_set_full(struct x86_tr *t, unsigned n, ir_id v)
+{
+    x_forget(t, (ir_id)(XR_GPR0 + n));
+    ir_mov(t->b, t->w, (ir_id)(XR_GPR0 + n), v);
+}
+
 /* ---- addresses ---- */
 
 static ir_id cut_address(const struct x86_tr *t, ir_id x) { return x_zx(t, x, t->i.asize); }

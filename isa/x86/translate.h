@@ -42,6 +42,7 @@ ir_id x_zx(const struct x86_tr *, ir_id, unsigned bytes);       /* zero-extended
 ir_id x_sx(const struct x86_tr *, ir_id, unsigned bytes);
 ir_id x_reg(const struct x86_tr *, unsigned n, unsigned bytes, bool high); /* high: ah ch dh bh by 4..7 */
 void x_set_reg(struct x86_tr *, unsigned n, unsigned bytes, bool high, ir_id value);
+void x_set_full(struct x86_tr *, unsigned n, ir_id value);      /* the whole cell */
 ir_id x_get(struct x86_tr *, unsigned operand);                 /* reads an operand; memory: zero-extended */
 void x_set(struct x86_tr *, unsigned operand, ir_id value);     /* writes it */
 unsigned x_bytes(const struct x86_tr *, unsigned operand);
