@@ -33,7 +33,8 @@ enum { ARENA_SIZE = 2 * 4096, MID = 4096, NEAR = 256, CODE_AT = 0x20000000, AREN
 struct state {
     uint64_t gpr[16], pc;
     uint32_t flags;
-    uint64_t xmm[16][2];
+    uint64_t vec[16][4], mm[8];
+    uint32_t mxcsr;
     int trap;                  /* -1: none */
 };
 
@@ -58,6 +59,42 @@ static unsigned native_steps;
 static gregset_t home;
 static struct cpu *emulated;       /* the CPU that runs now, for memory faults */
 
+/* The upper halves of vector registers lie in the XSAVE area (standard format) that the frame has behind the FXSAVE area. */
+enum { XSAVE_BV = 512, XSAVE_YMM = 576, SW_MAGIC = 464 };
+static uint8_t *ymm_area(mcontext_t *m)
+{
+    uint8_t *fp = (uint8_t *)m->fpregs;
+    return ld32_le(fp + SW_MAGIC) == 0x46505853 && ld64_le(fp + SW_MAGIC + 8) & 4 ? fp : NULL;
+}
+
+static void put_vectors(mcontext_t *m, const struct state *s)
+{
+    uint8_t *x = ymm_area(m);
+
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(&m->fpregs->_xmm[i], s->vec[i], 16);
+        if (x) memcpy(x + XSAVE_YMM + 16 * i, s->vec[i] + 2, 16);
+    }
+    if (x) st64_le(x + XSAVE_BV, ld64_le(x + XSAVE_BV) | 7);
+    m->fpregs->mxcsr = s->mxcsr;
+    m->fpregs->cwd = 0x37f, m->fpregs->swd = 0, m->fpregs->ftw = 0xff;
+    for (unsigned i = 0; i < 8; i++) memcpy(m->fpregs->_st[i].significand, &s->mm[i], 8), m->fpregs->_st[i].exponent = 0xffff;
+}
+
+static void get_vectors(const mcontext_t *m, struct state *s)
+{
+    const uint8_t *x = ymm_area((mcontext_t *)(uintptr_t)m);
+    bool upper = x && ld64_le(x + XSAVE_BV) & 4;
+
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(s->vec[i], &m->fpregs->_xmm[i], 16);
+        if (x && upper) memcpy(s->vec[i] + 2, x + XSAVE_YMM + 16 * i, 16);
+        else s->vec[i][2] = s->vec[i][3] = 0;
+    }
+    s->mxcsr = m->fpregs->mxcsr;
+    for (unsigned i = 0; i < 8; i++) memcpy(&s->mm[i], m->fpregs->_st[i].significand, 8);
+}
+
 static void on_start(int sig, siginfo_t *info, void *context)
 {
     mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;
@@ -68,7 +105,7 @@ static void on_start(int sig, siginfo_t *info, void *context)
     m->gregs[REG_RIP] = (greg_t)native->pc;
     m->gregs[REG_EFL] = (greg_t)(native->flags | XFL_TF | XFL_IF | XFL_ONE);
     if (native32) m->gregs[REG_CSGSFS] = (m->gregs[REG_CSGSFS] & ~(greg_t)0xffff) | 0x23;
-    memcpy(m->fpregs->_xmm, native->xmm, sizeof native->xmm);
+    put_vectors(m, native);
     native_steps = 0;
 }
 
@@ -98,7 +135,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
     for (unsigned i = 0; i < 16; i++) native->gpr[i] = (uint64_t)m->gregs[greg_of[i]];
     native->pc = (uint64_t)m->gregs[REG_RIP];
     native->flags = (uint32_t)m->gregs[REG_EFL];
-    memcpy(native->xmm, m->fpregs->_xmm, sizeof native->xmm);
+    get_vectors(m, native);
     memcpy(m->gregs, home, sizeof home);
     native = NULL;
 }
@@ -171,7 +208,9 @@ static void run_box(struct box *b, struct state *s)
     for (unsigned i = 0; i < 16; i++) x86_set_gpr(x, i, s->gpr[i]);
     x86_set_eflags(x, s->flags | XFL_IF);
     x86_set_cell(x, &x->pc, pc);
-    for (unsigned i = 0; i < 16; i++) x->vec[i][0] = s->xmm[i][0], x->vec[i][1] = s->xmm[i][1];
+    memcpy(x->vec, s->vec, sizeof s->vec);
+    memcpy(x->mm, s->mm, sizeof s->mm);
+    x86_set_mxcsr(x, s->mxcsr);
     emulated = b->c;
     for (unsigned k = 0; k < 64; k++) {
         enum run_exit r = engine_run(b->c, 1);
@@ -182,7 +221,9 @@ static void run_box(struct box *b, struct state *s)
     for (unsigned i = 0; i < 16; i++) s->gpr[i] = x86_gpr(x, i);
     s->pc = x86_cell(x, &x->pc);
     s->flags = x86_get_eflags(x);
-    for (unsigned i = 0; i < 16; i++) s->xmm[i][0] = x->vec[i][0], s->xmm[i][1] = x->vec[i][1];
+    memcpy(s->vec, x->vec, sizeof s->vec);
+    memcpy(s->mm, x->mm, sizeof s->mm);
+    s->mxcsr = x86_get_mxcsr(x);
 }
 
 /* ---- cases ---- */
@@ -270,6 +311,25 @@ static uint64_t interesting(void)
     }
 }
 
+/* Bits that mean something as one double or two floats. */
+static uint64_t interesting_fp(void)
+{
+    static const uint32_t singles[] = { 0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f812345, 0x00000001,
+                                        0x807fffff, 0x00800000, 0x7f7fffff, 0x4b800001, 0x4f000000, 0x3f000000 };
+    static const uint64_t doubles[] = { 0, 0x8000000000000000, 0x3ff0000000000000, 0xbff8000000000000, 0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000,
+                                        0xfff8000012345678, 0x7ff0000012345678, 1, 0x800fffffffffffff, 0x0010000000000000, 0x7fefffffffffffff, 0x43e0000000000000,
+                                        0x41dfffffffe00000, 0x3fe0000000000000 };
+    uint64_t r = next_random();
+
+    switch (r & 7) {
+    case 0: case 1: return singles[r >> 8 & 15] | (uint64_t)singles[r >> 12 & 15] << 32;
+    case 2: case 3: return doubles[r >> 8 & 15];
+    case 4: /* near 1 */ return (0x3f800000u + (uint32_t)(r >> 8 & 0xfffffff)) | (uint64_t)(0x3f000000u + (uint32_t)(r >> 36 & 0x1ffffff)) << 32;
+    case 5: return 0x3fe0000000000000 + (r >> 8);
+    default: return next_random();
+    }
+}
+
 static void patch_disp(uint8_t *b, const struct x86_insn *d, uint64_t value, unsigned bytes)
 {
     unsigned imms = 0;
@@ -335,10 +395,18 @@ static void report(const char *box, const struct x86_insn *d, const uint8_t *b, 
     if ((want->flags ^ got->flags) & mask) printf(" flags %03x, host %03x (were %03x)", got->flags & mask, want->flags & mask, in->flags & XFL_ARITH);
     for (unsigned i = 0; i < 16; i++) {
         if (want->gpr[i] != got->gpr[i]) printf(" r%u %" PRIx64 ", host %" PRIx64 " (was %" PRIx64 ")", i, got->gpr[i], want->gpr[i], in->gpr[i]);
-        if (memcmp(want->xmm[i], got->xmm[i], 16)) {
-            printf(" xmm%u %016" PRIx64 "%016" PRIx64 ", host %016" PRIx64 "%016" PRIx64 " (was %016" PRIx64 "%016" PRIx64 ")", i, got->xmm[i][1], got->xmm[i][0],
-                   want->xmm[i][1], want->xmm[i][0], in->xmm[i][1], in->xmm[i][0]);
+        for (unsigned k = 4; k--;) {
+            if (want->vec[i][k] != got->vec[i][k]) {
+                printf(" v%u.%u %016" PRIx64 ", host %016" PRIx64 " (was %016" PRIx64 ")", i, k, got->vec[i][k], want->vec[i][k], in->vec[i][k]);
+            }
         }
+        if (i < 8 && want->mm[i] != got->mm[i]) printf(" mm%u %" PRIx64 ", host %" PRIx64 " (was %" PRIx64 ")", i, got->mm[i], want->mm[i], in->mm[i]);
+    }
+    if ((want->mxcsr ^ got->mxcsr) & ~2u) printf(" mxcsr %" PRIx32 ", host %" PRIx32 " (was %" PRIx32 ")", got->mxcsr, want->mxcsr, in->mxcsr);
+    if (d->form->op[0].what >= XO_V || (d->form->n_ops > 1 && d->form->op[1].what >= XO_V)) {
+        static const char *const what[] = { "reg", "rm", "vvvv" };
+        unsigned n[] = { d->reg, d->rm, d->vvvv };
+        for (unsigned i = 0; i < 3; i++) printf(" %s: %016" PRIx64 " %016" PRIx64, what[i], in->vec[n[i] & 15][1], in->vec[n[i] & 15][0]);
     }
     printf("; ax %" PRIx64 " cx %" PRIx64 " dx %" PRIx64 " bx %" PRIx64 "\n", in->gpr[0], in->gpr[1], in->gpr[2], in->gpr[3]);
 }
@@ -362,13 +430,16 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
 
     if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.def->tr == tr_unbuilt || !testable(d.line, mode)) return false;
     for (unsigned i = 0; i < (mode == X86_64 ? 16u : 8u); i++) in.gpr[i] = interesting();
-    for (unsigned i = 0; i < 16; i++) in.xmm[i][0] = interesting(), in.xmm[i][1] = interesting();
+    bool fp = next_random() & 1;
+    for (unsigned i = 0; i < 64; i++) in.vec[i / 4][i % 4] = fp ? interesting_fp() : interesting();
+    for (unsigned i = 0; i < 8; i++) in.mm[i] = interesting();
+    in.mxcsr = 0x1f80 | (next_random() % 4 ? 0 : (uint32_t)(next_random() & 3) << 13) | (next_random() % 16 ? 0 : 0x8000) | (next_random() % 16 ? 0 : 0x40);
     in.flags = (uint32_t)next_random() & XFL_ARITH;
     if (next_random() % 4 == 0) in.flags |= XFL_DF;
     in.pc = CODE_AT + (next_random() & 0x7f);
     if (!place(&in, &d, b) || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK) return false;
     for (unsigned i = MID - NEAR; i < MID + 2 * NEAR; i += 8) {
-        uint64_t v = interesting();
+        uint64_t v = fp ? interesting_fp() : interesting();
         if (d.def->flags & XI_BR) v &= 0x7fffffff;
         memcpy(arena + i, &v, 8);
     }
@@ -388,9 +459,9 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
         got = in;
         run_box(x, &got);
         if (!x->is64 || mode == X86_32) memcpy(got.gpr + 8, want.gpr + 8, 64);
-        if (mode == X86_32) memcpy(got.xmm + 8, want.xmm + 8, sizeof got.xmm / 2);
+        if (mode == X86_32) memcpy(got.vec + 8, want.vec + 8, sizeof got.vec / 2);
         bool ok = same_trap(&want, &got, x->c) && want.pc == got.pc && !((want.flags ^ got.flags) & mask) && !memcmp(want.gpr, got.gpr, sizeof want.gpr) &&
-                  !memcmp(want.xmm, got.xmm, sizeof want.xmm);
+                  !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && !((want.mxcsr ^ got.mxcsr) & ~2u);
         bool mem = !memcmp(arena, wanted, sizeof wanted);
         if (ok && mem) {
             passed++;

@@ -215,7 +215,7 @@ uint64_t x86_helper_decimal(struct cpu *c, uint64_t ax, uint64_t flags, uint64_t
 static uint32_t mxcsr_flags(unsigned f)
 {
     return (f & FP_INVALID ? 1 : 0) | (f & FP_IN_DENORMAL ? 2 : 0) | (f & FP_DIVZERO ? 4 : 0) | (f & FP_OVERFLOW ? 8 : 0) |
-           (f & FP_UNDERFLOW ? 16 : 0) | (f & FP_INEXACT ? 32 : 0);
+           (f & FP_UNDERFLOW ? 16 : 0) | (f & (FP_INEXACT | FP_FLUSHED) ? 32 : 0);
 }
 
 uint32_t x86_get_mxcsr(struct x86_cpu *x) { return x->mxcsr | mxcsr_flags(cpu_fp_flags(&x->c)); }
@@ -231,6 +231,31 @@ void x86_set_mxcsr(struct x86_cpu *x, uint32_t v)
     cpu_fp_set_flags(&x->c, (v & 1 ? FP_INVALID : 0u) | (v & 2 ? FP_IN_DENORMAL : 0u) | (v & 4 ? FP_DIVZERO : 0u) | (v & 8 ? FP_OVERFLOW : 0u) |
                                 (v & 16 ? FP_UNDERFLOW : 0u) | (v & 32 ? FP_INEXACT : 0u));
     cpu_fp_changed(&x->c);
+}
+
+/* Half precision: flushing does not apply to the halves. */
+uint64_t x86_helper_f16_f32(struct cpu *c, uint64_t v, uint64_t b, uint64_t d)
+{
+    struct fp_env e = c->fp;
+
+    (void)b, (void)d;
+    e.flags = 0, e.daz = e.ftz = false;
+    uint32_t r = f16_to_f32((f16_t)v, &e);
+    c->fp.flags |= e.flags & ~FP_IN_DENORMAL;
+    return r;
+}
+
+uint64_t x86_helper_f32_f16(struct cpu *c, uint64_t v, uint64_t imm, uint64_t d)
+{
+    static const uint8_t rounds[4] = { FP_RNE, FP_RDN, FP_RUP, FP_RTZ };
+    struct fp_env e = c->fp;
+
+    (void)d;
+    e.flags = 0, e.ftz = false;
+    if (!(imm & 4)) e.round = rounds[imm & 3];
+    uint32_t r = f32_to_f16((f32_t)v, &e);
+    c->fp.flags |= e.flags & ~FP_IN_DENORMAL;
+    return r;
 }
 
 uint64_t x86_helper_ldmxcsr(struct cpu *c, uint64_t v, uint64_t b, uint64_t d)

@@ -11,6 +11,9 @@ libquern_a_SOURCES += \
 	isa/x86/translate-flags.c \
 	isa/x86/translate-integer.c \
 	isa/x86/translate-shift.c \
+	isa/x86/translate-simd-fp.c \
+	isa/x86/translate-simd.c \
+	isa/x86/translate-simd.h \
 	isa/x86/translate-string.c \
 	isa/x86/translate.c \
 	isa/x86/translate.h \

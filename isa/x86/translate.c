@@ -163,7 +163,7 @@ ir_id x_get(struct x86_tr *t, unsigned k)
     switch (o->what) {
     case XO_E: case XO_M: case XO_O:
         if (x86_op_is_mem(&t->i, o)) return x_ld(t, bytes);
-        return x_reg(t, t->i.rm, bytes, high_bytes(t));
+        return x_reg(t, t->i.rm, o->size == XS_DB ? 4 : bytes, high_bytes(t));
     case XO_R: case XO_Z: return x_reg(t, t->i.rm, bytes, high_bytes(t));
     case XO_G: return x_reg(t, t->i.reg, bytes, high_bytes(t));
     case XO_B: return x_reg(t, t->i.vvvv, bytes, false);
