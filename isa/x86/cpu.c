@@ -114,9 +114,11 @@ const struct guest x86_64_guest = X86_GUEST("x86-64", slots64, T_I64);
 #define F(f) XF_BIT(XF_##f)
 #define BASE_32 (F(8086) | F(186) | F(286) | F(386) | F(486) | F(P6) | F(CMOV) | F(CX8) | F(CPUID) | F(TSC) | F(CLFLUSH) | F(FXSR))
 #define V2_INT (F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP))
+#define SSE (F(MMX) | F(SSE) | F(SSE2) | F(SSE3) | F(SSSE3))
 static const struct x86_model models_def[] = {
-    { BASE_32, 0x633, "GenuineIntel", "Quern x86, 32 bits" },
-    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE), 0x60fb1, "AuthenticAMD", "Quern x86, 64 bits" },
+    /* FPU: of the x87 only control instructions are built, but every model has one */
+    { BASE_32 | SSE | F(FPU), 0x633, "GenuineIntel", "Quern x86, 32 bits" },
+    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU), 0x60fb1, "AuthenticAMD", "Quern x86, 64 bits" },
 };
 static const struct cpu_model models[] = {
     { "qemu32", "32-bit processor with what is built", &models_def[0] },

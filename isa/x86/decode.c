@@ -12,7 +12,7 @@
 #include <string.h>
 
 const struct x86_def x86_defs[] = {
-#define INSN(name, enc, ops, feature, flags, fn, arg) { name, enc, ops, XF_##feature, flags, tr_##fn, arg },
+#define INSN(name, enc, ops, feature, flags, fn, arg) { name, enc, ops, XF_##feature, flags, x86_tr_##fn, arg },
 #include "isa/x86/x86.def"
 };
 enum { N_DEFS = ARRAY_LEN(x86_defs) };

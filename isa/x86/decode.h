@@ -165,8 +165,8 @@ unsigned x86_disas_att(const uint8_t *bytes, size_t n, enum x86_mode, uint64_t f
 
 /* Translators named in the table; those in unbuilt.h are one function. */
 #include "isa/x86/unbuilt.h"
-void tr_unbuilt(struct x86_tr *);
-#define INSN(name, enc, ops, feature, flags, fn, arg) X86_TR(tr_##fn)
+void x86_tr_unbuilt(struct x86_tr *);
+#define INSN(name, enc, ops, feature, flags, fn, arg) X86_TR(x86_tr_##fn)
 #define X86_TR(fn) void fn(struct x86_tr *);
 #include "isa/x86/x86.def"
 #undef X86_TR

@@ -15,6 +15,7 @@ libquern_a_SOURCES += \
 	isa/x86/translate-simd.c \
 	isa/x86/translate-simd.h \
 	isa/x86/translate-string.c \
+	isa/x86/translate-x87.c \
 	isa/x86/translate.c \
 	isa/x86/translate.h \
 	isa/x86/unbuilt.h \

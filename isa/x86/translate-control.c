@@ -35,13 +35,13 @@ static ir_id moved(struct x86_tr *t, ir_id sp, int64_t by) { return x2(t, OP_ADD
 
 enum { SP = XR_GPR0 + 4, BP = XR_GPR0 + 5 };
 
-void tr_push(struct x86_tr *t)
+void x86_tr_push(struct x86_tr *t)
 {
     ir_id v = x_get(t, 0);
     x_set_sp(t, x_push_value(t, SP, t->i.osize, v));
 }
 
-void tr_pop(struct x86_tr *t)
+void x86_tr_pop(struct x86_tr *t)
 {
     ir_id v = pop_value(t, SP, t->i.osize), sp = moved(t, SP, t->i.osize);
 
@@ -56,7 +56,7 @@ void tr_pop(struct x86_tr *t)
     x_set(t, 0, v);
 }
 
-void tr_pusha(struct x86_tr *t)
+void x86_tr_pusha(struct x86_tr *t)
 {
     ir_id sp = SP;
 
@@ -64,7 +64,7 @@ void tr_pusha(struct x86_tr *t)
     x_set_sp(t, sp);
 }
 
-void tr_popa(struct x86_tr *t)
+void x86_tr_popa(struct x86_tr *t)
 {
     ir_id v[8];
 
@@ -75,7 +75,7 @@ void tr_popa(struct x86_tr *t)
     }
 }
 
-void tr_pushf(struct x86_tr *t)
+void x86_tr_pushf(struct x86_tr *t)
 {
     ir_id f = ir_call(t->b, XH_EFLAGS, T_I32, ir_temp(t->b, T_I32), IR_NONE, IR_NONE, IR_NONE);
 
@@ -83,7 +83,7 @@ void tr_pushf(struct x86_tr *t)
     x_set_sp(t, x_push_value(t, SP, t->i.osize, f));
 }
 
-void tr_popf(struct x86_tr *t)
+void x86_tr_popf(struct x86_tr *t)
 {
     ir_id v = pop_value(t, SP, t->i.osize);
 
@@ -93,7 +93,7 @@ void tr_popf(struct x86_tr *t)
     t->exit = IR_EXIT_IRQ;
 }
 
-void tr_enter(struct x86_tr *t)
+void x86_tr_enter(struct x86_tr *t)
 {
     unsigned bytes = t->i.osize, level = t->i.imm2 & 31;
     ir_id sp = x_push_value(t, SP, bytes, BP), frame = sp;
@@ -112,7 +112,7 @@ void tr_enter(struct x86_tr *t)
     x_set_sp(t, sp);
 }
 
-void tr_leave(struct x86_tr *t)
+void x86_tr_leave(struct x86_tr *t)
 {
     ir_id v = pop_value(t, BP, t->i.osize), sp = moved(t, BP, t->i.osize);
 
@@ -122,7 +122,7 @@ void tr_leave(struct x86_tr *t)
 
 /* ---- jumps ---- */
 
-void tr_jmp(struct x86_tr *t) { x_goto(t, x_target(t), IR_HINT_NONE); }
+void x86_tr_jmp(struct x86_tr *t) { x_goto(t, x_target(t), IR_HINT_NONE); }
 
 /* Does the next instruction only read flags? Then it is worth going on with what is known of them. */
 static bool flags_wanted(struct x86_tr *t)
@@ -133,7 +133,7 @@ static bool flags_wanted(struct x86_tr *t)
     return (b[0] & 0xf0) == 0x70;
 }
 
-void tr_jcc(struct x86_tr *t)
+void x86_tr_jcc(struct x86_tr *t)
 {
     struct x_cond c = x_cond(t, t->arg);
 
@@ -144,14 +144,14 @@ void tr_jcc(struct x86_tr *t)
 /* Counters are of the address size. */
 static ir_id counter(struct x86_tr *t) { return x_zx(t, XR_GPR0 + 1, t->i.asize); }
 
-void tr_jcxz(struct x86_tr *t)
+void x86_tr_jcxz(struct x86_tr *t)
 {
     ir_brc(t->b, t->w, CC_EQ, counter(t), xk(t, 0), ir_link(t->b, x_target(t), t->key, IR_HINT_NONE));
     x_goto(t, t->next, IR_HINT_NONE);
 }
 
 /* loopne loope loop */
-void tr_loop(struct x86_tr *t)
+void x86_tr_loop(struct x86_tr *t)
 {
     ir_id n = x_zx(t, x2(t, OP_SUB, XR_GPR0 + 1, xk(t, 1)), t->i.asize);
     ir_id go = ir_setc(t->b, t->w, CC_NE, xt(t), n, xk(t, 0));
@@ -169,13 +169,13 @@ static void indirect(struct x86_tr *t, ir_id to, unsigned hint)
     t->done = true;
 }
 
-void tr_call(struct x86_tr *t)
+void x86_tr_call(struct x86_tr *t)
 {
     x_set_sp(t, x_push_value(t, SP, t->i.osize, xk(t, t->next)));
     x_goto(t, x_target(t), IR_HINT_CALL);
 }
 
-void tr_call_ind(struct x86_tr *t)
+void x86_tr_call_ind(struct x86_tr *t)
 {
     ir_id to = x_get(t, 0);
 
@@ -184,9 +184,9 @@ void tr_call_ind(struct x86_tr *t)
     indirect(t, to, IR_HINT_CALL);
 }
 
-void tr_jmp_ind(struct x86_tr *t) { indirect(t, x_get(t, 0), IR_HINT_NONE); }
+void x86_tr_jmp_ind(struct x86_tr *t) { indirect(t, x_get(t, 0), IR_HINT_NONE); }
 
-void tr_ret(struct x86_tr *t)
+void x86_tr_ret(struct x86_tr *t)
 {
     ir_id to = pop_value(t, SP, t->i.osize);
 
@@ -196,20 +196,20 @@ void tr_ret(struct x86_tr *t)
 
 /* ---- traps ---- */
 
-void tr_int3(struct x86_tr *t) { x_raise(t, XE_BP, 0); }
-void tr_int1(struct x86_tr *t) { x_raise(t, XE_DB, 0); }
-void tr_int(struct x86_tr *t) { x_raise(t, XE_INT, (uint8_t)t->i.imm); }
-void tr_ud(struct x86_tr *t) { x_raise(t, XE_UD, 0); }
-void tr_syscall(struct x86_tr *t) { x_raise(t, XE_SYSCALL, 0); }
-void tr_sysenter(struct x86_tr *t) { x_raise(t, XE_SYSENTER, 0); }
+void x86_tr_int3(struct x86_tr *t) { x_raise(t, XE_BP, 0); }
+void x86_tr_int1(struct x86_tr *t) { x_raise(t, XE_DB, 0); }
+void x86_tr_int(struct x86_tr *t) { x_raise(t, XE_INT, (uint8_t)t->i.imm); }
+void x86_tr_ud(struct x86_tr *t) { x_raise(t, XE_UD, 0); }
+void x86_tr_syscall(struct x86_tr *t) { x_raise(t, XE_SYSCALL, 0); }
+void x86_tr_sysenter(struct x86_tr *t) { x_raise(t, XE_SYSENTER, 0); }
 
-void tr_into(struct x86_tr *t)
+void x86_tr_into(struct x86_tr *t)
 {
     struct x_cond c = x_cond(t, 0);
     x_raise_if(t, c.type, c.cond, c.a, c.b, XE_OF, 0);
 }
 
-void tr_bound(struct x86_tr *t)
+void x86_tr_bound(struct x86_tr *t)
 {
     unsigned bytes = t->i.osize;
     ir_id v = x_sx(t, x_get(t, 0), bytes), lo = x_sx(t, x_ld(t, bytes), bytes);
@@ -221,17 +221,17 @@ void tr_bound(struct x86_tr *t)
 
 /* ---- the processor ---- */
 
-void tr_nop(struct x86_tr *t) { (void)t; }
-void tr_pause(struct x86_tr *t) { (void)t; }
-void tr_prefetch(struct x86_tr *t) { (void)t; }
-void tr_clflush(struct x86_tr *t) { x_ld(t, 1); }
+void x86_tr_nop(struct x86_tr *t) { (void)t; }
+void x86_tr_pause(struct x86_tr *t) { (void)t; }
+void x86_tr_prefetch(struct x86_tr *t) { (void)t; }
+void x86_tr_clflush(struct x86_tr *t) { x_ld(t, 1); }
 
-void tr_fence(struct x86_tr *t)
+void x86_tr_fence(struct x86_tr *t)
 {
     ir_fence_mask(t->b, t->arg == 5 ? IR_FENCE_RR | IR_FENCE_RW : t->arg == 7 ? IR_FENCE_WW : IR_FENCE_ALL);
 }
 
-void tr_cpuid(struct x86_tr *t)
+void x86_tr_cpuid(struct x86_tr *t)
 {
     ir_call(t->b, XH_CPUID, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
     t->cc.a = IR_NONE; /* it may be a register that was written */
@@ -250,14 +250,14 @@ static void put_pair(struct x86_tr *t, ir_id v)
 }
 
 /* rdtsc rdtscp */
-void tr_rdtsc(struct x86_tr *t)
+void x86_tr_rdtsc(struct x86_tr *t)
 {
     put_pair(t, ir_call(t->b, XH_RDTSC, T_I64, ir_temp(t->b, T_I64), IR_NONE, IR_NONE, IR_NONE));
     if (t->arg) x_set_reg(t, 1, 4, false, xk(t, (uint64_t)t->x->c.index));
     t->exit = IR_EXIT_MODE;
 }
 
-void tr_xgetbv(struct x86_tr *t)
+void x86_tr_xgetbv(struct x86_tr *t)
 {
     x_raise_if(t, t->w, CC_NE, x_zx(t, XR_GPR0 + 1, 4), xk(t, 0), XE_GP, 0);
     x_set_reg(t, 0, 4, false, xk(t, t->features & XF_BIT(XF_AVX) ? 7 : 3));
@@ -265,7 +265,7 @@ void tr_xgetbv(struct x86_tr *t)
 }
 
 /* rdfsbase rdgsbase wrfsbase wrgsbase */
-void tr_fsgsbase(struct x86_tr *t)
+void x86_tr_fsgsbase(struct x86_tr *t)
 {
     ir_id base = (ir_id)(XR_SEG_BASE + 4 + (t->arg & 1));
 

@@ -149,7 +149,7 @@ ir_id x_carry(struct x86_tr *t) { return x_cond_value(t, 2); }
 /* ---- instructions ---- */
 
 /* cmc clc stc cld std */
-void tr_flag(struct x86_tr *t)
+void x86_tr_flag(struct x86_tr *t)
 {
     if (t->arg >= 3) {
         ir_mov(t->b, t->w, XR_DF, xk(t, t->arg == 3 ? 1 : ~UINT64_C(0)));
@@ -161,7 +161,7 @@ void tr_flag(struct x86_tr *t)
     x_flags_set(t, r);
 }
 
-void tr_lahf(struct x86_tr *t)
+void x86_tr_lahf(struct x86_tr *t)
 {
     ir_id f = x_flags_all(t), r = ir_op2(t->b, OP_AND, T_I32, ir_temp(t->b, T_I32), f, ir_c32(t->b, 0xd5));
     ir_op2(t->b, OP_OR, T_I32, r, r, ir_c32(t->b, XFL_ONE));
@@ -169,7 +169,7 @@ void tr_lahf(struct x86_tr *t)
     x_set_reg(t, 4, 1, true, v);
 }
 
-void tr_sahf(struct x86_tr *t)
+void x86_tr_sahf(struct x86_tr *t)
 {
     ir_id ah = ir_bits(t->b, OP_EXTRACT, t->w, xt(t), XR_GPR0, 8, 8), f = x_flags_all(t);
     if (t->cells64) ah = ir_conv(t->b, OP_LO, ir_temp(t->b, T_I32), ah);
@@ -178,9 +178,9 @@ void tr_sahf(struct x86_tr *t)
     x_flags_set(t, ir_op2(t->b, OP_OR, T_I32, ir_temp(t->b, T_I32), keep, add));
 }
 
-void tr_setcc(struct x86_tr *t) { x_set(t, 0, x_cond_value(t, t->arg)); }
+void x86_tr_setcc(struct x86_tr *t) { x_set(t, 0, x_cond_value(t, t->arg)); }
 
-void tr_cmov(struct x86_tr *t)
+void x86_tr_cmov(struct x86_tr *t)
 {
     ir_id v = x_get(t, 1), old = x_get(t, 0);
     ir_id c = x_cond_value(t, t->arg);
@@ -188,7 +188,7 @@ void tr_cmov(struct x86_tr *t)
     x_set(t, 0, ir_op3(t->b, OP_SELECT, t->w, xt(t), c, v, old));
 }
 
-void tr_salc(struct x86_tr *t)
+void x86_tr_salc(struct x86_tr *t)
 {
     x_set_reg(t, 0, 1, false, x1(t, OP_NEG, x_carry(t)));
 }

@@ -56,7 +56,7 @@ static void alu_flags(struct x86_tr *t, unsigned bytes, ir_id a, ir_id b, ir_id 
     }
 }
 
-void tr_alu(struct x86_tr *t)
+void x86_tr_alu(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id b = x_get(t, 1), c = IR_NONE, a, r;
@@ -95,7 +95,7 @@ void tr_alu(struct x86_tr *t)
     }
 }
 
-void tr_test(struct x86_tr *t)
+void x86_tr_test(struct x86_tr *t)
 {
     ir_id b = x_get(t, 1), a = x_get(t, 0);
     ir_id r = a == b ? a : x2(t, OP_AND, a, b);
@@ -103,7 +103,7 @@ void tr_test(struct x86_tr *t)
     x_flags(t, X86_CC_LOGIC, t->size, r, IR_NONE, IR_NONE);
 }
 
-void tr_incdec(struct x86_tr *t)
+void x86_tr_incdec(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id c = x_carry(t), one = xk(t, t->arg ? ~UINT64_C(0) : 1), a, r;
@@ -120,7 +120,7 @@ void tr_incdec(struct x86_tr *t)
     if (!x_is_mem(t, 0)) x_set(t, 0, r);
 }
 
-void tr_neg(struct x86_tr *t)
+void x86_tr_neg(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id a, r;
@@ -138,7 +138,7 @@ void tr_neg(struct x86_tr *t)
     if (!x_is_mem(t, 0)) x_set(t, 0, r);
 }
 
-void tr_not(struct x86_tr *t)
+void x86_tr_not(struct x86_tr *t)
 {
     if (locked(t)) rmw(t, IR_RMW_XOR, t->size, xk(t, ~UINT64_C(0)));
     else x_set(t, 0, x1(t, OP_NOT, x_get(t, 0)));
@@ -158,7 +158,7 @@ static ir_id overflow(struct x86_tr *t, ir_id wide, unsigned bytes, bool sign)
     return ir_setc(t->b, t->w, CC_NE, xt(t), wide, again);
 }
 
-void tr_mul(struct x86_tr *t)
+void x86_tr_mul(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     bool sign = t->arg;
@@ -187,7 +187,7 @@ void tr_mul(struct x86_tr *t)
 }
 
 /* imul with two and three operands */
-void tr_imul3(struct x86_tr *t)
+void x86_tr_imul3(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id b = x_get(t, t->i.form->n_ops == 3 ? 2 : 0), a = x_get(t, 1), r, of;
@@ -204,7 +204,7 @@ void tr_imul3(struct x86_tr *t)
     x_set(t, 0, r);
 }
 
-void tr_div(struct x86_tr *t)
+void x86_tr_div(struct x86_tr *t)
 {
     unsigned bytes = t->size, bits = 8 * bytes;
     bool sign = t->arg;
@@ -255,11 +255,11 @@ void tr_div(struct x86_tr *t)
 
 /* ---- moves ---- */
 
-void tr_mov(struct x86_tr *t) { x_set(t, 0, x_get(t, 1)); }
+void x86_tr_mov(struct x86_tr *t) { x_set(t, 0, x_get(t, 1)); }
 
-void tr_lea(struct x86_tr *t) { x_set(t, 0, x_offset(t)); }
+void x86_tr_lea(struct x86_tr *t) { x_set(t, 0, x_offset(t)); }
 
-void tr_xchg(struct x86_tr *t)
+void x86_tr_xchg(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id b = x_get(t, 1), a;
@@ -275,7 +275,7 @@ void tr_xchg(struct x86_tr *t)
     x_set(t, 1, a);
 }
 
-void tr_xadd(struct x86_tr *t)
+void x86_tr_xadd(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id b = x_get(t, 1), a, r;
@@ -294,7 +294,7 @@ void tr_xadd(struct x86_tr *t)
     x_set(t, 0, r);
 }
 
-void tr_cmpxchg(struct x86_tr *t)
+void x86_tr_cmpxchg(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id v = x_get(t, 1), old, acc = x_zx(t, XR_GPR0, bytes), r;
@@ -332,7 +332,7 @@ static ir_id pair(struct x86_tr *t, unsigned lo, unsigned hi)
     return ir_deposit(t->b, T_I64, ir_temp(t->b, T_I64), (ir_id)lo, (ir_id)hi, 32, 32);
 }
 
-void tr_cmpxchg8b(struct x86_tr *t)
+void x86_tr_cmpxchg8b(struct x86_tr *t)
 {
     ir_id expect = pair(t, XR_GPR0, XR_GPR0 + 2), value = pair(t, XR_GPR0 + 3, XR_GPR0 + 1), f;
 
@@ -355,7 +355,7 @@ void tr_cmpxchg8b(struct x86_tr *t)
     ir_place(t->b, skip);
 }
 
-void tr_cmpxchg16b(struct x86_tr *t)
+void x86_tr_cmpxchg16b(struct x86_tr *t)
 {
     ir_id ea = x_ea(t);
     ir_call(t->b, XH_CMPXCHG16B, T_I32, IR_NONE, ea, IR_NONE, IR_NONE);
@@ -363,7 +363,7 @@ void tr_cmpxchg16b(struct x86_tr *t)
 }
 
 /* movzx movsx movsxd */
-void tr_movx(struct x86_tr *t)
+void x86_tr_movx(struct x86_tr *t)
 {
     ir_id v = x_get(t, 1);
     unsigned from = x_bytes(t, 1);
@@ -371,7 +371,7 @@ void tr_movx(struct x86_tr *t)
     x_set(t, 0, t->arg ? x_sx(t, v, from) : x_is_mem(t, 1) ? v : x_zx(t, v, from));
 }
 
-void tr_movbe(struct x86_tr *t)
+void x86_tr_movbe(struct x86_tr *t)
 {
     ir_id v = x_get(t, 1), s = x1(t, OP_BSWAP, v);
     unsigned cell = t->cells64 ? 64 : 32;
@@ -380,7 +380,7 @@ void tr_movbe(struct x86_tr *t)
     x_set(t, 0, s);
 }
 
-void tr_bswap(struct x86_tr *t)
+void x86_tr_bswap(struct x86_tr *t)
 {
     unsigned cell = t->cells64 ? 64 : 32;
 
@@ -394,16 +394,16 @@ void tr_bswap(struct x86_tr *t)
 }
 
 /* cbw cwde cdqe */
-void tr_cbw(struct x86_tr *t) { x_set_reg(t, 0, t->i.osize, false, x_sx(t, XR_GPR0, t->i.osize / 2)); }
+void x86_tr_cbw(struct x86_tr *t) { x_set_reg(t, 0, t->i.osize, false, x_sx(t, XR_GPR0, t->i.osize / 2)); }
 
 /* cwd cdq cqo */
-void tr_cwd(struct x86_tr *t)
+void x86_tr_cwd(struct x86_tr *t)
 {
     ir_id s = x_sx(t, XR_GPR0, t->i.osize);
     x_set_reg(t, 2, t->i.osize, false, x2(t, OP_SAR, s, xk(t, t->cells64 ? 63 : 31)));
 }
 
-void tr_xlat(struct x86_tr *t)
+void x86_tr_xlat(struct x86_tr *t)
 {
     ir_id off = x_zx(t, x2(t, OP_ADD, XR_GPR0 + 3, x_zx(t, XR_GPR0, 1)), t->i.asize);
     ir_id ea = x_linear(t, off, t->i.seg == X86_NO_REG ? 3 : t->i.seg);
@@ -414,7 +414,7 @@ void tr_xlat(struct x86_tr *t)
 
 enum { BT_NONE = 4, BT_SET, BT_RESET, BT_CHANGE };
 
-void tr_bt(struct x86_tr *t)
+void x86_tr_bt(struct x86_tr *t)
 {
     unsigned bytes = t->size, bits = 8 * bytes;
     bool mem = x_is_mem(t, 0), imm = t->i.form->op[1].what == XO_I;
@@ -448,7 +448,7 @@ void tr_bt(struct x86_tr *t)
 }
 
 /* bsf bsr: zero leaves the register; ZF by the source */
-void tr_bscan(struct x86_tr *t)
+void x86_tr_bscan(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id v = x_zx(t, x_get(t, 1), bytes), n, old = x_get(t, 0);
@@ -462,7 +462,7 @@ void tr_bscan(struct x86_tr *t)
 }
 
 /* tzcnt lzcnt: CF when the source is 0, ZF when the result is */
-void tr_tzcnt(struct x86_tr *t)
+void x86_tr_tzcnt(struct x86_tr *t)
 {
     unsigned bytes = t->size, cell = t->cells64 ? 64 : 32;
     ir_id v = x_zx(t, x_get(t, 1), bytes), n;
@@ -478,7 +478,7 @@ void tr_tzcnt(struct x86_tr *t)
     x_set(t, 0, n);
 }
 
-void tr_popcnt(struct x86_tr *t)
+void x86_tr_popcnt(struct x86_tr *t)
 {
     ir_id v = x_zx(t, x_get(t, 1), t->size), n = x1(t, OP_POPCNT, v);
     ir_id z = ir_setc(t->b, t->w, CC_EQ, xt(t), v, xk(t, 0));
@@ -489,7 +489,7 @@ void tr_popcnt(struct x86_tr *t)
     x_set(t, 0, n);
 }
 
-void tr_crc32(struct x86_tr *t)
+void x86_tr_crc32(struct x86_tr *t)
 {
     ir_id v = x_get(t, 1), r = t->cells64 ? ir_temp(t->b, T_I64) : ir_temp(t->b, T_I32);
 
@@ -498,7 +498,7 @@ void tr_crc32(struct x86_tr *t)
 }
 
 /* adcx adox */
-void tr_adx(struct x86_tr *t)
+void x86_tr_adx(struct x86_tr *t)
 {
     unsigned bytes = t->size;
     ir_id f = x_flags_all(t), pos = ir_c32(t->b, t->arg ? 11 : 0);
@@ -522,7 +522,7 @@ void tr_adx(struct x86_tr *t)
 
 /* ---- BMI ---- */
 
-void tr_andn(struct x86_tr *t)
+void x86_tr_andn(struct x86_tr *t)
 {
     ir_id b = x_get(t, 2), r = x2(t, OP_AND, b, x1(t, OP_NOT, x_get(t, 1)));
 
@@ -531,7 +531,7 @@ void tr_andn(struct x86_tr *t)
 }
 
 /* blsr blsmsk blsi */
-void tr_bls(struct x86_tr *t)
+void x86_tr_bls(struct x86_tr *t)
 {
     ir_id v = x_zx(t, x_get(t, 1), t->size), zero = xk(t, 0), r;
 
@@ -541,7 +541,7 @@ void tr_bls(struct x86_tr *t)
     x_set(t, 0, r);
 }
 
-void tr_bzhi(struct x86_tr *t)
+void x86_tr_bzhi(struct x86_tr *t)
 {
     unsigned bits = 8 * t->size;
     ir_id n = x1(t, OP_ZX8, x_get(t, 2)), v = x_get(t, 1);
@@ -553,7 +553,7 @@ void tr_bzhi(struct x86_tr *t)
     x_set(t, 0, r);
 }
 
-void tr_bextr(struct x86_tr *t)
+void x86_tr_bextr(struct x86_tr *t)
 {
     ir_id c = x_get(t, 2), v = x_zx(t, x_get(t, 1), t->size), start = x1(t, OP_ZX8, c);
     ir_id len = ir_bits(t->b, OP_EXTRACT, t->w, xt(t), c, 8, 8);
@@ -565,7 +565,7 @@ void tr_bextr(struct x86_tr *t)
 }
 
 /* shlx sarx shrx */
-void tr_shx(struct x86_tr *t)
+void x86_tr_shx(struct x86_tr *t)
 {
     ir_id n = x2(t, OP_AND, x_get(t, 2), xk(t, 8 * t->size - 1)), v = x_get(t, 1);
 
@@ -574,7 +574,7 @@ void tr_shx(struct x86_tr *t)
     x_set(t, 0, x2(t, (enum ir_opcode)t->arg, v, n));
 }
 
-void tr_rorx(struct x86_tr *t)
+void x86_tr_rorx(struct x86_tr *t)
 {
     ir_id v = x_get(t, 1);
     uint64_t n = (uint64_t)t->i.imm & (8 * t->size - 1);
@@ -589,7 +589,7 @@ void tr_rorx(struct x86_tr *t)
     x_set(t, 0, v);
 }
 
-void tr_mulx(struct x86_tr *t)
+void x86_tr_mulx(struct x86_tr *t)
 {
     ir_id b = x_get(t, 2), a = XR_GPR0 + 2, lo, hi;
 
@@ -604,7 +604,7 @@ void tr_mulx(struct x86_tr *t)
     x_set(t, 0, hi); /* the same register gets this one */
 }
 
-void tr_pext(struct x86_tr *t)
+void x86_tr_pext(struct x86_tr *t)
 {
     ir_id r = xt(t), v = x_get(t, 1), mask = x_zx(t, x_get(t, 2), t->size);
 
@@ -622,10 +622,10 @@ static void decimal(struct x86_tr *t, unsigned what)
     x_flags_set(t, ir_conv(t->b, OP_HI, ir_temp(t->b, T_I32), r));
     x_set_reg(t, 0, 2, false, t->cells64 ? r : ir_conv(t->b, OP_LO, ir_temp(t->b, T_I32), r));
 }
-void tr_daa(struct x86_tr *t) { decimal(t, t->arg); }
-void tr_aaa(struct x86_tr *t) { decimal(t, 2 + t->arg); }
+void x86_tr_daa(struct x86_tr *t) { decimal(t, t->arg); }
+void x86_tr_aaa(struct x86_tr *t) { decimal(t, 2 + t->arg); }
 
-void tr_aam(struct x86_tr *t)
+void x86_tr_aam(struct x86_tr *t)
 {
     uint64_t n = (uint64_t)t->i.imm & 0xff;
 
@@ -638,7 +638,7 @@ void tr_aam(struct x86_tr *t)
     x_set_reg(t, 0, 2, false, x2(t, OP_OR, x2(t, OP_SHL, q, xk(t, 8)), r));
 }
 
-void tr_aad(struct x86_tr *t)
+void x86_tr_aad(struct x86_tr *t)
 {
     ir_id ah = ir_bits(t->b, OP_EXTRACT, t->w, xt(t), XR_GPR0, 8, 8);
     ir_id r = x2(t, OP_ADD, x2(t, OP_MUL, ah, xk(t, (uint64_t)t->i.imm & 0xff)), XR_GPR0);

@@ -91,7 +91,7 @@ static ir_id rotate_carry64(struct x86_tr *t, ir_id v, ir_id n, ir_id c, bool ri
 
 enum { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAL, SH_SAR };
 
-void tr_shift(struct x86_tr *t)
+void x86_tr_shift(struct x86_tr *t)
 {
     unsigned bytes = t->size, bits = 8 * bytes, mask = bytes == 8 ? 63 : 31;
     const struct x86_operand *o = &t->i.form->op[1];
@@ -133,7 +133,7 @@ void tr_shift(struct x86_tr *t)
 }
 
 /* shld shrd. With 16 bits and counts above 16 the result is undefined. */
-void tr_shd(struct x86_tr *t)
+void x86_tr_shd(struct x86_tr *t)
 {
     unsigned bytes = t->size, bits = 8 * bytes, mask = bytes == 8 ? 63 : 31;
     bool var = t->i.form->op[2].what == XO_REG, right = t->arg, mem = x_is_mem(t, 0);

@@ -45,7 +45,7 @@ static ir_id arith(struct x86_tr *t, enum ir_opcode op, enum ir_type ty, ir_id a
     return ir_op2(t->b, op, ty, d, a, b);
 }
 
-void tr_vfp(struct x86_tr *t)
+void x86_tr_vfp(struct x86_tr *t)
 {
     unsigned kind = t->arg >> 12, k = first(t), bytes = v_bytes(t, 0);
     enum ir_opcode op = (enum ir_opcode)(t->arg & 0xfff);
@@ -72,7 +72,7 @@ void tr_vfp(struct x86_tr *t)
 }
 
 /* haddps haddpd hsubps hsubpd */
-void tr_vfhoriz(struct x86_tr *t)
+void x86_tr_vfhoriz(struct x86_tr *t)
 {
     unsigned lane = t->arg >> 12 ? 3 : 2, bytes = v_bytes(t, 0), k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k), e = ir_vtemp(t->b, bytes), o = ir_vtemp(t->b, bytes);
@@ -84,7 +84,7 @@ void tr_vfhoriz(struct x86_tr *t)
 }
 
 /* addsubps addsubpd: even lanes are subtracted. An operation that is not wanted may raise flags, so each is done lane by lane. */
-void tr_addsub(struct x86_tr *t)
+void x86_tr_addsub(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t);
     bool dbl = t->arg >> 12;
@@ -118,7 +118,7 @@ static unsigned predicate(unsigned n)
     return masks[n & 15] | (signal ? IR_REL_SIGNAL : 0);
 }
 
-void tr_vcmp(struct x86_tr *t)
+void x86_tr_vcmp(struct x86_tr *t)
 {
     unsigned kind = t->arg, k = first(t), bytes = v_bytes(t, 0), rel = predicate((uint8_t)t->i.imm & (t->i.vex ? 31 : 7));
 
@@ -135,7 +135,7 @@ void tr_vcmp(struct x86_tr *t)
 }
 
 /* ucomiss comiss ucomisd comisd. arg: 1 signals, 2 double */
-void tr_comi(struct x86_tr *t)
+void x86_tr_comi(struct x86_tr *t)
 {
     bool dbl = t->arg & 2;
     ir_id b = scalar_get(t, 1, dbl), a = scalar_get(t, 0, dbl);
@@ -150,7 +150,7 @@ static unsigned round_mode(unsigned imm)
     return (imm & 4 ? IR_ROUND_ENV : modes[imm & 3]) | (imm & 8 ? 0 : IR_ROUND_EXACT);
 }
 
-void tr_vround(struct x86_tr *t)
+void x86_tr_vround(struct x86_tr *t)
 {
     unsigned kind = t->arg, mode = round_mode((uint8_t)t->i.imm), bytes = v_bytes(t, 0), last = t->i.form->n_ops - 2u;
 
@@ -166,7 +166,7 @@ void tr_vround(struct x86_tr *t)
 }
 
 /* arg: FP_MULADD-like negations 1 (addend), 2 (product); 0x10 addsub, 0x20 subadd; order << 8; kind << 12 */
-void tr_fma(struct x86_tr *t)
+void x86_tr_fma(struct x86_tr *t)
 {
     unsigned kind = t->arg >> 12 & 3, bytes = v_bytes(t, 0), order = t->arg >> 8 & 3;
     unsigned neg = (t->arg & 1 ? FP_MULADD_NEG_ADDEND : 0) | (t->arg & 2 ? FP_MULADD_NEG_PRODUCT : 0);
@@ -213,7 +213,7 @@ static ir_id f2i(struct x86_tr *t, bool dbl, bool to64, ir_id v, unsigned round)
 }
 
 /* cvtsi2ss cvtsi2sd */
-void tr_cvtsi2s(struct x86_tr *t)
+void x86_tr_cvtsi2s(struct x86_tr *t)
 {
     unsigned k = first(t), bytes = x_bytes(t, k + 1);
     ir_id v = x_get(t, k + 1), a = v_get(t, k), r;
@@ -228,7 +228,7 @@ void tr_cvtsi2s(struct x86_tr *t)
 }
 
 /* arg: 1 double, 2 truncate */
-void tr_cvts2si(struct x86_tr *t)
+void x86_tr_cvts2si(struct x86_tr *t)
 {
     bool to64 = t->size == 8;
     ir_id r = f2i(t, t->arg & 1, to64, scalar_get(t, 1, t->arg & 1), t->arg & 2 ? FP_RTZ : IR_ROUND_ENV);
@@ -237,7 +237,7 @@ void tr_cvts2si(struct x86_tr *t)
 }
 
 /* cvtss2sd (0) cvtsd2ss (1) */
-void tr_cvts2s(struct x86_tr *t)
+void x86_tr_cvts2s(struct x86_tr *t)
 {
     unsigned k = first(t);
     ir_id b = scalar_get(t, k + 1, t->arg), a = v_get(t, k);
@@ -252,7 +252,7 @@ static ir_id lane32(struct x86_tr *t, ir_id v, unsigned i)
 }
 
 /* cvtps2pd (0) cvtdq2pd (1) */
-void tr_cvtps2pd(struct x86_tr *t)
+void x86_tr_cvtps2pd(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     ir_id v = v_get(t, 1), r = ir_vtemp(t->b, bytes);
@@ -262,7 +262,7 @@ void tr_cvtps2pd(struct x86_tr *t)
 }
 
 /* cvtpd2ps (0) cvttpd2dq (1) cvtpd2dq (2): half as wide, zeros above */
-void tr_cvtpd2ps(struct x86_tr *t)
+void x86_tr_cvtpd2ps(struct x86_tr *t)
 {
     unsigned n = v_bytes(t, 1) / 8;
     ir_id v = v_get(t, 1), r = v_zeros(t, 16), x[4];
@@ -275,7 +275,7 @@ void tr_cvtpd2ps(struct x86_tr *t)
 }
 
 /* cvtdq2ps (0) cvtps2dq (1) cvttps2dq (2) */
-void tr_cvtdq(struct x86_tr *t)
+void x86_tr_cvtdq(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     ir_id v = v_get(t, 1);
@@ -286,7 +286,7 @@ void tr_cvtdq(struct x86_tr *t)
 }
 
 /* cvtpi2ps cvtpi2pd cvttps2pi cvttpd2pi cvtps2pi cvtpd2pi */
-void tr_cvt_mmx(struct x86_tr *t)
+void x86_tr_cvt_mmx(struct x86_tr *t)
 {
     ir_id v = v_get(t, 1), d = v_dest(t, 0), x[2];
     bool dbl = t->arg & 1;
@@ -302,7 +302,7 @@ void tr_cvt_mmx(struct x86_tr *t)
 }
 
 /* vcvtph2ps (0) vcvtps2ph (1) */
-void tr_cvtph(struct x86_tr *t)
+void x86_tr_cvtph(struct x86_tr *t)
 {
     if (!t->arg) {
         unsigned bytes = v_bytes(t, 0);
@@ -326,13 +326,13 @@ void tr_cvtph(struct x86_tr *t)
 
 /* ---- MXCSR ---- */
 
-void tr_ldmxcsr(struct x86_tr *t)
+void x86_tr_ldmxcsr(struct x86_tr *t)
 {
     ir_call(t->b, XH_LDMXCSR, T_I32, IR_NONE, x_get(t, 0), IR_NONE, IR_NONE);
     t->exit = IR_EXIT_MODE;
 }
 
-void tr_stmxcsr(struct x86_tr *t)
+void x86_tr_stmxcsr(struct x86_tr *t)
 {
     ir_id v = ir_call(t->b, XH_STMXCSR, T_I32, t32(t), IR_NONE, IR_NONE, IR_NONE);
     x_set(t, 0, t->cells64 ? ir_conv(t->b, OP_ZXW, xt(t), v) : v);

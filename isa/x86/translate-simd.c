@@ -137,7 +137,7 @@ void v_op(struct x86_tr *t, enum ir_opcode op, unsigned lane, unsigned bytes, ir
 
 /* ---- two operands, lane by lane or nearly so ---- */
 
-void tr_vbin(struct x86_tr *t)
+void x86_tr_vbin(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k);
@@ -146,7 +146,7 @@ void tr_vbin(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_vun(struct x86_tr *t)
+void x86_tr_vun(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     ir_id a = v_get(t, 1);
@@ -155,7 +155,7 @@ void tr_vun(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_vandn(struct x86_tr *t)
+void x86_tr_vandn(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k);
@@ -164,7 +164,7 @@ void tr_vandn(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_vshift(struct x86_tr *t)
+void x86_tr_vshift(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), lane = t->arg >> 12 & 3, last = t->i.form->n_ops - 1u, k = first(t) && last == 2 ? 1 : 0;
     enum ir_opcode op = (enum ir_opcode)(t->arg & 0xfff);
@@ -188,7 +188,7 @@ void tr_vshift(struct x86_tr *t)
 }
 
 /* psrldq pslldq */
-void tr_vbyteshift(struct x86_tr *t)
+void x86_tr_vbyteshift(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), n = (uint8_t)t->i.imm > 16 ? 16 : (uint8_t)t->i.imm;
     ir_id a = v_get(t, t->i.form->n_ops - 2u), z = v_zeros(t, 16), d = v_dest(t, 0);
@@ -200,7 +200,7 @@ void tr_vbyteshift(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_palignr(struct x86_tr *t)
+void x86_tr_palignr(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t), one = bytes < 16 ? bytes : 16, n = (uint8_t)t->i.imm;
     ir_id b = v_get(t, k + 1), a = v_get(t, k);
@@ -210,7 +210,7 @@ void tr_palignr(struct x86_tr *t)
 }
 
 /* phadd, phsub */
-void tr_vhoriz(struct x86_tr *t)
+void x86_tr_vhoriz(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t), lane = t->arg >> 12 & 3;
     ir_id b = v_get(t, k + 1), a = v_get(t, k), e = ir_vtemp(t->b, bytes), o = ir_vtemp(t->b, bytes);
@@ -221,7 +221,7 @@ void tr_vhoriz(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_psign(struct x86_tr *t)
+void x86_tr_psign(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t), lane = t->arg;
     ir_id b = v_get(t, k + 1), a = v_get(t, k), m = ir_vtemp(t->b, bytes), r = ir_vtemp(t->b, bytes), z = v_zeros(t, bytes);
@@ -234,7 +234,7 @@ void tr_psign(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_pmulhrsw(struct x86_tr *t)
+void x86_tr_pmulhrsw(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t), step = bytes < 16 ? 8 : 16;
     ir_id b = v_get(t, k + 1), a = v_get(t, k), p[2], one = ir_vtemp(t->b, 16), d = v_dest(t, 0);
@@ -255,7 +255,7 @@ void tr_pmulhrsw(struct x86_tr *t)
 
 static ir_id op64(struct x86_tr *t, enum ir_opcode op, ir_id a, uint64_t k) { return ir_op2(t->b, op, T_I64, ir_temp(t->b, T_I64), a, ir_c64(t->b, k)); }
 
-void tr_psadbw(struct x86_tr *t)
+void x86_tr_psadbw(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k), x = ir_vtemp(t->b, bytes), d = v_dest(t, 0);
@@ -270,7 +270,7 @@ void tr_psadbw(struct x86_tr *t)
 }
 
 /* arg: log2 of the lanes' bytes before << 4 | after | 0x100 signed */
-void tr_pmovx(struct x86_tr *t)
+void x86_tr_pmovx(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), from = t->arg >> 4 & 3, to = t->arg & 3;
     ir_id v = v_get_cells(t, 1, bytes / 8), r = ir_vtemp(t->b, bytes);
@@ -284,16 +284,16 @@ void tr_pmovx(struct x86_tr *t)
 
 /* ---- moves ---- */
 
-void tr_vmov(struct x86_tr *t)
+void x86_tr_vmov(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     v_set(t, 0, v_get(t, 1), bytes);
 }
 
-void tr_mmx_mov(struct x86_tr *t) { v_set(t, 0, v_get(t, 1), 8); }
-void tr_emms(struct x86_tr *t) { (void)t; }
+void x86_tr_mmx_mov(struct x86_tr *t) { v_set(t, 0, v_get(t, 1), 8); }
+void x86_tr_emms(struct x86_tr *t) { (void)t; }
 
-void tr_vzero(struct x86_tr *t)
+void x86_tr_vzero(struct x86_tr *t)
 {
     for (unsigned r = 0; r < (t->mode == X86_64 ? 16u : 8u); r++) {
         for (unsigned i = t->arg ? 0 : 2; i < 4; i++) ir_mov(t->b, T_I64, (ir_id)(vec_slot(r) + i), ir_c64(t->b, 0));
@@ -307,15 +307,15 @@ static void rest_from(struct x86_tr *t, ir_id d, ir_id from)
 }
 
 /* movss movsd from memory: zeros above. arg: log2 of bytes */
-void tr_movs_load(struct x86_tr *t)
+void x86_tr_movs_load(struct x86_tr *t)
 {
     ir_id v = v_get_cells(t, 1, 2);
     v_set(t, 0, v, 16);
 }
 
-void tr_movs_store(struct x86_tr *t) { v_set(t, 0, v_get(t, 1), 1u << t->arg); }
+void x86_tr_movs_store(struct x86_tr *t) { v_set(t, 0, v_get(t, 1), 1u << t->arg); }
 
-void tr_movs_reg(struct x86_tr *t)
+void x86_tr_movs_reg(struct x86_tr *t)
 {
     unsigned k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k), d = v_dest(t, 0);
@@ -333,7 +333,7 @@ void tr_movs_reg(struct x86_tr *t)
 }
 
 /* movlps movhps and the like. arg: which half */
-void tr_movhl_load(struct x86_tr *t)
+void x86_tr_movhl_load(struct x86_tr *t)
 {
     unsigned k = first(t);
     ir_id v = v_get_cells(t, k + 1, 1), a = v_get(t, k), d = v_dest(t, 0);
@@ -343,9 +343,9 @@ void tr_movhl_load(struct x86_tr *t)
     v_finish(t, 0, 16);
 }
 
-void tr_movhl_store(struct x86_tr *t) { v_set(t, 0, (ir_id)(v_get(t, 1) + t->arg), 8); }
+void x86_tr_movhl_store(struct x86_tr *t) { v_set(t, 0, (ir_id)(v_get(t, 1) + t->arg), 8); }
 
-void tr_movhlps(struct x86_tr *t)
+void x86_tr_movhlps(struct x86_tr *t)
 {
     unsigned k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k), d = v_dest(t, 0);
@@ -357,7 +357,7 @@ void tr_movhlps(struct x86_tr *t)
 }
 
 /* movsldup movshdup */
-void tr_movdup(struct x86_tr *t)
+void x86_tr_movdup(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     ir_id v = v_get(t, 1);
@@ -366,7 +366,7 @@ void tr_movdup(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_movddup(struct x86_tr *t)
+void x86_tr_movddup(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     ir_id v = v_get(t, 1), d = v_dest(t, 0);
@@ -379,7 +379,7 @@ void tr_movddup(struct x86_tr *t)
 }
 
 /* movq between vector registers and memory: zeros above */
-void tr_movq(struct x86_tr *t)
+void x86_tr_movq(struct x86_tr *t)
 {
     ir_id v = v_get_cells(t, 1, 1);
 
@@ -393,7 +393,7 @@ void tr_movq(struct x86_tr *t)
     v_finish(t, 0, 16);
 }
 
-void tr_movq2dq(struct x86_tr *t)
+void x86_tr_movq2dq(struct x86_tr *t)
 {
     ir_id v = v_get(t, 1), d = v_dest(t, 0);
 
@@ -410,7 +410,7 @@ ir_id v_from_gpr(struct x86_tr *t, ir_id v, unsigned bytes)
 
 ir_id v_to_gpr(struct x86_tr *t, ir_id v) { return t->cells64 ? v : ir_conv(t->b, OP_LO, ir_temp(t->b, T_I32), v); }
 
-void tr_movd_to(struct x86_tr *t)
+void x86_tr_movd_to(struct x86_tr *t)
 {
     ir_id v = v_from_gpr(t, x_get(t, 1), 1u << t->arg), d = v_dest(t, 0);
 
@@ -419,12 +419,12 @@ void tr_movd_to(struct x86_tr *t)
     v_finish(t, 0, 16);
 }
 
-void tr_movd_from(struct x86_tr *t) { x_set(t, 0, v_to_gpr(t, v_get(t, 1))); }
+void x86_tr_movd_from(struct x86_tr *t) { x_set(t, 0, v_to_gpr(t, v_get(t, 1))); }
 
 /* ---- masks, inserts, extracts ---- */
 
 /* arg: log2 of a lane's bytes */
-void tr_movmsk(struct x86_tr *t)
+void x86_tr_movmsk(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 1);
     ir_id v = v_get(t, 1), r = ir_c64(t->b, 0);
@@ -445,7 +445,7 @@ void tr_movmsk(struct x86_tr *t)
     x_set(t, 0, v_to_gpr(t, r));
 }
 
-void tr_pinsr(struct x86_tr *t)
+void x86_tr_pinsr(struct x86_tr *t)
 {
     unsigned k = first(t), bits = 8u << t->arg, bytes = v_bytes(t, 0), at = ((uint8_t)t->i.imm & (8 * bytes / bits - 1)) * bits;
     ir_id v = v_from_gpr(t, x_get(t, k + 1), 1u << t->arg), a = v_get(t, k), d = v_dest(t, 0);
@@ -457,7 +457,7 @@ void tr_pinsr(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_pextr(struct x86_tr *t)
+void x86_tr_pextr(struct x86_tr *t)
 {
     unsigned bits = 8u << t->arg, bytes = v_bytes(t, 1), at = ((uint8_t)t->i.imm & (8 * bytes / bits - 1)) * bits;
     ir_id cell = (ir_id)(v_get(t, 1) + at / 64);
@@ -478,7 +478,7 @@ static void choose(struct x86_tr *t, ir_id d, ir_id a, ir_id c, const uint8_t id
 }
 
 /* arg: 1 pshufw, 2 pshufd, 3 pshufhw, 0 pshuflw */
-void tr_pshuf(struct x86_tr *t)
+void x86_tr_pshuf(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), imm = (uint8_t)t->i.imm;
     ir_id v = v_get(t, 1), d = v_dest(t, 0);
@@ -504,7 +504,7 @@ void tr_pshuf(struct x86_tr *t)
 }
 
 /* shufps shufpd. arg: log2 of a lane's bytes */
-void tr_shufp(struct x86_tr *t)
+void x86_tr_shufp(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t), imm = (uint8_t)t->i.imm;
     ir_id b = v_get(t, k + 1), a = v_get(t, k), d = v_dest(t, 0);
@@ -521,7 +521,7 @@ void tr_shufp(struct x86_tr *t)
 }
 
 /* arg: log2 of a lane's bytes; a bit of the immediate per lane (words of 256 bits: the same eight for both halves) */
-void tr_vblend(struct x86_tr *t)
+void x86_tr_vblend(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t), imm = (uint8_t)t->i.imm, per = 16u >> t->arg;
     ir_id b = v_get(t, k + 1), a = v_get(t, k), d = v_dest(t, 0);
@@ -535,7 +535,7 @@ void tr_vblend(struct x86_tr *t)
 }
 
 /* arg: log2 of a lane's bytes; the sign of the mask's lanes chooses */
-void tr_vblendv(struct x86_tr *t)
+void x86_tr_vblendv(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0), k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k), m = ir_vtemp(t->b, bytes);
@@ -546,7 +546,7 @@ void tr_vblendv(struct x86_tr *t)
 }
 
 /* ptest vtestps vtestpd: arg 0: all bits, else the signs of lanes */
-void tr_ptest(struct x86_tr *t)
+void x86_tr_ptest(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     ir_id b = v_get(t, 1), a = v_get(t, 0), z = ir_c64(t->b, 0), c = z, zero = z;
@@ -565,7 +565,7 @@ void tr_ptest(struct x86_tr *t)
 }
 
 /* arg: log2 of the bytes repeated; 4: 16 bytes */
-void tr_vbroadcast(struct x86_tr *t)
+void x86_tr_vbroadcast(struct x86_tr *t)
 {
     unsigned bytes = v_bytes(t, 0);
     ir_id v = v_get_cells(t, 1, t->arg == 4 ? 2 : 1), d = v_dest(t, 0);
@@ -579,7 +579,7 @@ void tr_vbroadcast(struct x86_tr *t)
     v_finish(t, 0, bytes);
 }
 
-void tr_vinsert128(struct x86_tr *t)
+void x86_tr_vinsert128(struct x86_tr *t)
 {
     ir_id b = v_get(t, 2), a = v_get(t, 1), r = ir_vtemp(t->b, 32);
 
@@ -588,9 +588,9 @@ void tr_vinsert128(struct x86_tr *t)
     v_set(t, 0, r, 32);
 }
 
-void tr_vextract128(struct x86_tr *t) { v_set(t, 0, (ir_id)(v_get(t, 1) + ((t->i.imm & 1) ? 2 : 0)), 16); }
+void x86_tr_vextract128(struct x86_tr *t) { v_set(t, 0, (ir_id)(v_get(t, 1) + ((t->i.imm & 1) ? 2 : 0)), 16); }
 
-void tr_vperm2(struct x86_tr *t)
+void x86_tr_vperm2(struct x86_tr *t)
 {
     unsigned imm = (uint8_t)t->i.imm;
     ir_id b = v_get(t, 2), a = v_get(t, 1), r = ir_vtemp(t->b, 32);
@@ -602,7 +602,7 @@ void tr_vperm2(struct x86_tr *t)
     v_set(t, 0, r, 32);
 }
 
-void tr_vpermq(struct x86_tr *t)
+void x86_tr_vpermq(struct x86_tr *t)
 {
     ir_id v = v_get(t, 1), r = ir_vtemp(t->b, 32);
 

@@ -47,7 +47,7 @@ static void end(struct x86_tr *t, bool compares)
     x_goto(t, t->next, IR_HINT_NONE);
 }
 
-void tr_movs(struct x86_tr *t)
+void x86_tr_movs(struct x86_tr *t)
 {
     begin(t);
     store(t, target(t), load(t, source(t)));
@@ -56,7 +56,7 @@ void tr_movs(struct x86_tr *t)
     end(t, false);
 }
 
-void tr_stos(struct x86_tr *t)
+void x86_tr_stos(struct x86_tr *t)
 {
     begin(t);
     store(t, target(t), AX);
@@ -64,7 +64,7 @@ void tr_stos(struct x86_tr *t)
     end(t, false);
 }
 
-void tr_lods(struct x86_tr *t)
+void x86_tr_lods(struct x86_tr *t)
 {
     begin(t);
     ir_id v = load(t, source(t));
@@ -73,7 +73,7 @@ void tr_lods(struct x86_tr *t)
     end(t, false);
 }
 
-void tr_cmps(struct x86_tr *t)
+void x86_tr_cmps(struct x86_tr *t)
 {
     begin(t);
     ir_id a = load(t, source(t)), b = load(t, target(t));
@@ -83,7 +83,7 @@ void tr_cmps(struct x86_tr *t)
     end(t, true);
 }
 
-void tr_scas(struct x86_tr *t)
+void x86_tr_scas(struct x86_tr *t)
 {
     begin(t);
     ir_id b = load(t, target(t));

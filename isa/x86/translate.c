@@ -222,7 +222,7 @@ void x_goto(struct x86_tr *t, uint64_t pc, unsigned hint)
     t->done = true;
 }
 
-void tr_unbuilt(struct x86_tr *t)
+void x86_tr_unbuilt(struct x86_tr *t)
 {
     ir_call(t->b, XH_UNBUILT, T_I32, IR_NONE, ir_c32(t->b, t->i.line), IR_NONE, IR_NONE);
     t->exit = IR_EXIT_MODE;

@@ -130,6 +130,12 @@ void x86_user_setup(struct cpu *, bool long_mode);
 uint32_t x86_get_mxcsr(struct x86_cpu *);
 void x86_set_mxcsr(struct x86_cpu *, uint32_t value);
 
+/* The 512 bytes of FXSAVE, FXRSTOR. */
+void x86_fxsave_image(struct x86_cpu *, uint8_t image[512]);
+void x86_fxrstor_image(struct x86_cpu *, const uint8_t image[512]);
+/* CPUID leaf 1, edx */
+uint32_t x86_cpuid_features(const struct x86_cpu *);
+
 enum x86_helper {
 #define HELPER(N, fn, flags, reads, writes) XH_##N,
 #include "isa/x86/helpers.def"
