@@ -35,6 +35,8 @@ struct state {
     uint32_t flags;
     uint64_t vec[16][4], mm[8];
     uint32_t mxcsr;
+    uint16_t se[8], fcw, fsw;  /* by physical register, as mm; fsw with TOP */
+    uint8_t ftw;
     int trap;                  /* -1: none */
 };
 
@@ -77,8 +79,11 @@ static void put_vectors(mcontext_t *m, const struct state *s)
     }
     if (x) st64_le(x + XSAVE_BV, ld64_le(x + XSAVE_BV) | 7);
     m->fpregs->mxcsr = s->mxcsr;
-    m->fpregs->cwd = 0x37f, m->fpregs->swd = 0, m->fpregs->ftw = 0xff;
-    for (unsigned i = 0; i < 8; i++) memcpy(m->fpregs->_st[i].significand, &s->mm[i], 8), m->fpregs->_st[i].exponent = 0xffff;
+    m->fpregs->cwd = s->fcw, m->fpregs->swd = s->fsw, m->fpregs->ftw = s->ftw;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned r = ((s->fsw >> 11) + i) & 7;
+        memcpy(m->fpregs->_st[i].significand, &s->mm[r], 8), m->fpregs->_st[i].exponent = s->se[r];
+    }
 }
 
 static void get_vectors(const mcontext_t *m, struct state *s)
@@ -92,7 +97,11 @@ static void get_vectors(const mcontext_t *m, struct state *s)
         else s->vec[i][2] = s->vec[i][3] = 0;
     }
     s->mxcsr = m->fpregs->mxcsr;
-    for (unsigned i = 0; i < 8; i++) memcpy(&s->mm[i], m->fpregs->_st[i].significand, 8);
+    s->fcw = m->fpregs->cwd, s->fsw = m->fpregs->swd, s->ftw = (uint8_t)m->fpregs->ftw;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned r = ((s->fsw >> 11) + i) & 7;
+        memcpy(&s->mm[r], m->fpregs->_st[i].significand, 8), s->se[r] = m->fpregs->_st[i].exponent;
+    }
 }
 
 static void on_start(int sig, siginfo_t *info, void *context)
@@ -210,6 +219,8 @@ static void run_box(struct box *b, struct state *s)
     x86_set_cell(x, &x->pc, pc);
     memcpy(x->vec, s->vec, sizeof s->vec);
     memcpy(x->mm, s->mm, sizeof s->mm);
+    for (unsigned i = 0; i < 8; i++) x->st_se[i] = s->se[i];
+    x->fcw = s->fcw, x->fsw = s->fsw & 0xc7ff, x->ftop = s->fsw >> 11 & 7, x->ftw = s->ftw;
     x86_set_mxcsr(x, s->mxcsr);
     emulated = b->c;
     for (unsigned k = 0; k < 64; k++) {
@@ -223,6 +234,8 @@ static void run_box(struct box *b, struct state *s)
     s->flags = x86_get_eflags(x);
     memcpy(s->vec, x->vec, sizeof s->vec);
     memcpy(s->mm, x->mm, sizeof s->mm);
+    for (unsigned i = 0; i < 8; i++) s->se[i] = (uint16_t)x->st_se[i];
+    s->fcw = x->fcw, s->fsw = (uint16_t)(x->fsw | x->ftop << 11), s->ftw = (uint8_t)x->ftw;
     s->mxcsr = x86_get_mxcsr(x);
 }
 
@@ -279,10 +292,10 @@ static bool testable(unsigned line, enum x86_mode mode)
 {
     const struct x86_def *d = &x86_defs[line];
     static const char skip[] = "int int1 int3 into syscall sysenter cpuid rdtsc rdtscp xgetbv popf iret wrfsbase wrgsbase rdfsbase rdgsbase ldmxcsr "
-                               "stmxcsr clflush clflushopt clwb pushf monitor mwait rdpmc";
+                               "stmxcsr fxsave fxrstor fldenv fnstenv frstor fnsave feni fdisi fsetpm fldcw xsave xrstor clflush clflushopt clwb pushf monitor mwait rdpmc";
 
     (void)mode;
-    if (d->tr == x86_tr_unbuilt || d->flags & (XI_PRIV | XI_IO | XI_IOPL | XI_FPU) || is_any(d->name, skip)) return false;
+    if (d->tr == x86_tr_unbuilt || d->flags & (XI_PRIV | XI_IO | XI_IOPL) || is_any(d->name, skip)) return false;
     switch (d->feature) { /* features this host may lack */
     case XF_BMI1: return __builtin_cpu_supports("bmi");
     case XF_BMI2: case XF_ADX: return __builtin_cpu_supports("bmi2");
@@ -328,6 +341,33 @@ static uint64_t interesting_fp(void)
     case 5: return 0x3fe0000000000000 + (r >> 8);
     default: return next_random();
     }
+}
+
+static void interesting_f80(uint64_t *frac, uint16_t *se)
+{
+    uint64_t r = next_random();
+
+    *frac = next_random() | UINT64_C(1) << 63;
+    *se = (uint16_t)((r & 0x8000) | (0x3fff - 4 + (r >> 16) % 12));
+    switch (r >> 32 & 15) {
+    case 0: *frac = 0, *se &= 0x8000; break;
+    case 1: *frac = UINT64_C(1) << 63, *se |= 0x7fff; break;
+    case 2: *se |= 0x7fff; break;
+    case 3: *frac = UINT64_C(1) << 63; break;
+    case 4: *frac >>= 1 + (r >> 40) % 62, *se &= 0x8000; break;
+    case 5: *se = (uint16_t)r; break;
+    case 6: *frac = (r >> 20) << 40 | UINT64_C(1) << 63; break;
+    case 7: *frac = next_random(); break; /* may be one of the formats that are not supported any more */
+    case 8: *frac &= ~UINT64_C(0) << (r >> 40) % 64; *se = (uint16_t)((r & 0x8000) | (0x3fff + (r >> 16) % 70)); break;
+    default: break;
+    }
+}
+
+/* Parts of the x87's status that are not compared: C1 where it tells the rounding direction; conditions that are undefined. */
+static uint16_t status_mask(const struct x86_insn *d)
+{
+    if (!(d->def->flags & XI_FPU)) return 0xffff;
+    return is_any(d->def->name, "fcom fcomp fcompp fucom fucomp fucompp ficom ficomp ftst fxam fprem fprem1") ? 0xfdff : 0xb8ff;
 }
 
 static void patch_disp(uint8_t *b, const struct x86_insn *d, uint64_t value, unsigned bytes)
@@ -400,7 +440,16 @@ static void report(const char *box, const struct x86_insn *d, const uint8_t *b, 
                 printf(" v%u.%u %016" PRIx64 ", host %016" PRIx64 " (was %016" PRIx64 ")", i, k, got->vec[i][k], want->vec[i][k], in->vec[i][k]);
             }
         }
+        if (i < 8 && want->se[i] != got->se[i]) printf(" se%u %04x, host %04x (was %04x)", i, got->se[i], want->se[i], in->se[i]);
         if (i < 8 && want->mm[i] != got->mm[i]) printf(" mm%u %" PRIx64 ", host %" PRIx64 " (was %" PRIx64 ")", i, got->mm[i], want->mm[i], in->mm[i]);
+    }
+    if (want->fsw != got->fsw || want->ftw != got->ftw || want->fcw != got->fcw) {
+        printf(" fsw %04x ftw %02x fcw %04x, host %04x %02x %04x (was %04x %02x %04x)", got->fsw, got->ftw, got->fcw, want->fsw, want->ftw, want->fcw, in->fsw,
+               in->ftw, in->fcw);
+    }
+    if (d->def->flags & XI_FPU) {
+        unsigned top = in->fsw >> 11 & 7;
+        printf(" st0 %04x %016" PRIx64 " st1 %04x %016" PRIx64, in->se[top], in->mm[top], in->se[(top + 1) & 7], in->mm[(top + 1) & 7]);
     }
     if ((want->mxcsr ^ got->mxcsr) & ~2u) printf(" mxcsr %" PRIx32 ", host %" PRIx32 " (was %" PRIx32 ")", got->mxcsr, want->mxcsr, in->mxcsr);
     if (d->form->op[0].what >= XO_V || (d->form->n_ops > 1 && d->form->op[1].what >= XO_V)) {
@@ -433,6 +482,17 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
     bool fp = next_random() & 1;
     for (unsigned i = 0; i < 64; i++) in.vec[i / 4][i % 4] = fp ? interesting_fp() : interesting();
     for (unsigned i = 0; i < 8; i++) in.mm[i] = interesting();
+    bool x87 = d.def->flags & XI_FPU;
+    in.fcw = 0x37f, in.ftw = 0xff;
+    for (unsigned i = 0; i < 8; i++) in.se[i] = 0xffff;
+    if (x87) {
+        in.fsw = (uint16_t)(next_random() & 0x7f00);
+        in.fsw &= 0x7800; /* flags and conditions start clear */
+        in.fcw |= next_random() % 3 ? 0 : (uint16_t)(next_random() & 0xc00);
+        if (next_random() % 8 == 0) in.fcw = (uint16_t)((in.fcw & ~0x300) | (next_random() & 1 ? 0x200 : 0));
+        if (next_random() % 8 == 0) in.ftw = (uint8_t)next_random();
+        for (unsigned i = 0; i < 8; i++) interesting_f80(&in.mm[i], &in.se[i]);
+    }
     in.mxcsr = 0x1f80 | (next_random() % 4 ? 0 : (uint32_t)(next_random() & 3) << 13) | (next_random() % 16 ? 0 : 0x8000) | (next_random() % 16 ? 0 : 0x40);
     in.flags = (uint32_t)next_random() & XFL_ARITH;
     if (next_random() % 4 == 0) in.flags |= XFL_DF;
@@ -461,7 +521,8 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
         if (!x->is64 || mode == X86_32) memcpy(got.gpr + 8, want.gpr + 8, 64);
         if (mode == X86_32) memcpy(got.vec + 8, want.vec + 8, sizeof got.vec / 2);
         bool ok = same_trap(&want, &got, x->c) && want.pc == got.pc && !((want.flags ^ got.flags) & mask) && !memcmp(want.gpr, got.gpr, sizeof want.gpr) &&
-                  !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && !((want.mxcsr ^ got.mxcsr) & ~2u);
+                  !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && !((want.mxcsr ^ got.mxcsr) & ~2u) && !memcmp(want.se, got.se, sizeof want.se) && !((want.fsw ^ got.fsw) & status_mask(&d)) &&
+                  want.ftw == got.ftw && want.fcw == got.fcw;
         bool mem = !memcmp(arena, wanted, sizeof wanted);
         if (ok && mem) {
             passed++;

@@ -36,6 +36,7 @@
     [XR_SEG_BASE] = { "es_base", OFF(seg_base.u[0]), T, SLOT_SYS }, [XR_SEG_BASE + 1] = { "cs_base", OFF(seg_base.u[1]), T, SLOT_SYS }, \
     [XR_SEG_BASE + 2] = { "ss_base", OFF(seg_base.u[2]), T, SLOT_SYS }, [XR_SEG_BASE + 3] = { "ds_base", OFF(seg_base.u[3]), T, SLOT_SYS }, \
     [XR_SEG_BASE + 4] = { "fs_base", OFF(seg_base.u[4]), T, SLOT_SYS }, [XR_SEG_BASE + 5] = { "gs_base", OFF(seg_base.u[5]), T, SLOT_SYS }, \
+    [XR_FTOP] = { "ftop", OFF(ftop), T_I32, SLOT_FPR }, [XR_FTW] = { "ftw", OFF(ftw), T_I32, SLOT_FPR }, \
     X8(MM) X8(VEC4) VEC4(8) VEC4(9) VEC4(10) VEC4(11) VEC4(12) VEC4(13) VEC4(14) VEC4(15)
 static const struct slot_desc slots32[XR_COUNT] = { GPRS("e", "unused", w, T_I32) SLOTS("eip", w, T_I32) };
 static const struct slot_desc slots64[XR_COUNT] = { GPRS("r", "r", d, T_I64) SLOTS("rip", d, T_I64) };
@@ -116,7 +117,6 @@ const struct guest x86_64_guest = X86_GUEST("x86-64", slots64, T_I64);
 #define V2_INT (F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP))
 #define SSE (F(MMX) | F(SSE) | F(SSE2) | F(SSE3) | F(SSSE3))
 static const struct x86_model models_def[] = {
-    /* FPU: of the x87 only control instructions are built, but every model has one */
     { BASE_32 | SSE | F(FPU), 0x633, "GenuineIntel", "Quern x86, 32 bits" },
     { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU), 0x60fb1, "AuthenticAMD", "Quern x86, 64 bits" },
 };
@@ -139,7 +139,7 @@ static void reset(struct cpu *c)
     x86_set_eflags(x, XFL_ONE | XFL_IF);
     x86_set_cell(x, &x->pc, 0);
     c->halted = false;
-    x->fcw = 0x37f, x->fsw = 0, x->ftw = 0;
+    x->fcw = 0x37f, x->fsw = x->fsw_pending = 0, x->ftw = x->ftop = 0;
     c->fp = (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_FIRST, .nan_negative = true, .muladd_inf_nan = FP_INFZERO_C_QUIET, .muladd_order = FP_MULADD_ABC };
     c->fp_note = (struct fp_note){ 0 };
     x86_set_mxcsr(x, 0x1f80);
@@ -170,7 +170,7 @@ static void set_irq(struct cpu *c, unsigned n, bool level) { (void)c, (void)n, (
 /* clang-format off */
 #define I(f) STATE_INT(struct x86_cpu, f)
 static const struct state_field state[] = {
-    I(eflags), STATE_ARR(struct x86_cpu, sel), I(fcw), I(fsw), I(ftw), I(mxcsr), STATE_END,
+    I(eflags), STATE_ARR(struct x86_cpu, sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), STATE_END,
 };
 #undef I
 static const struct isa_target targets32[] = { { "i386", false }, { NULL, false } };

@@ -277,12 +277,12 @@ uint64_t x86_helper_stmxcsr(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
 /* Little-endian image: SDM volume 1, section 10.5.1. Instruction and data pointers are not kept. */
 void x86_fxsave_image(struct x86_cpu *x, uint8_t image[512])
 {
-    unsigned top = (unsigned)(x->c.key >> XK_TOP_SHIFT) & 7;
+    unsigned top = x->ftop & 7;
 
     memset(image, 0, 512);
     st16_le(image, x->fcw);
     st16_le(image + 2, (uint16_t)(x->fsw | top << 11));
-    image[4] = x->ftw;
+    image[4] = (uint8_t)x->ftw;
     st32_le(image + 24, x86_get_mxcsr(x));
     st32_le(image + 28, 0xffff);
     for (unsigned i = 0; i < 8; i++) {
@@ -302,7 +302,7 @@ void x86_fxrstor_image(struct x86_cpu *x, const uint8_t image[512])
     x->fcw = ld16_le(image);
     x->fsw = ld16_le(image + 2) & 0xc7ff;
     x->ftw = image[4];
-    x->c.key = (x->c.key & ~(UINT64_C(7) << XK_TOP_SHIFT)) | (uint64_t)top << XK_TOP_SHIFT;
+    x->ftop = top;
     x86_set_mxcsr(x, ld32_le(image + 24) & 0xffff);
     for (unsigned i = 0; i < 8; i++) {
         x->mm[(top + i) & 7] = ld64_le(image + 32 + 16 * i);
@@ -331,23 +331,6 @@ uint64_t x86_helper_fxsave(struct cpu *c, uint64_t va, uint64_t restore, uint64_
     /* the last 96 bytes are the program's */
     for (unsigned i = 0; i < (x->is64 ? 416u : 288u); i += 8) cpu_st(c, va + i, ld64_le(image + i), IR_M64, c->mmu_now);
     return 0;
-}
-
-uint64_t x86_helper_fninit(struct cpu *c, uint64_t what, uint64_t v, uint64_t d)
-{
-    struct x86_cpu *x = x86_cpu(c);
-
-    (void)d;
-    switch (what) {
-    case 0: /* fninit */
-        x->fcw = 0x37f, x->fsw = 0, x->ftw = 0;
-        c->key &= ~(UINT64_C(7) << XK_TOP_SHIFT);
-        return 0;
-    case 1: return x->fcw;
-    case 2: x->fcw = (uint16_t)((v & 0xfff) | 0x40); return 0;
-    case 3: return x->fsw | (c->key >> XK_TOP_SHIFT & 7) << 11;
-    default: x->fsw &= 0x7f00; return 0; /* fnclex */
-    }
 }
 
 uint32_t x86_cpuid_features(const struct x86_cpu *x) { return WORD(leaf1_d); }

@@ -291,7 +291,7 @@ void x86_tr_vmov(struct x86_tr *t)
 }
 
 void x86_tr_mmx_mov(struct x86_tr *t) { v_set(t, 0, v_get(t, 1), 8); }
-void x86_tr_emms(struct x86_tr *t) { (void)t; }
+void x86_tr_emms(struct x86_tr *t) { ir_mov(t->b, T_I32, XR_FTW, ir_c32(t->b, 0)); }
 
 void x86_tr_vzero(struct x86_tr *t)
 {

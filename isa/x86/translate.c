@@ -267,6 +267,21 @@ static bool usable(struct x86_tr *t)
     return true;
 }
 
+/* MMX instructions but emms make the x87's stack full and its top 0; a register written gets an exponent of ones. */
+static void enter_mmx(struct x86_tr *t)
+{
+    const struct x86_form *f = t->i.form;
+    bool mmx = false;
+
+    for (unsigned i = 0; i < f->n_ops; i++) mmx |= f->op[i].what == XO_P || f->op[i].what == XO_Q || f->op[i].what == XO_N;
+    if (!mmx || t->exit >= 0) return;
+    ir_mov(t->b, T_I32, XR_FTOP, ir_c32(t->b, 0));
+    ir_mov(t->b, T_I32, XR_FTW, ir_c32(t->b, 0xff));
+    if (x_is_mem(t, 0)) return;
+    if (f->op[0].what == XO_P) ir_mov(t->b, T_I32, (ir_id)(XR_ST_SE + (t->i.reg & 7)), ir_c32(t->b, 0xffff));
+    else if (f->op[0].what == XO_Q || f->op[0].what == XO_N) ir_mov(t->b, T_I32, (ir_id)(XR_ST_SE + (t->i.rm & 7)), ir_c32(t->b, 0xffff));
+}
+
 static bool unit(struct x86_tr *t)
 {
     struct ir_builder *b = t->b;
@@ -297,6 +312,7 @@ static bool unit(struct x86_tr *t)
         t->have_ea = false;
         x86_count(t->i.line);
         t->i.def->tr(t);
+        enter_mmx(t);
     }
     t->pc = t->next;
     return true;

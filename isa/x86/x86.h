@@ -24,7 +24,9 @@ enum x86_slot {
     XR_SEG_BASE,                 /* es cs ss ds fs gs */
     XR_MM = XR_SEG_BASE + 6,     /* physical x87 registers' significands = MMX registers; I64 */
     XR_ST_SE = XR_MM + 8,        /* their sign and exponent; I32 */
-    XR_VEC = XR_ST_SE + 8,       /* 16 vector registers of four I64 cells */
+    XR_FTOP = XR_ST_SE + 8,      /* I32 */
+    XR_FTW,                      /* I32 */
+    XR_VEC,       /* 16 vector registers of four I64 cells */
     XR_COUNT = XR_VEC + 64
 };
 
@@ -65,7 +67,6 @@ enum x86_key {
     XK_SSE = 1 << 10,        /* CR4.OSFXSR, not CR0.EM, not CR0.TS */
     XK_AVX = 1 << 11,        /* XCR0 and CR4.OSXSAVE permit it */
     XK_X87 = 1 << 12,        /* not CR0.EM, not CR0.TS */
-    XK_TOP_SHIFT = 13,       /* x87 top of stack, three bits */
 };
 
 /* ---- exceptions: cpu->exc.code; .sub = error code or the vector of INT n; .addr = CR2 ---- */
@@ -92,6 +93,7 @@ struct x86_cpu {
     union { uint32_t w[6]; uint64_t d[6]; } seg_base;
     uint64_t mm[8];
     uint32_t st_se[8];
+    uint32_t ftop, ftw;      /* top of stack; bit set: the physical register is not empty */
     uint64_t vec[16][4];
     /* not slots */
     bool is64, user;
@@ -99,7 +101,7 @@ struct x86_cpu {
     uint32_t eflags;         /* what is neither arithmetic nor DF */
     uint16_t sel[6];
     uint16_t fcw, fsw;       /* fsw without TOP */
-    uint8_t ftw;             /* bit set: the physical register is not empty */
+    uint16_t fsw_pending;    /* flags of a store that has not been made */
     uint32_t mxcsr;          /* without its flags, which are cpu_fp_flags() */
 };
 static inline struct x86_cpu *x86_cpu(struct cpu *c) { return (struct x86_cpu *)c; }
