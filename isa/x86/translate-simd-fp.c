@@ -316,6 +316,7 @@ void x86_tr_cvtph(struct x86_tr *t)
         return;
     }
     unsigned bytes = v_bytes(t, 1);
+    if (x_is_mem(t, 0)) x_ld(t, 1); /* faults before the flags are set, but for read-only pages */
     ir_id v = v_get(t, 1), r = v_zeros(t, 16), imm = ir_c32(t->b, (uint8_t)t->i.imm);
     for (unsigned i = 0; i < bytes / 4; i++) {
         ir_id h = ir_call(t->b, XH_F32_F16, T_I32, t32(t), lane32(t, v, i), imm, IR_NONE), cell = (ir_id)(r + i / 4);

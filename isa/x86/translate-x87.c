@@ -61,9 +61,9 @@ void x86_tr_fld_mem(struct x86_tr *t)
 }
 void x86_tr_fild(struct x86_tr *t) { x86_tr_fld_mem(t); }
 
-static void store(struct x86_tr *t, bool truncate, unsigned pops)
+static void store(struct x86_tr *t, unsigned kind, bool truncate, unsigned pops)
 {
-    ir_id v = call(t, what(X87_STORE, kind(t), truncate, 0), IR_NONE);
+    ir_id v = call(t, what(X87_STORE, kind, truncate, 0), IR_NONE);
 
     x_address(t);
     ir_st(t->b, T_I64, v, t->ea, t->ea_disp, x_log2(t->size), t->mmu);
@@ -73,12 +73,15 @@ static void store(struct x86_tr *t, bool truncate, unsigned pops)
 void x86_tr_fst_mem(struct x86_tr *t)
 {
     if (t->size == 10) m80(t, 1);
-    else store(t, false, t->arg);
+    else store(t, kind(t), false, t->arg);
 }
-void x86_tr_fist(struct x86_tr *t) { store(t, t->arg == 2, t->arg != 0); }
+void x86_tr_fist(struct x86_tr *t) 
+{
+    store(t, t->size == 2 ? X87_I16 : t->size == 4 ? X87_I32 : X87_I64, t->arg == 2, t->arg != 0);
+}
 
 void x86_tr_fld(struct x86_tr *t) { call(t, what(X87_LOAD_ST, sti(t), 0, 0), IR_NONE); }
-void x86_tr_fst(struct x86_tr *t) { call(t, what(X87_STORE_ST, sti(t), t->arg, 0), IR_NONE); }
+void x86_tr_fst(struct x86_tr *t) { call(t, what(X87_STORE_ST, sti(t), t->arg & 1, t->arg >> 1), IR_NONE); }
 void x86_tr_fxch(struct x86_tr *t) { call(t, what(X87_EXCHANGE, sti(t), 0, 0), IR_NONE); }
 void x86_tr_fldconst(struct x86_tr *t) { call(t, what(X87_CONST, t->arg, 0, 0), IR_NONE); }
 void x86_tr_fsign(struct x86_tr *t) { call(t, what(X87_SIGN, t->arg, 0, 0), IR_NONE); }

@@ -1,7 +1,7 @@
 /*
  * x87-func.c - x87 functions of one and two operands. The transcendental ones are series in 128-bit arithmetic, rounded once
  * to 80 bits: nearly always the correctly rounded value, the same on every host. Arguments of fsin and the like are reduced by
- * a value of pi with 113 bits (processors have 66 and more).
+ * a value of pi with 66 bits, as on processors.
  * Follows the Intel SDM volume 1, sections 8.3.7 to 8.3.10.
  */
 #include "isa/x86/x87.h"
@@ -19,6 +19,8 @@ static q num(int64_t n) { struct fp_env e = qe(); return f128_from_i64(n, &e); }
 static bool less(q a, q b) { struct fp_env e = qe(); return f128_compare_quiet(a, b, &e) == FP_LESS; }
 
 static const q PI_2 = { UINT64_C(0x3fff921fb54442d1), UINT64_C(0x8469898cc51701b8) };
+/* for arguments of fsin and the like: 66 bits, as processors have */
+static const q PI_2_SHORT = { UINT64_C(0x3fff921fb54442d1), UINT64_C(0x8469800000000000) };
 static const q PI_4 = { UINT64_C(0x3ffe921fb54442d1), UINT64_C(0x8469898cc51701b8) };
 static const q LN2 = { UINT64_C(0x3ffe62e42fefa39e), UINT64_C(0xf35793c7673007e6) };
 
@@ -79,6 +81,7 @@ static f80_t rounded(struct x86_cpu *x, q v)
 }
 
 static bool is_zero(f80_t a) { return !(a.se & 0x7fff) && !a.frac; }
+static bool denormal(f80_t a) { return !(a.se & 0x7fff) && a.frac; }
 static bool is_inf(f80_t a) { return (a.se & 0x7fff) == 0x7fff && a.frac == UINT64_C(0x8000000000000000); }
 static bool odd_value(f80_t a) { return f80_is_nan(a) || f80_is_unsupported(a); }
 
@@ -194,7 +197,7 @@ static bool sine_cosine(struct x86_cpu *x, f80_t a, f80_t *s, f80_t *c, q *qs, q
     }
     struct fp_env e = qe();
     uint64_t quot = 0;
-    q v = from(a), r = f128_mod(v, PI_2, true, &quot, &e);
+    q v = from(a), r = f128_mod(v, PI_2_SHORT, true, &quot, &e);
     bool neg = a.se & 0x8000;
     unsigned n = (unsigned)(neg ? 0 - quot : quot) & 3;
     q sn = sin_series(r, false), cs = sin_series(r, true), t;
@@ -239,7 +242,7 @@ static void prem(struct x86_cpu *x, f80_t a, f80_t b, bool nearest)
 
     e.x87_precision = 64;
     f80_t r = f80_mod(a, b, nearest, &quot, &e);
-    x->fsw &= (uint16_t)~0x4700;
+    if (!odd_value(a) && !odd_value(b) && !(e.flags & FP_INVALID)) x->fsw &= (uint16_t)~0x4700;
     if (!(e.flags & FP_INVALID) && !odd_value(a) && !odd_value(b)) {
         x->fsw |= (uint16_t)((quot & 1 ? 0x200 : 0) | (quot & 2 ? 0x4000 : 0) | (quot & 4 ? 0x100 : 0));
     }
@@ -297,35 +300,47 @@ void x87_function(struct x86_cpu *x, unsigned which)
     f80_t a = x87_st(x, 0), b = two ? x87_st(x, 1) : a, ind = { UINT64_C(0xc000000000000000), 0xffff };
 
     if (!bad) x->fsw &= (uint16_t)~0x200;
+    if (bad) {
+        x87_put(x, two && which != F_PREM && which != F_PREM1 && which != F_SCALE ? 1 : 0, ind);
+        if (two && which != F_PREM && which != F_PREM1 && which != F_SCALE) x87_pop(x);
+        if (which == F_XTRACT || which == F_SINCOS || which == F_PTAN) x87_push(x, ind);
+        return;
+    }
+    if ((which == F_XTRACT || which == F_SINCOS || which == F_PTAN) && x->ftw >> ((x->ftop + 7) & 7) & 1) {
+        x87_put(x, 0, ind);
+        x87_push(x, ind); /* the stack fault */
+        return;
+    }
+    if (which != F_SQRT && which != F_RNDINT && !odd_value(a) && !odd_value(b) && (denormal(a) || denormal(b)) &&
+        !(which == F_YL2X && a.se & 0x8000)) {
+        struct fp_env d = { .flags = FP_IN_DENORMAL };
+        x87_take(x, &d);
+    }
     switch (which) {
-    case F_2XM1: x87_put(x, 0, bad ? ind : f2xm1(x, a)); break;
+    case F_2XM1: x87_put(x, 0, f2xm1(x, a)); break;
     case F_YL2X: case F_YL2XP1:
-        x87_put(x, 1, bad ? ind : yl2x(x, a, b, which == F_YL2XP1));
+        x87_put(x, 1, yl2x(x, a, b, which == F_YL2XP1));
         x87_pop(x);
         break;
     case F_PATAN:
-        x87_put(x, 1, bad ? ind : patan(x, a, b));
+        x87_put(x, 1, patan(x, a, b));
         x87_pop(x);
         break;
     case F_XTRACT: xtract(x, a); break;
     case F_PREM: case F_PREM1:
-        if (bad) x87_put(x, 0, ind);
-        else prem(x, a, b, which == F_PREM1);
+        prem(x, a, b, which == F_PREM1);
         break;
     case F_SQRT:
         a = f80_sqrt(a, &e);
-        if (!bad) x87_take(x, &e);
-        x87_put(x, 0, bad ? ind : a);
+        x87_take(x, &e);
+        x87_put(x, 0, a);
         break;
     case F_RNDINT:
         a = f80_round_int(a, e.round, true, &e);
-        if (!bad) x87_take(x, &e);
-        x87_put(x, 0, bad ? ind : a);
+        x87_take(x, &e);
+        x87_put(x, 0, a);
         break;
-    case F_SCALE: x87_put(x, 0, bad ? ind : scale(x, a, b)); break;
-    default:
-        if (bad && which != F_SINCOS && which != F_PTAN) x87_put(x, 0, ind);
-        else trig(x, which, a);
-        break;
+    case F_SCALE: x87_put(x, 0, scale(x, a, b)); break;
+    default: trig(x, which, a); break;
     }
 }

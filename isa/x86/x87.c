@@ -96,6 +96,12 @@ static f80_t arith(unsigned op, f80_t a, f80_t b, struct fp_env *e)
     }
 }
 
+/* A denormal operand counts for nothing beside a NaN or what is invalid. */
+static void beside_invalid(f80_t a, f80_t b, struct fp_env *e)
+{
+    if (e->flags & FP_INVALID || f80_is_nan(a) || f80_is_nan(b) || f80_is_unsupported(a)) e->flags &= (uint8_t)~FP_IN_DENORMAL;
+}
+
 /* The relation as C3, C2, C0 at bits 14, 10, 8. */
 static uint16_t compare(struct x86_cpu *x, f80_t a, f80_t b, bool quiet)
 {
@@ -138,6 +144,7 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
     case X87_LOAD: /* i: kind */
         check(x);
         a = operand(x, i, v, &e);
+        if (!empty(x, 7)) e.flags &= (uint8_t)~FP_IN_DENORMAL; /* a stack fault comes first */
         x87_take(x, &e);
         x87_push(x, a);
         break;
@@ -158,7 +165,9 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         check(x);
         a = x87_st(x, 0);
         b = operand(x, k, v, &e);
-        a = empty(x, 0) ? a : arith(i, a, b, &e);
+        if (empty(x, 0)) e.flags = 0;
+        else a = arith(i, a, b, &e);
+        beside_invalid(a, b, &e);
         x87_take(x, &e);
         x87_put(x, 0, a);
         break;
@@ -179,7 +188,8 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         bool mem = (what & 255) == X87_COMPARE_MEM, bad = empty(x, 0) || (!mem && empty(x, i));
         a = x87_st(x, 0);
         b = mem ? operand(x, i, v, &e) : x87_st(x, i);
-        if (mem) x87_take(x, &e);
+        beside_invalid(a, b, &e);
+        if (mem && !bad) x87_take(x, &e);
         set_codes(x, bad ? 0x4500 : compare(x, a, b, n));
         for (; k; k--) x87_pop(x);
         break;
@@ -221,10 +231,10 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         add_flags(x, x->fsw_pending);
         if (i) x87_pop(x);
         break;
-    case X87_STORE_ST: /* k: pop */
+    case X87_STORE_ST: /* k: pop; n: no stack fault */
         check(x);
-        a = x87_st(x, 0);
-        x87_put(x, i, a);
+        a = n && empty(x, 0) ? (f80_t){ 0, 0 } : x87_st(x, 0);
+        if (!n || !empty(x, 0)) x87_put(x, i, a);
         if (k) x87_pop(x);
         break;
     case X87_EXCHANGE:
@@ -236,7 +246,7 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
     case X87_SIGN: /* 0 fchs, 1 fabs */
         check(x);
         a = x87_st(x, 0);
-        a.se = (uint16_t)(i ? a.se & 0x7fff : a.se ^ 0x8000);
+        if (!empty(x, 0)) a.se = (uint16_t)(i ? a.se & 0x7fff : a.se ^ 0x8000);
         x87_put(x, 0, a);
         x->fsw &= (uint16_t)~0x200;
         break;
@@ -262,7 +272,7 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
     case X87_FREE: /* k: pop */
         check(x);
         x->ftw &= ~(1u << phys(x, i));
-        if (k) x->ftop = (x->ftop + 1) & 7;
+        if (k) x87_pop(x);
         break;
     case X87_ROTATE: /* i: by */
         check(x);
@@ -272,7 +282,8 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
     case X87_CMOV: /* v: the condition */
         check(x);
         a = x87_st(x, 0), b = x87_st(x, i);
-        if (v) x87_put(x, 0, b);
+        if (empty(x, 0) || empty(x, i)) x87_put(x, 0, indefinite());
+        else if (v) x87_put(x, 0, b);
         break;
     case X87_FUNC:
         check(x);
