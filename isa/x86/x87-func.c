@@ -75,7 +75,7 @@ static f80_t rounded(struct x86_cpu *x, q v)
     struct fp_env e = x87_env(x);
     e.x87_precision = 64;
     f80_t r = f128_to_f80(v, &e);
-    e.flags |= FP_INEXACT;
+    e.flags |= FP_INEXACT | (!(r.se & 0x7fff) && r.frac ? FP_UNDERFLOW : 0);
     x87_take(x, &e);
     return r;
 }
@@ -114,7 +114,7 @@ static f80_t f2xm1(struct x86_cpu *x, f80_t a)
 /* log2 of a positive finite number */
 static q log2_of(f80_t a)
 {
-    int32_t exp = (a.se & 0x7fff) - 0x3fff;
+    int32_t exp = (a.se & 0x7fff ? a.se & 0x7fff : 1) - 0x3fff;
     while (!(a.frac >> 63)) a.frac <<= 1, exp--;
     if (a.frac > UINT64_C(0xb504f333f9de6484)) exp++, a.se = 0x3ffe; /* between sqrt(1/2) and sqrt(2) */
     else a.se = 0x3fff;

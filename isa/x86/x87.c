@@ -99,7 +99,7 @@ static f80_t arith(unsigned op, f80_t a, f80_t b, struct fp_env *e)
 /* A denormal operand counts for nothing beside a NaN or what is invalid. */
 static void beside_invalid(f80_t a, f80_t b, struct fp_env *e)
 {
-    if (e->flags & FP_INVALID || f80_is_nan(a) || f80_is_nan(b) || f80_is_unsupported(a)) e->flags &= (uint8_t)~FP_IN_DENORMAL;
+    if (e->flags & (FP_INVALID | FP_DIVZERO) || f80_is_nan(a) || f80_is_nan(b) || f80_is_unsupported(a)) e->flags &= (uint8_t)~FP_IN_DENORMAL;
 }
 
 /* The relation as C3, C2, C0 at bits 14, 10, 8. */
