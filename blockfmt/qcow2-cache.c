@@ -185,6 +185,15 @@ void qcow2_cache_drop(struct qcow2_cache *c)
     c->last = NULL;
 }
 
+void qcow2_cache_trim(struct qcow2_cache *c)
+{
+    if (c->n_dirty) return;
+    qcow2_cache_drop(c);
+    for (unsigned i = 0; i < c->in_use; i++) blk_free_aligned(c->slots[i].data);
+    memset(c->slots, 0, c->in_use * sizeof *c->slots);
+    c->in_use = c->hand = 0;
+}
+
 /* Writes all dirty tables of one cache. *wrote is set when there were any. */
 static int write_tables(struct qcow2 *s, struct qcow2_cache *c, bool *wrote)
 {

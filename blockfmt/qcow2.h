@@ -113,6 +113,7 @@ struct qcow2 {
     uint32_t n_snapshots;
     uint64_t snapshots_offset, snapshots_bytes;
     bool pass_discard;
+    enum qcow2_holes { QCOW2_HOLES_UNKNOWN, QCOW2_NO_HOLES, QCOW2_HOLES } holes; /* in the file, for clusters allocated only */
     bool lazy;                           /* counts are behind: the dirty bit is on disk, and ours to clear */
     bool use_lazy;                       /* asked for */
     bool broken;                         /* found corrupt while open: no more writes */
@@ -191,6 +192,8 @@ int qcow2_write_compressed(struct qcow2 *, uint64_t offset, const uint8_t *buf, 
 /* Reads without taking a range lock. */
 int qcow2_read_unlocked(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
 int qcow2_read_data(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
+/* Without waiting: for no table, no data, no other request. -EAGAIN: not this. */
+int qcow2_read_data_now(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
 /* Whole (sub)clusters (or up to the end of the disk) to zeros. unmap: their space is given back; discard: like it,
  * where that shows zeros. */
 int qcow2_zero_clusters(struct qcow2 *, uint64_t offset, uint64_t n, bool unmap, bool discard);
@@ -268,6 +271,8 @@ void qcow2_table_insert(struct qcow2 *, struct qcow2_cache *, uint64_t offset, c
 bool qcow2_table_cached(struct qcow2 *, struct qcow2_cache *, uint64_t offset);
 /* Drops all tables (clean ones; dirty ones are lost). */
 void qcow2_cache_drop(struct qcow2_cache *);
+/* Gives their memory back too, unless one is dirty. */
+void qcow2_cache_trim(struct qcow2_cache *);
 /* Writes everything back in order and carries out the frees. */
 int qcow2_writeback(struct qcow2 *);
 /* Only the counts. */
