@@ -149,7 +149,7 @@ static unsigned edge_label(struct x64 *c, const struct ir_op *o)
 static void branch(struct x64 *c, unsigned cc)
 {
     const struct ir_op *o = c->o, *next = o + 1;
-    if (c->i + 1 < c->jb->n_ops && next->op == OP_GOTO && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) {
+    if (c->i + 2 == c->jb->n_ops && next->op == OP_GOTO && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) {
         x64_jcc(&c->e, cc ^ 1, edge_label(c, next));
         c->skip = 1;
         return;
@@ -289,7 +289,7 @@ void x64_lower_control(struct x64 *c)
         break;
     case OP_BRC: branch(c, x64_compare(c, o)); break;
     case OP_GOTO:
-        if (plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) break; /* falls through */
+        if (c->i + 1u == c->jb->n_ops && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) break; /* falls through */
         follow(c, o, c->dirty, c->jb->to[o->aux] >= 0);
         break;
     case OP_IND: indirect(c); break;

@@ -230,7 +230,7 @@ static void vector(struct gen *g, bool open)
     ir_id a = op == OP_VDUP ? src(g, T_I64) : vsrc(g, log), b = n > 1 ? vsrc(g, log) : IR_NONE, c = n > 2 ? vsrc(g, log) : IR_NONE, d;
     if (ir_is_const(a)) a = some_slot(g, T_I64);
     if (op == OP_VREDUCE) d = dst(g, T_I64, open);
-    else if (log <= 1 && (g->no_slots || (!open && !ROLL(3)))) d = new_temp(g, FZ_VTEMP);
+    else if (log == 1 && (g->no_slots || (!open && !ROLL(3)))) d = new_temp(g, FZ_VTEMP); /* both cells: any reader may follow */
     else d = FZ_SLOT_V(ROLL(FZ_NV >> log) << log);
     if (d == IR_NONE || (g->no_slots && ir_is_slot(d))) return;
     struct ir_op *o = add(g, op, T_I64, d, a, b, c);
@@ -372,6 +372,13 @@ static void ending(struct gen *g)
         add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = l;
         break;
     case 3:
+        if (room(g, 5) && !ROLL(2)) { /* a way out in the middle; the label's number is nobody else's */
+            branch_op(g, OP_BRL, FZ_OPS - 1);
+            if (in->ops[in->n_ops - 1].op == OP_BRL && in->ops[in->n_ops - 1].aux == FZ_OPS - 1) {
+                add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = new_link(g);
+                add(g, OP_LABEL, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = FZ_OPS - 1;
+            }
+        }
         l = new_link(g);
         if (!g->no_slots) new_key(g, &in->link[l]);
         add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = l;

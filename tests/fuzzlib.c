@@ -4,9 +4,7 @@
 #include "tests/fuzzlib.h"
 
 #include "interp/accel.h"
-#if defined HAVE_JIT_NATIVE
-#include "jit-native/native.h"
-#endif
+#include "tests/backends.h"
 #include "tests/mutant.h"
 
 #include <errno.h>
@@ -582,11 +580,7 @@ bool fz_equal(struct fz_side *a, struct fz_side *b, FILE *f)
 /* ---- engines ---- */
 void fz_init(void)
 {
-#if defined HAVE_JIT_NATIVE
-    jit_register(&jit_native_backend);
-#endif
-    jit_register(&jit_null_backend);
-    setenv("QUERN_MODULE_PATH", ".", 0);
+    register_backends();
     struct error e = ERROR_INIT;
     if (mutant_register(&e)) error_print(&e);
 }

@@ -151,6 +151,7 @@ static void on_signal(int sig, siginfo_t *info, void *uc)
         errno = saved;
         return;
     }
+    if (t->leader) t = t->leader;
     t->info[sig] = *info;
     t->pending[sig] = 1;
     t->any_pending = 1;
@@ -256,6 +257,7 @@ void signal_end_thread(struct thread *t)
 ATTR_NORETURN void signal_die(struct thread *t, int sig)
 {
     debug_end(t, true, sig);
+    uls_end(t);
     if (log_stream()) fflush(log_stream());
     fflush(stderr);
     signal(sig, SIG_DFL);
