@@ -44,6 +44,8 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+UNIT_TESTS += tests/test-x86-host
+UNIT_TESTS += tests/test-x86-table
 if JIT_X64
 UNIT_TESTS += tests/test-x64-emit
 endif
@@ -61,11 +63,15 @@ SCRIPT_TESTS =
 SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
+SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh
 SCRIPT_TESTS += tests/test-vvfat.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
+EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh tests/nbd-speed.sh
+SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
+SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gccjit.sh
