@@ -212,7 +212,7 @@ struct cpu {
     struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */
     unsigned mmu_now;
     struct blk **jump_cache;
-    uint64_t jc_used[2];             /* see block.h */
+    uint32_t *jc_pages;              /* see block.h */
 
     /* floating point */
     struct fp_env fp;                /* the ISA keeps rounding and rules here; flags: cpu_fp_flags() */
