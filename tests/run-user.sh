@@ -23,6 +23,7 @@ command -v timeout >/dev/null && limit="timeout 120"
 if [ "$prefix" = quern ]; then
     modes="interp,mode=fast interp,mode=ref interp,dispatch=switch interp,fp=soft"
     [ -e "$dir/quern-jit-tcc.so" ] && modes="$modes jit,backend=tcc,sync=on,threshold=2 jit,backend=tcc,chaos=9"
+    modes=${QUERN_ACCEL:-$modes}
 else
     modes=other
 fi
