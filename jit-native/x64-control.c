@@ -40,7 +40,19 @@ static void cold_charge(struct x64 *c, const struct cold *k)
 
     add_count(c, b->n_insns);
     x64_call_abs(e, c->h->stubs.refill);
-    x64_jcc(e, X_NZ, gb->label);
+    if (c->g->r->count && gb->jb->header) { /* it goes round without passing the entry, where runs are counted: a slice at a time, then */
+        unsigned out = x64_label(e);
+        x64_jcc(e, X_Z, out);
+        x64_mov_imm(e, RAX, (uintptr_t)b);
+        x64_alu_imm(e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), SLICE / MAX(b->n_insns, 1));
+        x64_jcc(e, X_A, gb->label);
+        x64_spill(c, gb->dirty_in, true);
+        store_pc(c, b->pc);
+        leave(c, JIT_HOT);
+        x64_place(e, out);
+    } else {
+        x64_jcc(e, X_NZ, gb->label);
+    }
     x64_spill(c, gb->dirty_in, true);
     store_pc(c, b->pc);
     x64_mov_imm(e, RAX, b->key);
@@ -51,7 +63,7 @@ static void cold_charge(struct x64 *c, const struct cold *k)
 void x64_block_entry(struct x64 *c)
 {
     struct cold *k = x64_cold(c, cold_charge);
-    if (c->jb->header && c->g->r->tier > 1) x64_align(&c->e, 32);
+    if (c->jb->header && c->g->r->tier > 1) x64_align(&c->e, 16);
     x64_place(&c->e, c->gb->label);
     x64_alu_imm(&c->e, ALU_SUB, true, x64_r(R15), c->jb->blk->n_insns);
     x64_jcc(&c->e, X_S, k->label);
@@ -184,8 +196,7 @@ static void indirect(struct x64 *c)
                 x64_mov_imm(e, RAX, 0 - to);
                 x64_alu(e, ALU_ADD, true, RAX, x64_r(pc));
             }
-            if (off) x64_alu_imm(e, ALU_CMP, true, x64_r(RAX), (int32_t)off);
-            else x64_test(e, true, RAX, RAX);
+            if (off) x64_alu_imm(e, ALU_CMP, true, x64_r(RAX), (int32_t)off); /* else the addition has set ZF */
         }
         if (jb->check_ind) {
             struct cold *k = x64_cold(c, cold_mapped);

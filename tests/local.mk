@@ -19,6 +19,7 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_TESTS =
 UNIT_TESTS += tests/test-block
+UNIT_TESTS += tests/test-block-faults
 UNIT_TESTS += tests/test-block-filters
 UNIT_TESTS += tests/test-block-readonly
 tests_test_block_readonly_SOURCES = tests/test-block-readonly.c tests/block-samples.c tests/block-samples.h
@@ -47,6 +48,8 @@ if JIT_X64
 UNIT_TESTS += tests/test-x64-emit
 endif
 EXTRA_DIST += tests/x64-cases.h
+UNIT_TESTS += tests/test-a64-emit
+tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c
 
 # Programs that scripts use.
 check_PROGRAMS += tests/block-tool tests/block-crash
@@ -60,6 +63,7 @@ SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh
+SCRIPT_TESTS += tests/test-vvfat.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-boot.sh
@@ -127,6 +131,16 @@ BENCH_FLAGS =
 bench: all tests/bench-run$(EXEEXT)
 	tests/bench-run$(EXEEXT) --build '$(abs_top_builddir)' --source '$(abs_top_srcdir)' $(BENCH_FLAGS)
 CLEANFILES += tests/bench-run$(EXEEXT) bench.json bench.svg
+
+# make bench-block: the image tools beside qemu-utils. BENCH_BLOCK_FLAGS: see bench-block --help.
+EXTRA_PROGRAMS += tests/bench-block
+tests_bench_block_SOURCES = tests/bench-block.c
+tests_bench_block_LDADD = -lm
+
+.PHONY: bench-block
+bench-block: all tests/bench-block$(EXEEXT)
+	tests/bench-block$(EXEEXT) --build '$(abs_top_builddir)' $(BENCH_BLOCK_FLAGS)
+CLEANFILES += tests/bench-block$(EXEEXT)
 
 # make check-hosts: other hosts, by cross compilers and qemu-user. HOSTS: which; none: check-hosts.sh knows.
 EXTRA_DIST += tests/check-hosts.sh tests/sizes.sh

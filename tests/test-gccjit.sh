@@ -78,7 +78,7 @@ guest=$!
 for i in 1 2 3 4 5 6; do
     sleep 0.3
     for p in /proc/[0-9]*; do
-        case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
+        case $( { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null) in
         "$build/$worker $tmp/"*) kill -9 "${p#/proc/}" 2>/dev/null ;;
         esac
     done

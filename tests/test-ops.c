@@ -301,6 +301,8 @@ static void test_fp(unsigned rounds)
         { 0 },
         { .tiny_before = true },
         { .tiny_before = true, .nan_rule = FP_NAN_FIRST },
+        { .sees_denormal = true, .nan_rule = FP_NAN_FIRST, .nan_negative = true },
+        { .sees_denormal = true, .tiny_before = true },
         { .nan_rule = FP_NAN_FIRST, .nan_negative = true, .muladd_inf_nan = FP_INFZERO_C_QUIET },
         { .round = FP_RTZ },
         { .round = FP_RUP, .ftz = true },

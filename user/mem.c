@@ -28,9 +28,10 @@ static inline uint64_t page_up(const struct proc *p, uint64_t n)
 }
 
 /* Bytes on either side of the window that are nobody's. */
-static uint64_t guard_size(uint64_t page_size)
+static uint64_t guard_size(const struct abi *abi, uint64_t page_size)
 {
-    return sizeof(void *) == 8 ? ALIGN_UP(CPU_GUARD, page_size) : 0;
+    if (sizeof(void *) < 8) return 0;
+    return ALIGN_UP(abi->long_size == 8 || abi->reg64 ? CPU_GUARD64 : CPU_GUARD, page_size);
 }
 
 int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, struct error *e)
@@ -48,7 +49,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     uint64_t beyond = 0;
     if (sizeof(void *) == 8 && limit <= UINT64_C(1) << 32) beyond = (UINT64_C(1) << 32) + page_size - limit;
     /* Compiled code adds displacements to host addresses: what lies around must not be anybody's. */
-    uint64_t guard = guard_size(page_size);
+    uint64_t guard = guard_size(p->abi, page_size);
     if (base && base < guard + 0x10000)
         return error_set(e, "the address of -B is too low: 0x%llx is the lowest", (unsigned long long)guard + 0x10000);
     if (base) base -= guard;
@@ -71,6 +72,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
         return -1;
     }
     p->base = (uint8_t *)m + guard;
+    p->guard = guard;
     p->limit = limit;
     p->window = limit + beyond;
     size_t n = (size_t)(limit >> p->page_bits);
@@ -86,9 +88,8 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
 
 void mem_fini(struct proc *p)
 {
-    uint64_t guard = guard_size(p->page_size);
     munmap(p->pages, (size_t)(p->limit >> p->page_bits));
-    munmap(p->base - guard, (size_t)(p->window + 2 * guard));
+    munmap(p->base - p->guard, (size_t)(p->window + 2 * p->guard));
     pthread_mutex_destroy(&p->mem_lock);
 }
 

@@ -94,7 +94,7 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const
 {
     struct proc *p = t->proc;
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
-    if (va >= p->window && (sizeof(void *) < 8 || va + CPU_GUARD >= p->window + 2 * CPU_GUARD || t->in_syscall)) return false;
+    if (va >= p->window && (sizeof(void *) < 8 || va + p->guard >= p->window + 2 * p->guard || t->in_syscall)) return false;
     if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
         if (!t->in_syscall) {
             cpu_host_fault(t->cpu, uc);

@@ -81,6 +81,7 @@ struct proc {
     uint8_t *base;      /* host address of guest address 0 */
     uint64_t limit;     /* guest addresses below this exist */
     uint64_t window;    /* bytes reserved at base: at least limit; all that a 32-bit guest can form */
+    uint64_t guard;     /* bytes before and after the window that nothing is ever mapped in */
     uint8_t *pages;     /* PAGE_* per page */
     uint64_t page_size; /* the guest's, at least the host's */
     unsigned page_bits;

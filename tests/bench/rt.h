@@ -5,7 +5,7 @@
 #ifndef BENCH_RT_H
 #define BENCH_RT_H
 
-/* Runs in one process: more than one where compiling should not weigh (tests/bench-steady.sh). */
+/* Runs in one process: more than one where compiling should not weigh (bench-run --repeat). */
 #ifndef BENCH_REPEAT
 #define BENCH_REPEAT 1
 #endif

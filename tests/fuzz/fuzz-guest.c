@@ -392,7 +392,7 @@ static void fuzz_system(struct fuzz_bytes in)
 enum { U_PAGES = 16, U_SIZE = U_PAGES * PAGE };
 /* What 32-bit addresses can reach (interp/cpu.h, ubase). */
 static const size_t u_window = sizeof(void *) == 8 ? (size_t)0xffffffffu + 1 + PAGE : (size_t)U_SIZE;
-static const size_t u_guard = sizeof(void *) == 8 ? (size_t)CPU_GUARD : 0;
+static const size_t u_guard = sizeof(void *) == 8 ? (size_t)CPU_GUARD64 : 0;
 
 struct process {
     struct engine *engine;
