@@ -189,7 +189,7 @@ static void compare(struct gen *g, unsigned at, const struct ir_op *o)
             v = gcc_jit_lvalue_as_rvalue(r);
         }
     }
-    note(g, o, gen_u64(g, o->a), gen_u64(g, o->b), true); /* raises nothing, and that must be told */
+    note(g, o, true, true); /* raises nothing, and that must be told */
     gen_write(g, o->d, v, false);
 }
 
