@@ -71,6 +71,7 @@ SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gccjit.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
+SCRIPT_TESTS += tests/test-lockstep-user.sh
 SCRIPT_TESTS += tests/test-mutants.sh
 SCRIPT_TESTS += tests/test-jit-tcc.sh
 SCRIPT_TESTS += tests/test-log.sh
