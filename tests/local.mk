@@ -67,6 +67,7 @@ SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh
 SCRIPT_TESTS += tests/test-vvfat.sh
+SCRIPT_TESTS += tests/test-block-bad.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh tests/nbd-speed.sh
 SCRIPT_TESTS += tests/test-nbd.sh
