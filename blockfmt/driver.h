@@ -117,6 +117,10 @@ const char *blk_probe_name(const uint8_t *buf, size_t n, const char *filename);
 void *blk_state(const struct blk_node *);
 struct blk_graph *blk_node_graph(const struct blk_node *);
 void blk_set_size(struct blk_node *, uint64_t bytes);
+/* For protocols opened by options: the name that would have opened them, for messages and `info`. */
+void blk_set_filename(struct blk_node *, const char *);
+/* Keys below `prefix.`, without it; opts_free. */
+struct opts opts_below(const struct opts *, const char *prefix);
 /* What this image says its backing is; the core opens it after open() unless options say otherwise. */
 void blk_set_backing_name(struct blk_node *, const char *file, const char *format);
 /* Power of two: requests come aligned to it (O_DIRECT: 512 or 4096). max_transfer: 0 no limit. */

@@ -88,8 +88,6 @@ int node_reopen(struct blk_node *, unsigned set, unsigned clear, struct error *)
 struct blk_node *node_open(struct blk_graph *, const struct opts *, unsigned flags, bool protocol, struct error *);
 int node_open_backing(struct blk_node *, const struct opts *, struct error *);
 struct blk_node *node_snapshot(struct blk_graph *, struct blk_node *base, unsigned flags, struct error *);
-/* Keys below `prefix.`, without it. */
-struct opts opts_below(const struct opts *, const char *prefix);
 
 /* io.c */
 void node_lock(struct blk_node *, bool reads);

@@ -267,7 +267,7 @@ static int upgrade(struct qcow2 *s, struct error *e)
 
     pthread_mutex_lock(&s->lock);
     /* version 3 wants the extra data of snapshots */
-    if (s->n_snapshots) rc = qcow2_snapshots_write(s);
+    if (s->n_snapshots) rc = qcow2_snapshots_write(s, s->n_snapshots);
     s->version = 3, s->header_length = 0;
     s->incompatible = s->compatible = s->autoclear = 0;
     if (!rc) rc = qcow2_header_write(s, NULL, NULL);

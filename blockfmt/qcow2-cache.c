@@ -154,6 +154,12 @@ void qcow2_table_forget(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset)
     s->generation++;
 }
 
+void qcow2_table_freed(struct qcow2 *s, uint64_t offset)
+{
+    const struct qcow2_table *t = lookup(s, &s->l2c, offset);
+    if (t && t->dirty_lo == t->dirty_hi) qcow2_table_forget(s, &s->l2c, offset);
+}
+
 bool qcow2_table_cached(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset)
 {
     const struct qcow2_table *t = *bucket(s, c, offset);

@@ -212,14 +212,15 @@ static int write_run(struct qcow2 *s, uint64_t offset, const uint8_t *buf, uint6
     int rc = 0;
 
     /* Subclusters: of a cluster that is shared or compressed all is copied, elsewhere only what is touched. */
+    old_zero = m->type == QCOW2_ZEROS || (m->type == QCOW2_UNALLOCATED && !blk_node_backing(s->node));
     if (s->ext_l2 && !reuse && (m->alloc || m->type == QCOW2_COMPR)) {
         *n = MIN(*n, s->cluster_size - in);
+        old_zero = false; /* the subcluster may be, its neighbours are not */
     } else {
         *n = MIN(*n, m->bytes);
         if (s->ext_l2) unit = UINT64_C(1) << s->sub_bits, whole = false;
     }
     clusters = (in + *n + s->cluster_size - 1) >> s->cluster_bits;
-    old_zero = m->type == QCOW2_ZEROS || (m->type == QCOW2_UNALLOCATED && !blk_node_backing(s->node));
     pthread_mutex_lock(&s->lock);
     if (s->broken) {
         rc = -EIO;

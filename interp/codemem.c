@@ -12,6 +12,9 @@
 #ifdef HAVE_SYS_MMAN_H
 #include <sys/mman.h>
 #endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 #if defined HAVE_SYS_MMAN_H && defined PROT_EXEC
 static int shared_fd(size_t size)
@@ -120,10 +123,22 @@ bool codepool_get(struct codepool *p, size_t n, struct codemem *m)
     return true;
 }
 
+/* AArch64: other threads' processors may hold instructions that they fetched before; each has to synchronise its context. */
+static void sync_cores(void)
+{
+#if defined(__aarch64__) && defined(SYS_membarrier)
+    enum { SYNC_CORE = 1 << 5, REGISTER_SYNC_CORE = 1 << 6 };
+    if (syscall(SYS_membarrier, SYNC_CORE, 0, 0) && errno == EPERM && !syscall(SYS_membarrier, REGISTER_SYNC_CORE, 0, 0))
+        syscall(SYS_membarrier, SYNC_CORE, 0, 0);
+#endif
+}
+
 void jit_code_flush_icache(const void *rx, size_t n)
 {
 #if HOST_GNU
+    /* Written through another view: data caches go by physical addresses, and the instructions' is invalidated by rx. */
     __builtin___clear_cache((char *)(uintptr_t)rx, (char *)(uintptr_t)rx + n);
+    sync_cores();
 #else
     (void)rx, (void)n;
 #endif

@@ -8,15 +8,23 @@
 #include "interp/block.h"
 #include "interp/fpx.h"
 
+/* Host FP is used only where tininess and flags are known: x86-64 and AArch64 so far. */
 #if defined(__x86_64__) && HOST_GNU
 #include <ucontext.h>
 #include <xmmintrin.h>
 #define HOST_FLAGS_MXCSR 1
+#define HOST_FLAGS_FPSR  0
+#elif defined(__aarch64__) && defined(__linux__) && HOST_GNU
+#include <signal.h>
+#include <ucontext.h>
+#define HOST_FLAGS_MXCSR 0
+#define HOST_FLAGS_FPSR  1
 #else
 #include <fenv.h>
-/* Host FP is used only where tininess and flags are known to be the guest's: x86-64 so far. */
 #define HOST_FLAGS_MXCSR 0
+#define HOST_FLAGS_FPSR  0
 #endif
+#define HOST_FLAGS (HOST_FLAGS_MXCSR || HOST_FLAGS_FPSR)
 
 #if HOST_FLAGS_MXCSR
 static void host_flags_clear(void)
@@ -25,27 +33,84 @@ static void host_flags_clear(void)
     if (m & 0x3f) _mm_setcsr(m & ~0x3fu);
 }
 
-/* Not FP_IN_DENORMAL, which compiled code's own tests of its results raise as well: no guest is told of it by the engine. */
-static unsigned flags_of(unsigned m)
+/* FP_IN_DENORMAL counts only where it is asked for: otherwise compiled code raises it by testing its results. */
+static unsigned flags_of(const struct cpu *cpu, unsigned m)
 {
-    return (m & 1 ? FP_INVALID : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
+    return (m & 2 && cpu->fp_fast & FP_FAST_DENORMAL ? FP_IN_DENORMAL : 0) | (m & 1 ? FP_INVALID : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
            (m & 32 ? FP_INEXACT : 0);
 }
 
-static unsigned host_flags(void) { return flags_of(_mm_getcsr()); }
+static unsigned host_flags(const struct cpu *cpu) { return flags_of(cpu, _mm_getcsr()); }
 
 void cpu_fp_signal(struct cpu *cpu, const void *context)
 {
     const ucontext_t *uc = context;
-    if (cpu->fp_fast && uc->uc_mcontext.fpregs) cpu->fp.flags |= (uint8_t)flags_of(uc->uc_mcontext.fpregs->mxcsr);
+    if (cpu->fp_fast && uc->uc_mcontext.fpregs) cpu->fp.flags |= (uint8_t)flags_of(cpu, uc->uc_mcontext.fpregs->mxcsr);
+}
+#elif HOST_FLAGS_FPSR
+enum { FPSR_FLAGS = 0x9f, FPSR_UNDERFLOW = 8 };
+
+static uint64_t fpsr(void)
+{
+    uint64_t v;
+    __asm__ volatile("mrs %0, fpsr" : "=r"(v) : : "memory");
+    return v;
+}
+
+static void set_fpsr(uint64_t v) { __asm__ volatile("msr fpsr, %0" : : "r"(v) : "memory"); }
+
+static void host_flags_clear(void)
+{
+    uint64_t m = fpsr();
+    if (m & FPSR_FLAGS) set_fpsr(m & ~(uint64_t)FPSR_FLAGS);
+}
+
+static unsigned flags_of(uint64_t m)
+{
+    return (m & 1 ? FP_INVALID : 0) | (m & 2 ? FP_DIVZERO : 0) | (m & 4 ? FP_OVERFLOW : 0) | (m & FPSR_UNDERFLOW ? FP_UNDERFLOW : 0) |
+           (m & 16 ? FP_INEXACT : 0);
+}
+
+static unsigned host_flags(const struct cpu *cpu)
+{
+    (void)cpu;
+    return flags_of(fpsr());
+}
+
+void cpu_fp_signal(struct cpu *cpu, const void *context)
+{
+    const mcontext_t *mc = &((const ucontext_t *)context)->uc_mcontext;
+    const uint8_t *p = (const uint8_t *)mc->__reserved, *end = p + sizeof mc->__reserved;
+    if (!cpu->fp_fast) return;
+    while (p + sizeof(struct _aarch64_ctx) <= end) { /* records, up to one of size 0 */
+        struct fpsimd_context f;
+        memcpy(&f.head, p, sizeof f.head);
+        if (f.head.magic == FPSIMD_MAGIC) {
+            memcpy(&f.fpsr, p + offsetof(struct fpsimd_context, fpsr), sizeof f.fpsr);
+            cpu->fp.flags |= (uint8_t)flags_of(f.fpsr);
+            return;
+        }
+        if (!f.head.size) return;
+        p += f.head.size;
+    }
+}
+
+bool fp_host_underflowed(uint64_t result)
+{
+    (void)result;
+    uint64_t m = fpsr();
+    if (!(m & FPSR_UNDERFLOW)) return false;
+    set_fpsr(m & ~(uint64_t)FPSR_UNDERFLOW);
+    return true;
 }
 #else
 void cpu_fp_signal(struct cpu *cpu, const void *context) { (void)cpu, (void)context; } /* no flags in the host */
 
 static void host_flags_clear(void) { feclearexcept(FE_ALL_EXCEPT); }
 
-static unsigned host_flags(void)
+static unsigned host_flags(const struct cpu *cpu)
 {
+    (void)cpu;
     int m = fetestexcept(FE_ALL_EXCEPT);
     unsigned f = 0;
 #ifdef FE_INVALID
@@ -73,6 +138,10 @@ static unsigned host_flags(void)
 bool fp_host_has_fma(void) { return __builtin_cpu_supports("fma"); }
 __attribute__((target("fma"))) float fp_host_fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 __attribute__((target("fma"))) double fp_host_fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#elif HOST_FLAGS_FPSR
+bool fp_host_has_fma(void) { return true; }
+float fp_host_fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+double fp_host_fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
 #else
 bool fp_host_has_fma(void) { return false; }
 float fp_host_fma32(float a, float b, float c) { return a * b + c; } /* not used */
@@ -86,21 +155,23 @@ void fp_enter(struct cpu *cpu)
 
 void fp_leave(struct cpu *cpu)
 {
-    if (cpu->fp_fast) cpu->fp.flags |= (uint8_t)host_flags();
+    if (cpu->fp_fast) cpu->fp.flags |= (uint8_t)host_flags(cpu);
 }
 
 void cpu_fp_changed(struct cpu *cpu)
 {
     if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
-    bool fast = HOST_FLAGS_MXCSR && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
+    bool fast = HOST_FLAGS && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
                 cpu->engine->cfg.mode != ENGINE_REF;
-    cpu->fp_fast = (uint8_t)(!fast ? 0 : FP_FAST | (cpu->fp.tiny_before ? FP_FAST_TINY : 0) | (fp_host_has_fma() ? FP_FAST_FMA : 0));
+    if (cpu->fp.sees_denormal && !HOST_FLAGS_MXCSR) fast = false; /* that flag is x86's */
+    cpu->fp_fast = (uint8_t)(!fast ? 0 : FP_FAST | (cpu->fp.tiny_before != FP_HOST_TINY_BEFORE ? FP_FAST_TINY : 0) | (fp_host_has_fma() ? FP_FAST_FMA : 0) |
+                              (cpu->fp.sees_denormal ? FP_FAST_DENORMAL : 0));
     if (cpu->fp_fast && cpu->unwind) host_flags_clear();
 }
 
 unsigned cpu_fp_flags(struct cpu *cpu)
 {
-    if (cpu->fp_fast && cpu->unwind) cpu->fp.flags |= (uint8_t)host_flags();
+    if (cpu->fp_fast && cpu->unwind) cpu->fp.flags |= (uint8_t)host_flags(cpu);
     return cpu->fp.flags;
 }
 
@@ -234,7 +305,7 @@ uint64_t fp_exec(struct cpu *cpu, unsigned op, unsigned type, unsigned attr, uin
 {
     cpu->fp_note = (struct fp_note){ a, b, c, op | type << 16 | attr << 24, aux };
     uint64_t v = fp_eval(op, type, attr, aux, a, b, c, &cpu->fp);
-    cpu->fp.flags &= (uint8_t)~FP_IN_DENORMAL;
+    if (!cpu->fp.sees_denormal) cpu->fp.flags &= (uint8_t)~FP_IN_DENORMAL;
     return v;
 }
 

@@ -17,9 +17,20 @@ static inline bool fpx_nan64(uint64_t x) { return x << 1 > UINT64_C(0xffe0000000
 
 #define f32_MIN_NORMAL 0x00800000u
 #define f64_MIN_NORMAL UINT64_C(0x0010000000000000)
-/* Tininess before and after rounding differ only for results that were rounded up to the smallest normal number. */
+/* Tininess before and after rounding differ only for results that were rounded up to the smallest normal number. Where the
+ * host is the one that detects it before, its underflow flag may be up for nothing: it is kept clear, so that one operation's
+ * can be told, and softfloat sets the guest's. */
+#if defined(__aarch64__) && defined(__linux__) && HOST_GNU
+#define FP_HOST_TINY_BEFORE true
+/* Has the operation that gave this result set the host's underflow flag? Clears it. */
+bool fp_host_underflowed(uint64_t result);
+#define FPX_TINY32(cpu, z) (((cpu)->fp_fast & FP_FAST_TINY) && unlikely(((z) & 0x7fffffffu) <= f32_MIN_NORMAL) && fp_host_underflowed(z))
+#define FPX_TINY64(cpu, z) (((cpu)->fp_fast & FP_FAST_TINY) && unlikely(((z) & ~(UINT64_C(1) << 63)) <= f64_MIN_NORMAL) && fp_host_underflowed(z))
+#else
+#define FP_HOST_TINY_BEFORE false
 #define FPX_TINY32(cpu, z) (unlikely((cpu)->fp_fast & FP_FAST_TINY) && ((z) & 0x7fffffffu) == f32_MIN_NORMAL)
 #define FPX_TINY64(cpu, z) (unlikely((cpu)->fp_fast & FP_FAST_TINY) && ((z) & ~(UINT64_C(1) << 63)) == f64_MIN_NORMAL)
+#endif
 /* Sums that small are exact, and square roots are never small. */
 #define FPX_CAN_BE_TINY(op) ((op) == OP_FMUL || (op) == OP_FDIV)
 

@@ -1,14 +1,15 @@
 #!/bin/sh
 # check-hosts.sh - builds for hosts of other byte order and word size, and runs tests there under qemu-user: the unit
 # tests, programs of tests/bench whose results must be those of this host, and a kernel's boot taken over from this
-# host, whose hashes must be the same.
+# host, whose hashes must be the same. On hosts that code is generated for (AArch64) all of it with that as well, and
+# the programs of tests/user.
 #
 # usage: check-hosts.sh [HOST...]       (make check-hosts; HOSTS='...' chooses)
 # Finds the source in $QUERN_SOURCE and a finished native build in $QUERN_BUILD, where hosts/HOST is written.
 # test-softfloat and test-user-elf are left out: they do not end in bearable time under another emulator.
 set -u
 src=${QUERN_SOURCE:?} build=${QUERN_BUILD:?}
-[ $# -gt 0 ] || set -- s390x-linux-gnu powerpc-linux-gnu arm-linux-gnueabihf
+[ $# -gt 0 ] || set -- s390x-linux-gnu powerpc-linux-gnu arm-linux-gnueabihf aarch64-linux-gnu
 left_out=' tests/test-softfloat tests/test-user-elf tests/test-hash '
 passed=0 failed=0 skipped=0
 limit=
@@ -43,11 +44,15 @@ for host in "$@"; do
         skip "$host: no $qemu (Debian: qemu-user)"
         continue
     fi
+    # One view of the code memory: qemu-user 7.2 runs what it has once translated at an address for ever if new code is
+    # written there by another mapping.
+    extra='' native=''
+    case $host in aarch64-*) extra=ac_cv_func_memfd_create=no native='jit,backend=native,sync=on,threshold=2' ;; esac
     dir=$build/hosts/$host
     mkdir -p "$dir" && cd "$dir" || exit 1
     echo "$host: building"
     # Static, so that qemu-user needs no libraries of the host.
-    [ -e config.status ] || "$src/configure" --host="$host" --disable-zlib LDFLAGS=-static \
+    [ -e config.status ] || "$src/configure" --host="$host" --disable-zlib LDFLAGS=-static $extra \
         ${HOSTS_CONFIGURE:+"$HOSTS_CONFIGURE"} >configure.out 2>&1 || { fail "$host: configure, see $dir/configure.out"; continue; }
     if make -s -j"${JOBS:-2}" check TESTS= >make.out 2>&1; then pass; else
         fail "$host: does not build, see $dir/make.out"
@@ -76,9 +81,28 @@ for host in "$@"; do
             esac
             if [ -n "$want" ] && [ "$got" = "$want" ]; then pass; else fail "$host: $target $p: $got, not $want"; fi
         done
+        [ -n "$native" ] || continue
+        for guest in "$src/tests/bench/guest/$target"/*; do
+            want=$("$build/quern-$target" "$guest")
+            for mode in "$native" jit,backend=native jit,backend=native,regions=off jit,backend=native,chaos=5; do
+                got=$($limit $qemu "./quern-$target" -accel "$mode" "$guest" 2>&1)
+                if [ -n "$want" ] && [ "$got" = "$want" ]; then pass; else fail "$host: $target ${guest##*/} ($mode): $got, not $want"; fi
+            done
+        done
     done
+    if [ -n "$native" ]; then
+        for engine in native native:regions=off native:chaos=7; do
+            line=$($limit $qemu tests/test-fuzz-ir --engine $engine --count 1000 2>&1 | tail -n 2)
+            echo "$host: $line"
+            case $line in *' 0 differ'*) pass ;; *) fail "$host: random programs, $engine" ;; esac
+        done
+        $limit $qemu tests/test-fuzz-ops --engine native --cases 20000000 >fuzz-ops.out 2>&1 && pass || fail "$host: random operands, see $dir/fuzz-ops.out"
+        line=$(srcdir=$src QUERN_BUILD=$dir sh "$src/tests/run-user.sh" --under $qemu --modes "$native jit,backend=native,chaos=9" 2>&1 | tee run-user.out | tail -n 1)
+        echo "$host: tests/user: $line"
+        case $line in *' 0 failed'*) pass ;; *) fail "$host: tests/user, see $dir/run-user.out" ;; esac
+    fi
     if [ $have_state = yes ]; then
-        for engine in goto ref; do
+        for engine in goto ref ${native:+$native jit,backend=native,chaos=3}; do
             $limit $qemu tests/boot-hash --engine $engine --read "$state" --insns $end >"hashes.$engine" 2>&1
             if cmp "$reference" "hashes.$engine"; then pass; else fail "$host: $engine: the machine's hashes differ"; fi
         done

@@ -19,6 +19,7 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_TESTS =
 UNIT_TESTS += tests/test-block
+UNIT_TESTS += tests/test-block-faults
 UNIT_TESTS += tests/test-block-filters
 UNIT_TESTS += tests/test-block-readonly
 tests_test_block_readonly_SOURCES = tests/test-block-readonly.c tests/block-samples.c tests/block-samples.h
@@ -43,10 +44,14 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+UNIT_TESTS += tests/test-x86-host
+UNIT_TESTS += tests/test-x86-table
 if JIT_X64
 UNIT_TESTS += tests/test-x64-emit
 endif
 EXTRA_DIST += tests/x64-cases.h
+UNIT_TESTS += tests/test-a64-emit
+tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c
 
 # Programs that scripts use.
 check_PROGRAMS += tests/block-tool tests/block-crash
@@ -58,12 +63,18 @@ SCRIPT_TESTS =
 SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
+SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh
+SCRIPT_TESTS += tests/test-vvfat.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
+EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh tests/nbd-speed.sh
+SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
+SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
+SCRIPT_TESTS += tests/test-gccjit.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/test-mutants.sh
@@ -103,7 +114,7 @@ tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash
 tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
-EXTRA_DIST += tests/boot-hash.h
+EXTRA_DIST += tests/boot-hash.h tests/backends.h
 
 # make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
 EXTRA_PROGRAMS += tests/bench-run

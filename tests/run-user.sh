@@ -5,14 +5,18 @@
 # usage: run-user.sh [--exec DIRECTORY-OF-quern-TARGET] [--prefix NAME]
 #   --exec DIR     programs are DIR/quern-mipsel and so on (default: $QUERN_BUILD or .)
 #   --prefix NAME  other program names: NAME-mipsel, without the engine options (say qemu)
+#   --under COMMAND  runs them by this command (say qemu-aarch64)
+#   --modes 'M ...'  the values of -accel to try
 srcdir=${srcdir:-.}
 case $0 in */run-user.sh) here=${0%/run-user.sh} ;; *) here=$srcdir/tests ;; esac
-dir=${QUERN_BUILD:-.} prefix=quern
+dir=${QUERN_BUILD:-.} prefix=quern under= only=
 while [ $# -gt 0 ]; do
     case $1 in
     --exec) dir=$2; shift 2 ;;
     --prefix) prefix=$2; shift 2 ;;
-    *) echo "usage: run-user.sh [--exec DIR] [--prefix NAME]" >&2; exit 2 ;;
+    --under) under=$2; shift 2 ;;
+    --modes) only=$2; shift 2 ;;
+    *) echo "usage: run-user.sh [--exec DIR] [--prefix NAME] [--under COMMAND] [--modes LIST]" >&2; exit 2 ;;
     esac
 done
 passed=0 failed=0 skipped=0
@@ -22,10 +26,14 @@ limit=
 command -v timeout >/dev/null && limit="timeout 120"
 if [ "$prefix" = quern ]; then
     modes="interp,mode=fast interp,mode=ref interp,dispatch=switch interp,fp=soft"
+    if grep -q '^#define HAVE_JIT_NATIVE' "$dir/config.h" 2>/dev/null; then
+        modes="$modes jit,backend=native,sync=on,threshold=2 jit,backend=native,threshold=20 jit,backend=native,chaos=7"
+    fi
     [ -e "$dir/quern-jit-tcc.so" ] && modes="$modes jit,backend=tcc,sync=on,threshold=2 jit,backend=tcc,chaos=9"
 else
     modes=other
 fi
+[ -n "$only" ] && modes=$only
 for packed in "$here"/user/bin/suite-*.gz; do
     [ -f "$packed" ] || continue
     name=${packed##*/suite-} target=${name%.gz}
@@ -44,7 +52,7 @@ for packed in "$here"/user/bin/suite-*.gz; do
             opt="-accel $mode"
             [ "$mode" = other ] && opt=
             # shellcheck disable=SC2086
-            $limit "$run" $opt "$suite" "$test" >"$tmp/out" 2>"$tmp/err" </dev/null
+            $limit $under "$run" $opt "$suite" "$test" >"$tmp/out" 2>"$tmp/err" </dev/null
             echo "status $?" >>"$tmp/out"
             if sed "s,$suite,SUITE,g" "$tmp/out" | diff "$expected" - >"$tmp/diff"; then
                 passed=$((passed + 1))

@@ -1,11 +1,31 @@
 /*
- * shared.c - what quern-img and quern-io have in common: --object, and the "Format specific information".
+ * shared.c - what quern-img, quern-io and quern-nbd have in common: --object, and the "Format specific information".
  */
 #include "tools/shared.h"
 
 #include "blockfmt/throttle.h"
+#include "util/tls.h"
 
 #include <stdio.h>
+
+static void release_tls(void *creds) { tls_creds_unref(creds); }
+
+static int tls_object(struct blk_graph *g, const char *type, const char *id, const struct opts *o, struct error *e)
+{
+    const char *password = opts_get(o, "passwordid");
+    struct blk_secret *s = password ? blk_object_find(g, "secret", password) : NULL;
+    struct tls_creds *c;
+    char *text;
+
+    if (password && !s) return error_set(e, "No secret with id '%s'", password);
+    text = s ? mem_printf("%.*s", (int)s->len, (const char *)s->data) : NULL;
+    c = tls_creds_new(type, o, text, e);
+    mem_free(text);
+    if (!c) return -1;
+    if (!blk_object_add(g, "tls-creds", id, c, release_tls, e)) return 0;
+    tls_creds_unref(c);
+    return -1;
+}
 
 static int throttle_object(struct blk_graph *g, const struct opts *o, const char *id, struct error *e)
 {
@@ -31,6 +51,8 @@ int img_object_add(struct blk_graph *g, const char *arg, struct error *e)
         error_set(e, "Parameter '%s' is missing", type ? "id" : "qom-type");
     } else if (!strcmp(type, "throttle-group")) {
         rc = throttle_object(g, &o, id, e);
+    } else if (!strcmp(type, "tls-creds-x509") || !strcmp(type, "tls-creds-psk") || !strcmp(type, "tls-creds-anon")) {
+        rc = tls_object(g, type, id, &o, e);
     } else if (strcmp(type, "secret") || opts_get(&o, "format") || opts_get(&o, "keyid")) {
         error_set(e, "object type '%s' with these properties is not supported", type);
     } else if (!data == !file) {

@@ -239,7 +239,7 @@ int opt_blockdev(struct sysopts *s, const char *arg, struct error *e) { return s
 
 int opt_object(struct sysopts *s, const char *arg, struct error *e)
 {
-    if (opt_is_help(arg)) return printf("List of user creatable objects:\n  secret\n  throttle-group\n"), DONE;
+    if (opt_is_help(arg)) return printf("List of user creatable objects:\n  secret\n  throttle-group\n  tls-creds-anon\n  tls-creds-psk\n  tls-creds-x509\n"), DONE;
     if (!s->blocks) s->blocks = blk_graph_new();
     return img_object_add(s->blocks, arg, e);
 }
