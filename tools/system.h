@@ -38,7 +38,7 @@ struct sysopts {
     char *machine_name, *cpu_name, *process_name, *pidfile;
     struct str_list strings;      /* owns strings that cfg points to */
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;
-    bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize;
+    bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given;
     bool image_given;
     uint8_t echr;
     uint32_t log_items;
