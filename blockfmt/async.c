@@ -11,12 +11,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define READ_NOW (32u << 10) /* larger reads are worth a thread */
+
 struct blk_ctx {
     pthread_mutex_t lock;
     pthread_cond_t work, finished;
     struct blk_req *queue, **queue_end, *done, **done_end;
     unsigned max, threads, idle, queued, pending;
-    bool stopping, told; /* told: the pipe has a byte in it */
+    bool stopping, waiting, told; /* told: the pipe has a byte in it */
     pthread_t *ids;
     struct loop_fd *watch;
     int pipe[2];
@@ -35,9 +37,23 @@ static int run(struct blk_req *r)
     return -EINVAL;
 }
 
+/* (with the lock) */
+static void add_done(struct blk_ctx *c, struct blk_req *r)
+{
+    *c->done_end = r;
+    c->done_end = &r->next;
+    if (c->watch && !c->told) {
+        ssize_t n = write(c->pipe[1], "", 1);
+        (void)n;
+        c->told = true;
+    }
+}
+
 static void *worker(void *opaque)
 {
     struct blk_ctx *c = opaque;
+    struct blk_req *r;
+    bool wake;
 
     pthread_mutex_lock(&c->lock);
     for (;;) {
@@ -46,23 +62,22 @@ static void *worker(void *opaque)
             pthread_cond_wait(&c->work, &c->lock);
             c->idle--;
         }
-        struct blk_req *r = c->queue;
+        r = c->queue;
         if (!r) break;
         c->queue = r->next;
         if (!c->queue) c->queue_end = &c->queue;
         c->queued--;
         pthread_mutex_unlock(&c->lock);
         r->rc = run(r);
-        pthread_mutex_lock(&c->lock);
         r->next = NULL;
-        *c->done_end = r;
-        c->done_end = &r->next;
+        pthread_mutex_lock(&c->lock);
+        wake = c->waiting && !c->done;
+        add_done(c, r);
+        if (!wake) continue;
+        /* Without the lock, so that who wakes up does not stop at it. */
+        pthread_mutex_unlock(&c->lock);
         pthread_cond_signal(&c->finished);
-        if (c->watch && !c->told) {
-            ssize_t n = write(c->pipe[1], "", 1);
-            (void)n;
-            c->told = true;
-        }
+        pthread_mutex_lock(&c->lock);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
@@ -132,28 +147,35 @@ static bool start_worker(struct blk_ctx *c)
 
 void blk_submit(struct blk_ctx *c, struct blk_req *r)
 {
+    bool finished = false, wake;
+
     r->next = NULL;
+    /* What the page cache has is read sooner than a thread is told of it. */
+    if (r->op == BLK_OP_READ && r->bytes <= READ_NOW) {
+        r->rc = blk_read_now(r->blk, r->offset, r->buf, (size_t)r->bytes);
+        finished = r->rc != -EAGAIN;
+    }
     pthread_mutex_lock(&c->lock);
     c->pending++;
+    if (finished) {
+        add_done(c, r);
+        pthread_mutex_unlock(&c->lock);
+        return;
+    }
     if (c->queued >= c->idle && c->threads < c->max) (void)start_worker(c);
     if (!c->threads) { /* no thread can be had: do it here, finish it as usual */
         pthread_mutex_unlock(&c->lock);
         r->rc = run(r);
         pthread_mutex_lock(&c->lock);
-        *c->done_end = r;
-        c->done_end = &r->next;
-        if (c->watch && !c->told) {
-            ssize_t n = write(c->pipe[1], "", 1);
-            (void)n;
-            c->told = true;
-        }
-    } else {
-        *c->queue_end = r;
-        c->queue_end = &r->next;
-        c->queued++;
-        pthread_cond_signal(&c->work);
+        add_done(c, r);
+        pthread_mutex_unlock(&c->lock);
+        return;
     }
+    *c->queue_end = r;
+    c->queue_end = &r->next;
+    wake = ++c->queued <= c->idle;
     pthread_mutex_unlock(&c->lock);
+    if (wake) pthread_cond_signal(&c->work);
 }
 
 unsigned blk_ctx_pending(const struct blk_ctx *c) { return c->pending; } /* changed by the calling thread only */
@@ -185,7 +207,9 @@ unsigned blk_ctx_poll(struct blk_ctx *c)
 void blk_ctx_wait(struct blk_ctx *c)
 {
     pthread_mutex_lock(&c->lock);
+    c->waiting = true;
     while (!c->done && c->pending) pthread_cond_wait(&c->finished, &c->lock);
+    c->waiting = false;
     pthread_mutex_unlock(&c->lock);
     blk_ctx_poll(c);
 }

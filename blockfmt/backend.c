@@ -239,6 +239,36 @@ bool blk_node_info_specific(struct blk_node *n, struct json_out *j)
     return true;
 }
 
+/* ---- errors --------------------------------------------------------------------------------------- */
+
+int blk_parse_on_error(const char *text, bool read, enum blk_on_error *out)
+{
+    static const char *const names[] = {"report", "ignore", "stop", "enospc"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names) - read; i++) {
+        if (!strcmp(text, names[i])) return *out = (enum blk_on_error)i, 0;
+    }
+    return -EINVAL;
+}
+
+void blk_set_on_error(struct blk_backend *b, enum blk_on_error read, enum blk_on_error write,
+                      void (*stop)(void *opaque, struct blk_backend *, bool read, int rc), void *opaque)
+{
+    b->on_read_error = read, b->on_write_error = write;
+    b->stop = stop, b->stop_opaque = opaque;
+}
+
+enum blk_on_error blk_error_action(struct blk_backend *b, bool read, int rc)
+{
+    enum blk_on_error what = read ? b->on_read_error : b->on_write_error;
+
+    if (what == BLK_ON_ERROR_ENOSPC) what = rc == -ENOSPC ? BLK_ON_ERROR_STOP : BLK_ON_ERROR_REPORT;
+    if (what != BLK_ON_ERROR_STOP) return what;
+    if (!b->stop) return BLK_ON_ERROR_REPORT;
+    b->stop(b->stop_opaque, b, read, rc);
+    return what;
+}
+
 /* ---- requests ------------------------------------------------------------------------------------- */
 
 static int in_range(const struct blk_backend *b, uint64_t offset, uint64_t n)
@@ -256,6 +286,12 @@ int blk_read(struct blk_backend *b, uint64_t offset, void *buf, size_t n)
 {
     int rc = in_range(b, offset, n);
     return rc ? rc : blk_node_read(b->root, offset, buf, n);
+}
+
+int blk_read_now(struct blk_backend *b, uint64_t offset, void *buf, size_t n)
+{
+    int rc = in_range(b, offset, n);
+    return rc ? rc : blk_node_read_now(b->root, offset, buf, n);
 }
 
 int blk_write_flags(struct blk_backend *b, uint64_t offset, const void *buf, size_t n, unsigned flags)

@@ -4,7 +4,8 @@
  *
  * A rule with event "none" (or none given in options) holds from the start. An inject-error rule becomes active when its
  * event is raised in its state, in place of those active before; active ones fail the requests they fit, "once" ones
- * a single request. A set-state rule changes the state.
+ * a single request. A set-state rule changes the state. Two things are our own: `after`, how many requests that fit pass
+ * before one fails, and the iotypes "truncate" (in no other) and "change" (all but reads and status).
  *
  * Not here: the limits max-transfer, opt-*, max-* are accepted and only max-transfer and align have an effect.
  */
@@ -15,7 +16,7 @@
 #define MAX_RULES 256
 
 enum { INJECT = 1, SET_STATE };
-enum { ON_READ = 1, ON_WRITE = 2, ON_ZERO = 4, ON_DISCARD = 8, ON_FLUSH = 16, ON_STATUS = 32, ON_ALL = 63 };
+enum { ON_READ = 1, ON_WRITE = 2, ON_ZERO = 4, ON_DISCARD = 8, ON_FLUSH = 16, ON_STATUS = 32, ON_ALL = 63, ON_TRUNCATE = 64, ON_CHANGE = 64 | 2 | 4 | 8 | 16 };
 
 struct rule {
     int kind;
@@ -23,6 +24,7 @@ struct rule {
     unsigned state, new_state, on;
     int error;
     int64_t sector; /* -1: any */
+    uint64_t after; /* so many that fit pass before */
     bool once, active, spent;
 };
 
@@ -50,7 +52,7 @@ static int set_key(struct rule *r, const char *key, const char *value, struct er
 {
     static const struct { const char *name; unsigned bit; } types[] = {
         {"read", ON_READ}, {"write", ON_WRITE}, {"write-zeroes", ON_ZERO}, {"discard", ON_DISCARD}, {"flush", ON_FLUSH},
-        {"block-status", ON_STATUS}};
+        {"block-status", ON_STATUS}, {"truncate", ON_TRUNCATE}, {"change", ON_CHANGE}};
     uint64_t v = 0;
     bool b;
 
@@ -72,11 +74,12 @@ static int set_key(struct rule *r, const char *key, const char *value, struct er
         return 0;
     }
     if (!strcmp(key, "sector") && !strcmp(value, "-1")) return r->sector = -1, 0;
-    if (opt_parse_number(key, value, !strcmp(key, "sector") ? INT64_MAX >> 9 : 4095, &v, e)) return -1;
+    if (opt_parse_number(key, value, !strcmp(key, "sector") || !strcmp(key, "after") ? INT64_MAX >> 9 : 4095, &v, e)) return -1;
     if (!strcmp(key, "state")) r->state = (unsigned)v;
     else if (!strcmp(key, "new_state")) r->new_state = (unsigned)v;
     else if (!strcmp(key, "errno")) r->error = (int)v;
     else if (!strcmp(key, "sector")) r->sector = (int64_t)v;
+    else if (!strcmp(key, "after")) r->after = v;
     else return error_set(e, "Invalid parameter '%s'", key);
     return 0;
 }
@@ -173,6 +176,10 @@ static int fault(struct blkdebug *s, unsigned on, uint64_t offset, uint64_t len)
         if (r->kind != INJECT || !r->active || r->spent || !(r->on & on)) continue;
         if (r->state && !strcmp(r->event, "none") && r->state != s->state) continue;
         if (r->sector >= 0 && ((uint64_t)r->sector * 512 + 511 < offset || (uint64_t)r->sector * 512 >= offset + len)) continue;
+        if (r->after) {
+            r->after--;
+            continue;
+        }
         rc = -r->error;
         if (r->once) r->active = false, r->spent = true;
         if (!r->error) break;
@@ -284,7 +291,8 @@ static int blkdebug_status(struct blk_node *n, uint64_t offset, uint64_t len, st
 static int blkdebug_truncate(struct blk_node *n, uint64_t size, enum blk_prealloc prealloc, struct error *e)
 {
     struct blkdebug *s = blk_state(n);
-    return blk_node_truncate(s->child, size, prealloc, e);
+    int rc = fault(s, ON_TRUNCATE, 0, UINT64_MAX);
+    return rc ? error_set(e, "Failed to resize the file: %s", strerror(-rc)), rc : blk_node_truncate(s->child, size, prealloc, e);
 }
 
 static const struct opt_desc blkdebug_opts[] = {
@@ -297,7 +305,7 @@ static const struct opt_desc blkdebug_opts[] = {
     {"max-write-zero", OPT_SIZE, "accepted"},
     {"opt-discard", OPT_SIZE, "accepted"},
     {"max-discard", OPT_SIZE, "accepted"},
-    {"inject-error.*", OPT_STRING, "rules: event, state, errno, sector, once, immediately, iotype"},
+    {"inject-error.*", OPT_STRING, "rules: event, state, errno, sector, once, immediately, iotype, after"},
     {"set-state.*", OPT_STRING, "rules: event, state, new_state"},
     {NULL, OPT_STRING, NULL},
 };

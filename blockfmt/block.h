@@ -174,6 +174,8 @@ enum blk_req_flags {
 
 /* Beyond the end: -EIO. */
 int blk_read(struct blk_backend *, uint64_t offset, void *buf, size_t n);
+/* Reads what can be had without waiting for a disk, a network or another request; -EAGAIN: not this. */
+int blk_read_now(struct blk_backend *, uint64_t offset, void *buf, size_t n);
 int blk_write(struct blk_backend *, uint64_t offset, const void *buf, size_t n);
 int blk_write_flags(struct blk_backend *, uint64_t offset, const void *buf, size_t n, unsigned flags);
 int blk_zero(struct blk_backend *, uint64_t offset, uint64_t n, unsigned flags);
@@ -182,6 +184,15 @@ int blk_flush(struct blk_backend *);
 /* VM state lies behind the disk's contents in images that can store it (qcow2): -ENOTSUP elsewhere. */
 int blk_vmstate_read(struct blk_backend *, uint64_t pos, void *buf, size_t n);
 int blk_vmstate_write(struct blk_backend *, uint64_t pos, const void *buf, size_t n);
+
+/* What a device does about a failed request (werror=, rerror=): enospc stops for -ENOSPC and reports others. With stop,
+ * the function is called first, by the thread of the device. */
+enum blk_on_error { BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE, BLK_ON_ERROR_STOP, BLK_ON_ERROR_ENOSPC };
+int blk_parse_on_error(const char *, bool read, enum blk_on_error *); /* -EINVAL */
+void blk_set_on_error(struct blk_backend *, enum blk_on_error read, enum blk_on_error write,
+                      void (*stop)(void *opaque, struct blk_backend *, bool read, int rc), void *opaque);
+/* REPORT, IGNORE or STOP. STOP without a function to call is REPORT. */
+enum blk_on_error blk_error_action(struct blk_backend *, bool read, int rc);
 
 enum blk_prealloc { BLK_PREALLOC_OFF, BLK_PREALLOC_METADATA, BLK_PREALLOC_FALLOC, BLK_PREALLOC_FULL };
 int blk_parse_prealloc(const char *, enum blk_prealloc *); /* -EINVAL */
@@ -195,7 +206,8 @@ enum blk_status_flags {
     BLK_ST_OFFSET = 8,     /* `offset` and `file` are where the bytes lie, as they are */
     BLK_ST_COMPRESSED = 16,
     BLK_ST_ENCRYPTED = 32,
-    BLK_ST_EOF = 64        /* the range ends at the end of the image */
+    BLK_ST_EOF = 64,       /* the range ends at the end of the image */
+    BLK_ST_RECURSE = 128   /* by drivers, for the core alone: holes of the file at `offset` are worth asking for */
 };
 struct blk_status {
     unsigned flags;

@@ -68,6 +68,9 @@ struct blk_driver {
     int (*measure)(const struct opts *, struct blk_backend *source, struct blk_measure *, struct error *);
 
     int (*read)(struct blk_node *, uint64_t offset, void *buf, size_t n);
+    /* Like read, where it can be done without waiting (the page cache has it, or nothing is there): else -EAGAIN, with
+     * anything in buf. Beside others with BLK_LOCK_OWN and READERS. NULL: never. */
+    int (*read_now)(struct blk_node *, uint64_t offset, void *buf, size_t n);
     int (*write)(struct blk_node *, uint64_t offset, const void *buf, size_t n, unsigned flags); /* NULL: read-only driver */
     /* -ENOTSUP (or NULL): the core writes zeros. */
     int (*zero)(struct blk_node *, uint64_t offset, uint64_t n, unsigned flags);
@@ -114,6 +117,10 @@ const char *blk_probe_name(const uint8_t *buf, size_t n, const char *filename);
 void *blk_state(const struct blk_node *);
 struct blk_graph *blk_node_graph(const struct blk_node *);
 void blk_set_size(struct blk_node *, uint64_t bytes);
+/* For protocols opened by options: the name that would have opened them, for messages and `info`. */
+void blk_set_filename(struct blk_node *, const char *);
+/* Keys below `prefix.`, without it; opts_free. */
+struct opts opts_below(const struct opts *, const char *prefix);
 /* What this image says its backing is; the core opens it after open() unless options say otherwise. */
 void blk_set_backing_name(struct blk_node *, const char *file, const char *format);
 /* Power of two: requests come aligned to it (O_DIRECT: 512 or 4096). max_transfer: 0 no limit. */
@@ -135,6 +142,7 @@ void blk_debug_event(struct blk_node *file, const char *event);
 
 /* ---- requests to children [any thread] ---- */
 int blk_node_read(struct blk_node *, uint64_t offset, void *buf, size_t n);   /* beyond the end: zeros */
+int blk_node_read_now(struct blk_node *, uint64_t offset, void *buf, size_t n); /* -EAGAIN: it would have to wait */
 int blk_node_write(struct blk_node *, uint64_t offset, const void *buf, size_t n, unsigned flags); /* grows protocols */
 int blk_node_zero(struct blk_node *, uint64_t offset, uint64_t n, unsigned flags);
 int blk_node_discard(struct blk_node *, uint64_t offset, uint64_t n);

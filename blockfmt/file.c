@@ -9,7 +9,9 @@
 #include "blockfmt/driver.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <linux/falloc.h>
@@ -23,6 +25,7 @@ struct file {
     int fd, new_fd; /* new_fd: between the two halves of a reopen, or -1 */
     bool regular, no_locks, direct;
     bool no_punch, no_zero, no_holes; /* the file system cannot */
+    atomic_bool no_nowait;            /* nor this */
     unsigned used, kept;              /* locks held, by permission */
 };
 
@@ -214,6 +217,21 @@ static int file_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
     }
     return 0;
 }
+
+#ifdef RWF_NOWAIT
+static int file_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t len)
+{
+    struct file *f = blk_state(n);
+    struct iovec v = {buf, len};
+    ssize_t got;
+
+    if (f->direct || atomic_load_explicit(&f->no_nowait, memory_order_relaxed)) return -EAGAIN;
+    got = preadv2(f->fd, &v, 1, (off_t)offset, RWF_NOWAIT);
+    if (got == (ssize_t)len) return 0;
+    if (got < 0 && errno != EAGAIN && errno != EINTR) atomic_store(&f->no_nowait, true);
+    return -EAGAIN; /* errors too: read says which */
+}
+#endif
 
 static int file_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
@@ -411,11 +429,15 @@ static const struct blk_create_opt file_create_opts[] = {
     {NULL, OPT_STRING, NULL, NULL},
 };
 
+#ifndef RWF_NOWAIT
+#define file_read_now NULL
+#endif
+
 #define FILE_COMMON                                                                                \
     .kind = BLK_PROTOCOL, .locking = BLK_LOCK_OWN, .grows = true, .state_size = sizeof(struct file), \
     .open_opts = file_opts, .open = file_open, .close = file_close, .reopen = file_reopen,         \
-    .read = file_read, .write = file_write, .zero = file_zero, .discard = file_discard,            \
-    .flush = file_flush, .status = file_status, .truncate = file_truncate, .info = file_info,      \
+    .read = file_read, .read_now = file_read_now, .write = file_write, .zero = file_zero,          \
+    .discard = file_discard, .flush = file_flush, .status = file_status, .truncate = file_truncate, .info = file_info, \
     .set_perm = file_set_perm, .create = file_create, .create_opts = file_create_opts
 
 const struct blk_driver blk_drv_file = {.name = "file", FILE_COMMON};

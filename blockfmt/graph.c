@@ -304,6 +304,12 @@ const char *blk_node_filename(const struct blk_node *n)
     return n->filename ? n->filename : "";
 }
 
+void blk_set_filename(struct blk_node *n, const char *name)
+{
+    if (n->filename) return; /* the user's own words are better */
+    n->filename = mem_strdup(name);
+}
+
 struct blk_node *blk_node_child(const struct blk_node *n, const char *role)
 {
     for (const struct blk_edge *x = n->children; x; x = x->next) {

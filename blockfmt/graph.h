@@ -37,7 +37,6 @@ struct blk_node {
     pthread_rwlock_t gate;       /* see driver.h: who is inside the driver */
     struct blk_bitmap *bitmaps;
     atomic_bool marking;         /* there are bitmaps */
-    bool holes_below;            /* the file is mostly holes (preallocated metadata): status looks there too */
     void (*before)(void *opaque, uint64_t offset, uint64_t n); /* called before what is there changes (backup) */
     void *before_opaque;
 };
@@ -62,6 +61,9 @@ struct blk_backend {
     struct blk_edge *edge;
     unsigned flags;
     char *path;
+    enum blk_on_error on_read_error, on_write_error;
+    void (*stop)(void *opaque, struct blk_backend *, bool read, int rc);
+    void *stop_opaque;
 };
 
 /* graph.c */
@@ -86,8 +88,6 @@ int node_reopen(struct blk_node *, unsigned set, unsigned clear, struct error *)
 struct blk_node *node_open(struct blk_graph *, const struct opts *, unsigned flags, bool protocol, struct error *);
 int node_open_backing(struct blk_node *, const struct opts *, struct error *);
 struct blk_node *node_snapshot(struct blk_graph *, struct blk_node *base, unsigned flags, struct error *);
-/* Keys below `prefix.`, without it. */
-struct opts opts_below(const struct opts *, const char *prefix);
 
 /* io.c */
 void node_lock(struct blk_node *, bool reads);

@@ -109,6 +109,19 @@ int blk_node_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
     return rc;
 }
 
+int blk_node_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t len)
+{
+    uint64_t size = blk_node_size(n);
+    int rc;
+
+    if (!n->drv->read_now || n->drv->locking == BLK_LOCK_NODE || unaligned(n, offset, buf, len)) return -EAGAIN;
+    if (offset >= size || len > size - offset || (n->max_transfer && len > n->max_transfer)) return -EAGAIN;
+    if (pthread_rwlock_tryrdlock(&n->gate)) return -EAGAIN;
+    rc = n->drv->read_now(n, offset, buf, len);
+    node_unlock(n);
+    return rc;
+}
+
 /* ---- writing -------------------------------------------------------------------------------------- */
 
 static void grow(struct blk_node *n, uint64_t end)
@@ -351,9 +364,9 @@ int blk_node_status(struct blk_node *n, uint64_t offset, uint64_t len, struct bl
     if (!len) return -EINVAL;
     rc = status_one(n, offset, len, st);
     if (rc) return rc;
-    /* Data of a format may lie in a hole of its file: allocated, and zeros. That is worth a look where clusters were
-     * allocated without being written; elsewhere a hole is a part of a cluster, of no use to anybody. */
-    if (st->file && (st->file->drv->kind != BLK_PROTOCOL || n->holes_below) &&
+    /* Data of a format may lie in a hole of its file: allocated, and zeros. That is worth a look where the format says
+     * so (flat files, clusters allocated without being written); elsewhere a hole is a part of a cluster, of no use. */
+    if (st->file && (st->file->drv->kind != BLK_PROTOCOL || (st->flags & BLK_ST_RECURSE)) &&
         (st->flags & (BLK_ST_DATA | BLK_ST_OFFSET | ST_FINAL)) == (BLK_ST_DATA | BLK_ST_OFFSET) && st->file != n) {
         struct blk_status below;
         if (st->offset < blk_node_size(st->file) && !blk_node_status(st->file, st->offset, st->bytes, &below)) {
@@ -364,7 +377,7 @@ int blk_node_status(struct blk_node *n, uint64_t offset, uint64_t len, struct bl
             st->flags |= BLK_ST_ZERO; /* allocated, and the file ends before */
         }
     }
-    st->flags &= ~(unsigned)ST_FINAL;
+    st->flags &= ~(unsigned)(ST_FINAL | BLK_ST_RECURSE);
     if (offset + st->bytes == size) st->flags |= BLK_ST_EOF;
     return 0;
 }

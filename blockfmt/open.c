@@ -505,11 +505,6 @@ struct blk_node *node_open(struct blk_graph *g, const struct opts *opts, unsigne
         }
     }
     if (open_with(n, d, &o, e) || node_open_backing(n, &o, e)) goto fail;
-    if (n->file) {
-        struct blk_info below;
-        n->holes_below = !blk_node_info(n->file, &below) && !below.is_host_device &&
-                         below.allocated / 9 < blk_node_size(n->file) / 10;
-    }
     opts_free(&o);
     return n;
 fail:

@@ -256,7 +256,10 @@ static int parallels_check(struct blk_node *n, unsigned fix, struct blk_check *c
     }
     for (uint32_t i = 0; i < p->entries && !rc; i++) {
         uint64_t at = (uint64_t)p->table[i] * p->unit * SECTOR;
-        if (!at) continue;
+        if (!at) {
+            previous = 0; /* neighbours on the disk are what counts */
+            continue;
+        }
         if (at < p->data || at >= file || p->cluster > file - at) {
             img_check_line(c, "%s cluster %u is outside image", fix & BLK_FIX_ERRORS ? "Repairing" : "ERROR", i);
             /* A last cluster that is cut short keeps what it has: zeros follow. */

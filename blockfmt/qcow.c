@@ -2,10 +2,11 @@
  * qcow.c - the first qcow format (version 1): two levels of tables, compressed clusters, backing files; no reference
  * counts, so nothing is given back. Big endian.
  *
- * Not here: AES encryption, refused by name. Order on disk: the cluster, the entry, and a new table before the entry that
- * points to it.
+ * Encrypted images are AES-128 in CBC mode, sector by sector with the guest's sector number; compressed clusters are
+ * not encrypted. Order on disk: the cluster, the entry, and a new table before the entry that points to it.
  */
 #include "blockfmt/compress.h"
+#include "blockfmt/crypto.h"
 #include "blockfmt/imgutil.h"
 
 #define QCOW_MAGIC 0x514649fbu
@@ -20,11 +21,38 @@ struct qcow {
     unsigned cluster_bits, l2_bits;
     uint32_t cluster;
     uint64_t size, l1, l1_size, end;
+    bool encrypted;
+    struct crypt *crypt; /* NULL: not encrypted, or opened without its key */
 };
 
 static int qcow_probe(const uint8_t *b, size_t n, const char *filename)
 {
     return n >= H_END && ld32_be(b) == QCOW_MAGIC && ld32_be(b + H_VERSION) == 1 ? 100 : 0;
+}
+
+/* The password, cut or filled up to the key's length, is the key. */
+static int open_crypt(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e)
+{
+    const char *format = opts_get(o, "encrypt.format"), *id = opts_get(o, "encrypt.key-secret");
+    struct qcow *s = blk_state(n);
+    const struct blk_secret *secret = NULL;
+    uint8_t key[16] = {0};
+
+    if (!s->encrypted) {
+        if (!format && !id) return 0;
+        return error_set(e, "No encryption in image header, but options specified format '%s'", format ? format : "?"), -EINVAL;
+    }
+    if (format && strcmp(format, "aes") && strcmp(format, "qcow"))
+        return error_set(e, "Header reported 'aes' encryption format but options specify '%s'", format), -EINVAL;
+    if (id) secret = blk_object_find(blk_node_graph(n), "secret", id);
+    if (id && !secret) return error_set(e, "No secret with id '%s'", id), -ENOENT;
+    if (!id && !(flags & BLK_NO_IO)) return error_set(e, "Parameter 'encrypt.key-secret' is required for cipher"), -EACCES;
+    blk_set_limits(n, 512, 0);
+    if (!secret) return 0;
+    memcpy(key, secret->data, MIN(secret->len, sizeof key));
+    s->crypt = crypt_new("aes-128", "cbc", "plain64", NULL, key, sizeof key, e);
+    crypt_wipe(key, sizeof key);
+    return s->crypt ? 0 : -ENOTSUP;
 }
 
 static int qcow_open(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e)
@@ -45,7 +73,7 @@ static int qcow_open(struct blk_node *n, const struct opts *o, unsigned flags, s
     if (s->cluster_bits < 9 || s->cluster_bits > 16) return img_bad(e, n, "Cluster size must be between 512 and 64k, bits", s->cluster_bits);
     if (s->l2_bits < 6 || s->l2_bits > 13) return img_bad(e, n, "L2 table size must be between 512 and 64k, bits", s->l2_bits);
     if (ld32_be(h + H_CRYPT) > 1) return img_bad(e, n, "invalid encryption method in qcow header", ld32_be(h + H_CRYPT));
-    if (ld32_be(h + H_CRYPT)) return error_set(e, "qcow: encrypted images (AES) are not supported by this build"), -ENOTSUP;
+    s->encrypted = ld32_be(h + H_CRYPT) == 1;
     s->cluster = 1u << s->cluster_bits;
     s->size = ALIGN_UP(s->size, (uint64_t)512);
     unsigned shift = s->cluster_bits + s->l2_bits;
@@ -65,6 +93,8 @@ static int qcow_open(struct blk_node *n, const struct opts *o, unsigned flags, s
         name[len] = 0;
         blk_set_backing_name(n, name, "");
     }
+    rc = open_crypt(n, o, flags, e);
+    if (rc) return rc;
     img_pages_init(&s->pages, s->file, 1024);
     blk_set_size(n, s->size);
     return 0;
@@ -74,6 +104,30 @@ static void qcow_close(struct blk_node *n)
 {
     struct qcow *s = blk_state(n);
     img_pages_free(&s->pages);
+    crypt_free(s->crypt);
+}
+
+/* ---- bytes of clusters that are not compressed ------------------------------------------------------ */
+
+static int load(struct qcow *s, uint64_t host, uint64_t guest, void *buf, size_t n)
+{
+    int rc = s->encrypted && !s->crypt ? -EACCES : blk_node_read(s->file, host, buf, n);
+    return rc || !s->crypt ? rc : crypt_run(s->crypt, false, guest / 512, buf, n);
+}
+
+static int store(struct qcow *s, uint64_t host, uint64_t guest, const void *buf, size_t n)
+{
+    uint8_t *tmp;
+    int rc;
+
+    if (!s->encrypted) return blk_node_write(s->file, host, buf, n, 0);
+    if (!s->crypt) return -EACCES;
+    tmp = mem_alloc(n);
+    memcpy(tmp, buf, n);
+    rc = crypt_run(s->crypt, true, guest / 512, tmp, n);
+    if (!rc) rc = blk_node_write(s->file, host, tmp, n, 0);
+    mem_free(tmp);
+    return rc;
 }
 
 /* ---- mapping -------------------------------------------------------------------------------------- */
@@ -128,7 +182,7 @@ static int read_cluster(struct blk_node *n, struct qcow *s, uint64_t offset, uin
 {
     if (!entry) return img_read_backing(n, offset, out, s->cluster);
     if (entry & COMPRESSED) return read_compressed(s, entry, out);
-    return blk_node_read(s->file, entry, out, s->cluster);
+    return load(s, entry, offset, out, s->cluster);
 }
 
 static int qcow_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
@@ -146,7 +200,7 @@ static int qcow_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
         if (!entry) {
             rc = img_read_backing(n, offset, p, k);
         } else if (!(entry & COMPRESSED)) {
-            rc = blk_node_read(s->file, entry + in, p, k);
+            rc = load(s, entry + in, offset, p, k);
         } else if (k == s->cluster) {
             rc = read_compressed(s, entry, p);
         } else {
@@ -183,7 +237,7 @@ static int link_cluster(struct qcow *s, uint64_t offset, uint64_t l2, uint64_t v
 static int write_cluster(struct qcow *s, uint64_t offset, uint64_t l2, const uint8_t *data)
 {
     uint64_t at = ALIGN_UP(s->end, (uint64_t)s->cluster);
-    int rc = at > INT64_MAX / 2 ? -ENOSPC : blk_node_write(s->file, at, data, s->cluster, 0);
+    int rc = at > INT64_MAX / 2 ? -ENOSPC : store(s, at, offset, data, s->cluster);
 
     if (rc) return rc;
     s->end = at + s->cluster;
@@ -201,7 +255,7 @@ static int write_compressed(struct qcow *s, uint64_t offset, const uint8_t *p, s
     if (!rc) {
         long k = compress_block(COMPRESS_DEFLATE_RAW, 0, whole, s->cluster, out, s->cluster - 1);
         if (k == -ENOSPC || at + s->cluster >= UINT64_C(1) << shift) {
-            rc = entry && !(entry & COMPRESSED) ? blk_node_write(s->file, entry, whole, s->cluster, 0)
+            rc = entry && !(entry & COMPRESSED) ? store(s, entry, offset, whole, s->cluster)
                                                 : write_cluster(s, offset, l2, whole);
         } else if (k < 0) {
             rc = (int)k;
@@ -227,21 +281,21 @@ static int qcow_write(struct blk_node *n, uint64_t offset, const void *buf, size
     for (size_t k; len && !rc; p += k, offset += k, len -= k) {
         uint32_t in = (uint32_t)(offset & (s->cluster - 1));
         k = MIN(len, (size_t)(s->cluster - in));
-        if ((flags & BLK_COMPRESSED) && !in && (k == s->cluster || offset + k == s->size)) {
+        if ((flags & BLK_COMPRESSED) && !s->encrypted && !in && (k == s->cluster || offset + k == s->size)) {
             rc = write_compressed(s, offset, p, k);
             continue;
         }
         rc = map(s, offset, &l2, &entry);
         if (rc) break;
         if (entry && !(entry & COMPRESSED)) {
-            rc = blk_node_write(s->file, entry + in, p, k, 0);
+            rc = store(s, entry + in, offset, p, k);
         } else if (k == s->cluster) {
             rc = write_cluster(s, offset, l2, p);
         } else {
             if (!tmp) tmp = mem_alloc(s->cluster);
             rc = read_cluster(n, s, offset - in, entry, tmp);
             memcpy(tmp + in, p, k);
-            if (!rc) rc = write_cluster(s, offset, l2, tmp);
+            if (!rc) rc = write_cluster(s, offset - in, l2, tmp);
         }
     }
     mem_free(tmp);
@@ -261,7 +315,7 @@ static int qcow_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned
         k = MIN(len, s->cluster - (offset & (s->cluster - 1)));
         rc = map(s, offset, &l2, &entry);
         if (rc || (!entry && !below)) continue;
-        if (entry && !(entry & COMPRESSED)) {
+        if (entry && !(entry & COMPRESSED) && !s->encrypted) {
             rc = blk_node_zero(s->file, entry + (offset & (s->cluster - 1)), k, flags);
         } else {
             if (!zeros) zeros = mem_zalloc(s->cluster);
@@ -286,6 +340,7 @@ static int qcow_status(struct blk_node *n, uint64_t offset, uint64_t len, struct
     if (rc) return rc;
     st->bytes = k;
     if (entry & COMPRESSED) st->flags = BLK_ST_DATA | BLK_ST_COMPRESSED;
+    else if (entry && s->encrypted) st->flags = BLK_ST_DATA | BLK_ST_ENCRYPTED;
     else if (entry) st->flags = BLK_ST_DATA | BLK_ST_OFFSET, st->offset = entry + in, st->file = s->file;
     return 0;
 }
@@ -295,6 +350,7 @@ static int qcow_info(struct blk_node *n, struct blk_info *i)
     struct qcow *s = blk_state(n);
 
     i->cluster_size = s->cluster;
+    i->encrypted = s->encrypted;
     i->zero_init = !blk_node_backing(n);
     return 0;
 }
@@ -318,6 +374,7 @@ static int qcow_make_empty(struct blk_node *n, struct error *e)
 static int qcow_create(struct blk_graph *g, const char *filename, const struct opts *o, struct error *e)
 {
     const char *backing = opts_get(o, "backing_file"), *enc = opts_get(o, "encrypt.format");
+    const char *id = opts_get(o, "encrypt.key-secret");
     uint64_t size = ALIGN_UP(opts_size(o, "size", 0), (uint64_t)512), l1_size, head;
     size_t len = backing ? strlen(backing) : 0;
     unsigned cluster_bits = len ? 9 : 12, l2_bits = len ? 12 : 9, shift = cluster_bits + l2_bits;
@@ -325,8 +382,14 @@ static int qcow_create(struct blk_graph *g, const char *filename, const struct o
     uint8_t *h;
     int rc;
 
-    if (opts_bool(o, "encryption", false) || (enc && *enc))
-        return error_set(e, "qcow: encrypted images (AES) are not supported by this build"), -ENOTSUP;
+    if (opts_bool(o, "encryption", false)) {
+        if (enc) return error_set(e, "Options encryption and encrypt.format are mutually exclusive"), -EINVAL;
+        enc = "aes";
+    }
+    if (enc && strcmp(enc, "aes")) return error_set(e, "Unsupported encryption format '%s'", enc), -EINVAL;
+    if (enc && !id) return error_set(e, "Parameter 'encrypt.key-secret' is required for cipher"), -EINVAL;
+    if (enc && !blk_object_find(g, "secret", id)) return error_set(e, "No secret with id '%s'", id), -ENOENT;
+    if (enc && !crypt_built()) return error_set(e, "qcow: this build has no ciphers (libgcrypt)"), -ENOTSUP;
     if (!size) return error_set(e, "Image size is too small, cannot be zero length"), -EINVAL;
     if (len > 1023) return error_set(e, "Backing file name too long"), -EINVAL;
     l1_size = (size + (UINT64_C(1) << shift) - 1) >> shift;
@@ -343,6 +406,7 @@ static int qcow_create(struct blk_graph *g, const char *filename, const struct o
         memcpy(h + H_END, backing, len);
     }
     st64_be(h + H_SIZE, size);
+    st32_be(h + H_CRYPT, enc ? 1 : 0);
     h[H_CLUSTER_BITS] = (uint8_t)cluster_bits, h[H_L2_BITS] = (uint8_t)l2_bits;
     st64_be(h + H_L1, head);
     rc = blk_node_truncate(file, ALIGN_UP(head + l1_size * 8, (uint64_t)512), BLK_PREALLOC_OFF, e);
@@ -363,12 +427,19 @@ static const struct blk_create_opt qcow_create_opts[] = {
     {NULL, OPT_STRING, NULL, NULL},
 };
 
+static const struct opt_desc qcow_opts[] = {
+    {"encrypt.format", OPT_STRING, "aes"},
+    {"encrypt.key-secret", OPT_STRING, "the secret with the password"},
+    {NULL, OPT_STRING, NULL},
+};
+
 const struct blk_driver blk_drv_qcow = {
     .name = "qcow",
     .kind = BLK_FORMAT,
     .locking = BLK_LOCK_READERS,
     .state_size = sizeof(struct qcow),
     .backing = true,
+    .open_opts = qcow_opts,
     .create_opts = qcow_create_opts,
     .probe = qcow_probe,
     .open = qcow_open,

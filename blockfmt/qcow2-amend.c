@@ -58,6 +58,10 @@ int qcow2_preallocate(struct qcow2 *s, uint64_t from, uint64_t to, enum blk_prea
         uint64_t next = MIN(at + m.bytes, to), base = ALIGN_DOWN(at, (uint64_t)s->cluster_size);
         uint64_t n = (next - base + s->cluster_size - 1) >> s->cluster_bits;
         if (!rc && !m.alloc && m.type != QCOW2_COMPR) rc = allocate_run(s, base, n, &top);
+        /* tables that are full will not be needed again */
+        pthread_mutex_lock(&s->lock);
+        if (!rc && s->l2c.in_use >= 16 && !(rc = qcow2_writeback(s))) qcow2_cache_trim(&s->l2c);
+        pthread_mutex_unlock(&s->lock);
         at = next;
     }
     pthread_mutex_lock(&s->lock);
@@ -263,7 +267,7 @@ static int upgrade(struct qcow2 *s, struct error *e)
 
     pthread_mutex_lock(&s->lock);
     /* version 3 wants the extra data of snapshots */
-    if (s->n_snapshots) rc = qcow2_snapshots_write(s);
+    if (s->n_snapshots) rc = qcow2_snapshots_write(s, s->n_snapshots);
     s->version = 3, s->header_length = 0;
     s->incompatible = s->compatible = s->autoclear = 0;
     if (!rc) rc = qcow2_header_write(s, NULL, NULL);

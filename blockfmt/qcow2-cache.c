@@ -154,6 +154,12 @@ void qcow2_table_forget(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset)
     s->generation++;
 }
 
+void qcow2_table_freed(struct qcow2 *s, uint64_t offset)
+{
+    const struct qcow2_table *t = lookup(s, &s->l2c, offset);
+    if (t && t->dirty_lo == t->dirty_hi) qcow2_table_forget(s, &s->l2c, offset);
+}
+
 bool qcow2_table_cached(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset)
 {
     const struct qcow2_table *t = *bucket(s, c, offset);
@@ -177,6 +183,15 @@ void qcow2_cache_drop(struct qcow2_cache *c)
     }
     memset(c->buckets, 0, c->n_buckets * sizeof *c->buckets);
     c->last = NULL;
+}
+
+void qcow2_cache_trim(struct qcow2_cache *c)
+{
+    if (c->n_dirty) return;
+    qcow2_cache_drop(c);
+    for (unsigned i = 0; i < c->in_use; i++) blk_free_aligned(c->slots[i].data);
+    memset(c->slots, 0, c->in_use * sizeof *c->slots);
+    c->in_use = c->hand = 0;
 }
 
 /* Writes all dirty tables of one cache. *wrote is set when there were any. */

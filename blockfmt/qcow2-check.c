@@ -16,8 +16,10 @@ struct checker {
     uint32_t *used;      /* references found, by cluster; those of the refcount structures last */
     uint64_t n;          /* clusters of the file */
     uint64_t last_host;
+    uint8_t *table;      /* room for one */
     bool damaged;        /* tables could not be followed: nothing may be freed */
     bool rebuild;        /* the refcount structures cannot be mended in place */
+    bool exact;          /* all counts of the image are those of `used` */
 };
 
 static void say(struct checker *k, const char *fmt, ...) ATTR_PRINTF(2, 3);
@@ -118,7 +120,7 @@ static bool check_entry(struct checker *k, uint64_t e, uint64_t bits, uint64_t g
 static int check_l2(struct checker *k, uint64_t l2_offset, uint64_t guest, bool active)
 {
     struct qcow2 *s = k->s;
-    uint8_t *t = mem_alloc(s->cluster_size);
+    uint8_t *t = k->table;
     bool changed = false;
     int rc = blk_node_read(s->file, l2_offset, t, s->cluster_size);
 
@@ -133,7 +135,6 @@ static int check_l2(struct checker *k, uint64_t l2_offset, uint64_t guest, bool 
         changed = true;
     }
     if (!rc && changed) rc = blk_node_write(s->file, l2_offset, t, s->cluster_size, 0);
-    mem_free(t);
     return rc;
 }
 
@@ -378,29 +379,60 @@ static int build_counts(struct qcow2 *s, const uint32_t *used, uint64_t n, unsig
 
 /* ---- COPIED flags --------------------------------------------------------------------------------- */
 
-/* One active L2 table. k NULL: just set them. */
-static int copied_l2(struct qcow2 *s, struct checker *k, uint64_t l2_offset)
+/* Should the flag of entry e change? */
+static int copied_wrong(struct qcow2 *s, const struct checker *k, uint64_t e, uint64_t *count, bool *wrong)
+{
+    uint64_t host = e & QCOW2_OFFSET_MASK;
+    int rc = 0;
+
+    *wrong = false;
+    if ((e & QCOW2_COMPRESSED) || !host || (host & qcow2_cluster_mask(s)) || s->external) return 0;
+    if (k && k->exact) *count = k->used[host >> s->cluster_bits];
+    else rc = qcow2_refcount_get(s, host >> s->cluster_bits, count);
+    *wrong = !rc && (*count == 1) != !!(e & QCOW2_COPIED);
+    return rc;
+}
+
+/* One active L2 table. */
+static int copied_l2(struct qcow2 *s, uint64_t l2_offset)
 {
     uint8_t *l2;
     int rc = 0;
 
     for (uint32_t i = 0; i < 1u << s->l2_bits && !rc; i++) {
         uint32_t at = i << s->entry_shift;
-        uint64_t e, host, count;
+        uint64_t count;
+        bool wrong;
         rc = qcow2_table(s, &s->l2c, l2_offset, &l2);
         if (rc) break;
-        e = ld64_be(l2 + at), host = e & QCOW2_OFFSET_MASK;
-        if ((e & QCOW2_COMPRESSED) || !host || (host & qcow2_cluster_mask(s)) || s->external) continue;
-        rc = qcow2_refcount_get(s, host >> s->cluster_bits, &count);
-        if (rc || (count == 1) == !!(e & QCOW2_COPIED)) continue;
-        if (k) {
-            say(k, "%s OFLAG_COPIED data cluster: l2_entry=%llx refcount=%llu",
-                k->fix & BLK_FIX_ERRORS ? "Repairing" : "ERROR", (unsigned long long)e, (unsigned long long)count);
-            if (!mend(k)) continue;
-        }
+        uint64_t e = ld64_be(l2 + at);
+        rc = copied_wrong(s, NULL, e, &count, &wrong);
+        if (rc || !wrong) continue;
         st64_be(l2 + at, e ^ QCOW2_COPIED);
         qcow2_table_dirty(s, &s->l2c, l2, at, at + 8);
     }
+    return rc;
+}
+
+/* The same for a check, which has all tables in the file and wants none of them in memory. */
+static int check_copied_l2(struct qcow2 *s, struct checker *k, uint64_t l2_offset)
+{
+    uint8_t *l2 = k->table;
+    bool changed = false;
+    int rc = blk_node_read(s->file, l2_offset, l2, s->cluster_size);
+
+    for (uint32_t at = 0; at < s->cluster_size && !rc; at += 1u << s->entry_shift) {
+        uint64_t e = ld64_be(l2 + at), count;
+        bool wrong;
+        rc = copied_wrong(s, k, e, &count, &wrong);
+        if (rc || !wrong) continue;
+        say(k, "%s OFLAG_COPIED data cluster: l2_entry=%llx refcount=%llu",
+            k->fix & BLK_FIX_ERRORS ? "Repairing" : "ERROR", (unsigned long long)e, (unsigned long long)count);
+        if (!mend(k)) continue;
+        st64_be(l2 + at, e ^ QCOW2_COPIED);
+        changed = true;
+    }
+    if (!rc && changed) rc = blk_node_write(s->file, l2_offset, l2, s->cluster_size, 0);
     return rc;
 }
 
@@ -421,7 +453,7 @@ static int copied_l1(struct qcow2 *s, struct checker *k)
                 s->l1_dirty_lo = MIN(s->l1_dirty_lo, i), s->l1_dirty_hi = MAX(s->l1_dirty_hi, i + 1);
             }
         }
-        if (!rc) rc = copied_l2(s, k, l2);
+        if (!rc) rc = k ? check_copied_l2(s, k, l2) : copied_l2(s, l2);
     }
     return rc;
 }
@@ -445,6 +477,7 @@ static int start(struct checker *k, struct qcow2 *s, unsigned fix, struct blk_ch
     k->n = (blk_node_size(s->file) + s->cluster_size - 1) >> s->cluster_bits;
     if (k->n > UINT64_C(1) << 34) return -EFBIG;
     k->used = NEW_ARRAY(uint32_t, k->n + 1);
+    k->table = blk_alloc_aligned(s->cluster_size);
     return 0;
 }
 
@@ -458,6 +491,7 @@ int qcow2_rebuild(struct qcow2 *s, unsigned order, struct error *e)
     if (!rc && (c.corruptions || c.check_errors)) rc = (error_set(e, "the image has errors: check it first"), -EIO);
     if (!rc) rc = build_counts(s, k.used, k.n, order, e);
     mem_free(k.used);
+    blk_free_aligned(k.table);
     return rc;
 }
 
@@ -490,6 +524,7 @@ int qcow2_check_locked(struct qcow2 *s, unsigned fix, struct blk_check *c, struc
             c->leaks_fixed += c->leaks, c->leaks = 0;
         }
     }
+    k.exact = !rc && !k.damaged && !k.rebuild && !c->corruptions && !c->leaks && !c->corruptions_fixed && !c->leaks_fixed;
     if (!rc) rc = copied_l1(s, &k);
     if (!rc && fix) {
         rc = qcow2_writeback(s);
@@ -506,6 +541,7 @@ out:
     if (broken) s->broken = true;
     mem_free(plain);
     mem_free(k.used);
+    blk_free_aligned(k.table);
     if (rc) error_set(e, "check: %s", strerror(-rc)), c->check_errors++;
     return rc;
 }

@@ -129,6 +129,47 @@ int qcow2_read_data(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t n)
     return rc;
 }
 
+static bool table_cached(struct qcow2 *s, uint64_t offset)
+{
+    uint64_t l1i = offset / qcow2_l2_span(s), at = l1i < s->l1_size ? s->l1[l1i] & QCOW2_OFFSET_MASK : 0;
+    return !at || qcow2_table_cached(s, &s->l2c, at);
+}
+
+/* (L) Would a shared lock of the range have to wait? */
+static bool range_taken(const struct qcow2 *s, uint64_t start, uint64_t end)
+{
+    for (const struct blk_range *y = s->ranges.list; y; y = y->next) {
+        if (y->exclusive && y->start < end && y->end > start) return true;
+    }
+    return false;
+}
+
+int qcow2_read_data_now(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t n)
+{
+    struct blk_node *below;
+    struct blk_range range;
+    struct qcow2_map m;
+    int rc = 0;
+
+    /* One run: others are rare in requests that are small enough. */
+    if (s->crypt_method || pthread_mutex_trylock(&s->lock)) return -EAGAIN;
+    if (range_taken(s, offset, offset + n) || !table_cached(s, offset)) rc = -EAGAIN;
+    if (!rc) rc = qcow2_map(s, offset, n, &m);
+    if (!rc && (m.bytes < n || m.type == QCOW2_COMPR)) rc = -EAGAIN;
+    below = !rc && m.type == QCOW2_UNALLOCATED && offset < s->size ? blk_node_backing(s->node) : NULL;
+    if (!rc && (m.type == QCOW2_NORMAL || below)) {
+        blk_range_lock(&s->ranges, &s->lock, &range, offset, offset + n, false);
+        pthread_mutex_unlock(&s->lock);
+        rc = below ? blk_node_read_now(below, offset, buf, (size_t)n) : blk_node_read_now(s->data, m.host, buf, (size_t)n);
+        pthread_mutex_lock(&s->lock);
+        blk_range_unlock(&s->ranges, &range);
+    } else if (!rc) {
+        memset(buf, 0, (size_t)n);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 /* ---- writing -------------------------------------------------------------------------------------- */
 
 static bool in_place(const struct qcow2_map *m) { return m->type == QCOW2_NORMAL && m->copied; }
@@ -171,14 +212,15 @@ static int write_run(struct qcow2 *s, uint64_t offset, const uint8_t *buf, uint6
     int rc = 0;
 
     /* Subclusters: of a cluster that is shared or compressed all is copied, elsewhere only what is touched. */
+    old_zero = m->type == QCOW2_ZEROS || (m->type == QCOW2_UNALLOCATED && !blk_node_backing(s->node));
     if (s->ext_l2 && !reuse && (m->alloc || m->type == QCOW2_COMPR)) {
         *n = MIN(*n, s->cluster_size - in);
+        old_zero = false; /* the subcluster may be, its neighbours are not */
     } else {
         *n = MIN(*n, m->bytes);
         if (s->ext_l2) unit = UINT64_C(1) << s->sub_bits, whole = false;
     }
     clusters = (in + *n + s->cluster_size - 1) >> s->cluster_bits;
-    old_zero = m->type == QCOW2_ZEROS || (m->type == QCOW2_UNALLOCATED && !blk_node_backing(s->node));
     pthread_mutex_lock(&s->lock);
     if (s->broken) {
         rc = -EIO;

@@ -359,6 +359,15 @@ int qcow2_corrupt(struct qcow2 *s, uint64_t offset, const char *what)
 
 static bool meets(uint64_t a, uint64_t an, uint64_t b, uint64_t bn) { return an && bn && a < b + bn && b < a + an; }
 
+int qcow2_switch(struct qcow2 *s, uint64_t at, const uint8_t *now, const uint8_t *was, size_t n)
+{
+    int rc = blk_node_write(s->file, at, now, n, 0);
+
+    if (!rc) rc = blk_node_flush(s->file);
+    if (rc && (blk_node_write(s->file, at, was, n, 0) || blk_node_flush(s->file))) s->broken = true;
+    return rc;
+}
+
 const char *qcow2_overlap(struct qcow2 *s, uint64_t offset, uint64_t n)
 {
     uint64_t mask = qcow2_cluster_mask(s);

@@ -223,7 +223,7 @@ int qcow2_replace_l1(struct qcow2 *s, uint64_t *l1, uint32_t n)
 {
     uint64_t at, old = s->l1_offset, clusters = MAX(((uint64_t)n * 8 + s->cluster_size - 1) >> s->cluster_bits, 1), bytes;
     uint32_t old_n = s->l1_size;
-    uint8_t head[12];
+    uint8_t head[12], was[12];
     int rc = qcow2_alloc(s, clusters, true, &at, NULL);
 
     if (rc) goto fail;
@@ -235,11 +235,14 @@ int qcow2_replace_l1(struct qcow2 *s, uint64_t *l1, uint32_t n)
     if (!rc) rc = blk_node_flush(s->file);
     st32_be(head, n);
     st64_be(head + 4, at);
-    if (!rc) rc = blk_node_write(s->file, 36, head, 12, 0);
-    if (!rc) rc = blk_node_flush(s->file);
+    if (!rc) {
+        st32_be(was, old_n);
+        st64_be(was + 4, old);
+        rc = qcow2_switch(s, 36, head, was, 12);
+    }
     mem_free(be);
     if (rc) {
-        (void)qcow2_refcount_add(s, at >> s->cluster_bits, clusters, -1);
+        if (!s->broken) (void)qcow2_refcount_add(s, at >> s->cluster_bits, clusters, -1);
         goto fail;
     }
     mem_free(s->l1);

@@ -71,7 +71,7 @@ static int grow_table(struct qcow2 *s, uint64_t rbi)
     uint64_t per = s->cluster_size / 8, region = MAX(rbi, (uint64_t)s->rt_size), blocks = 1, tclusters, entries;
     uint64_t rb_entries = UINT64_C(1) << s->rb_bits, start = region << s->rb_bits, old = s->rt_offset;
     uint32_t old_size = s->rt_size;
-    uint8_t *buf, *head;
+    uint8_t *buf, *head, was[12];
     int rc = 0;
 
     for (;;) {
@@ -102,8 +102,9 @@ static int grow_table(struct qcow2 *s, uint64_t rbi)
     head = buf;
     st64_be(head, table);
     st32_be(head + 8, (uint32_t)tclusters);
-    if (!rc) rc = blk_node_write(s->file, 48, head, 12, 0);
-    if (!rc) rc = blk_node_flush(s->file);
+    st64_be(was, old);
+    st32_be(was + 8, (uint32_t)((old_size + per - 1) / per));
+    if (!rc) rc = qcow2_switch(s, 48, head, was, 12);
     mem_free(buf);
     mem_free(be);
     if (rc) {
@@ -152,7 +153,10 @@ int qcow2_refcount_add(struct qcow2 *s, uint64_t cluster, uint64_t n, int delta)
         v += (uint64_t)(int64_t)delta;
         qcow2_refcount_write(s, b, cluster & mask, v);
         block_changed(s, b, cluster & mask);
-        if (!v) s->hint = MIN(s->hint, cluster);
+        if (!v) {
+            s->hint = MIN(s->hint, cluster);
+            qcow2_table_freed(s, cluster << s->cluster_bits); /* a table that only a snapshot had */
+        }
     }
     return 0;
 }

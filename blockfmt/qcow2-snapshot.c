@@ -81,10 +81,11 @@ static uint64_t entry_bytes(const struct qcow2_snapshot *sn)
     return ALIGN_UP(40 + 24 + (uint64_t)sn->extra_len + strlen(sn->id) + strlen(sn->name), (uint64_t)8);
 }
 
-int qcow2_snapshots_write(struct qcow2 *s)
+/* old_n: how many the table on disk has */
+int qcow2_snapshots_write(struct qcow2 *s, uint32_t old_n)
 {
     uint64_t bytes = 0, at = 0, old = s->snapshots_offset, old_bytes = s->snapshots_bytes;
-    uint8_t *buf, *p, head[12];
+    uint8_t *buf, *p, head[12], was[12];
     int rc = 0;
 
     for (uint32_t i = 0; i < s->n_snapshots; i++) bytes += entry_bytes(&s->snapshots[i]);
@@ -116,9 +117,13 @@ int qcow2_snapshots_write(struct qcow2 *s)
     if (!rc) rc = blk_node_flush(s->file);
     st32_be(head, s->n_snapshots);
     st64_be(head + 4, at);
-    if (!rc) rc = blk_node_write(s->file, 60, head, 12, 0);
-    if (!rc) rc = blk_node_flush(s->file);
+    if (!rc) {
+        st32_be(was, old_n);
+        st64_be(was + 4, old);
+        rc = qcow2_switch(s, 60, head, was, 12);
+    }
     mem_free(buf);
+    if (rc && s->broken) return rc;
     if (rc) {
         if (bytes) (void)qcow2_refcount_add(s, at >> s->cluster_bits, (bytes + s->cluster_size - 1) >> s->cluster_bits, -1);
         return rc;
@@ -273,7 +278,7 @@ static int create(struct qcow2 *s, struct blk_snapshot *sn)
         .vm_clock_ns = sn->vm_clock_ns, .vm_state_size = sn->vm_state_size, .disk_size = s->size, .icount = sn->icount,
         .id = mem_strdup(sn->id), .name = mem_strdup(sn->name)};
     s->n_snapshots++;
-    rc = qcow2_snapshots_write(s);
+    rc = qcow2_snapshots_write(s, s->n_snapshots - 1);
     if (rc) {
         s->n_snapshots--;
         free_one(&s->snapshots[s->n_snapshots]);
@@ -367,7 +372,7 @@ int qcow2_snapshot_delete(struct blk_node *n, const char *id, struct error *e)
         uint32_t tail = s->n_snapshots - 1 - (uint32_t)i;
         memmove(&s->snapshots[i], &s->snapshots[i + 1], tail * sizeof sn);
         s->n_snapshots--;
-        rc = qcow2_snapshots_write(s);
+        rc = qcow2_snapshots_write(s, s->n_snapshots + 1);
         if (rc) { /* still there */
             memmove(&s->snapshots[i + 1], &s->snapshots[i], tail * sizeof sn);
             s->snapshots[i] = sn;

@@ -113,6 +113,7 @@ struct qcow2 {
     uint32_t n_snapshots;
     uint64_t snapshots_offset, snapshots_bytes;
     bool pass_discard;
+    enum qcow2_holes { QCOW2_HOLES_UNKNOWN, QCOW2_NO_HOLES, QCOW2_HOLES } holes; /* in the file, for clusters allocated only */
     bool lazy;                           /* counts are behind: the dirty bit is on disk, and ours to clear */
     bool use_lazy;                       /* asked for */
     bool broken;                         /* found corrupt while open: no more writes */
@@ -191,6 +192,8 @@ int qcow2_write_compressed(struct qcow2 *, uint64_t offset, const uint8_t *buf, 
 /* Reads without taking a range lock. */
 int qcow2_read_unlocked(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
 int qcow2_read_data(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
+/* Without waiting: for no table, no data, no other request. -EAGAIN: not this. */
+int qcow2_read_data_now(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
 /* Whole (sub)clusters (or up to the end of the disk) to zeros. unmap: their space is given back; discard: like it,
  * where that shows zeros. */
 int qcow2_zero_clusters(struct qcow2 *, uint64_t offset, uint64_t n, bool unmap, bool discard);
@@ -228,7 +231,7 @@ int qcow2_snapshot_load(struct blk_node *, const char *id_or_name, struct error 
 int qcow2_vmstate_read(struct blk_node *, uint64_t pos, void *buf, size_t n);
 int qcow2_vmstate_write(struct blk_node *, uint64_t pos, const void *buf, size_t n);
 /* (L) Writes the table again, at a new place (all have extra data then). */
-int qcow2_snapshots_write(struct qcow2 *);
+int qcow2_snapshots_write(struct qcow2 *, uint32_t old_n); /* old_n: how many the table on disk has */
 
 /* qcow2-bitmap.c */
 enum { QCOW2_BITMAP_IN_USE = 1, QCOW2_BITMAP_AUTO = 2, QCOW2_BITMAP_EXTRA_OK = 4 };
@@ -257,11 +260,18 @@ int qcow2_table(struct qcow2 *, struct qcow2_cache *, uint64_t offset, uint8_t *
 int qcow2_table_new(struct qcow2 *, struct qcow2_cache *, uint64_t offset, uint8_t **data);
 void qcow2_table_dirty(struct qcow2 *, struct qcow2_cache *, const uint8_t *data, uint32_t lo, uint32_t hi);
 void qcow2_table_forget(struct qcow2 *, struct qcow2_cache *, uint64_t offset);
+/* Writes n bytes of the header, which say where a structure lies, and flushes. When that fails the header may say either:
+ * what was there is put back, or, when that fails too, the image is not written any more (broken). */
+int qcow2_switch(struct qcow2 *, uint64_t at, const uint8_t *now, const uint8_t *was, size_t n);
+/* Its cluster is free: an unchanged copy of it as an L2 table is no longer kept. */
+void qcow2_table_freed(struct qcow2 *, uint64_t offset);
 /* A clean table read elsewhere, when no other is there. */
 void qcow2_table_insert(struct qcow2 *, struct qcow2_cache *, uint64_t offset, const uint8_t *data);
 bool qcow2_table_cached(struct qcow2 *, struct qcow2_cache *, uint64_t offset);
 /* Drops all tables (clean ones; dirty ones are lost). */
 void qcow2_cache_drop(struct qcow2_cache *);
+/* Gives their memory back too, unless one is dirty. */
+void qcow2_cache_trim(struct qcow2_cache *);
 /* Writes everything back in order and carries out the frees. */
 int qcow2_writeback(struct qcow2 *);
 /* Only the counts. */

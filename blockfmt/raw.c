@@ -36,6 +36,12 @@ static int raw_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
     return blk_node_read(blk_file(n), r->offset + offset, buf, len);
 }
 
+static int raw_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t len)
+{
+    struct raw *r = blk_state(n);
+    return blk_node_read_now(blk_file(n), r->offset + offset, buf, len);
+}
+
 static bool fits(struct blk_node *n, const struct raw *r, uint64_t offset, uint64_t len)
 {
     return !r->sized || offset + len <= blk_node_size(n);
@@ -145,6 +151,7 @@ const struct blk_driver blk_drv_raw = {
     .create = raw_create,
     .measure = raw_measure,
     .read = raw_read,
+    .read_now = raw_read_now,
     .write = raw_write,
     .zero = raw_zero,
     .discard = raw_discard,

@@ -5,7 +5,8 @@
  * Not here: differencing images (type 4), undo images, and block sizes other than 1 MiB with extra data in front.
  *
  * Order on disk: data before the map that points to it; the count of blocks in the header follows, and is not believed
- * when an image is opened: the next free block is behind the highest one in the map.
+ * when an image is opened: the next free block is behind the highest one in the map. An image opened for writing has its
+ * count set right: whoever was stopped between the two wrote a good map.
  */
 #include "blockfmt/imgutil.h"
 
@@ -55,6 +56,17 @@ static int count_blocks(struct blk_node *n, struct vdi *v, unsigned flags, struc
     return 0;
 }
 
+static int write_count(struct blk_node *n, struct vdi *v)
+{
+    uint8_t le[4];
+    int rc;
+
+    st32_le(le, v->allocated);
+    rc = blk_node_write(blk_file(n), VDI_ALLOCATED, le, 4, 0);
+    if (!rc) v->in_header = v->allocated;
+    return rc;
+}
+
 static int vdi_open(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e)
 {
     struct vdi *v = blk_state(n);
@@ -96,21 +108,11 @@ static int vdi_open(struct blk_node *n, const struct opts *o, unsigned flags, st
         return rc;
     }
     blk_set_size(n, ALIGN_UP(size, (uint64_t)512));
+    if (!(flags & (BLK_RDONLY | BLK_CHECK)) && v->in_header != v->allocated) (void)write_count(n, v);
     return 0;
 }
 
 /* ---- requests ------------------------------------------------------------------------------------- */
-
-static int write_count(struct blk_node *n, struct vdi *v)
-{
-    uint8_t le[4];
-    int rc;
-
-    st32_le(le, v->allocated);
-    rc = blk_node_write(blk_file(n), VDI_ALLOCATED, le, 4, 0);
-    if (!rc) v->in_header = v->allocated;
-    return rc;
-}
 
 static void vdi_close(struct blk_node *n)
 {
@@ -160,6 +162,7 @@ static int allocate(struct blk_node *n, struct vdi *v, uint64_t offset, const ui
     if (rc) return rc;
     v->map[i] = x;
     v->next = x + 1, v->allocated++;
+    (void)write_count(n, v); /* once more at the next flush, if it failed */
     return 0;
 }
 
@@ -219,7 +222,7 @@ static int vdi_status(struct blk_node *n, uint64_t offset, uint64_t len, struct 
     }
     st->bytes = run;
     st->flags = data ? BLK_ST_DATA | BLK_ST_OFFSET : BLK_ST_ZERO;
-    if (data) st->offset = host, st->file = blk_file(n);
+    if (data) st->offset = host, st->file = blk_file(n), st->flags |= v->is_static ? BLK_ST_RECURSE : 0;
     return 0;
 }
 

@@ -288,7 +288,7 @@ static int vhdx_status(struct blk_node *n, uint64_t offset, uint64_t len, struct
     }
     st->bytes = run;
     st->flags = data ? BLK_ST_DATA | BLK_ST_OFFSET : BLK_ST_ZERO;
-    if (data) st->offset = host, st->file = s->file;
+    if (data) st->offset = host, st->file = s->file, st->flags |= BLK_ST_RECURSE; /* blocks are large: parts may be holes */
     return 0;
 }
 

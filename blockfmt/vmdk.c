@@ -470,7 +470,7 @@ static int vmdk_status(struct blk_node *n, uint64_t offset, uint64_t len, struct
     st->bytes = run;
     if (x->kind == VMDK_ZERO) return st->flags = BLK_ST_ZERO, 0;
     if (x->kind == VMDK_FLAT) {
-        st->flags = BLK_ST_DATA | BLK_ST_OFFSET;
+        st->flags = BLK_ST_DATA | BLK_ST_OFFSET | BLK_ST_RECURSE;
         st->offset = x->flat_offset + in, st->file = x->file;
         return 0;
     }

@@ -245,7 +245,7 @@ static int vpc_status(struct blk_node *n, uint64_t offset, uint64_t len, struct 
     }
     st->bytes = run;
     st->flags = data ? BLK_ST_DATA | BLK_ST_OFFSET : BLK_ST_ZERO;
-    if (data) st->offset = host, st->file = blk_file(n);
+    if (data) st->offset = host, st->file = blk_file(n), st->flags |= v->fixed ? BLK_ST_RECURSE : 0;
     return 0;
 }
 

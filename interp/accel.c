@@ -196,6 +196,23 @@ int accel_set(struct engine_config *c, const char *k, const char *v, struct erro
     return rc;
 }
 
+int accel_parse(struct engine_config *c, const char *text, struct error *e)
+{
+    char *copy = mem_strdup(text), *save = NULL;
+    int rc = 0;
+    unsigned n = 0;
+
+    for (char *w = strtok_r(copy, ",", &save); w && !rc; w = strtok_r(NULL, ",", &save), n++) {
+        if (!n && !strncmp(w, "accel=", 6)) w += 6;
+        char *v = n ? strchr(w, '=') : NULL;
+        if (v) *v++ = 0;
+        rc = n ? accel_set(c, w, v, e) : accel_begin(c, w, e);
+    }
+    mem_free(copy);
+    if (rc) error_prefix(e, "-accel %s", text);
+    return rc;
+}
+
 void accel_help(void (*put)(void *, const char *), void *opaque)
 {
     char line[160];

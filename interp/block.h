@@ -50,19 +50,22 @@ struct mark {
 enum { JIT_PROFILE = 24 };
 
 struct blk {
+    /* what finding and entering it look at comes first */
     uint64_t pc;
     uint64_t key;
+    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages */
+    struct blk *hash_next;
+    const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */
+    const void *jit_body;      /* of compiled code: its body (struct jit_code), or NULL (atomic) */
     uint16_t n_insns;
     bool valid, one_shot, two_pages, user;
     bool has_ind, jit_wanted;  /* it ends in an indirect branch; is being compiled */
     bool in_region, waited;    /* part of a region asked for; has given that region time to be entered */
     uint8_t ind_hint;          /* IR_HINT_* of that branch */
     uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
-    const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */
     const struct xrec *records;
     struct xrec gate;          /* with a JIT: counts the runs, or enters compiled code; p = the block */
     const struct jit_code *jit; /* compiled code that is entered here (atomic), or NULL */
-    const void *jit_body;      /* its body (struct jit_code), or NULL (atomic) */
     struct jit_ref *jit_refs;  /* all compiled code that contains this block */
     struct ind_profile *ind;   /* where its indirect branches went; NULL: not asked for */
     const struct ir_op *ops;   /* reference mode */
@@ -71,8 +74,7 @@ struct blk {
     struct mark *marks;
     struct link *links;
     struct link *in;           /* links that point here */
-    struct blk *hash_next, *page_next[2];
-    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages */
+    struct blk *page_next[2];
     uint64_t vpage2;
     uint32_t size;
     uint32_t heat;             /* runs to go until it is asked for promotion */
@@ -91,9 +93,17 @@ struct code_page {
     struct code_page *next;
     struct blk *blocks;        /* linked through page_next[which] */
     uint64_t vaddr;            /* user mode: for unprotecting */
+    uint64_t granules;         /* which 64ths of the page hold, or held, code */
 };
 
-enum { BLK_HASH_BITS = 15, PAGE_HASH_BITS = 12, JC_BITS = 12, JC_SIZE = 1 << JC_BITS };
+/* The granules of n > 0 bytes at offset `at` of a page. */
+static inline uint64_t code_granules(unsigned at, unsigned n)
+{
+    unsigned first = at >> (CPU_PAGE_BITS - 6), last = (MIN(at + n, CPU_PAGE_SIZE) - 1) >> (CPU_PAGE_BITS - 6);
+    return UINT64_MAX << first & UINT64_MAX >> (63 - last);
+}
+
+enum { BLK_HASH_BITS = 16, PAGE_HASH_BITS = 12 };
 
 struct watchpoint { uint64_t va, len; enum watch_kind kind; };
 
@@ -124,12 +134,26 @@ struct engine {
     unsigned low_cap;
 };
 
+/* The jump cache: the page picks one of JC_GROUPS groups, the address in the page one of JC_PLACES places: a page is flushed by
+ * clearing one group. cpu->jc_used has a bit for each group in which something is. */
+enum { JC_GROUP_BITS = 7, JC_PLACE_BITS = 7, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
+       JC_BITS = JC_GROUP_BITS + JC_PLACE_BITS, JC_SIZE = 1 << JC_BITS };
+_Static_assert(JC_GROUPS == 8 * sizeof ((struct cpu *)0)->jc_used, "a bit for each group");
+
 static inline unsigned jc_index(uint64_t pc)
 {
-    /* the page picks 1 of 64 groups, the address in the page 1 of 64 places: a page is flushed by clearing one group */
     uint64_t page = pc >> CPU_PAGE_BITS;
-    return (unsigned)(((page ^ (page >> 6) ^ (page >> 12)) & 63) << 6 | ((pc >> 2 ^ pc >> 8) & 63));
+    return (unsigned)(((page ^ (page >> JC_GROUP_BITS)) & (JC_GROUPS - 1)) << JC_PLACE_BITS | ((pc >> 2 ^ pc >> 8) & (JC_PLACES - 1)));
 }
+
+static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b)
+{
+    unsigned i = jc_index(pc), group = i >> JC_PLACE_BITS;
+    cpu->jc_used[group / 64] |= UINT64_C(1) << group % 64;
+    atomic_store_ptr(&cpu->jump_cache[i], b);
+}
+
+void jc_flush(struct cpu *); /* all of it */
 
 /* How a run of blocks ended. */
 enum xexit {

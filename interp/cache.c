@@ -13,14 +13,16 @@ struct arena_chunk {
     size_t size, used;
 };
 
-enum { CHUNK = 1 << 18 };
+/* The first is small, as most arenas are (a region being compiled); each next one is twice as big. */
+enum { CHUNK_FIRST = 1 << 13, CHUNK_MAX = 1 << 18 };
 
 void *arena_get(struct arena *a, size_t n)
 {
     n = ALIGN_UP(n, (size_t)16);
     size_t head = ALIGN_UP(sizeof(struct arena_chunk), (size_t)16);
     if (!a->chunks || a->chunks->size - a->chunks->used < n) {
-        size_t size = MAX((size_t)CHUNK, n + head);
+        size_t size = a->chunks ? MIN(a->chunks->size * 2, (size_t)CHUNK_MAX) : (size_t)CHUNK_FIRST;
+        size = MAX(size, n + head);
         struct arena_chunk *c = mem_alloc(size);
         c->next = a->chunks, c->size = size, c->used = head;
         a->chunks = c;
@@ -84,6 +86,10 @@ static void page_add(struct cpu *cpu, struct blk *b, unsigned which, uint64_t va
         p->next = eng->pages[page_hash(p->host)];
         eng->pages[page_hash(p->host)] = p;
     }
+    unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK), in_first = MIN(b->size, CPU_PAGE_SIZE - off);
+    if (!p->blocks) p->granules = 0;
+    if (which) p->granules |= code_granules(0, MAX(b->size - in_first, 1u));
+    else p->granules |= code_granules(off, MAX(in_first, 1u));
     if (!p->blocks) {
         if (!cpu->world->user) mem_protect_code(eng, p->host);
         else if (cpu->world->user_code_page) cpu->world->user_code_page(cpu, va & CPU_PAGE_MASK);
@@ -157,7 +163,7 @@ void engine_code_written(struct engine *eng, const void *host, size_t n)
     pthread_mutex_lock(&eng->lock);
     for (; page < end; page += CPU_PAGE_SIZE) {
         struct code_page *p = code_page_find(eng, page);
-        if (!p) continue;
+        if (!p || !p->blocks) continue;
         for (struct blk *b = p->blocks, *next; b; b = next) {
             unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK), in_first = MIN(b->size, CPU_PAGE_SIZE - off);
             next = b->page_next[b->page[0] == page ? 0 : 1];
@@ -198,7 +204,7 @@ void engine_flush(struct engine *eng)
     }
     memset(eng->hash, 0, sizeof eng->hash);
     for (unsigned c = 0; c < eng->n_cpus; c++) {
-        memset(eng->cpus[c]->jump_cache, 0, JC_SIZE * sizeof(struct blk *));
+        jc_flush(eng->cpus[c]);
         eng->cpus[c]->xblk = NULL;
     }
     jit_flush(eng);
@@ -337,6 +343,12 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
     return b;
 }
 
+static void *copy_of(struct arena *arena, const void *from, size_t n)
+{
+    void *p = arena_get(arena, n + 1);
+    return n ? memcpy(p, from, n) : p; /* where nothing is, from may be NULL */
+}
+
 bool blk_retranslate(struct cpu *cpu, struct blk *b, struct arena *arena, struct jit_block *out)
 {
     struct engine *eng = cpu->engine;
@@ -352,7 +364,7 @@ bool blk_retranslate(struct cpu *cpu, struct blk *b, struct arena *arena, struct
     ir_optimise(ib);
     memset(out, 0, sizeof *out);
     out->blk = b;
-#define COPY(field, n) (out->field = memcpy(arena_get(arena, (n) * sizeof *ir->field + 1), ir->field, (n) * sizeof *ir->field))
+#define COPY(field, n) (out->field = copy_of(arena, ir->field, (n) * sizeof *ir->field))
     COPY(ops, ir->n_ops);
     COPY(consts, ir->n_consts);
     COPY(const_type, ir->n_consts);
@@ -384,8 +396,7 @@ struct blk *blk_find(struct cpu *cpu, uint64_t pc, uint64_t key)
 struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
 {
     struct engine *eng = cpu->engine;
-    struct blk **jc = &cpu->jump_cache[jc_index(pc)];
-    struct blk *b = atomic_load_ptr(jc);
+    struct blk *b = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);
 
     if (b && b->pc == pc && b->key == key) return b;
     eng->stats.lookups++;
@@ -411,7 +422,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) atomic_store_ptr(jc, b);
+    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

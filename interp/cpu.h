@@ -61,6 +61,7 @@ enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
 #define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
 #define CPU_MMU_MODES  16
 #define CPU_GUARD      ((uint64_t)1 << 18)
+#define CPU_GUARD64    ((uint64_t)1 << 35) /* for guests with addresses of 64 bits */
 
 /* What lies at a physical page. */
 struct phys_page {
@@ -95,6 +96,7 @@ struct tlb_entry {        /* va page in the tag when valid, all ones when not */
 #define TLB_SIZE  (1u << TLB_BITS)
 #define TLB_SLOW  0x800u  /* in a tag: never equal to a page address */
 #define TLB_IO    0x400u  /* with TLB_SLOW: no memory, a device at phys */
+#define TLB_ROM   0x200u  /* with TLB_SLOW, in the write tag: memory that is not written like that */
 
 /* ---- what an ISA tells the engine ----------------------------------------------------------- */
 struct guest {
@@ -139,6 +141,7 @@ enum fp_fast {
     FP_FAST = 1,          /* round to nearest, no flushing: the host's results and flags are the guest's */
     FP_FAST_TINY = 2,     /* but results that may be tiny are softfloat's: the guest and the host differ in when they detect tininess */
     FP_FAST_FMA = 4,      /* the host has a fused multiply-add */
+    FP_FAST_DENORMAL = 8, /* the host's flag for denormal operands is the guest's, too: nothing but the guest's operations may raise it */
 };
 
 struct arena { struct arena_chunk *chunks; size_t used; };
@@ -152,6 +155,12 @@ struct io_access { uint64_t phys, value; uint8_t size; bool write; };
 enum { IO_LOG = 8 };
 struct io_log {
     uint64_t unit;                   /* the instruction count at which the unit began */
+    /* Most accesses are the only ones of their block: what `unit` is for the first is worked out when there is a second. */
+    int64_t left;                    /* instructions left then, this block charged; INT64_MIN: none in this run of blocks */
+    uint32_t xpoint;                 /* and the CPU's fields of these names */
+    const void *xpc;
+    struct blk *xblk;
+    bool late;                       /* unit is still to be worked out from these */
     uint8_t n, at;                   /* accesses noted; the next to be repeated */
     bool replay;                     /* the unit is being run again */
     struct io_access e[IO_LOG];
@@ -191,12 +200,14 @@ struct cpu {
     /* memory */
     uint8_t *ubase;                  /* user mode. 32-bit addresses, 64-bit host: 4 GiB and a page from here are the guest's, as
                                         accesses beyond ulimit are tried too. 64-bit host: nothing is ever mapped in CPU_GUARD
-                                        bytes before and after the guest's, where sums of addresses may end up */
+                                        (CPU_GUARD64, by the guest's addr_type) bytes before and after the guest's, where sums
+                                        of addresses may end up */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
     struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
     struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */
     unsigned mmu_now;
     struct blk **jump_cache;
+    uint64_t jc_used[2];             /* see block.h */
 
     /* floating point */
     struct fp_env fp;                /* the ISA keeps rounding and rules here; flags: cpu_fp_flags() */

@@ -322,7 +322,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     cpu->unwind = &unwind;
     cpu->xpc = NULL;
     cpu->xpoint = 0;
-    cpu->io.replay = false, cpu->io.n = 0;
+    cpu->io.replay = cpu->io.late = false, cpu->io.n = 0;
     cpu->xlink = NULL;
     if (counted) go_inside(eng);
     fp_enter(cpu);
@@ -397,6 +397,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         if (!cpu->world->user) {
             cpu->mmu_now = g->mmu_mode(cpu);
             cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);
+            cpu->io.left = INT64_MIN; /* what it goes with may be dropped by now */
         }
         enum xexit x = run_block(cpu, b);
         cpu->xpc = NULL;

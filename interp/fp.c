@@ -33,19 +33,19 @@ static void host_flags_clear(void)
     if (m & 0x3f) _mm_setcsr(m & ~0x3fu);
 }
 
-/* Not FP_IN_DENORMAL, which compiled code's own tests of its results raise as well: no guest is told of it by the engine. */
-static unsigned flags_of(unsigned m)
+/* FP_IN_DENORMAL counts only where it is asked for: otherwise compiled code raises it by testing its results. */
+static unsigned flags_of(const struct cpu *cpu, unsigned m)
 {
-    return (m & 1 ? FP_INVALID : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
+    return (m & 2 && cpu->fp_fast & FP_FAST_DENORMAL ? FP_IN_DENORMAL : 0) | (m & 1 ? FP_INVALID : 0) | (m & 4 ? FP_DIVZERO : 0) | (m & 8 ? FP_OVERFLOW : 0) | (m & 16 ? FP_UNDERFLOW : 0) |
            (m & 32 ? FP_INEXACT : 0);
 }
 
-static unsigned host_flags(void) { return flags_of(_mm_getcsr()); }
+static unsigned host_flags(const struct cpu *cpu) { return flags_of(cpu, _mm_getcsr()); }
 
 void cpu_fp_signal(struct cpu *cpu, const void *context)
 {
     const ucontext_t *uc = context;
-    if (cpu->fp_fast && uc->uc_mcontext.fpregs) cpu->fp.flags |= (uint8_t)flags_of(uc->uc_mcontext.fpregs->mxcsr);
+    if (cpu->fp_fast && uc->uc_mcontext.fpregs) cpu->fp.flags |= (uint8_t)flags_of(cpu, uc->uc_mcontext.fpregs->mxcsr);
 }
 #elif HOST_FLAGS_FPSR
 enum { FPSR_FLAGS = 0x9f, FPSR_UNDERFLOW = 8 };
@@ -71,7 +71,11 @@ static unsigned flags_of(uint64_t m)
            (m & 16 ? FP_INEXACT : 0);
 }
 
-static unsigned host_flags(void) { return flags_of(fpsr()); }
+static unsigned host_flags(const struct cpu *cpu)
+{
+    (void)cpu;
+    return flags_of(fpsr());
+}
 
 void cpu_fp_signal(struct cpu *cpu, const void *context)
 {
@@ -104,8 +108,9 @@ void cpu_fp_signal(struct cpu *cpu, const void *context) { (void)cpu, (void)cont
 
 static void host_flags_clear(void) { feclearexcept(FE_ALL_EXCEPT); }
 
-static unsigned host_flags(void)
+static unsigned host_flags(const struct cpu *cpu)
 {
+    (void)cpu;
     int m = fetestexcept(FE_ALL_EXCEPT);
     unsigned f = 0;
 #ifdef FE_INVALID
@@ -150,7 +155,7 @@ void fp_enter(struct cpu *cpu)
 
 void fp_leave(struct cpu *cpu)
 {
-    if (cpu->fp_fast) cpu->fp.flags |= (uint8_t)host_flags();
+    if (cpu->fp_fast) cpu->fp.flags |= (uint8_t)host_flags(cpu);
 }
 
 void cpu_fp_changed(struct cpu *cpu)
@@ -158,13 +163,15 @@ void cpu_fp_changed(struct cpu *cpu)
     if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
     bool fast = HOST_FLAGS && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
                 cpu->engine->cfg.mode != ENGINE_REF;
-    cpu->fp_fast = (uint8_t)(!fast ? 0 : FP_FAST | (cpu->fp.tiny_before != FP_HOST_TINY_BEFORE ? FP_FAST_TINY : 0) | (fp_host_has_fma() ? FP_FAST_FMA : 0));
+    if (cpu->fp.sees_denormal && !HOST_FLAGS_MXCSR) fast = false; /* that flag is x86's */
+    cpu->fp_fast = (uint8_t)(!fast ? 0 : FP_FAST | (cpu->fp.tiny_before != FP_HOST_TINY_BEFORE ? FP_FAST_TINY : 0) | (fp_host_has_fma() ? FP_FAST_FMA : 0) |
+                              (cpu->fp.sees_denormal ? FP_FAST_DENORMAL : 0));
     if (cpu->fp_fast && cpu->unwind) host_flags_clear();
 }
 
 unsigned cpu_fp_flags(struct cpu *cpu)
 {
-    if (cpu->fp_fast && cpu->unwind) cpu->fp.flags |= (uint8_t)host_flags();
+    if (cpu->fp_fast && cpu->unwind) cpu->fp.flags |= (uint8_t)host_flags(cpu);
     return cpu->fp.flags;
 }
 
@@ -298,7 +305,7 @@ uint64_t fp_exec(struct cpu *cpu, unsigned op, unsigned type, unsigned attr, uin
 {
     cpu->fp_note = (struct fp_note){ a, b, c, op | type << 16 | attr << 24, aux };
     uint64_t v = fp_eval(op, type, attr, aux, a, b, c, &cpu->fp);
-    cpu->fp.flags &= (uint8_t)~FP_IN_DENORMAL;
+    if (!cpu->fp.sees_denormal) cpu->fp.flags &= (uint8_t)~FP_IN_DENORMAL;
     return v;
 }
 

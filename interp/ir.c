@@ -109,7 +109,7 @@ ir_id ir_const(struct ir_builder *b, enum ir_type type, uint64_t v)
 /* The type of an operand, or -1. */
 static int type_of(const struct ir_builder *b, ir_id x)
 {
-    if (ir_is_slot(x)) return x < b->guest->n_slots ? b->guest->slots[x].type : -1;
+    if (likely(ir_is_slot(x))) return x < b->guest->n_slots ? b->guest->slots[x].type : -1;
     if (ir_is_temp(x)) return x - IR_TEMP < b->blk.n_temps ? b->blk.temp_type[x - IR_TEMP] : -1;
     if (x == IR_NONE) return -1;
     return x - IR_CONST < b->blk.n_consts ? b->blk.const_type[x - IR_CONST] : -1;
@@ -491,6 +491,11 @@ bool ir_insn(struct ir_builder *b, uint64_t pc, unsigned len, unsigned flags)
 
 bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
 {
+    unsigned at = (unsigned)(pc & ~CPU_PAGE_MASK);
+    if (likely(n == 4 && (pc & CPU_PAGE_MASK) == b->code_vpage && at <= CPU_PAGE_SIZE - 4 && b->code_mask == CPU_PAGE_MASK)) {
+        memcpy(buf, b->code_host + at, 4);
+        return true;
+    }
     while (n) {
         uint64_t page = pc & CPU_PAGE_MASK;
         unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off), bits = CPU_PAGE_BITS;

@@ -78,6 +78,10 @@ struct jit_region {
     bool user;                   /* cpu->world->user: memory at cpu->ubase + address, below cpu->ulimit */
     unsigned tier;               /* 1: one block, quickly; 2: optimise */
     bool count;                  /* tier 1: count entries down in blocks[0].blk->heat, return JIT_HOT when it becomes 0 */
+    /* Guesses at what the entry will find, which code may be made for as long as it tests them: the slots' values (guest->n_slots
+     * of them; NULL in tier 1), and cpu->fp_fast, when the region was formed. */
+    const uint64_t *values;
+    uint8_t fp_fast;
     unsigned n;
     struct jit_block *blocks;    /* in the order in which they should be laid out */
     struct arena arena;          /* all of the above */

@@ -8,3 +8,4 @@ libquern_a_SOURCES += interp/ops.def interp/ir.h interp/ir.c interp/ir-dump.c in
 	interp/fast-goto-user.c interp/fast-goto-sys.c interp/fast-switch.c
 libquern_a_SOURCES += interp/vec.c
 libquern_a_SOURCES += interp/explain.c
+libquern_a_SOURCES += interp/lockstep.c interp/lockstep.h

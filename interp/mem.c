@@ -12,18 +12,27 @@ static void tlb_clear(struct tlb_entry *t)
     for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
 }
 
+static void jc_flush_group(struct cpu *cpu, unsigned group)
+{
+    uint64_t *used = &cpu->jc_used[group / 64], bit = UINT64_C(1) << group % 64;
+    if (!(*used & bit)) return;
+    *used &= ~bit;
+    memset(&cpu->jump_cache[group << JC_PLACE_BITS], 0, JC_PLACES * sizeof cpu->jump_cache[0]);
+}
+
+void jc_flush(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < JC_GROUPS; i++) jc_flush_group(cpu, i);
+}
+
+static void jc_flush_page(struct cpu *cpu, uint64_t va) { jc_flush_group(cpu, jc_index(va) >> JC_PLACE_BITS); }
+
 void cpu_tlb_flush(struct cpu *cpu)
 {
     for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
         if (cpu->tlb[m]) tlb_clear(cpu->tlb[m]);
     }
-    memset(cpu->jump_cache, 0, JC_SIZE * sizeof cpu->jump_cache[0]);
-}
-
-static void jc_flush_page(struct cpu *cpu, uint64_t va)
-{
-    unsigned i = jc_index(va & CPU_PAGE_MASK) & ~63u;
-    memset(&cpu->jump_cache[i], 0, 64 * sizeof cpu->jump_cache[0]);
+    jc_flush(cpu);
 }
 
 void cpu_tlb_flush_page(struct cpu *cpu, uint64_t va)
@@ -88,7 +97,11 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
         if (!pp.host) tag |= TLB_IO, slow = true;
         e->rd = hit.prot & MMU_R ? tag | (slow ? TLB_SLOW : 0) : UINT64_MAX;
         e->wr = hit.prot & MMU_W ? tag : UINT64_MAX;
-        if ((hit.prot & MMU_W) && (slow || pp.readonly || code_page_find(cpu->engine, pp.host))) e->wr |= TLB_SLOW;
+        if (hit.prot & MMU_W) {
+            const struct code_page *p = slow ? NULL : code_page_find(cpu->engine, pp.host);
+            if (slow || pp.readonly || (p && p->blocks)) e->wr |= TLB_SLOW;
+            if (pp.readonly) e->wr |= TLB_ROM;
+        }
         e->addend = (uintptr_t)pp.host - (uintptr_t)(va & CPU_PAGE_MASK);
         e->phys = hit.phys & CPU_PAGE_MASK;
     }
@@ -193,12 +206,31 @@ static bool io_inner_unit(struct cpu *cpu, uint64_t *unit)
     return m != last - last->unit_back;
 }
 
+/* Works out io.unit of what has been noted. If blocks have changed meanwhile it is none, or that of an earlier unit. */
+static void io_settle(struct cpu *cpu)
+{
+    struct io_log *io = &cpu->io;
+    if (!io->late) return;
+    io->late = false;
+    if (io->left != cpu->icount_left + cpu->icount_reserve) {
+        io->n = 0;
+        return;
+    }
+    uint32_t xpoint = cpu->xpoint;
+    const void *xpc = cpu->xpc;
+    struct blk *xblk = cpu->xblk;
+    cpu->xpoint = io->xpoint, cpu->xpc = io->xpc, cpu->xblk = io->xblk;
+    if (!io_inner_unit(cpu, &io->unit)) io->n = 0, io->unit = UINT64_MAX;
+    cpu->xpoint = xpoint, cpu->xpc = xpc, cpu->xblk = xblk;
+}
+
 /* Before an access: is it one to be repeated? Then its value; a write is done already. */
 static bool io_repeat(struct cpu *cpu, uint64_t phys, unsigned size, bool write, uint64_t *value)
 {
     struct io_log *io = &cpu->io;
     uint64_t unit;
     if (likely(!io->replay)) {
+        if (unlikely(io->n == IO_LOG)) io_settle(cpu);
         if (io->n == IO_LOG && io_inner_unit(cpu, &unit) && unit == io->unit) {
             io->replay = true, io->at = 0;
             longjmp(*cpu->unwind, UNWIND_IO);
@@ -219,6 +251,14 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
 {
     struct io_log *io = &cpu->io;
     uint64_t unit;
+    int64_t left = cpu->icount_left + cpu->icount_reserve;
+    if (io->left != left && likely(!atomic_load_u32(&cpu->kick))) {
+        io->left = left, io->xpoint = cpu->xpoint, io->xpc = cpu->xpc, io->xblk = cpu->xblk;
+        io->late = true, io->n = 1;
+        io->e[0] = (struct io_access){ phys, value, (uint8_t)size, write };
+        return;
+    }
+    io_settle(cpu);
     if (!io_inner_unit(cpu, &unit)) return;
     if (io->unit != unit) io->unit = unit, io->n = 0;
     io->e[io->n++] = (struct io_access){ phys, value, (uint8_t)size, write };
@@ -257,9 +297,16 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
 /* The store may change code: finish it, then leave the block if that was our own. */
 static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
 {
-    unsigned size = 1u << (mem & IR_MSIZE);
-    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
+    unsigned size = 1u << (mem & IR_MSIZE), at = (unsigned)((uintptr_t)host & (CPU_PAGE_SIZE - 1));
+    const uint8_t *page = host - at;
 
+    if (!cpu->parallel && at + size <= CPU_PAGE_SIZE) { /* most such stores are to data beside code */
+        const struct code_page *p = code_page_find(cpu->engine, page);
+        if (!p || !(p->granules & code_granules(at, size))) {
+            host_st(host, v, mem);
+            return;
+        }
+    }
     code_point(cpu, page);
     host_st(host, v, mem);
     engine_code_written(cpu->engine, host, size);
@@ -271,7 +318,7 @@ static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, uns
     uint64_t tag = acc == ACCESS_WRITE ? e->wr : e->rd;
 
     if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, e->phys | (va & ~CPU_PAGE_MASK), false };
-    if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX && !(acc == ACCESS_WRITE && (tag & TLB_SLOW))) {
+    if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX) {
         return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), e->phys | (va & ~CPU_PAGE_MASK), false };
     }
     return tlb_fill(cpu, va, acc, mmu);
@@ -351,7 +398,7 @@ static void user_limit(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access
         touch(cpu->ubase + va, acc);
         va = cpu->ulimit;
     }
-    mem_fault(cpu, FAULT_USER, acc, va);
+    mem_fault(cpu, FAULT_USER, ACCESS_READ, va); /* no page, and so no write to a page: as the host's fault is told */
 }
 
 static uint8_t *user_host(struct cpu *cpu, uint64_t va, unsigned mem, enum mem_access acc)

@@ -18,6 +18,39 @@ struct values {
     unsigned n_slots;
 };
 
+/* Which cells may be read before they are written. Most slots always may; so those that are not live are listed, and
+ * "all slots are live" costs as many steps as there are such. */
+struct liveness {
+    uint8_t *live;    /* LIVE_* */
+    ir_id *listed;    /* slots that have been made dead since all were live; may be live again */
+    unsigned n_listed, n_slots;
+};
+enum { LIVE_NOT, LIVE_YES, LIVE_LISTED };
+
+static unsigned live_index(const struct liveness *l, ir_id x) { return ir_is_slot(x) ? x : l->n_slots + (x - IR_TEMP); }
+
+static void make_dead(struct liveness *l, ir_id x, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++, x++) {
+        uint8_t *p = &l->live[live_index(l, x)];
+        if (*p == LIVE_YES && ir_is_slot(x)) l->listed[l->n_listed++] = x;
+        *p = LIVE_NOT;
+    }
+}
+
+static void make_live(struct liveness *l, ir_id x)
+{
+    if (x >= IR_CONST) return;
+    uint8_t *p = &l->live[live_index(l, x)];
+    if (*p == LIVE_NOT) *p = ir_is_slot(x) ? LIVE_LISTED : LIVE_YES;
+}
+
+static void all_live(struct liveness *l)
+{
+    for (unsigned i = 0; i < l->n_listed; i++) l->live[l->listed[i]] = LIVE_YES;
+    l->n_listed = 0;
+}
+
 static unsigned cell_index(const struct values *v, ir_id x) { return ir_is_slot(x) ? x : v->n_slots + (x - IR_TEMP); }
 
 static void forget_all(struct values *v)
@@ -212,47 +245,46 @@ static bool no_effect(const struct ir_op *o)
     }
 }
 
-/* Backward: live[x] = may be read before it is written. */
-static void dead_stores(struct ir_block *b, const struct guest *g, uint8_t *live, unsigned n_slots)
+/* Backward. */
+static void dead_stores(struct ir_block *b, const struct guest *g, struct liveness *l)
 {
     unsigned n_temps = b->n_temps, w = b->n_ops;
     bool labels = b->n_labels != 0;
 
-    memset(live, 1, n_slots);
-    memset(live + n_slots, 0, n_temps);
     for (unsigned i = b->n_ops; i-- > 0;) {
         struct ir_op *o = &b->ops[i];
         const struct ir_op_info *info = &ir_op_info[o->op];
-        if (o->d != IR_NONE) {
-            unsigned d = ir_is_slot(o->d) ? o->d : n_slots + (o->d - IR_TEMP);
-            if (!live[d] && no_effect(o)) continue;
-            if (o->op == OP_MOV && o->a == o->d) continue;
-            live[d] = 0;
+        if (o->op == OP_INSN) {
+            b->ops[--w] = *o;
+            continue;
         }
         if (info->cls == CLASS_VEC) {
             const ir_id run[4] = { o->d, o->a, o->b, o->c };
             for (unsigned k = 0; k < 4; k++) {
                 if (run[k] == IR_NONE || ir_is_const(run[k])) continue;
-                memset(&live[ir_is_slot(run[k]) ? run[k] : n_slots + (run[k] - IR_TEMP)], k != 0, ir_vec_cells(o, k));
+                unsigned n = ir_vec_cells(o, k);
+                if (!k) make_dead(l, run[k], n);
+                else for (unsigned j = 0; j < n; j++) make_live(l, (ir_id)(run[k] + j));
             }
             b->ops[--w] = *o;
             continue;
         }
-        if (o->op == OP_LD2) live[ir_is_slot(o->c) ? o->c : n_slots + (o->c - IR_TEMP)] = 0;
+        if (o->d != IR_NONE) {
+            if (!l->live[live_index(l, o->d)] && no_effect(o)) continue;
+            if (o->op == OP_MOV && o->a == o->d) continue;
+            make_dead(l, o->d, 1);
+        }
+        if (o->op == OP_LD2) make_dead(l, o->c, 1);
         if (info->flags & (F_FAULT | F_END) || o->op == OP_BRC || o->op == OP_LABEL || o->op == OP_BR || o->op == OP_BRL) {
-            memset(live, 1, n_slots);
-            if (labels) memset(live + n_slots, 1, n_temps);
+            all_live(l);
+            if (labels) memset(l->live + l->n_slots, LIVE_YES, n_temps);
         } else if (o->op == OP_CALL) {
             const struct helper_desc *h = &g->helpers[o->aux];
-            if (h->reads || (h->flags & (HELPER_RAISE | HELPER_MEM))) memset(live, 1, n_slots);
+            if (h->reads || (h->flags & (HELPER_RAISE | HELPER_MEM))) all_live(l);
         }
-        if (ir_is_slot(o->a) && o->op != OP_INSN) live[o->a] = 1;
-        else if (ir_is_temp(o->a)) live[n_slots + (o->a - IR_TEMP)] = 1;
-        if (ir_is_slot(o->b)) live[o->b] = 1;
-        else if (ir_is_temp(o->b)) live[n_slots + (o->b - IR_TEMP)] = 1;
-        if (o->op == OP_LD2) {}
-        else if (ir_is_slot(o->c)) live[o->c] = 1;
-        else if (ir_is_temp(o->c)) live[n_slots + (o->c - IR_TEMP)] = 1;
+        make_live(l, o->a);
+        make_live(l, o->b);
+        if (o->op != OP_LD2) make_live(l, o->c);
         b->ops[--w] = *o;
     }
     memmove(b->ops, b->ops + w, (b->n_ops - w) * sizeof *b->ops);
@@ -262,22 +294,24 @@ static void dead_stores(struct ir_block *b, const struct guest *g, uint8_t *live
 void ir_optimise(struct ir_builder *ib)
 {
     struct ir_block *b = &ib->blk;
-    unsigned cells = ib->guest->n_slots + b->n_temps;
-    struct values v = { .n_slots = ib->guest->n_slots };
+    unsigned n_slots = ib->guest->n_slots, cells = n_slots + b->n_temps;
+    struct values v;
+    struct liveness l = { .n_slots = n_slots };
     ir_id stack_of[1024];
-    uint8_t stack_live[1024], *live = stack_live;
 
-    v.of = stack_of;
-    if (cells > ARRAY_LEN(stack_of)) {
-        v.of = mem_alloc(cells * sizeof *v.of);
-        live = mem_alloc(cells);
-    }
-    for (unsigned i = 0; i < cells; i++) v.of[i] = NO_VALUE;
+    v.n_slots = n_slots, v.n_touched = 0; /* not the list: it is big */
+    v.of = cells > ARRAY_LEN(stack_of) ? mem_alloc(cells * sizeof *v.of) : stack_of;
+    memset(v.of, 0xff, cells * sizeof *v.of); /* NO_VALUE */
     forward(ib, &v);
-    fuse_compare(b);
-    dead_stores(b, ib->guest, live, ib->guest->n_slots);
-    if (v.of != stack_of) {
-        free(v.of);
-        free(live);
-    }
+    if (b->n_ops) fuse_compare(b);
+    uint8_t stack_live[1024];
+    ir_id stack_list[512];
+    l.live = cells > sizeof stack_live ? mem_alloc(cells) : stack_live;
+    l.listed = n_slots > ARRAY_LEN(stack_list) ? mem_alloc(n_slots * sizeof *l.listed) : stack_list;
+    memset(l.live, LIVE_YES, n_slots);
+    memset(l.live + n_slots, LIVE_NOT, b->n_temps);
+    dead_stores(b, ib->guest, &l);
+    if (l.listed != stack_list) free(l.listed);
+    if (l.live != stack_live) free(l.live);
+    if (v.of != stack_of) free(v.of);
 }

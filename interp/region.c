@@ -168,10 +168,28 @@ static void add_ind(struct former *f, struct blk *b, void *opaque)
     jb->check_ind |= needs_check(f->r, jb->blk, b);
 }
 
+/* Block i's n-th successor in the region, or -1. */
+static int successor(const struct jit_block *jb, unsigned n)
+{
+    return n < jb->blk->n_links ? jb->to[n] : jb->ind[n - jb->blk->n_links];
+}
+
+/* The blocks of the loops with head k: from where an edge leads back to it without passing k before. pred: sets of blocks. */
+static uint64_t loop_of(const uint64_t *pred, unsigned k, uint64_t back)
+{
+    uint64_t body = (uint64_t)1 << k, more = back & ~body;
+    while (more) {
+        unsigned i = host_ctz64(more);
+        body |= (uint64_t)1 << i;
+        more = (more | pred[i]) & ~body;
+    }
+    return body;
+}
+
 static void edges(struct former *f)
 {
     struct jit_region *r = f->r;
-    unsigned loop_end[JIT_MAX_BLOCKS] = { 0 };
+    uint64_t pred[JIT_MAX_BLOCKS] = { 0 }, loop[JIT_MAX_BLOCKS] = { 0 };
 
     for (unsigned i = 0; i < r->n; i++) {
         struct jit_block *jb = &r->blocks[i];
@@ -191,18 +209,23 @@ static void edges(struct former *f)
     for (unsigned i = 0; i < r->n; i++) {
         const struct jit_block *jb = &r->blocks[i];
         for (unsigned l = 0; l < jb->blk->n_links + (unsigned)jb->n_ind; l++) {
-            int k = l < jb->blk->n_links ? jb->to[l] : jb->ind[l - jb->blk->n_links];
-            if (k < 0 || k > (int)i) continue;
+            int k = successor(jb, l);
+            if (k < 0) continue;
+            pred[k] |= (uint64_t)1 << i;
+            if (k > (int)i) continue;
             r->blocks[k].header = true;
-            loop_end[k] = MAX(loop_end[k], i + 1);
+            loop[k] |= (uint64_t)1 << i;
         }
+    }
+    for (unsigned k = 0; k < r->n; k++) {
+        if (loop[k]) loop[k] = loop_of(pred, k, loop[k]);
     }
     uint64_t entry = MAX(blk_runs(r->blocks[0].blk), 1u);
     for (unsigned i = 0; i < r->n; i++) {
         unsigned depth = 0;
-        for (unsigned k = 0; k <= i; k++) depth += loop_end[k] > i;
+        for (unsigned k = 0; k < r->n; k++) depth += loop[k] >> i & 1;
         uint64_t share = MIN((uint64_t)blk_runs(r->blocks[i].blk) * 16 / entry, UINT64_C(16));
-        r->blocks[i].weight = (uint32_t)(MAX(share, UINT64_C(1)) << 3 * MIN(depth, 5u));
+        r->blocks[i].weight = (uint32_t)(MAX(share, UINT64_C(1)) << 2 * MIN(depth, 5u));
     }
 }
 
@@ -212,7 +235,12 @@ struct jit_region *region_form(struct cpu *cpu, struct blk *b, unsigned tier)
     struct former f = { .cpu = cpu };
     struct jit_region *r = NEW(struct jit_region);
 
-    r->eng = eng, r->guest = cpu->guest, r->user = b->user, r->tier = tier;
+    r->eng = eng, r->guest = cpu->guest, r->user = b->user, r->tier = tier, r->fp_fast = cpu->fp_fast;
+    if (tier == 2) {
+        uint64_t *v = arena_get(&r->arena, r->guest->n_slots * sizeof *v);
+        for (unsigned i = 0; i < r->guest->n_slots; i++) v[i] = r->guest->slots[i].type <= T_I64 ? cpu_get_slot(cpu, (ir_id)i) : 0;
+        r->values = v;
+    }
     f.r = r;
     if (!b->valid || b->one_shot || (b->key & KEY_ONE) || !add(&f, b)) {
         region_free(r);

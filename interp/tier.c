@@ -112,12 +112,20 @@ static bool more_points(struct jit *j, struct jit_code *c)
     unsigned chunk = j->n_points >> POINT_BITS;
     bool ok = chunk < POINT_CHUNKS;
     if (ok) {
-        if (!j->points[chunk]) atomic_store_ptr(&j->points[chunk], NEW_ARRAY(struct jit_point, 1u << POINT_BITS));
+        if (!j->points[chunk]) atomic_store_ptr(&j->points[chunk], (struct jit_point *)mem_alloc(sizeof(struct jit_point) << POINT_BITS));
         c->point = j->n_points;
         j->n_points = c->points_end = MIN(j->n_points + POINTS_AT_ONCE, (chunk + 1) << POINT_BITS);
     }
     pthread_mutex_unlock(&j->lock);
     return ok;
+}
+
+/* What was taken and not used, unless somebody else has taken more since. */
+static void points_back(struct jit *j, struct jit_code *c)
+{
+    pthread_mutex_lock(&j->lock);
+    if (c->point != c->points_end && c->points_end == j->n_points) j->n_points = c->points_end = c->point;
+    pthread_mutex_unlock(&j->lock);
 }
 
 uint32_t jit_point(const struct jit_region *r, unsigned block, unsigned mark)
@@ -350,6 +358,7 @@ static void compile(struct jit *j, struct jit_region **r, unsigned n)
         for (unsigned i = 0; i < n; i++) {
             const char *why = NULL;
             ok[i] = j->be->compile(j->state, r[i], code[i], &why);
+            points_back(j, code[i]);
             if (!ok[i] && why) LOG(OUT_ASM, "%s: block %08" PRIx64 " not compiled: %s\n", j->be->name, r[i]->blocks[0].blk->pc, why);
         }
     }

@@ -69,7 +69,7 @@ static void encode_block(struct buffer *out, const struct jit_block *b)
 static void encode(struct buffer *out, const struct jit_region *r)
 {
     const struct guest *g = r->guest;
-    struct gj_region h = { .n_blocks = r->n, .n_slots = g->n_slots, .n_helpers = g->n_helpers, .pc_slot = g->pc_slot, .addr_type = g->addr_type, .user = r->user };
+    struct gj_region h = { .n_blocks = r->n, .n_slots = g->n_slots, .n_helpers = g->n_helpers, .pc_slot = g->pc_slot, .addr_type = g->addr_type, .user = r->user, .fp_fast = r->fp_fast };
     put(out, &h, sizeof h);
     struct gj_slot *s = grow(out, g->n_slots * sizeof *s);
     for (unsigned i = 0; i < g->n_slots; i++) s[i] = (struct gj_slot){ g->slots[i].offset, g->slots[i].type, g->slots[i].cls, 0 };

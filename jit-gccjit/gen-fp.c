@@ -3,8 +3,11 @@
  * no NaN comes out, and goes over to the slow version, where the reference does the op again, when one does. A NaN operand
  * gives a NaN result, so operands need no test but in comparisons. The host may have taken a guest's quiet NaN for a
  * signalling one: what truly is invalid gives a NaN and is the reference's, so the slow way clears that flag of the host
- * (backend.c). Tests are on the bits, since comparisons raise flags of their own.
+ * (backend.c). The fast version is made for one value of cpu->fp_fast: with FP_FAST_TINY results that may have been tiny before
+ * they were rounded go the slow way, too; with FP_FAST_DENORMAL tests are on the bits, since comparisons of denormal numbers
+ * raise that flag.
  */
+#include "interp/fpx.h"
 #include "jit-gccjit/gen.h"
 
 #include <stdio.h>
@@ -45,7 +48,17 @@ static gj_rv *not_nan(struct gen *g, gj_rv *bits, unsigned w)
 {
     return gx_cmp(g, GCC_JIT_COMPARISON_LE, doubled(g, bits, w), w == 64 ? gx_int(g, g->u64, EXP64 << 1) : gx_int(g, g->u32, EXP32 << 1));
 }
-gj_rv *gen_is_number(struct gen *g, ir_id x) { return not_nan(g, gen_read(g, x).r, bits_of(g, x)); }
+static gj_rv *number_test(struct gen *g, gj_rv *v, unsigned w)
+{
+    if (g->r->h->fp_fast & FP_FAST_DENORMAL) return not_nan(g, gx_bits(g, v, w == 64 ? g->u64 : g->u32), w);
+    return gx_cmp(g, GCC_JIT_COMPARISON_EQ, v, v);
+}
+gj_rv *gen_is_number(struct gen *g, ir_id x) { return number_test(g, gen_read_float(g, x), bits_of(g, x)); }
+
+gj_rv *gen_fp_expected(struct gen *g)
+{
+    return gx_cmp(g, GCC_JIT_COMPARISON_EQ, gen_cell_load(g, offsetof(struct cpu, fp_fast), g->u8, false), gx_int(g, g->u8, g->r->h->fp_fast));
+}
 
 static void unless(struct gen *g, gj_rv *ok, gcc_jit_block *otherwise)
 {
@@ -79,12 +92,32 @@ gj_rv *gen_pinned(struct gen *g, gj_rv *v, bool is_float)
     return gcc_jit_lvalue_as_rvalue(p);
 }
 
-static void note(struct gen *g, const struct ir_op *o, gj_rv *a, gj_rv *b, bool aux)
+/* An operand for the note: variables of 64 bits, of the kind of floats. */
+static gj_rv *note_value(struct gen *g, ir_id x)
+{
+    if (bits_of(g, x) == 64) return gen_read_float(g, x);
+    gj_lv *v = gx_var(g, g->u64);
+    gx_set(g, v, gen_u64(g, x));
+    return gx_bits(g, gcc_jit_lvalue_as_rvalue(v), g->f64);
+}
+
+/* aux 0 is for those that leave it alone. */
+static void note(struct gen *g, const struct ir_op *o, bool two, bool aux)
 {
     gen_assign_cell(g, g->note_op, gx_int(g, g->u32, o->op | (uint32_t)o->type << 16));
-    gen_assign_cell(g, g->note_a, a);
-    if (b) gen_assign_cell(g, g->note_b, b);
+    gen_assign_cell(g, g->note_a, note_value(g, o->a));
+    if (two) gen_assign_cell(g, g->note_b, note_value(g, o->b));
     if (aux) gen_assign_cell(g, g->note_aux, gx_int(g, g->u32, to_integer(o->op) ? o->aux : 0));
+}
+
+/* The result z (of bits zbits) of op: a number, and none that might be the guest's in another way. */
+static void check_result(struct gen *g, unsigned at, gj_lv *z, gcc_jit_type *ut, unsigned w, bool can_be_tiny)
+{
+    unless(g, number_test(g, gcc_jit_lvalue_as_rvalue(z), w), gen_slow_entry(g, at));
+    if (!can_be_tiny || !(g->r->h->fp_fast & FP_FAST_TINY)) return;
+    gj_rv *twice = doubled(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), ut), w);
+    uint64_t low = w == 64 ? f64_MIN_NORMAL << 1 : f32_MIN_NORMAL << 1;
+    unless(g, gx_cmp(g, GCC_JIT_COMPARISON_NE, twice, gx_int(g, ut, low)), gen_slow_entry(g, at));
 }
 
 static gj_rv *host_op(struct gen *g, const struct ir_op *o, gcc_jit_type *t, gj_rv *a, gj_rv *b)
@@ -112,24 +145,10 @@ static void arithmetic(struct gen *g, unsigned at, const struct ir_op *o)
         a = gen_pinned(g, a, true);
         if (two) b = gen_pinned(g, b, true);
     }
-    gj_lv *z = gx_var(g, ft), *zbits = gx_var(g, ut);
+    gj_lv *z = gx_var(g, ft);
     gx_set(g, z, host_op(g, o, ft, a, b));
-    gx_set(g, zbits, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), ut));
-    gj_rv *bits = gcc_jit_lvalue_as_rvalue(zbits);
-    if (o->op == OP_FMUL || o->op == OP_FDIV) {
-        /* Neither a NaN nor near the smallest normal number, where guests differ in what is tiny; 0 is all right. */
-        uint64_t low = w == 64 ? UINT64_C(4) << 52 : UINT64_C(4) << 23, high = (w == 64 ? EXP64 << 1 : (uint32_t)(EXP32 << 1)) + 1;
-        gcc_jit_block *on = gx_block(g), *rare = gx_block(g);
-        gj_rv *twice = doubled(g, bits, w);
-        gj_rv *ok = gx_cmp(g, GCC_JIT_COMPARISON_LT, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, ut, twice, gx_int(g, ut, low)), gx_int(g, ut, high - low));
-        gx_branch(g, ok, on, rare, 0);
-        g->blk = rare;
-        gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, twice, gx_int(g, ut, 0)), on, gen_slow_entry(g, at), -1);
-        g->blk = on;
-    } else {
-        unless(g, not_nan(g, bits, w), gen_slow_entry(g, at));
-    }
-    note(g, o, gen_u64(g, o->a), two ? gen_u64(g, o->b) : gx_int(g, g->u64, 0), false);
+    check_result(g, at, z, ut, w, FPX_CAN_BE_TINY(o->op));
+    note(g, o, two, false);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
     if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
     else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
@@ -183,7 +202,7 @@ static void from_int(struct gen *g, const struct ir_op *o)
     gj_lv *z = gx_var(g, ft);
     gx_set(g, z, gx_cast(g, x, ft));
     if (!exact) pin(g, z, true);
-    note(g, o, gen_u64(g, o->a), NULL, true);
+    note(g, o, false, true);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
     if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
     else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
@@ -201,7 +220,7 @@ static void to_int(struct gen *g, unsigned at, const struct ir_op *o)
     gj_lv *z = gx_var(g, it);
     gx_set(g, z, gx_cast(g, x, it));
     pin(g, z, false);
-    note(g, o, gen_u64(g, o->a), NULL, true);
+    note(g, o, false, true);
     gen_write(g, o->d, gx_cast(g, gcc_jit_lvalue_as_rvalue(z), o->type == T_I64 ? g->u64 : g->u32), false);
 }
 
@@ -213,19 +232,8 @@ static void between(struct gen *g, unsigned at, const struct ir_op *o)
     gj_lv *z = gx_var(g, ft);
     gx_set(g, z, gx_cast(g, x, ft));
     pin(g, z, true);
-    if (narrow) { /* as in arithmetic() */
-        gj_rv *twice = doubled(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), g->u32), 32);
-        uint32_t low = 4u << 23, high = (EXP32 << 1) + 1;
-        gcc_jit_block *on = gx_block(g), *rare = gx_block(g);
-        gj_rv *ok = gx_cmp(g, GCC_JIT_COMPARISON_LT, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->u32, twice, gx_int(g, g->u32, low)), gx_int(g, g->u32, high - low));
-        gx_branch(g, ok, on, rare, 0);
-        g->blk = rare;
-        gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, twice, gx_int(g, g->u32, 0)), on, gen_slow_entry(g, at), -1);
-        g->blk = on;
-    } else {
-        unless(g, not_nan(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), g->u64), 64), gen_slow_entry(g, at));
-    }
-    note(g, o, gen_u64(g, o->a), NULL, true);
+    check_result(g, at, z, narrow ? g->u32 : g->u64, narrow ? 32 : 64, narrow);
+    note(g, o, false, true);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
     if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
     else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
@@ -235,8 +243,7 @@ void gen_fp(struct gen *g, unsigned at)
 {
     const struct ir_op *o = &g->r->blocks[g->b].ops[at];
     if (!g->f.fp_ok) {
-        gj_rv *fast = gen_cell_load(g, offsetof(struct cpu, fp_fast), g->u8, false);
-        unless(g, gx_cmp(g, GCC_JIT_COMPARISON_NE, fast, gx_int(g, g->u8, 0)), gen_slow_entry(g, at));
+        unless(g, gen_fp_expected(g), gen_slow_entry(g, at));
         g->f.fp_ok = true;
     }
     switch (o->op) {

@@ -267,8 +267,8 @@ gj_rv *gen_helper_op(struct gen *g, unsigned at, gj_rv *a, gj_rv *b, gj_rv *c)
 
 static void reload_notes(struct gen *g)
 {
-    gen_assign_cell(g, g->note_a, gen_cell_load(g, g->cell[g->note_a].offset, g->u64, false));
-    gen_assign_cell(g, g->note_b, gen_cell_load(g, g->cell[g->note_b].offset, g->u64, false));
+    gen_assign_cell(g, g->note_a, gen_cell_load(g, g->cell[g->note_a].offset, g->f64, false));
+    gen_assign_cell(g, g->note_b, gen_cell_load(g, g->cell[g->note_b].offset, g->f64, false));
     gen_assign_cell(g, g->note_op, gen_cell_load(g, g->cell[g->note_op].offset, g->u32, false));
     gen_assign_cell(g, g->note_aux, gen_cell_load(g, g->cell[g->note_aux].offset, g->u32, false));
 }
@@ -591,11 +591,6 @@ static void body(struct gen *g)
     }
 }
 
-static gj_rv *fp_fast(struct gen *g)
-{
-    return gx_cmp(g, GCC_JIT_COMPARISON_NE, gen_cell_load(g, offsetof(struct cpu, fp_fast), g->u8, false), gx_int(g, g->u8, 0));
-}
-
 /* Enters the fast version of the block if what it takes for granted holds. */
 static void check_entry(struct gen *g)
 {
@@ -603,7 +598,7 @@ static void check_entry(struct gen *g)
     g->blk = p->check;
     if (!g->has_calls) {
         gcc_jit_block *on = gx_block(g);
-        gx_branch(g, fp_fast(g), on, p->body[1], 0);
+        gx_branch(g, gen_fp_expected(g), on, p->body[1], 0);
         g->blk = on;
     }
     for (unsigned i = 0; i < g->r->h->n_slots; i++) {
@@ -680,6 +675,7 @@ static void find_cells(struct gen *g)
     own_cell(g, g->ic, offsetof(struct cpu, icount_left), T_I64);
     own_cell(g, g->note_a, offsetof(struct cpu, fp_note.a), T_I64);
     own_cell(g, g->note_b, offsetof(struct cpu, fp_note.b), T_I64);
+    g->cell[g->note_a].kind = g->cell[g->note_b].kind = KIND_FLOAT; /* as most operands are */
     own_cell(g, g->note_op, offsetof(struct cpu, fp_note.op), T_I32);
     own_cell(g, g->note_aux, offsetof(struct cpu, fp_note.aux), T_I32);
     for (unsigned n = 0; n < h->n_blocks; n++) {

@@ -146,6 +146,8 @@ unsigned gen_operand_cells(const struct ir_op *, unsigned k); /* k: 0 d, 1 a, 2 
 
 /* gen-fp.c */
 bool gen_fp_inline(const struct ir_op *);
+/* That cpu->fp_fast is what the fast versions are made for. */
+gj_rv *gen_fp_expected(struct gen *);
 /* The same value, of which the compiler knows nothing. */
 gj_rv *gen_pinned(struct gen *, gj_rv *, bool is_float);
 /* An op for which that holds, in the fast version. */

@@ -41,6 +41,7 @@ struct gj_region {
     uint32_t n_blocks, n_slots, n_helpers;
     uint16_t pc_slot;
     uint8_t addr_type, user;
+    uint8_t fp_fast;          /* cpu->fp_fast as it will most likely be found */
 };
 
 struct gj_block {
@@ -61,6 +62,6 @@ static inline unsigned gjt_link(unsigned n, unsigned b, unsigned l) { return GJT
 /* The points of all instructions of all blocks, in order. */
 static inline unsigned gjt_points(unsigned n) { return GJT_FIXED + (3 + IR_MAX_LINKS) * n; }
 
-enum { GJ_VERSION = 1 << 16 | GJT_FIXED };
+enum { GJ_VERSION = 2 << 16 | GJT_FIXED };
 
 #endif

@@ -51,7 +51,12 @@ static int by_weight(const void *a, const void *b)
     return x->weight != y->weight ? (x->weight < y->weight ? 1 : -1) : (int)x->slot - (int)y->slot;
 }
 
-static bool allocatable(const struct guest *g, ir_id s) { return g->slots[s].cls != SLOT_PC && g->slots[s].cls != SLOT_MODE && g->slots[s].type <= T_I64; }
+static bool allocatable(const struct gen *g, ir_id s)
+{
+    const struct slot_desc *d = &g->guest->slots[s];
+    /* devices write those of class SYS */
+    return d->cls != SLOT_PC && d->cls != SLOT_MODE && (d->cls != SLOT_SYS || g->r->user) && d->type <= T_I64;
+}
 
 struct plan {
     struct gen *g;
@@ -130,7 +135,7 @@ static void assign(struct plan *p, unsigned cls)
     for (unsigned s = 0; s < g->guest->n_slots; s++) {
         const struct score *sc = &p->slots[s];
         uint64_t w = sc->use[INT] + sc->use[FLT] + sc->use[NEITHER];
-        if (w && allocatable(g->guest, (ir_id)s) && class_of(sc, g->guest->slots[s].cls == SLOT_FPR) == cls) wants[n++] = (struct want){ w, (ir_id)s };
+        if (w && allocatable(g, (ir_id)s) && class_of(sc, g->guest->slots[s].cls == SLOT_FPR) == cls) wants[n++] = (struct want){ w, (ir_id)s };
     }
     qsort(wants, n, sizeof *wants, by_weight);
     unsigned left = n_regs > n ? n_regs - n : 0;

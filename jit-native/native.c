@@ -28,6 +28,7 @@ static bool native_compile(void *state, const struct jit_region *r, struct jit_c
         }
     }
     gen_allocate(&g);
+    gen_facts(&g);
     bool ok = host_compile(state, &g, code, &points, &n, why);
     if (ok) {
         struct native_code *nc = mem_zalloc(sizeof *nc);
@@ -72,6 +73,7 @@ static bool native_recover(const struct jit_code *code, struct cpu *cpu, const v
     for (unsigned i = 0; i < REGS; i++) {
         if (!(p->dirty >> i & 1)) continue;
         uint64_t v = host_context_reg(context, i);
+        if (p->narrow >> i & 1) v = (uint64_t)(int64_t)(int32_t)(uint32_t)v;
         void *cell = (char *)cpu + nc->offset[i];
         if (nc->type[i] == T_I64) *(uint64_t *)cell = v;
         else *(uint32_t *)cell = (uint32_t)v;
@@ -85,7 +87,7 @@ static const void *native_exit_stub(void *state) { return host_exit_stub(state);
 
 const struct jit_backend jit_native_backend = {
     .name = "native", .help = "the in-house code generator for this host",
-    .tiers = 3, .threshold = { 60, 16000 }, .quick = true,
+    .tiers = 3, .threshold = { 400, 16000 }, .quick = true,
     .init = native_init, .fini = native_fini, .compile = native_compile, .release = native_release, .recover = native_recover,
     .exit_stub = native_exit_stub,
 };

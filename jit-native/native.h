@@ -5,6 +5,7 @@
  * exits. So one table tells where the state is at any point; slots that may have been written (the dirty ones) are stored at
  * exits and before calls of C code, and after a host fault recover() stores them from the signal's context.
  * Temporaries share what registers are left, block by block. Everything unlikely is emitted behind the region.
+ * A region of tier 2 may be there twice: made for what its entry was seen to find (facts.c), and for anything.
  *
  * A host provides what is declared in the last part. Host registers are numbered 0..31: 0..15 for integers, 16..31 for
  * floating point, whatever the host calls them.
@@ -25,12 +26,23 @@ struct host_regs {
     uint32_t clobbered;          /* by calls of C functions */
 };
 
+/* What is known of a value (facts.c). Of a cell of 32 bits only u says something. */
+struct gen_fact {
+    uint64_t near;               /* an address at most so far from the guest's window (user mode); GEN_FAR: not known */
+    uint16_t near_by, s_by;      /* which guesses (gen.guess) this rests on: a set */
+    uint8_t u, s;                /* the value is below 1 << u; it is sign-extended from s bits */
+};
+#define GEN_FAR UINT64_MAX
+/* So far from the window an access may be tried: what remains of the guard is for displacements. */
+static inline uint64_t gen_near_max(const struct guest *g) { return (g->addr_type == T_I64 ? CPU_GUARD64 : CPU_GUARD) - ((uint64_t)1 << 17); }
+
 /* A block being compiled. */
 struct gen_block {
     const struct jit_block *jb;
     uint32_t live_in;            /* registers whose slots are read before they are written */
     uint32_t dirty_in;           /* registers whose slots may have been written since the region's entry */
     uint32_t *live;              /* after each op */
+    struct gen_fact *in;         /* with gen.facts: of each slot, when the block is entered */
     int8_t *temp_reg;            /* of each temporary: host register or IN_MEMORY */
     uint16_t *temp_first, *temp_last; /* ops */
     bool *noted;                 /* FP ops: must the operation be noted? (struct fp_note) */
@@ -47,10 +59,13 @@ struct gen {
     int8_t *slot_reg;            /* of each slot */
     ir_id reg_slot[REGS];        /* IR_NONE: none */
     uint32_t used;               /* registers that hold slots */
+    bool facts;                  /* something is known of the blocks' entries */
+    ir_id guess[GPRS];           /* slots whose values at the entry are guessed; that of host register n, if it has one, is guess n */
+    uint32_t narrow;             /* registers of slots that always hold sign-extended words, and of which only the lower half counts */
 };
 
 /* A place where a guest access may fault. */
-struct gen_point { uint32_t at, point, dirty; };
+struct gen_point { uint32_t at, point, dirty, narrow; }; /* narrow: of the dirty ones */
 
 /* struct jit_code.priv */
 struct native_code {
@@ -78,6 +93,21 @@ static inline unsigned gen_type(const struct gen *g, const struct jit_block *b, 
 {
     return ir_is_slot(x) ? g->guest->slots[x].type : ir_is_temp(x) ? b->temp_type[x - IR_TEMP] : x == IR_NONE ? T_I64 : b->const_type[x - IR_CONST];
 }
+
+/* facts.c. gen_facts() fills facts, narrow and the blocks' in[]; gen_no_facts() takes it back, for code that assumes nothing.
+ * Neither need be called: nothing is known and nothing narrow then. `known`: of all slots, then of the block's temporaries. */
+void gen_facts(struct gen *);
+void gen_no_facts(struct gen *);
+void gen_forget(const struct gen *, const struct jit_block *, struct gen_fact *known);
+struct gen_fact gen_fact_of(const struct gen *, const struct jit_block *, const struct gen_fact *known, ir_id);
+/* Of the result of an op that is about to be done; what is known when it has been. */
+struct gen_fact gen_result(const struct gen *, const struct jit_block *, const struct gen_fact *known, const struct ir_op *);
+void gen_learn(const struct gen *, const struct jit_block *, struct gen_fact *known, const struct ir_op *, const struct gen_fact *result);
+/* Can op i of the block, of type I64, be done on the lower halves of its operands alone, so that the lower half of the result
+ * is right (and nobody wants more of it)? *by: what that rests on, as in struct gen_fact. */
+bool gen_low(const struct gen *, const struct jit_block *, const struct gen_fact *known, unsigned i, uint16_t *by);
+/* Otherwise: does it need all of operand n? */
+bool gen_wants_all(const struct ir_op *, unsigned n);
 
 /* ---- what a host provides ------------------------------------------------------------------------------ */
 

@@ -3,7 +3,7 @@
  */
 #include "jit-native/x64.h"
 
-static bool wide(const struct x64 *c) { return c->o->type == T_I64; }
+static bool wide(const struct x64 *c) { return c->o->type == T_I64 && !c->low; }
 
 static void extend(struct x64 *c, unsigned op, bool w)
 {
@@ -11,6 +11,25 @@ static void extend(struct x64 *c, unsigned op, bool w)
     unsigned d = x64_def(c, RAX);
     x64_op(&c->e, op, w, d, a);
     x64_done(c, c->o->d, d);
+}
+
+/* A word that is sign-extended already, or need not be, is only moved. */
+static void sign_extend_word(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    uint32_t to = gen_slot_bit(c->g, o->d) & c->g->narrow, from = gen_slot_bit(c->g, o->a) & c->g->narrow;
+    int rd = x64_reg(c, o->d), ra = x64_reg(c, o->a);
+    if (to) {
+        if (ra != rd) x64_op(&c->e, 0x8b, false, (unsigned)rd, x64_use_rm(c, o->a, RAX));
+        return;
+    }
+    struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
+    if (f.s <= 32 && !(from & ~c->whole) && is_gpr(rd) && is_gpr(ra)) {
+        c->need |= f.s_by;
+        x64_mov(&c->e, true, (unsigned)rd, (unsigned)ra);
+        return;
+    }
+    extend(c, 0x63, true);
 }
 
 static void extract(struct x64 *c, bool is_signed)
@@ -24,6 +43,12 @@ static void extract(struct x64 *c, bool is_signed)
         static const unsigned ops[2][3] = { { 0xb6 | X_0F | X_B, 0xb7 | X_0F, 0x8b }, { 0xbe | X_0F | X_B, 0xbf | X_0F, 0x63 } };
         struct x64_rm a = x64_use_rm(c, o->a, RAX);
         x64_op(e, ops[is_signed][len == 8 ? 0 : len == 16 ? 1 : 2], is_signed && w, d, a);
+    } else if (w && pos + len == 32 && !is_signed) { /* of the lower half */
+        x64_op(e, 0x8b, false, d, x64_use_rm(c, o->a, RAX));
+        x64_shift_imm(e, SH_SHR, false, x64_r(d), pos);
+    } else if (w && pos + len == 32 && gen_slot_bit(c->g, o->d) & c->g->narrow) {
+        x64_op(e, 0x8b, false, d, x64_use_rm(c, o->a, RAX));
+        x64_shift_imm(e, SH_SAR, false, x64_r(d), pos);
     } else if (pos + len == width) {
         x64_load(c, d, o->a);
         if (pos) x64_shift_imm(e, is_signed ? SH_SAR : SH_SHR, w, x64_r(d), pos);
@@ -182,7 +207,7 @@ bool x64_lower_bits(struct x64 *c)
     case OP_ZX16: extend(c, 0xb7 | X_0F, false); return true;
     case OP_SX8: extend(c, 0xbe | X_0F | X_B, w); return true;
     case OP_SX16: extend(c, 0xbf | X_0F, w); return true;
-    case OP_SX32: extend(c, 0x63, true); return true;
+    case OP_SX32: sign_extend_word(c); return true;
     case OP_ZX32: extend(c, 0x8b, false); return true;
     case OP_LO:
         if (!in_xmm(c)) extend(c, 0x8b, false);

@@ -40,7 +40,19 @@ static void cold_charge(struct x64 *c, const struct cold *k)
 
     add_count(c, b->n_insns);
     x64_call_abs(e, c->h->stubs.refill);
-    x64_jcc(e, X_NZ, gb->label);
+    if (c->g->r->count && gb->jb->header) { /* it goes round without passing the entry, where runs are counted: a slice at a time, then */
+        unsigned out = x64_label(e);
+        x64_jcc(e, X_Z, out);
+        x64_mov_imm(e, RAX, (uintptr_t)b);
+        x64_alu_imm(e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), SLICE / MAX(b->n_insns, 1));
+        x64_jcc(e, X_A, gb->label);
+        x64_spill(c, gb->dirty_in, true);
+        store_pc(c, b->pc);
+        leave(c, JIT_HOT);
+        x64_place(e, out);
+    } else {
+        x64_jcc(e, X_NZ, gb->label);
+    }
     x64_spill(c, gb->dirty_in, true);
     store_pc(c, b->pc);
     x64_mov_imm(e, RAX, b->key);
@@ -51,7 +63,7 @@ static void cold_charge(struct x64 *c, const struct cold *k)
 void x64_block_entry(struct x64 *c)
 {
     struct cold *k = x64_cold(c, cold_charge);
-    if (c->jb->header && c->g->r->tier > 1) x64_align(&c->e, 32);
+    if (c->jb->header && c->g->r->tier > 1) x64_align(&c->e, 16);
     x64_place(&c->e, c->gb->label);
     x64_alu_imm(&c->e, ALU_SUB, true, x64_r(R15), c->jb->blk->n_insns);
     x64_jcc(&c->e, X_S, k->label);
@@ -137,7 +149,7 @@ static unsigned edge_label(struct x64 *c, const struct ir_op *o)
 static void branch(struct x64 *c, unsigned cc)
 {
     const struct ir_op *o = c->o, *next = o + 1;
-    if (c->i + 1 < c->jb->n_ops && next->op == OP_GOTO && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) {
+    if (c->i + 2 == c->jb->n_ops && next->op == OP_GOTO && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) {
         x64_jcc(&c->e, cc ^ 1, edge_label(c, next));
         c->skip = 1;
         return;
@@ -184,8 +196,7 @@ static void indirect(struct x64 *c)
                 x64_mov_imm(e, RAX, 0 - to);
                 x64_alu(e, ALU_ADD, true, RAX, x64_r(pc));
             }
-            if (off) x64_alu_imm(e, ALU_CMP, true, x64_r(RAX), (int32_t)off);
-            else x64_test(e, true, RAX, RAX);
+            if (off) x64_alu_imm(e, ALU_CMP, true, x64_r(RAX), (int32_t)off); /* else the addition has set ZF */
         }
         if (jb->check_ind) {
             struct cold *k = x64_cold(c, cold_mapped);
@@ -278,7 +289,7 @@ void x64_lower_control(struct x64 *c)
         break;
     case OP_BRC: branch(c, x64_compare(c, o)); break;
     case OP_GOTO:
-        if (plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) break; /* falls through */
+        if (c->i + 1u == c->jb->n_ops && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) break; /* falls through */
         follow(c, o, c->dirty, c->jb->to[o->aux] >= 0);
         break;
     case OP_IND: indirect(c); break;

@@ -80,7 +80,11 @@ unsigned x64_label(struct emit *e)
     return e->n_labels++;
 }
 
-void x64_place(struct emit *e, unsigned label) { e->labels[label] = e->n; }
+void x64_place(struct emit *e, unsigned label)
+{
+    e->labels[label] = e->n;
+    e->changes++;
+}
 
 static void fix(struct emit *e, unsigned label)
 {
@@ -126,6 +130,7 @@ void x64_call(struct emit *e, unsigned label)
 {
     x64_byte(e, 0xe8);
     fix(e, label);
+    e->changes++;
 }
 
 static void outside(struct emit *e, const void *target)
@@ -145,6 +150,7 @@ void x64_call_abs(struct emit *e, const void *target)
 {
     x64_byte(e, 0xe8);
     outside(e, target);
+    e->changes++;
 }
 
 void emit_finish(struct emit *e, uint8_t *rw, const uint8_t *rx)
@@ -189,8 +195,19 @@ static void modrm(struct emit *e, unsigned reg, struct x64_rm rm)
     else if (mod == 2) x64_u32(e, (uint32_t)m.disp);
 }
 
+/* Moves, extensions, lea, setcc, cmov: what surely leaves the flags alone. */
+static bool keeps_flags(unsigned op)
+{
+    unsigned b = op & 0xff;
+    if ((op & X_MAP) == 0) return b == 0x63 || (b >= 0x88 && b <= 0x8d) || b == 0xc6 || b == 0xc7;
+    if ((op & X_MAP) != X_0F) return false;
+    return (b >= 0x40 && b <= 0x4f) || (b >= 0x90 && b <= 0x9f) || b == 0xb6 || b == 0xb7 || ((b == 0xbe || b == 0xbf) && !(op & X_F3)) ||
+           b == 0x10 || b == 0x11 || b == 0x28 || b == 0x6e || b == 0x7e;
+}
+
 void x64_op(struct emit *e, unsigned op, bool w, unsigned reg, struct x64_rm rm)
 {
+    if (!keeps_flags(op)) e->changes++;
     unsigned rex = (w ? 8u : 0) | (high(reg) ? 4u : 0);
     if (rm.is_reg) rex |= high(rm.reg) ? 1u : 0;
     else rex |= (high(rm.mem.index) ? 2u : 0) | (high(rm.mem.base) ? 1u : 0);

@@ -39,6 +39,7 @@ struct emit {
     uint8_t *buf;
     uint32_t n, cap;
     bool failed;
+    uint32_t changes;            /* of the flags, so far; places that jumps lead to count as one */
     uint32_t *labels;            /* position, or UINT32_MAX */
     uint32_t n_labels, cap_labels;
     struct x64_fix *fixes;       /* rel32 to a label */

@@ -5,7 +5,12 @@
  * the result alone is tested, and everything is done again by the authority then. The host may take a guest's quiet NaN for
  * a signalling one and set its invalid flag; whatever truly is invalid gives a NaN, is done by the authority and is in
  * cpu->fp.flags then, so the slow way clears the host's flag. Infinities are as exact on the host as finite values.
+ *
+ * Code is made for one value of cpu->fp_fast, the one it will most likely meet; any other goes the slow way. With FP_FAST_TINY
+ * results that equal the smallest normal number do, too; with FP_FAST_DENORMAL the tests of results must not raise a flag,
+ * so they are made on the bits.
  */
+#include "interp/fpx.h"
 #include "jit-native/x64.h"
 
 static void cold_fp(struct x64 *c, const struct cold *k)
@@ -22,15 +27,33 @@ static void cold_fp(struct x64 *c, const struct cold *k)
 static struct cold *begin(struct x64 *c)
 {
     struct cold *k = x64_cold(c, cold_fp);
-    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, 0);
-    x64_jcc(&c->e, X_Z, k->label);
+    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, c->fp_fast);
+    x64_jcc(&c->e, X_NZ, k->label);
     return k;
 }
 
-static void check(struct x64 *c, struct cold *k, bool w, unsigned x)
+/* The result of op: not a NaN, and not one that could have been tiny before it was rounded. */
+static void check(struct x64 *c, struct cold *k, unsigned op, bool w, unsigned x)
 {
-    x64_op(&c->e, 0x2e | X_0F | (w ? X_66 : 0), false, x, x64_r(x)); /* ucomis */
-    x64_jcc(&c->e, X_P, k->label);
+    struct emit *e = &c->e;
+    bool tiny = (c->fp_fast & FP_FAST_TINY) && (FPX_CAN_BE_TINY(op) || op == OP_F64_F32);
+    if (!(c->fp_fast & FP_FAST_DENORMAL)) {
+        x64_op(e, 0x2e | X_0F | (w ? X_66 : 0), false, x, x64_r(x)); /* ucomis */
+        x64_jcc(e, X_P, k->label);
+        if (!tiny) return;
+    }
+    x64_op(e, 0x7e | X_0F | X_66, w, x, x64_r(RAX));
+    x64_alu(e, ALU_ADD, w, RAX, x64_r(RAX)); /* without its sign */
+    if (c->fp_fast & FP_FAST_DENORMAL) {
+        if (w) x64_mov_imm(e, RCX, UINT64_C(0xffe0000000000000)), x64_alu(e, ALU_CMP, true, RAX, x64_r(RCX));
+        else x64_alu_imm(e, ALU_CMP, false, x64_r(RAX), (int32_t)0xff000000u);
+        x64_jcc(e, X_A, k->label);
+    }
+    if (tiny) {
+        if (w) x64_mov_imm(e, RCX, f64_MIN_NORMAL << 1), x64_alu(e, ALU_CMP, true, RAX, x64_r(RCX));
+        else x64_alu_imm(e, ALU_CMP, false, x64_r(RAX), (int32_t)(f32_MIN_NORMAL << 1));
+        x64_jcc(e, X_Z, k->label);
+    }
 }
 
 /* cpu->fp_note */
@@ -63,7 +86,7 @@ static void arith(struct x64 *c, unsigned op)
 
     move_xmm(c, d, xa);
     x64_op(&c->e, op | X_0F | (w ? X_F2 : X_F3), false, d, x64_r(xb));
-    check(c, k, w, d);
+    check(c, k, o->op, w, d);
     if (noted) {
         note_xmm(c, AT_CPU(fp_note.a), w, xa);
         note_xmm(c, AT_CPU(fp_note.b), w, xb);
@@ -81,7 +104,7 @@ static void unary(struct x64 *c, unsigned op, bool wa, bool wd)
     unsigned xa = x64_use_xmm(c, o->a, XMM1), d = result(c);
 
     x64_op(&c->e, op | X_0F | (wa ? X_F2 : X_F3), false, d, x64_r(xa));
-    check(c, k, wd, d);
+    check(c, k, o->op, wd, d);
     if (c->gb->noted[c->i]) {
         note_xmm(c, AT_CPU(fp_note.a), wa, xa);
         note_op(c, noted_op(o));

@@ -5,6 +5,7 @@
  * The C convention is that of the System V ABI for AMD64 (rbx, rbp, r12-r15 belong to the caller; the stack is aligned to 16
  * bytes at calls).
  */
+#include "interp/fpx.h"
 #include "jit-native/x64.h"
 
 #include <cpuid.h>
@@ -130,19 +131,16 @@ static uint32_t make_indirect(struct emit *e, const void *exit)
     x64_mov(e, true, RDX, RAX);
     x64_shift_imm(e, SH_SHR, true, x64_r(RDX), CPU_PAGE_BITS);
     x64_mov(e, true, RSI, RDX);
-    x64_shift_imm(e, SH_SHR, true, x64_r(RSI), 6);
-    x64_mov(e, true, RDI, RSI);
-    x64_shift_imm(e, SH_SHR, true, x64_r(RDI), 6);
+    x64_shift_imm(e, SH_SHR, true, x64_r(RSI), JC_GROUP_BITS);
     x64_alu(e, ALU_XOR, false, RDX, x64_r(RSI));
-    x64_alu(e, ALU_XOR, false, RDX, x64_r(RDI));
-    x64_alu_imm(e, ALU_AND, false, x64_r(RDX), 63);
-    x64_shift_imm(e, SH_SHL, false, x64_r(RDX), 6);
+    x64_alu_imm(e, ALU_AND, false, x64_r(RDX), JC_GROUPS - 1);
+    x64_shift_imm(e, SH_SHL, false, x64_r(RDX), JC_PLACE_BITS);
     x64_mov(e, false, RSI, RAX);
     x64_shift_imm(e, SH_SHR, false, x64_r(RSI), 2);
     x64_mov(e, false, RDI, RAX);
     x64_shift_imm(e, SH_SHR, false, x64_r(RDI), 8);
     x64_alu(e, ALU_XOR, false, RSI, x64_r(RDI));
-    x64_alu_imm(e, ALU_AND, false, x64_r(RSI), 63);
+    x64_alu_imm(e, ALU_AND, false, x64_r(RSI), JC_PLACES - 1);
     x64_alu(e, ALU_OR, false, RDX, x64_r(RSI));
     load_op(e, RSI, AT_CPU(jump_cache));
     load_op(e, RDX, x64_at2(RSI, RDX, 3, 0));
@@ -255,55 +253,6 @@ int64_t host_context_icount(const void *context)
 
 /* ---- a region ------------------------------------------------------------------------------------------- */
 
-static unsigned index_of(const struct x64 *c, ir_id x) { return ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP); }
-
-static void forget_facts(struct x64 *c)
-{
-    unsigned n = c->g->guest->n_slots + c->jb->n_temps;
-    memset(c->bits, 0, n);
-    for (unsigned i = 0; i < n; i++) c->inside[i] = NOT_INSIDE;
-}
-
-/* How many bits the result has at most; 0: not known. */
-static unsigned result_bits(const struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    unsigned width = o->type == T_I64 ? 64 : 32, x, y;
-    uint64_t k;
-    switch (o->op) {
-    case OP_AND:
-        x = x64_known_bits(c, o->a), y = x64_known_bits(c, o->b);
-        return MIN(x, y);
-    case OP_OR: case OP_XOR:
-        x = x64_known_bits(c, o->a), y = x64_known_bits(c, o->b);
-        return MAX(x, y);
-    case OP_ZX8: return 8;
-    case OP_ZX16: return 16;
-    case OP_ZX32: return 32;
-    case OP_EXTRACT: return o->aux >> 8 & 0xff;
-    case OP_SETC: return 1;
-    case OP_MOV: case OP_ZXW: return x64_known_bits(c, o->a);
-    case OP_LD: return o->attr & IR_MS ? 0 : 8u << (o->attr & IR_MSIZE);
-    case OP_SHR:
-        if (!x64_const(c, o->b, &k)) return x64_known_bits(c, o->a);
-        return k < width ? width - (unsigned)k : 1;
-    default: return 0;
-    }
-}
-
-static int32_t result_inside(const struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    int32_t imm;
-    if (o->op != OP_MOV && o->op != OP_ADD) return NOT_INSIDE;
-    if (ir_is_const(o->a) || o->type != T_I64) return NOT_INSIDE;
-    int32_t in = c->inside[index_of(c, o->a)];
-    if (in == NOT_INSIDE || o->op == OP_MOV) return in;
-    if (!x64_imm(c, o->b, true, &imm) || imm < -JIT_DRIFT || imm > JIT_DRIFT) return NOT_INSIDE;
-    in += imm;
-    return in < -JIT_DRIFT || in > JIT_DRIFT ? NOT_INSIDE : in;
-}
-
 static void lower(struct x64 *c)
 {
     switch (c->o->op) {
@@ -318,6 +267,46 @@ static void lower(struct x64 *c)
     }
 }
 
+/* Extends the narrow operands that the op wants all of; it stays so until they are written. */
+static void prepare(struct x64 *c)
+{
+    uint16_t by = 0;
+    ir_id in[3];
+
+    c->low = gen_low(c->g, c->jb, c->known, c->i, &by);
+    if (c->low) c->need |= by;
+    if (c->low || !c->g->narrow) return;
+    op_inputs(c->o, in);
+    for (unsigned n = 0; n < 3; n++) {
+        uint32_t bit = in[n] == IR_NONE ? 0 : gen_slot_bit(c->g, in[n]) & c->g->narrow & ~c->whole;
+        if (!bit || !gen_wants_all(c->o, n)) continue;
+        unsigned r = (unsigned)x64_reg(c, in[n]);
+        x64_op(&c->e, 0x63, true, r, x64_r(r)); /* movsxd */
+        c->whole |= bit;
+    }
+}
+
+/* The op has been done: is its result, if that is narrow, extended? */
+static void result_is_whole(struct x64 *c, const struct ir_op *o, bool low, const struct gen_fact *f)
+{
+    uint32_t bit = gen_slot_bit(c->g, o->d) & c->g->narrow, from;
+    bool whole = !low;
+    if (!bit) return;
+    switch (o->op) {
+    case OP_SX32: whole = false; break;
+    case OP_SEXTRACT: whole = (o->aux & 0xff) + (o->aux >> 8 & 0xff) != 32; break;
+    case OP_SETC: whole = true; break;
+    case OP_AND: whole |= ir_is_const(o->b) && f->u < 32; break;
+    case OP_MOV:
+        from = ir_is_const(o->a) ? 0 : gen_slot_bit(c->g, o->a) & c->g->narrow;
+        whole = !(from & ~c->whole);
+        break;
+    default: break;
+    }
+    if (whole) c->whole |= bit;
+    else c->whole &= ~bit;
+}
+
 static void block(struct x64 *c, unsigned k)
 {
     struct gen *g = c->g;
@@ -327,31 +316,36 @@ static void block(struct x64 *c, unsigned k)
     c->gb = &g->blocks[k];
     c->jb = c->gb->jb;
     c->dirty = c->gb->dirty_in;
-    c->mark = 0, c->point = 0, c->key_kept = true;
+    c->mark = 0, c->point = 0, c->key_kept = true, c->whole = 0, c->flags.d = IR_NONE;
     c->labels = arena_get(&g->arena, c->jb->n_labels * sizeof *c->labels + 1);
     c->label_dirty = arena_get(&g->arena, c->jb->n_labels * sizeof *c->label_dirty + 1);
     for (unsigned i = 0; i < c->jb->n_labels; i++) c->labels[i] = x64_label(&c->e), c->label_dirty[i] = 0;
-    c->bits = arena_get(&g->arena, g->guest->n_slots + c->jb->n_temps + 1u);
-    c->inside = arena_get(&g->arena, (g->guest->n_slots + c->jb->n_temps) * sizeof *c->inside + 1);
-    forget_facts(c);
+    gen_forget(g, c->jb, c->known);
+    if (g->facts) memcpy(c->known, c->gb->in, g->guest->n_slots * sizeof *c->known);
     x64_block_entry(c);
     for (c->i = 0; c->i < c->jb->n_ops && !c->why; c->i++) {
         c->o = &c->jb->ops[c->i];
         c->skip = 0;
-        unsigned bits = result_bits(c);
-        int32_t in = result_inside(c);
-        if (c->o->op == OP_INSN) c->mark = marks++, c->point = 0;
+        if (c->o->op == OP_INSN) {
+            c->mark = marks++, c->point = 0;
+            continue;
+        }
+        prepare(c);
         lower(c);
-        if (c->o->op == OP_LABEL || c->o->op == OP_CALL) forget_facts(c);
-        for (unsigned last = c->i + c->skip;; c->i++, bits = 0, in = NOT_INSIDE) {
+        if (c->o->op == OP_LABEL) c->whole = 0;
+        bool low = c->low;
+        for (unsigned last = c->i + c->skip;; c->i++, low = false) {
             const struct ir_op *o = &c->jb->ops[c->i];
+            struct gen_fact f = { 0 };
             if (o != c->o && o->op == OP_INSN) c->mark = marks++, c->point = 0;
+            if (o->d == c->flags.d && o->op != OP_SETC) c->flags.d = IR_NONE;
             if (o->d != IR_NONE) {
+                f = gen_result(g, c->jb, c->known, o);
                 c->dirty |= gen_slot_bit(g, o->d);
-                c->bits[index_of(c, o->d)] = (uint8_t)bits;
-                c->inside[index_of(c, o->d)] = in;
+                if (g->narrow) result_is_whole(c, o, low, &f);
                 if (ir_is_slot(o->d) && g->guest->slots[o->d].cls == SLOT_MODE) c->key_kept = false;
             }
+            gen_learn(g, c->jb, c->known, o, &f);
             if (c->i == last) break;
         }
     }
@@ -365,6 +359,27 @@ static void cold_hot(struct x64 *c, const struct cold *k)
     x64_op(&c->e, 0x89, g->slots[g->pc_slot].type == T_I64, RAX, x64_m(x64_cell(c, g->pc_slot)));
     x64_mov_imm(&c->e, RAX, JIT_HOT);
     x64_jmp_abs(&c->e, c->h->stubs.exit);
+}
+
+/* Do the slots hold what the code assumes? If not: to label `no`. */
+static void test_guess(struct x64 *c, unsigned no)
+{
+    const struct gen *g = c->g;
+    for (unsigned r = 0; r < GPRS; r++) {
+        if (!((c->need | g->narrow) >> r & 1)) continue;
+        int64_t v = (int64_t)g->r->values[g->guess[r]];
+        bool loaded = g->slot_reg[g->guess[r]] == (int)r && c->gb->live_in >> r & 1;
+        struct x64_rm at = loaded ? x64_r(r) : x64_m(x64_cell(c, g->guess[r]));
+        if (g->narrow >> r & 1 || v == (int32_t)v) { /* narrow ones that are not loaded here may be so behind a call */
+            x64_op(&c->e, 0x63, true, RAX, at); /* movsxd */
+            x64_alu(&c->e, ALU_CMP, true, RAX, at);
+            x64_jcc(&c->e, X_NZ, no);
+        } else {
+            if (!loaded) x64_op(&c->e, 0x8b, true, RAX, at);
+            x64_alu(&c->e, ALU_CMP, true, loaded ? r : (unsigned)RAX, x64_m(x64_at(RSP, AT_LIMIT)));
+            x64_jcc(&c->e, X_NC, no);
+        }
+    }
 }
 
 static void entry(struct x64 *c)
@@ -394,6 +409,12 @@ static void behind(struct x64 *c)
         else x64_spill(c, c->shared[i].mask, false);
         x64_byte(&c->e, 0xc3);
     }
+    c->cold = NULL, c->cold_tail = &c->cold, c->n_shared = 0;
+}
+
+/* The ops that the code refers to. */
+static void table(struct x64 *c)
+{
     if (!c->n_ops) return;
     x64_align(&c->e, 16);
     for (unsigned i = 0; i < c->n_ops; i++) {
@@ -401,6 +422,57 @@ static void behind(struct x64 *c)
         for (unsigned n = 0; n < sizeof *c->ops[i].o; n++) x64_byte(&c->e, ((const uint8_t *)c->ops[i].o)[n]);
         if (!c->e.failed) st32_le(c->e.buf + ref, at - (ref + 4));
     }
+}
+
+static void labels(struct x64 *c)
+{
+    for (unsigned k = 0; k < c->g->r->n; k++) {
+        struct gen_block *gb = &c->g->blocks[k];
+        gb->label = x64_label(&c->e), gb->charged = x64_label(&c->e), gb->failed = 0;
+    }
+}
+
+/* All blocks and what belongs to them. */
+static void blocks(struct x64 *c)
+{
+    for (unsigned k = 0; k < c->g->r->n && !c->why; k++) block(c, k);
+    behind(c);
+}
+
+/* Where the region is entered. */
+static uint32_t emit_all(struct x64 *c)
+{
+    struct gen *g = c->g;
+    uint32_t at = 0;
+    unsigned max_temps = 0;
+
+    for (unsigned k = 0; k < g->r->n; k++) max_temps = MAX(max_temps, (unsigned)g->r->blocks[k].n_temps);
+    c->known = arena_get(&g->arena, (g->guest->n_slots + max_temps) * sizeof *c->known);
+    c->need = 0;
+    labels(c);
+    if (!g->facts) {
+        entry(c);
+        blocks(c);
+    } else { /* what has to be tested turns out on the way */
+        blocks(c);
+        at = c->e.n;
+        entry(c);
+        unsigned made_for = g->blocks[0].label;
+        bool tested = c->need || g->narrow;
+        if (tested) {
+            unsigned other = x64_label(&c->e);
+            test_guess(c, other);
+            x64_jmp(&c->e, made_for);
+            gen_no_facts(g);
+            labels(c);
+            x64_place(&c->e, other);
+            blocks(c);
+        } else {
+            x64_jmp(&c->e, made_for);
+        }
+    }
+    table(c);
+    return at;
 }
 
 bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct gen_point **points, uint32_t *n, const char **why)
@@ -411,15 +483,10 @@ bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct g
     c->e.n = c->e.n_labels = c->e.n_fixes = c->e.n_abs = 0;
     c->e.failed = false;
     c->g = g, c->h = h, c->why = NULL;
+    c->fp_fast = (uint8_t)(g->r->fp_fast ? g->r->fp_fast : FP_FAST | (fp_host_has_fma() ? FP_FAST_FMA : 0));
     c->cold = NULL, c->cold_tail = &c->cold;
     c->n_shared = c->n_points = c->n_ops = 0;
-    for (unsigned k = 0; k < g->r->n; k++) {
-        g->blocks[k].label = x64_label(&c->e);
-        g->blocks[k].charged = x64_label(&c->e);
-    }
-    entry(c);
-    for (unsigned k = 0; k < g->r->n && !c->why; k++) block(c, k);
-    behind(c);
+    uint32_t at = emit_all(c);
     if (c->e.failed && !c->why) c->why = "too large";
     if (!c->why && !jit_code_alloc(h->eng, c->e.n, &m)) c->why = "no code memory";
     if (c->why) {
@@ -428,7 +495,7 @@ bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct g
     }
     emit_finish(&c->e, m.rw, m.rx);
     jit_code_flush_icache(m.rx, c->e.n);
-    code->text = code->body = m.rx;
+    code->text = m.rx, code->body = m.rx + at;
     code->text_size = c->e.n;
     *points = c->points, *n = c->n_points;
     return true;

@@ -5,7 +5,7 @@
  */
 #include "jit-native/x64.h"
 
-static bool wide(const struct x64 *c) { return c->o->type == T_I64; }
+static bool wide(const struct x64 *c) { return c->o->type == T_I64 && !c->low; }
 
 /* d = a op b */
 static void two(struct x64 *c, unsigned alu, bool commutes)
@@ -36,7 +36,7 @@ static void two(struct x64 *c, unsigned alu, bool commutes)
             d = RAX;
         }
     }
-    if (alu == ALU_ADD && is_gpr(x64_reg(c, a)) && !x64_lives_in(c, a, d)) {
+    if (alu == ALU_ADD && is_gpr(x64_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
         unsigned ra = (unsigned)x64_reg(c, a);
         if (x64_imm(c, b, w, &imm)) {
             x64_lea(e, w, d, x64_at(ra, imm));
@@ -167,6 +167,7 @@ static bool lea_pair(struct x64 *c, unsigned n)
     if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
     if (!is_gpr(x64_reg(c, o->a)) || !is_gpr(x64_reg(c, other)) || !is_gpr(x64_reg(c, p->d))) return false;
+    if (c->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~c->whole)) return false;
     x64_lea(&c->e, wide(c), (unsigned)x64_reg(c, p->d), x64_at2((unsigned)x64_reg(c, other), (unsigned)x64_reg(c, o->a), n, 0));
     c->skip = i - c->i;
     return true;
@@ -177,7 +178,7 @@ static bool lea_pair(struct x64 *c, unsigned n)
 static const struct ir_op *partner(const struct x64 *c, unsigned op)
 {
     const struct ir_op *o = c->o, *p = o + 1;
-    if (c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
+    if (c->low || c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
     return o->d == o->a || o->d == o->b || o->d == p->d ? NULL : p;
 }
 
@@ -310,11 +311,15 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
     static const uint8_t cc[CC_COUNT] = { [CC_EQ] = X_Z, [CC_NE] = X_NZ, [CC_LTU] = X_C, [CC_GEU] = X_NC, [CC_LEU] = X_BE, [CC_GTU] = X_A,
                                           [CC_LTS] = X_L, [CC_GES] = X_GE, [CC_LES] = X_LE, [CC_GTS] = X_G, [CC_TZ] = X_Z, [CC_TNZ] = X_NZ };
     struct emit *e = &c->e;
-    bool w = o->type == T_I64;
+    bool w = o->type == T_I64 && !c->low;
     int32_t imm;
     ir_id a = o->a, b = o->b;
     unsigned cond = o->attr;
+    uint64_t k;
 
+    if (o->op != OP_SETC && (cond == CC_NE || cond == CC_EQ) && a == c->flags.d && x64_flags_live(c) && x64_const(c, b, &k) && !k) {
+        return c->flags.cc ^ (cond == CC_EQ);
+    }
     if (ir_is_const(a) && !ir_is_const(b)) {
         a = o->b, b = o->a;
         cond = ir_cond_swapped[cond];
@@ -342,10 +347,18 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
 
 static void setc(struct x64 *c)
 {
-    unsigned cc = x64_compare(c, c->o), d = x64_def(c, RAX);
-    x64_setcc(&c->e, cc, d);
-    x64_op(&c->e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
+    unsigned d = x64_def(c, RDX), cc;
+    if (!x64_lives_in(c, c->o->a, d) && !x64_lives_in(c, c->o->b, d)) { /* cleared before, it has no past to wait for */
+        x64_op(&c->e, 0x33, false, d, x64_r(d));
+        cc = x64_compare(c, c->o);
+        x64_setcc(&c->e, cc, d);
+    } else {
+        cc = x64_compare(c, c->o);
+        x64_setcc(&c->e, cc, d);
+        x64_op(&c->e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
+    }
     x64_done(c, c->o->d, d);
+    c->flags.d = c->o->d, c->flags.cc = (uint8_t)cc, c->flags.at = c->e.changes;
 }
 
 static void select_one(struct x64 *c)

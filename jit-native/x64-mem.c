@@ -3,7 +3,7 @@
  *
  * User mode: r14 is the host address of the guest's address 0. Around the guest's window lie areas that nothing is ever
  * mapped in (interp/cpu.h: ubase), so displacements, sums and sizes need no checks; a fault there is sorted out by the
- * interpreter. Addresses of 64 bits are compared with the limit once for each base register in a block.
+ * interpreter. Addresses of 64 bits are compared with the limit unless they are known to be near (facts.c).
  * System mode: the probe of fast-body.h; alignment is folded into the comparison of the tag.
  */
 #include "jit-native/x64.h"
@@ -52,8 +52,6 @@ static void address(struct x64 *c, unsigned reg, bool w)
     }
 }
 
-static unsigned cell_index(const struct x64 *c, ir_id x) { return ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP); }
-
 /* Where the access goes in host memory. *k: its slow way, if there is one. */
 static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
 {
@@ -87,14 +85,15 @@ static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
     }
     unsigned base = x64_use(c, o->a, RAX);
     if (w) {
-        int32_t *in = &c->inside[cell_index(c, o->a)];
-        if (*in == NOT_INSIDE) {
+        struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
+        if (f.near > gen_near_max(c->g->guest)) {
             (void)x64_point(c);
             *k = x64_cold(c, slow);
             (*k)->arg = base == RAX ? -1 : (int64_t)base;
             x64_alu(e, ALU_CMP, true, base, x64_m(x64_at(RSP, AT_LIMIT)));
             x64_jcc(e, X_NC, (*k)->label);
-            *in = 0;
+        } else {
+            c->need |= f.near_by;
         }
     }
     return x64_at2(R14, base, 0, disp);

@@ -126,6 +126,5 @@ unsigned x64_known_bits(const struct x64 *c, ir_id x)
 {
     uint64_t v;
     if (x64_const(c, x, &v)) return 64u - (v ? (unsigned)host_clz64(v) : 64u);
-    unsigned n = ir_is_slot(x) ? c->bits[x] : c->bits[c->g->guest->n_slots + (x - IR_TEMP)];
-    return n ? n : x64_wide(c, x) ? 64 : 32;
+    return c->known[ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP)].u;
 }

@@ -10,6 +10,7 @@ static void move_slot(struct x64 *c, unsigned r, bool load)
     ir_id s = c->g->reg_slot[r];
     bool w = c->g->guest->slots[s].type == T_I64;
     struct x64_rm m = x64_m(x64_cell(c, s));
+    if (!load && c->g->narrow >> r & 1) x64_op(&c->e, 0x63, true, r, x64_r(r)); /* movsxd */
     if (r < GPRS) x64_op(&c->e, load ? 0x8b : 0x89, w, r, m);
     else x64_op(&c->e, (load ? 0x10 : 0x11) | X_0F | (w ? X_F2 : X_F3), false, r - GPRS, m);
 }
@@ -92,7 +93,7 @@ void x64_may_fault(struct x64 *c)
         c->cap_points = c->cap_points ? c->cap_points * 2 : 64;
         c->points = mem_realloc(c->points, c->cap_points * sizeof *c->points);
     }
-    c->points[c->n_points++] = (struct gen_point){ c->e.n, x64_point(c), c->dirty & c->g->used };
+    c->points[c->n_points++] = (struct gen_point){ c->e.n, x64_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow };
 }
 
 void x64_lea_op(struct x64 *c, const struct ir_op *o)

@@ -75,8 +75,12 @@ struct x64 {
     uint32_t dirty;
     uint32_t *label_dirty;       /* of the block's labels */
     unsigned *labels;
-    uint8_t *bits;               /* of each slot and temp: the value is below 1 << bits; 0: nothing known */
-    int32_t *inside;             /* of each slot and temp: address found inside, moved by this much since; NOT_INSIDE */
+    struct gen_fact *known;      /* of each slot, then of each temp */
+    uint32_t need;               /* what the code has assumed of the entry: registers, as in struct gen_fact */
+    uint32_t whole;              /* narrow registers that are extended just now */
+    struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
+    bool low;                    /* the op is done in 32 bits (gen_low) */
+    uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
     bool key_kept;               /* nothing in the block changed cpu->key */
     unsigned skip;               /* ops that the last one has done too */
     struct cold *cold, **cold_tail;
@@ -87,9 +91,6 @@ struct x64 {
     struct { const struct ir_op *o; uint32_t at; } *ops; /* that the code refers to: copied behind it */
     uint32_t n_ops, cap_ops;
 };
-#define NOT_INSIDE INT32_MIN
-/* How far an address may have moved from one that was compared; with displacements it stays in the guard areas. */
-enum { JIT_DRIFT = 1 << 15 };
 
 /* ---- operands (x64-operand.c) ----------------------------------------------------------------------- */
 
@@ -150,6 +151,8 @@ void x64_lower_atomic(struct x64 *);
 void x64_lower_op(struct x64 *);      /* through jit_op() */
 void x64_lower_control(struct x64 *); /* x64-control.c */
 void x64_block_entry(struct x64 *);
+/* Do the flags hold what a SETC's result came from? */
+static inline bool x64_flags_live(const struct x64 *c) { return c->flags.d != IR_NONE && c->flags.at == c->e.changes; }
 /* Compares a with b: the x86 condition that is true when cond(a, b) is. */
 unsigned x64_compare(struct x64 *, const struct ir_op *);
 

@@ -5,6 +5,7 @@
  * "clock", "cpu0"..., "devices", "ram", "end". All little-endian. Memory is saved by pages; pages of
  * zeros are left out. The hash covers what a guest can see, by value, so that it is equal on all hosts and engines.
  */
+#include "isa/cpu-state.h"
 #include "machines/machine.h"
 
 #include <inttypes.h>
@@ -13,32 +14,6 @@
 static const char magic[8] = { 'Q', 'U', 'E', 'R', 'N', 'V', 'M', '\n' };
 enum { STREAM_VERSION = 1, PAGE = 4096 };
 
-/* ---- the common part of a CPU ---- */
-static const struct state_field fp_env_state[] = {
-    STATE_INT(struct fp_env, round),
-    STATE_INT(struct fp_env, flags),
-    STATE_INT(struct fp_env, nan_rule),
-    STATE_INT(struct fp_env, nan_legacy),
-    STATE_INT(struct fp_env, nan_negative),
-    STATE_INT(struct fp_env, tiny_before),
-    STATE_INT(struct fp_env, ftz),
-    STATE_INT(struct fp_env, daz),
-    STATE_INT(struct fp_env, x87_precision),
-    STATE_INT(struct fp_env, muladd_inf_nan),
-    STATE_END
-};
-static const struct state_field fp_note_state[] = {
-    STATE_INT(struct fp_note, a),  STATE_INT(struct fp_note, b),   STATE_INT(struct fp_note, c),
-    STATE_INT(struct fp_note, op), STATE_INT(struct fp_note, aux), STATE_END
-};
-static const struct state_field cpu_state[] = {
-    STATE_INT(struct cpu, icount),
-    STATE_INT(struct cpu, key),
-    STATE_INT(struct cpu, halted),
-    STATE_STRUCT(struct cpu, fp, 1, fp_env_state),
-    STATE_STRUCT(struct cpu, fp_note, 1, fp_note_state),
-    STATE_END
-};
 static const struct state_field clock_state[] = {
     STATE_INT(struct machine, idle_ns),
     STATE_INT(struct machine, turn),
@@ -148,76 +123,11 @@ static int load_ram(struct machine *m, struct state_buf *b, struct error *e)
 
 /* ---- CPUs ---- */
 
-/* The ISA's table may be counted instead of ended. */
-static struct state_field *isa_state(const struct isa *isa)
-{
-    unsigned n = 0;
-    while (isa->state && n < isa->n_state && isa->state[n].name) n++;
-    struct state_field *t = NEW_ARRAY(struct state_field, n + 1);
-    if (n) memcpy(t, isa->state, n * sizeof *t);
-    return t;
-}
-
-static void save_cpu(struct machine *m, struct cpu *cpu, struct state_buf *b)
-{
-    const struct guest *g = cpu->guest;
-    struct state_field *t = isa_state(m->cfg.isa);
-
-    state_save(cpu, cpu_state, b);
-    state_put_int(b, g->n_slots, 4);
-    for (unsigned i = 0; i < g->n_slots; i++) {
-        state_put_str(b, g->slots[i].name);
-        state_put_int(b, cpu_get_slot(cpu, (ir_id)i), 8);
-    }
-    state_save(cpu, t, b);
-    mem_free(t);
-}
-
-static int load_cpu(struct machine *m, struct cpu *cpu, struct state_buf *b, struct error *e)
-{
-    const struct guest *g = cpu->guest;
-    char who[32], name[64];
-    uint64_t n, v;
-
-    snprintf(who, sizeof who, "cpu%d", cpu->index);
-    if (state_load(cpu, cpu_state, b, who, e)) return -1;
-    if (!state_get_int(b, &n, 4) || n != g->n_slots)
-        return error_set(e, "%s: the saved state has %" PRIu64 " registers, this CPU %u", who, n, g->n_slots);
-    for (unsigned i = 0; i < n; i++) {
-        if (!state_get_str(b, name, sizeof name) || !state_get_int(b, &v, 8))
-            return error_set(e, "%s: the saved registers are damaged or cut off", who);
-        if (strcmp(name, g->slots[i].name))
-            return error_set(e, "%s: the saved state has register \"%s\" where this CPU has \"%s\"", who, name,
-                             g->slots[i].name);
-        if (g->slots[i].type == T_I32 && v > UINT32_MAX)
-            return error_set(e, "%s: register \"%s\" does not hold 0x%" PRIx64, who, name, v);
-        cpu_set_slot(cpu, (ir_id)i, v);
-    }
-    struct state_field *t = isa_state(m->cfg.isa);
-    int rc = state_load(cpu, t, b, who, e);
-    mem_free(t);
-    return rc;
-}
-
-static uint64_t hash_cpu(struct machine *m, struct cpu *cpu, uint64_t h)
-{
-    const struct guest *g = cpu->guest;
-    struct state_field *t = isa_state(m->cfg.isa);
-
-    h = state_mix(h, cpu_icount(cpu));
-    h = state_mix(h, cpu->halted);
-    h = state_mix(h, cpu_fp_flags(cpu));
-    for (unsigned i = 0; i < g->n_slots; i++) h = state_mix(h, cpu_get_slot(cpu, (ir_id)i));
-    h = state_hash(cpu, t, h);
-    mem_free(t);
-    return h;
-}
-
 /* ---- the whole ---- */
 uint64_t machine_hash_but_ram(struct machine *m)
 {
     uint64_t h = state_mix(0, m->idle_ns);
-    for (unsigned i = 0; i < m->n_cpus; i++) h = hash_cpu(m, m->cpu[i], h);
+    for (unsigned i = 0; i < m->n_cpus; i++) h = isa_cpu_hash(m->cfg.isa, m->cpu[i], h);
     return state_mix(h, mb_hash(m->mb));
 }
 
@@ -265,7 +175,7 @@ static int save(struct machine *m, struct state_buf *b, bool ram, struct error *
     for (unsigned i = 0; i < m->n_cpus; i++) {
         snprintf(name, sizeof name, "cpu%u", i);
         at = open_section(b, name);
-        save_cpu(m, m->cpu[i], b);
+        isa_cpu_save(m->cfg.isa, m->cpu[i], b);
         close_section(b, at);
     }
     at = open_section(b, "devices");
@@ -352,7 +262,7 @@ static int load(struct machine *m, struct state_buf *b, bool ram, struct error *
 
     for (unsigned i = 0; i < m->n_cpus; i++) {
         snprintf(name, sizeof name, "cpu%u", i);
-        if (enter(b, name, &in, e) || load_cpu(m, m->cpu[i], &in, e) || leave(&in, name, e)) return -1;
+        if (enter(b, name, &in, e) || isa_cpu_load(m->cfg.isa, m->cpu[i], &in, e) || leave(&in, name, e)) return -1;
     }
     /* Memory before devices: their post_load may look at it. */
     struct state_buf devices;

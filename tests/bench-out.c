@@ -69,8 +69,7 @@ int bench_write_json(const struct bench_results *res, const char *dir)
     }
     fprintf(f, "},\n  \"boot\": {");
     comma = "";
-    json_run(f, "quern", &res->boot_quern, &comma);
-    json_run(f, "qemu", &res->boot_qemu, &comma);
+    for (unsigned e = 0; e < res->n_engines; e++) json_run(f, res->engines[e].name, &res->boot[e], &comma);
     fprintf(f, "}\n}\n");
     return done(f);
 }
@@ -80,7 +79,8 @@ int bench_write_json(const struct bench_results *res, const char *dir)
 
 enum { LEFT = 120, PLOT = 560, RIGHT = 60, BAR = 11, GAP = 10, TOP = 72, TITLE = 34 };
 static const char *const colours[BENCH_ENGINES] = {"#888888", "#1b6ca8", "#5fa8d3",
-                                                   "#9b7ebd", "#c9ada7", "#888888"};
+                                                   "#9b7ebd", "#c9ada7", "#c1440e",
+                                                   "#e09f3e", "#5b8c5a", "#888888"};
 
 struct scale {
     double low, high;

@@ -31,7 +31,10 @@ static const struct bench_engine known[] = {
     {"switch", "interp,mode=fast,dispatch=switch", 0},
     {"soft", "interp,mode=fast,dispatch=goto,fp=soft", 0},
     {"ref", "interp,mode=ref", 1},
-    {"native", NULL, 0},
+    {"native", "jit,backend=native", 0},
+    {"tcc", "jit,backend=tcc", 0},
+    {"gccjit", "jit,backend=gccjit", 0},
+    {"host", NULL, 0},
 };
 enum { N_KNOWN = sizeof known / sizeof known[0] };
 
@@ -45,12 +48,19 @@ static const struct {
 };
 enum { N_PROGRAMS = sizeof programs / sizeof programs[0], MAX_ROUNDS = 99, OUTPUT = 4096 };
 
-static const char *const all_targets[] = {"mipsel", "mips", "mips64el", "mips64"};
+static const struct {
+    const char *name, *cc; /* tests/bench/build.sh has the same */
+} all_targets[] = {
+    {"mipsel", "mipsel-linux-gnu-gcc"},
+    {"mips", "mips-linux-gnu-gcc"},
+    {"mips64el", "mips64el-linux-gnuabi64-gcc"},
+    {"mips64", "mips64-linux-gnuabi64-gcc"},
+};
 static const char images[] = "/usr/lib/debian-installer/images/12/mipsel/malta/";
 
 struct options {
     const char *build, *source, *out, *targets, *programs, *engines;
-    unsigned rounds, boots;
+    unsigned rounds, boots, repeat;
 };
 
 /* ---- one run ------------------------------------------------------------------------------------
@@ -145,27 +155,42 @@ static bool program_there(const char *name)
     return false;
 }
 
-/* The same source for the host, where the sources know it. The library-free runtime has few hosts:
+/* Builds a program for the host (cc NULL), where the sources know it, or for a guest. The library-free runtime has few hosts:
  * not built, not run. */
-static bool build_native(const struct options *o, const char *name, char *path, size_t size)
+static bool build(const struct options *o, const char *cc, const char *name, char *path, size_t size)
 {
-    char source[512];
+    char source[512], repeat[64], text[16];
     snprintf(source, sizeof source, "%s/tests/bench/%s.c", o->source, name);
-    snprintf(path, size, "%s/bench-native-%s", o->out, name);
-    char *argv[] = {"cc",
-                    "-O2",
-                    "-ffreestanding",
-                    "-fno-builtin",
-                    "-fno-tree-loop-distribute-patterns",
-                    "-fno-stack-protector",
-                    "-nostdlib",
-                    "-static",
-                    "-o",
-                    path,
-                    source,
-                    NULL};
-    char text[16];
-    return run(argv, text, sizeof text).ok;
+    snprintf(path, size, "%s/bench-%s-%s", o->out, cc ? cc : "host", name);
+    snprintf(repeat, sizeof repeat, "-DBENCH_REPEAT=%u", o->repeat);
+    char *argv[24] = {cc ? (char *)cc : "cc",
+                      "-O2",
+                      "-ffreestanding",
+                      "-fno-builtin",
+                      "-fno-tree-loop-distribute-patterns",
+                      "-fno-stack-protector",
+                      "-nostdlib",
+                      "-static",
+                      "-Wl,--build-id=none",
+                      repeat,
+                      "-o",
+                      path,
+                      source};
+    unsigned n = 13;
+    if (cc) argv[n++] = "-mno-abicalls", argv[n++] = "-fno-pic", argv[n++] = "-G0", argv[n++] = "-lgcc";
+    argv[n] = NULL;
+    return program_there(argv[0]) && run(argv, text, sizeof text).ok;
+}
+
+/* Was the engine built? Another would run in its place. */
+static bool engine_there(const struct options *o, const char *name)
+{
+    const char *file = !strcmp(name, "tcc")      ? "quern-jit-tcc.so"
+                       : !strcmp(name, "gccjit") ? "quern-jit-worker-gccjit"
+                                                 : NULL;
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", o->build, file ? file : "");
+    return !file || !access(path, R_OK);
 }
 
 static void progress(const char *target, const char *program, const char *engine, unsigned done,
@@ -174,7 +199,7 @@ static void progress(const char *target, const char *program, const char *engine
     if (isatty(2))
         fprintf(stderr, "\r%3u%%  %-9s %-8s %-7s", all ? done * 100 / all : 100, target, program,
                 engine);
-    else if (!strcmp(engine, "native"))
+    else if (!strcmp(engine, "host"))
         fprintf(stderr, "%3u%%  %s %s\n", all ? done * 100 / all : 100, target, program);
 }
 
@@ -194,13 +219,13 @@ static struct bench_run median(struct bench_run *r, unsigned n)
 }
 
 /* All engines in turn, `rounds` times. Returns the number of wrong results. */
-static unsigned bench_program(const struct options *o, const char *target, unsigned p,
-                              struct bench_row *row)
+static unsigned bench_program(const struct options *o, const char *target, const char *cc,
+                              unsigned p, struct bench_row *row)
 {
     static struct bench_run runs[BENCH_ENGINES][MAX_ROUNDS];
     unsigned n[BENCH_ENGINES] = {0}, wrong = 0;
     const char *name = programs[p].name;
-    char guest[512], native[512], quern[512], qemu[64], text[OUTPUT], expect[OUTPUT] = "";
+    char guest[512], host[512], quern[512], qemu[64], text[OUTPUT], expect[OUTPUT] = "";
 
     row->name = name;
     row->kind = programs[p].kind;
@@ -211,13 +236,18 @@ static unsigned bench_program(const struct options *o, const char *target, unsig
     for (unsigned e = 0; e < N_KNOWN; e++) {
         use[e] = in_list(o->engines, known[e].name);
         if (use[e] && !strcmp(known[e].name, "qemu")) use[e] = program_there(qemu);
-        if (use[e] && !strcmp(known[e].name, "native"))
-            use[e] = build_native(o, name, native, sizeof native);
+        if (use[e] && known[e].accel) use[e] = engine_there(o, known[e].name);
+        if (use[e] && !strcmp(known[e].name, "host"))
+            use[e] = build(o, NULL, name, host, sizeof host);
+    }
+    if (o->repeat > 1 && !build(o, cc, name, guest, sizeof guest)) {
+        fprintf(stderr, "\nbench: %s for %s cannot be built by %s\n", name, target, cc);
+        return 0;
     }
     for (unsigned round = 0; round < o->rounds; round++) {
         for (unsigned e = 0; e < N_KNOWN; e++) {
             if (!use[e] || (known[e].rounds && round >= known[e].rounds)) continue;
-            char *by_qemu[] = {qemu, guest, NULL}, *by_host[] = {native, NULL};
+            char *by_qemu[] = {qemu, guest, NULL}, *by_host[] = {host, NULL};
             char *by_quern[] = {quern, "-accel", (char *)known[e].accel, guest, NULL};
             progress(target, name, known[e].name, round, o->rounds);
             struct bench_run r = run(known[e].accel            ? by_quern
@@ -236,7 +266,8 @@ static unsigned bench_program(const struct options *o, const char *target, unsig
             runs[e][n[e]++] = r;
         }
     }
-    if (use[N_KNOWN - 1]) unlink(native);
+    if (use[N_KNOWN - 1]) unlink(host);
+    if (o->repeat > 1) unlink(guest);
     for (unsigned e = 0; e < N_KNOWN; e++)
         row->run[e] = median(runs[e], n[e]);
     return wrong;
@@ -382,14 +413,21 @@ static void bench_boot(const struct options *o, struct bench_results *res)
         return;
     }
     snprintf(quern, sizeof quern, "%s/quern-system-mipsel", o->build);
-    struct bench_run runs[2][MAX_ROUNDS];
-    unsigned n[2] = {0, 0};
-    bool use[2] = {true, program_there("qemu-system-mipsel")};
-    if (!use[1]) printf("\nboot: no qemu-system-mipsel (Debian: qemu-system-mips)\n");
+    static struct bench_run runs[BENCH_ENGINES][MAX_ROUNDS];
+    unsigned n[BENCH_ENGINES] = {0};
+    bool use[BENCH_ENGINES];
+    for (unsigned e = 0; e < N_KNOWN; e++)
+        use[e] = in_list(o->engines, known[e].name) && in_list("qemu,goto,native", known[e].name);
+    if (use[0] && !program_there("qemu-system-mipsel")) {
+        printf("\nboot: no qemu-system-mipsel (Debian: qemu-system-mips)\n");
+        use[0] = false;
+    }
     for (unsigned i = 0; i < o->boots; i++) {
-        for (unsigned k = 0; k < 2; k++) {
-            if (!use[k]) continue;
-            char *argv[] = {k ? "qemu-system-mipsel" : quern,
+        for (unsigned e = 0; e < N_KNOWN; e++) {
+            if (!use[e]) continue;
+            char *argv[] = {e ? quern : "qemu-system-mipsel",
+                            "-accel",
+                            e ? (char *)known[e].accel : "tcg",
                             "-M",
                             "malta",
                             "-m",
@@ -403,30 +441,28 @@ static void bench_boot(const struct options *o, struct bench_results *res)
                             "-append",
                             "console=ttyS0 rdinit=/bin/sh quiet",
                             NULL};
-            progress("boot", k ? "qemu" : "quern", "native", i, o->boots);
-            runs[k][n[k]] = boot(argv, 600);
-            if (runs[k][n[k]].ok)
-                n[k]++;
+            progress("boot", "", known[e].name, i, o->boots);
+            runs[e][n[e]] = boot(argv, 600);
+            if (runs[e][n[e]].ok)
+                n[e]++;
             else {
                 fprintf(stderr, "bench: %s came to no prompt%s\n", argv[0],
-                        k ? " (it needs Debian's ipxe-qemu and seabios too)" : "");
-                use[k] = false;
+                        e ? "" : " (it needs Debian's ipxe-qemu and seabios too)");
+                use[e] = false;
             }
         }
     }
-    res->boot_quern = median(runs[0], n[0]);
-    res->boot_qemu = median(runs[1], n[1]);
     printf("\nboot of Debian's installer kernel on malta to a shell's prompt\n%-9s %9s %9s %9s\n",
            "", "CPU s", "wall s", "peak MiB");
-    for (unsigned k = 0; k < 2; k++) {
-        const struct bench_run *r = k ? &res->boot_qemu : &res->boot_quern;
-        if (r->ok)
-            printf("%-9s %9.2f %9.2f %9.1f\n", k ? "qemu" : "quern", r->cpu, r->wall,
-                   (double)r->rss / 1024);
+    for (unsigned e = 0; e < N_KNOWN; e++) {
+        const struct bench_run *r = &res->boot[e];
+        res->boot[e] = median(runs[e], n[e]);
+        if (!r->ok) continue;
+        printf("%-9s %9.2f %9.2f %9.1f", known[e].name, r->cpu, r->wall, (double)r->rss / 1024);
+        if (e && res->boot[0].ok)
+            printf("  %.2f of qemu's CPU time, %.2f of its wall time", r->cpu / res->boot[0].cpu, r->wall / res->boot[0].wall);
+        printf("\n");
     }
-    if (res->boot_quern.ok && res->boot_qemu.ok)
-        printf("%-9s %9.2f %9.2f\n", "ratio", res->boot_qemu.cpu / res->boot_quern.cpu,
-               res->boot_qemu.wall / res->boot_quern.wall);
 }
 
 /* ---- the program
@@ -442,8 +478,10 @@ static void usage(FILE *f)
         "  --out DIR         where bench.json and bench.svg go (default: --build)\n"
         "  --targets LIST    of mipsel,mips,mips64el,mips64 (default: all)\n"
         "  --programs LIST   of tests/bench/*.c without .c (default: all)\n"
-        "  --engines LIST    of qemu,goto,switch,soft,ref,native (default: all)\n"
+        "  --engines LIST    of qemu,goto,switch,soft,ref,native,tcc,gccjit,host (default: all)\n"
         "  --rounds N        default 5; ref is run once\n"
+        "  --repeat N        each program does its work N times, built with the cross compiler (default 1: the\n"
+        "                    programs of the source tree): what is left when compiling does not weigh\n"
         "  --boots N         boots of a kernel under each system emulator (default 1; 0: none)\n");
 }
 
@@ -458,6 +496,7 @@ static bool parse(struct options *o, int argc, char **argv)
         {"--out", &o->out, NULL},           {"--targets", &o->targets, NULL},
         {"--programs", &o->programs, NULL}, {"--engines", &o->engines, NULL},
         {"--rounds", NULL, &o->rounds},     {"--boots", NULL, &o->boots},
+        {"--repeat", NULL, &o->repeat},
     };
     for (int i = 1; i < argc; i++) {
         unsigned k = 0, n = sizeof known_options / sizeof known_options[0];
@@ -470,12 +509,12 @@ static bool parse(struct options *o, int argc, char **argv)
         } else {
             char *end;
             unsigned long x = strtoul(v, &end, 10);
-            if (!*v || *end || x > MAX_ROUNDS) return false;
+            if (!*v || *end || x > (known_options[k].number == &o->repeat ? 1000000 : MAX_ROUNDS)) return false;
             *known_options[k].number = (unsigned)x;
         }
     }
     if (!o->out) o->out = o->build;
-    return o->rounds > 0;
+    return o->rounds > 0 && o->repeat > 0;
 }
 
 int main(int argc, char **argv)
@@ -485,8 +524,9 @@ int main(int argc, char **argv)
                         NULL,
                         "mipsel,mips,mips64el,mips64",
                         "hash,list,recurse,sieve,sort,string,vm,mandel,matrix,nbody,hello",
-                        "qemu,goto,switch,soft,ref,native",
+                        "qemu,goto,switch,soft,ref,native,tcc,gccjit,host",
                         5,
+                        1,
                         1};
     static struct bench_results res;
     unsigned wrong = 0, programs_run = 0;
@@ -494,16 +534,17 @@ int main(int argc, char **argv)
     if (argc == 2 && !strcmp(argv[1], "--help")) return usage(stdout), 0;
     if (!parse(&o, argc, argv)) return usage(stderr), 2;
     signal(SIGPIPE, SIG_IGN);
+    setenv("QUERN_MODULE_PATH", o.build, 1);
     res.engines = known;
     res.n_engines = N_KNOWN;
     printf("CPU time (user + system), median of %u interleaved rounds (ref: 1)\n", o.rounds);
     for (unsigned i = 0; i < sizeof all_targets / sizeof all_targets[0]; i++) {
-        if (!in_list(o.targets, all_targets[i])) continue;
+        if (!in_list(o.targets, all_targets[i].name)) continue;
         struct bench_target *t = &res.target[res.n_targets++];
-        t->name = all_targets[i];
+        t->name = all_targets[i].name;
         for (unsigned p = 0; p < N_PROGRAMS; p++) {
             if (!in_list(o.programs, programs[p].name)) continue;
-            wrong += bench_program(&o, t->name, p, &t->row[t->n++]);
+            wrong += bench_program(&o, t->name, all_targets[i].cc, p, &t->row[t->n++]);
             programs_run++;
         }
         if (isatty(2)) fprintf(stderr, "\r%60s\r", "");

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 enum bench_kind { BENCH_INT, BENCH_FP, BENCH_START, BENCH_KINDS };
-enum { BENCH_ENGINES = 8, BENCH_ROWS = 16, BENCH_TARGETS = 8 };
+enum { BENCH_ENGINES = 12, BENCH_ROWS = 16, BENCH_TARGETS = 8 };
 
 struct bench_engine {
     const char *name;
@@ -38,7 +38,7 @@ struct bench_results {
     const struct bench_engine *engines; /* the first is qemu, what others are compared with */
     unsigned n_engines, n_targets;
     struct bench_target target[BENCH_TARGETS];
-    struct bench_run boot_quern, boot_qemu;
+    struct bench_run boot[BENCH_ENGINES];
 };
 
 /* Geometric mean of qemu's time / the engine's over programs of a kind; 0: nothing to compare. */

@@ -3,10 +3,10 @@
  * finds no corruption, everything that was flushed is there, and what was in flight is old or new, never anything
  * else. Not a test by itself: tests/block-crash.sh runs it.
  *
- * usage: block-crash MODE IMAGE LOG KILLS SEED      MODE: plain, compressed, snapshots, lazy
+ * usage: block-crash MODE IMAGE LOG KILLS SEED      MODE: plain, compressed, snapshots, lazy (qcow2), or another format
  *
  * The writer logs, in a file that survives it: a record before each write, one after it, one before and one after each
- * flush. Blocks of 4 KiB hold the number of the write that made them.
+ * flush. Sectors hold the number of the write that made them.
  */
 #include "blockfmt/block.h"
 
@@ -21,6 +21,7 @@
 
 #define BLOCK  4096u
 #define BLOCKS 4096u /* 16 MiB */
+#define SECTORS (BLOCKS * 8) /* what is whole at every moment: formats may put a block across pages of the file */
 #define DEPTH  8u
 
 enum kind { BASE = 1, START, DONE, FLUSH, FLUSHED, SNAP, UNSNAP };
@@ -28,14 +29,32 @@ struct record {
     uint32_t kind, seq, block, n, zero;
 };
 
+static const struct mode {
+    const char *name, *format, *options;
+} modes[] = {
+    {"plain", "qcow2", "cluster_size=4k"},
+    {"compressed", "qcow2", "cluster_size=16k"},
+    {"snapshots", "qcow2", "cluster_size=4k"},
+    {"lazy", "qcow2", "cluster_size=4k,lazy_refcounts=on"},
+    {"subclusters", "qcow2", "cluster_size=64k,extended_l2=on"},
+    {"vhdx", "vhdx", "block_size=1M"},
+    {"qed", "qed", "cluster_size=4k,table_size=2"},
+    {"vmdk", "vmdk", NULL},
+    {"vdi", "vdi", NULL},
+    {"vpc", "vpc", NULL},
+    {"parallels", "parallels", "cluster_size=64k"},
+    {"qcow", "qcow", NULL},
+};
+
 struct run {
+    const struct mode *kind;
     const char *mode, *image, *log;
     uint64_t random;
     int fd;
     uint32_t seq;
     bool compressed, snapshots, lazy;
     uint8_t busy[BLOCKS];
-    uint32_t state[BLOCKS], unit;
+    uint32_t state[SECTORS], unit;
     unsigned snaps;
 };
 
@@ -60,8 +79,8 @@ static struct blk_backend *open_image(struct run *r, unsigned flags)
 {
     struct error e = ERROR_INIT;
     struct opts o = {NULL, 0};
-    opts_set(&o, "l2-cache-size", "16k"); /* tables are evicted all the time */
-    struct blk_backend *b = blk_open_in(NULL, r->image, "qcow2", &o, flags | BLK_UNMAP, &e);
+    if (!strcmp(r->kind->format, "qcow2")) opts_set(&o, "l2-cache-size", "16k"); /* tables are evicted all the time */
+    struct blk_backend *b = blk_open_in(NULL, r->image, r->kind->format, &o, flags | BLK_UNMAP, &e);
     opts_free(&o);
     if (!b) printf("open: %s\n", e.msg);
     return b;
@@ -152,14 +171,14 @@ static void writer(struct run *r)
 
 static int verify(struct run *r, struct blk_backend *b)
 {
-    uint32_t *floor = calloc(BLOCKS, sizeof *floor), cap = 1 << 20, top = 0; /* what is there for certain */
+    uint32_t *floor = calloc(SECTORS, sizeof *floor), cap = 1 << 20, top = 0; /* what is there for certain */
     struct record *started = NULL, x;
-    uint8_t *done = NULL, *zero_floor = calloc(BLOCKS, 1), *buf = malloc(BLOCK), expect[BLOCK];
+    uint8_t *done = NULL, *zero_floor = calloc(SECTORS, 1), *buf = malloc(BLOCK), expect[BLOCK];
     uint32_t *pending = NULL, n_pending = 0, n_done = 0, cut = 0;
     int fd = open(r->log, O_RDONLY), bad = 0;
 
     started = calloc(cap, sizeof *started), done = calloc(cap, 1), pending = calloc(cap, sizeof *pending);
-    memset(zero_floor, 1, BLOCKS);
+    memset(zero_floor, 1, SECTORS);
     while (read(fd, &x, sizeof x) == sizeof x) {
         if (x.seq >= cap) break;
         switch (x.kind) {
@@ -170,7 +189,7 @@ static int verify(struct run *r, struct blk_backend *b)
         case FLUSHED:
             for (; n_pending < cut; n_pending++) {
                 const struct record *w = &started[pending[n_pending]];
-                for (uint32_t i = w->block; i < w->block + w->n; i++) {
+                for (uint32_t i = w->block * 8; i < (w->block + w->n) * 8; i++) {
                     if (w->seq > floor[i]) floor[i] = w->seq, zero_floor[i] = (uint8_t)w->zero;
                 }
             }
@@ -179,30 +198,30 @@ static int verify(struct run *r, struct blk_backend *b)
         }
     }
     close(fd);
-    for (uint32_t i = 0; i < BLOCKS; i++) {
-        uint32_t v;
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        uint32_t v, block = i / 8;
         bool ok;
-        if (blk_read(b, (uint64_t)i * BLOCK, buf, BLOCK)) {
-            printf("block %u cannot be read\n", i);
-            bad++;
+        if (!(i % 8) && blk_read(b, (uint64_t)block * BLOCK, buf, BLOCK)) {
+            printf("block %u cannot be read\n", block);
+            bad++, i += 7;
             continue;
         }
-        v = ld32_le(buf);
+        v = ld32_le(buf + i % 8 * 512);
         memset(expect, 0, BLOCK);
-        if (v) fill(expect, v, i);
-        if (memcmp(buf, expect, BLOCK)) {
-            printf("block %u holds what nobody wrote\n", i);
+        if (v) fill(expect, v, block);
+        if (memcmp(buf + i % 8 * 512, expect + i % 8 * 512, 512)) {
+            printf("sector %u holds what nobody wrote\n", i);
             bad++;
             continue;
         }
         ok = v ? v == floor[i] && !zero_floor[i] : zero_floor[i];
         for (uint32_t s = floor[i] + 1; s <= top && !ok; s++) {
             const struct record *w = &started[s];
-            if (w->seq != s || i < w->block || i >= w->block + w->n) continue;
+            if (w->seq != s || block < w->block || block >= w->block + w->n) continue;
             ok = w->zero ? !v : v == s;
         }
         if (!ok) {
-            printf("block %u holds write %u; write %u%s was flushed\n", i, v, floor[i], zero_floor[i] ? " (zeros)" : "");
+            printf("sector %u holds write %u; write %u%s was flushed\n", i, v, floor[i], zero_floor[i] ? " (zeros)" : "");
             bad++;
         }
         r->state[i] = v;
@@ -217,6 +236,16 @@ static void message(void *opaque, const char *line)
     if (strncmp(line, "Leaked", 6) && strncmp(line, "Repairing", 9)) printf("  %s\n", line);
 }
 
+static void repair(struct run *r)
+{
+    struct blk_check c = {.message = message};
+    struct error e = ERROR_INIT;
+    struct blk_backend *b = blk_open(r->image, r->kind->format, BLK_CHECK, &e);
+
+    if (!b || blk_check(b, BLK_FIX_LEAKS | BLK_FIX_ERRORS, &c, &e)) printf("repair: %s\n", e.msg);
+    blk_close(b);
+}
+
 static int round_of(struct run *r, unsigned ms)
 {
     struct blk_check c = {.message = message};
@@ -227,9 +256,13 @@ static int round_of(struct run *r, unsigned ms)
     pid_t pid;
 
     r->fd = open(r->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
-    for (uint32_t i = 0; i < BLOCKS; i++) {
-        if (r->state[i]) put(r, BASE, r->state[i], i, 1, 0);
+    struct record *base = calloc(SECTORS, sizeof *base);
+    size_t n_base = 0;
+    for (uint32_t i = 0; i < SECTORS; i++) {
+        if (r->state[i]) base[n_base++] = (struct record){BASE, r->state[i], i, 1, 0};
     }
+    if (write(r->fd, base, n_base * sizeof *base) != (ssize_t)(n_base * sizeof *base)) return printf("cannot write the log\n"), 1;
+    free(base);
     fflush(stdout);
     pid = fork();
     if (!pid) writer(r);
@@ -238,6 +271,7 @@ static int round_of(struct run *r, unsigned ms)
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     if (!WIFSIGNALED(status)) return printf("the writer ended by itself: status %d\n", WEXITSTATUS(status)), 1;
+    if (!strcmp(r->kind->format, "parallels")) repair(r); /* asks for it */
     b = open_image(r, 0);
     if (!b) return 1;
     bad = verify(r, b);
@@ -245,7 +279,8 @@ static int round_of(struct run *r, unsigned ms)
         blk_close(b);
         return bad;
     }
-    if (blk_check(b, 0, &c, &e) || c.corruptions || c.check_errors) {
+    int rc = blk_check(b, 0, &c, &e);
+    if ((rc && rc != -ENOTSUP) || c.corruptions || c.check_errors) {
         printf("check: %llu corruptions, %llu errors %s\n", (unsigned long long)c.corruptions, (unsigned long long)c.check_errors, e.msg);
         bad++;
     } else {
@@ -256,11 +291,23 @@ static int round_of(struct run *r, unsigned ms)
     return bad;
 }
 
+static int create(const struct run *r)
+{
+    struct opts o = {NULL, 0};
+    struct error e = ERROR_INIT;
+    int rc = r->kind->options ? opts_parse(&o, r->kind->options, NULL, NULL, &e) : 0;
+
+    opts_set(&o, "size", "16M");
+    unlink(r->image);
+    if (!rc) rc = blk_create(NULL, r->kind->format, r->image, &o, false, &e);
+    if (rc) printf("%s\n", e.msg);
+    opts_free(&o);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct run *r = calloc(1, sizeof *r);
-    struct opts o = {NULL, 0};
-    struct error e = ERROR_INIT;
     int bad = 0, kills;
 
     if (argc < 6) return printf("usage: block-crash MODE IMAGE LOG KILLS SEED\n"), 2;
@@ -268,20 +315,17 @@ int main(int argc, char **argv)
     r->random = strtoull(argv[5], NULL, 10) * UINT64_C(0x9e3779b97f4a7c15) + 1;
     r->compressed = !strcmp(r->mode, "compressed"), r->snapshots = !strcmp(r->mode, "snapshots"), r->lazy = !strcmp(r->mode, "lazy");
     r->unit = r->compressed ? 4 : 1;
-    opts_set(&o, "size", "16M");
-    opts_set(&o, "cluster_size", r->compressed ? "16k" : "4k");
-    if (r->lazy) opts_set(&o, "lazy_refcounts", "on");
-    if (blk_create(NULL, "qcow2", r->image, &o, false, &e)) return printf("%s\n", e.msg), 2;
-    opts_free(&o);
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        if (!strcmp(modes[i].name, r->mode)) r->kind = &modes[i];
+    }
+    if (!r->kind) return printf("unknown mode '%s'\n", r->mode), 2;
+    if (create(r)) return 2;
     for (int i = 0; i < kills && !bad; i++) {
         bad = round_of(r, 1 + (unsigned)(rnd(r) % 60));
         if (bad) printf("%s: kill %d of %d, seed %s\n", r->mode, i + 1, kills, argv[5]);
         /* numbers of writes start again before they get too many */
         if (r->seq > 500000) {
-            unlink(r->image);
-            opts_set(&o, "size", "16M");
-            if (blk_create(NULL, "qcow2", r->image, &o, false, &e)) return 2;
-            opts_free(&o);
+            if (create(r)) return 2;
             memset(r->state, 0, sizeof r->state);
             r->seq = 0;
         }

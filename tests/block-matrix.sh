@@ -16,7 +16,8 @@ cells=0 failures=0 skipped=0 log=
 requests=$([ $small = 1 ] && echo 40 || echo 150)
 
 # Random requests inside 16 MiB, as commands of both tools; the same list for image and raw reference.
-commands() { # SEED
+commands() { # SEED [FORMAT]: a new luks image holds anything, so all of it is written first
+    [ "${2:-}" = luks ] && echo 'write -q -P 0 0 16M'
     awk -v seed="$1" -v n="$requests" 'BEGIN {
         srand(seed)
         for (i = 0; i < n; i++) {
@@ -42,13 +43,22 @@ $name, $what: $* : $(head -n 2 out | tr '\n' ' ')"
     fi
 }
 none() { line="$line -"; }
+# How both programs name an image: by -f, or with the key of an encrypted one.
+key= object=
+src() { # FORMAT IMAGE
+    if [ -z "$key" ]; then echo "-f $1 $2"; else echo "$object --image-opts driver=$1,$key,file.filename=$2"; fi
+}
 check() { # PROGRAM FORMAT IMAGE: clean, or the format has no check
-    "$1" check -f "$2" "$3"
+    "$1" check $(src "$2" "$3")
     rc=$?
     [ $rc = 0 ] || [ $rc = 63 ]
 }
+same_contents() { # PROGRAM FORMAT IMAGE
+    if [ -z "$key" ]; then "$1" compare -f "$2" -F raw "$3" ref.raw
+    else "$1" compare $(src "$2" "$3") driver=raw,file.filename=ref.raw; fi
+}
 same_map() { # FORMAT IMAGE
-    qemu-img map --output=json -f "$1" "$2" >m1 && "$img" map --output=json -f "$1" "$2" >m2 && sums m1 >s1 && sums m2 >s2 && cmp s1 s2
+    qemu-img map --output=json $(src "$1" "$2") >m1 && "$img" map --output=json $(src "$1" "$2") >m2 && sums m1 >s1 && sums m2 >s2 && cmp s1 s2
 }
 # What must agree: which bytes are there and where, run by run; zeros inside allocated data are no difference.
 sums() {
@@ -56,35 +66,48 @@ sums() {
         k = v["depth:"] " " v["present:"] " " v["data:"] " " (v["data:"] == "true" ? "" : v["zero:"])
         if (k != last) { printf "%s%d %s", (n++ ? "\n" : ""), v["start:"], k; last = k } } END { print "" }'
 }
+# qemu-img 7.2 does not know whether a parallels image was closed properly; images named by options have a json: name
+# there (in an order that means nothing), and the plain one here.
+info() {
+    "$@" | tr -d ',' | if [ "$format" = parallels ]; then grep -v dirty-flag; elif [ -n "$key" ]; then grep -v '"filename":'; else cat; fi | sort
+}
 same_info() { # FORMAT IMAGE
-    qemu-img info --output=json -f "$1" "$2" | tr -d ',' | sort >i1 && "$img" info --output=json -f "$1" "$2" | tr -d ',' | sort >i2 && cmp i1 i2
+    format=$1
+    qemu-img info --output=json $(src "$1" "$2") >/dev/null && info qemu-img info --output=json $(src "$1" "$2") >i1 &&
+        info "$img" info --output=json $(src "$1" "$2") >i2 && cmp i1 i2
 }
 write_all() { # PROGRAM FORMAT IMAGE
-    "$1" -f "$2" -t unsafe "$3" <requests >w.out 2>&1 && ! grep -q failed w.out
+    if [ -z "$key" ] || [ "$2" = raw ]; then "$1" -f "$2" -t unsafe "$3" <requests >w.out 2>&1
+    else "$1" -t unsafe $(src "$2" "$3") <requests >w.out 2>&1; fi && ! grep -q failed w.out
 }
 verify() { # FORMAT IMAGE: all that both say of it, against ref.raw
     cell 'qemu-img check' check qemu-img "$1" "$2"
     cell 'quern-img check' check "$img" "$1" "$2"
-    cell 'qemu-img compare' qemu-img compare -f "$1" -F raw "$2" ref.raw
-    cell 'quern-img compare' "$img" compare -f "$1" -F raw "$2" ref.raw
+    cell 'qemu-img compare' same_contents qemu-img "$1" "$2"
+    cell 'quern-img compare' same_contents "$img" "$1" "$2"
     cell info same_info "$1" "$2"
     cell map same_map "$1" "$2"
     rm -f c1.raw c2.raw
-    cell 'qemu-img convert' qemu-img convert -f "$1" -O raw "$2" c1.raw
-    cell 'quern-img convert' "$img" convert -f "$1" -O raw "$2" c2.raw
+    cell 'qemu-img convert' qemu-img convert $(src "$1" "$2") -O raw c1.raw
+    cell 'quern-img convert' "$img" convert $(src "$1" "$2") -O raw c2.raw
     cell 'converted' cmp c1.raw c2.raw
+}
+skip() {
+    skipped=$((skipped + 1))
+    printf '%-48s skipped: %s\n' "$name" "$(head -n 1 out | cut -c 1-100)"
 }
 row() { # FORMAT OPTIONS SIZE
     name="$1${2:+ $2}"
     line=
-    commands "$seed" >requests
-    rm -f ref.raw x.img
+    commands "$seed" "$1" >requests
+    rm -f ref.raw x.img y.img
     truncate -s "$3" ref.raw
-    if ! "$img" create -q -f "$1" ${2:+-o "$2"} x.img "$3" >out 2>&1; then
-        skipped=$((skipped + 1))
-        printf '%-48s skipped: %s\n' "$name" "$(head -n 1 out | cut -c 1-100)"
+    if ! qemu-img create -q $object -f "$1" ${2:+-o "$2"} y.img "$3" >out 2>&1 || ! qemu-img info $(src "$1" y.img) >out 2>&1; then
+        echo "qemu-img cannot use its own: $(head -n 1 out)" >out
+        skip
         return
     fi
+    "$img" create -q $object -f "$1" ${2:+-o "$2"} x.img "$3" >out 2>&1 || { skip; return; }
     write_all qemu-io raw ref.raw || echo "$name: the reference could not be written"
     cell 'quern-io writes' write_all "$io" "$1" x.img
     verify "$1" x.img
@@ -96,14 +119,33 @@ row() { # FORMAT OPTIONS SIZE
     # the other way round
     rm -f y.img ref.raw
     truncate -s "$3" ref.raw
-    commands $((seed + 2)) >requests
-    cell 'qemu-img create' qemu-img create -q -f "$1" ${2:+-o "$2"} y.img "$3"
+    commands $((seed + 2)) "$1" >requests
+    cell 'qemu-img create' qemu-img create -q $object -f "$1" ${2:+-o "$2"} y.img "$3"
     cell 'qemu-io writes' write_all qemu-io "$1" y.img
     write_all qemu-io raw ref.raw
     commands $((seed + 3)) >requests
     cell 'quern-io writes on it' write_all "$io" "$1" y.img
     write_all qemu-io raw ref.raw
     verify "$1" y.img
+    printf '%-48s%s\n' "$name" "$line"
+}
+crypt_row() { # KEY=SECRET-OPTION FORMAT OPTIONS SIZE
+    object='--object secret,id=sec0,data=letmein' key=$1=sec0
+    [ $2 = qcow2 ] && key=encrypt.format=luks,$key
+    row "$2" "$3" "$4"
+    object= key=
+}
+made_row() { # FORMAT OPTIONS SIZE: images that are written once, by convert
+    name="$1${2:+ $2}, by convert"
+    line=
+    commands "$seed" >requests
+    rm -f ref.raw x.img
+    truncate -s "$3" ref.raw
+    write_all qemu-io raw ref.raw
+    cell 'quern-img convert' "$img" convert -f raw -O "$1" ${2:+-o "$2"} ${4:-} ref.raw x.img
+    verify "$1" x.img
+    cell 'qemu-img convert' qemu-img convert -f raw -O "$1" ${2:+-o "$2"} ${4:-} ref.raw x.img
+    verify "$1" x.img
     printf '%-48s%s\n' "$name" "$line"
 }
 s=16777216
@@ -120,17 +162,29 @@ if [ $small = 0 ]; then
     row qcow2 compression_type=zstd $s
     row qcow2 extended_l2=on $s
     row qcow2 extended_l2=on,cluster_size=2M $s
+    row qcow2 nocow=on $s
+    row qcow2 data_file=d.raw $s
+    row qcow2 data_file=d.raw,data_file_raw=on $s
+    crypt_row encrypt.key-secret qcow2 encrypt.format=luks,encrypt.key-secret=sec0,encrypt.iter-time=10 $s
+    for o in '' cipher-alg=aes-128 cipher-mode=cbc ivgen-alg=essiv,ivgen-hash-alg=sha256 hash-alg=sha512; do
+        crypt_row key-secret luks key-secret=sec0,iter-time=10${o:+,$o} $s
+    done
+    made_row qcow2 '' $s -c
+    made_row qcow2 compression_type=zstd $s -c
+    made_row qcow2 cluster_size=4k $s -c
+    made_row qcow '' $s -c
+    made_row vmdk subformat=streamOptimized $s
     row qcow '' $s
-    for o in '' cluster_size=4k cluster_size=1M table_size=1 table_size=16; do row qed "$o" $s; done
-    for o in '' static=on; do row vdi "$o" $s; done
+    for o in '' cluster_size=4k cluster_size=1M table_size=1 table_size=2 table_size=16; do row qed "$o" $s; done
+    for o in '' static=on preallocation=metadata; do row vdi "$o" $s; done
     for o in '' subformat=monolithicFlat subformat=twoGbMaxExtentSparse subformat=twoGbMaxExtentFlat compat6=on zeroed_grain=on \
-        adapter_type=lsilogic; do
+        adapter_type=lsilogic hwversion=7 toolsversion=2147483647; do
         row vmdk "$o" $s
     done
-    for o in force_size=on subformat=fixed,force_size=on; do row vpc "$o" $s; done
+    for o in '' force_size=on subformat=fixed,force_size=on; do row vpc "$o" $s; done
     for o in '' subformat=fixed block_size=1M block_state_zero=off log_size=4M; do row vhdx "$o" $s; done
     for o in '' cluster_size=64k; do row parallels "$o" $s; done
-elif [ $small = 1 ]; then
+else
     row qcow2 compat=0.10,cluster_size=4k $s
 fi
 echo "$cells cells, $failures failures, $skipped rows skipped"

@@ -23,8 +23,8 @@
 static const char usage[] =
     "usage: boot-hash [options]\n"
     "  --engine E      ref, goto or switch, with ,host (host floating point) or ,nofuse added; "
-    "jit,PROPERTY=VALUE,... as\n"
-    "                  of -accel (default goto)\n"
+    "jit or a backend's name,\n"
+    "                  ,PROPERTY=VALUE,... as of -accel after it (default goto)\n"
     "  --insns N       how far to run, in instructions of guest time (default 100000000)\n"
     "  --from N        the first hash is at N (default: at --every)\n"
     "  --every N       instructions between hashes (default 1000000)\n"

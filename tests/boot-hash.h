@@ -8,6 +8,7 @@
 #include "interp/accel.h"
 #include "interp/jit.h"
 #include "machines/machine.h"
+#include "tests/backends.h"
 
 #include <glob.h>
 
@@ -32,15 +33,21 @@ static inline char *boot_hash_file(const char *pattern)
 }
 
 /* "ref", "goto", "switch", with ",host" after it for the host's floating point and ",nofuse" for no
- * superinstructions; or "jit,...", properties as of -accel. False: not known. */
+ * superinstructions; or "jit" or a backend's name, and properties as of -accel. False: not known. */
 static inline bool boot_hash_engine(const char *name, struct engine_config *c)
 {
     size_t n = strcspn(name, ",");
     *c = (struct engine_config){.mode = ENGINE_FAST, .soft_fp = true};
-    if (n == 3 && !strncmp(name, "jit", n)) {
+    bool jit = n == 3 && !strncmp(name, "jit", n), ref = n == 3 && !strncmp(name, "ref", n);
+    if (jit || (!ref && strncmp(name, "goto", MAX(n, 4u)) && strncmp(name, "switch", MAX(n, 6u)))) {
         struct error e = ERROR_INIT;
-        jit_register(&jit_null_backend);
-        bool ok = !accel_begin(c, "jit", &e);
+        register_backends();
+        char *backend = mem_printf("%.*s", (int)n, name);
+        c->soft_fp = false, c->sync = true;
+        if (jit) accel_begin(c, "jit", &e);
+        else c->backend = jit_find(backend, &e);
+        mem_free(backend);
+        bool ok = !e.set;
         for (name += n; *name && ok; name += n) {
             n = 1 + strcspn(name + 1, ",");
             char *word = mem_printf("%.*s", (int)n - 1, name + 1);
@@ -52,12 +59,8 @@ static inline bool boot_hash_engine(const char *name, struct engine_config *c)
         if (!ok) error_print(&e);
         return ok;
     }
-    if (n == 3 && !strncmp(name, "ref", n))
-        c->mode = ENGINE_REF;
-    else if (n == 6 && !strncmp(name, "switch", n))
-        c->portable_switch = true;
-    else if (n != 4 || strncmp(name, "goto", n))
-        return false;
+    if (ref) c->mode = ENGINE_REF;
+    c->portable_switch = *name == 's';
     for (name += n; *name; name += n) {
         n = 1 + strcspn(name + 1, ",");
         if (n == 5 && !strncmp(name, ",host", n))

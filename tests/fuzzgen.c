@@ -55,6 +55,9 @@ struct gen {
     struct fz_insn *in;
     bool known[FZ_TEMPS];    /* temporaries that are surely written */
     bool no_slots;           /* before a delay slot: only temporaries are written */
+    /* as compilers for 64-bit guests do it: the first half of the wide slots holds words, sign-extended, but for a few; the last
+     * one holds an address that moves */
+    bool words, word;
 };
 
 #define ROLL(n) below(g->rng, n)
@@ -103,7 +106,9 @@ static ir_id dst(struct gen *g, unsigned type, bool open)
         }
         if (t == IR_NONE) t = new_temp(g, type);
     }
-    return t != IR_NONE ? t : some_slot(g, type);
+    if (t != IR_NONE) return t;
+    if (type == T_I64 && g->words) return FZ_SLOT_Q(g->word ? ROLL(FZ_N64 / 2) : FZ_N64 / 2 + ROLL(FZ_N64 / 2 - 1));
+    return some_slot(g, type);
 }
 
 static struct ir_op *add(struct gen *g, unsigned op, unsigned type, ir_id d, ir_id a, ir_id b, ir_id c)
@@ -122,8 +127,17 @@ static void written(struct gen *g, ir_id d, bool open)
     if (ir_is_temp(d) && d != IR_NONE && !open) g->known[d - IR_TEMP] = true;
 }
 
+static void move_pointer(struct gen *g)
+{
+    ir_id p = FZ_SLOT_Q(FZ_N64 - 1), by = konst(g, T_I64, ROLL(8) ? 8 * (uint64_t)ROLL(8) - 24 : FZ_DATA + 64);
+    if (by == IR_NONE) return;
+    if (g->in->k[by - IR_CONST] == FZ_DATA + 64) add(g, OP_MOV, T_I64, p, by, IR_NONE, IR_NONE);
+    else add(g, ROLL(8) ? OP_ADD : OP_SUB, T_I64, p, p, ROLL(3) ? by : FZ_SLOT_Q(ROLL(FZ_N64 / 2)), IR_NONE);
+}
+
 static void pure(struct gen *g, bool open)
 {
+    if (g->words && !g->no_slots && !ROLL(6)) move_pointer(g);
     unsigned op, type = ROLL(2);
     do op = ROLL(OP_COUNT);
     while (ir_op_info[op].cls != CLASS_PURE || op == OP_ZX32 || op == OP_SX32 || (ROLL(3) && ir_op_info[op].flags & F_OPT));
@@ -134,12 +148,15 @@ static void pure(struct gen *g, bool open)
         ir_id k = konst(g, type, ROLL(type == T_I64 ? 66 : 34));
         if (k != IR_NONE) b = k;
     }
+    g->word = g->words && ROLL(4) && g->in->n_ops + 2 <= FZ_OPS;
     ir_id d = dst(g, type, open);
     struct ir_op *o = add(g, op, type, d, a, b, c);
     if (op == OP_EXTRACT || op == OP_SEXTRACT || op == OP_DEPOSIT) {
         unsigned w = type == T_I64 ? 64 : 32, pos = ROLL(w);
         o->aux = pos | (1 + ROLL(w - pos)) << 8;
     }
+    if (g->word && type == T_I64) add(g, OP_SX32, T_I64, d, d, IR_NONE, IR_NONE);
+    g->word = false;
     written(g, d, open);
 }
 
@@ -213,7 +230,7 @@ static void vector(struct gen *g, bool open)
     ir_id a = op == OP_VDUP ? src(g, T_I64) : vsrc(g, log), b = n > 1 ? vsrc(g, log) : IR_NONE, c = n > 2 ? vsrc(g, log) : IR_NONE, d;
     if (ir_is_const(a)) a = some_slot(g, T_I64);
     if (op == OP_VREDUCE) d = dst(g, T_I64, open);
-    else if (log <= 1 && (g->no_slots || (!open && !ROLL(3)))) d = new_temp(g, FZ_VTEMP);
+    else if (log == 1 && (g->no_slots || (!open && !ROLL(3)))) d = new_temp(g, FZ_VTEMP); /* both cells: any reader may follow */
     else d = FZ_SLOT_V(ROLL(FZ_NV >> log) << log);
     if (d == IR_NONE || (g->no_slots && ir_is_slot(d))) return;
     struct ir_op *o = add(g, op, T_I64, d, a, b, c);
@@ -237,6 +254,7 @@ static ir_id address(struct gen *g, unsigned mem, unsigned at)
 {
     unsigned where = ROLL(16);
     if (where == 0) return src(g, at);
+    if (g->words && at == T_I64 && ROLL(4)) return FZ_SLOT_Q(FZ_N64 - 1);
     ir_id t = new_temp(g, at), u = new_temp(g, at);
     uint64_t mask = where == 1 ? (mem & IR_MALIGN ? 0xf8 : 0xff) : mem & IR_MALIGN ? 0x1ff8 : 0x1fff;
     if (where > 12) mask &= 0x78; /* near each other: what is stored is loaded again */
@@ -354,6 +372,13 @@ static void ending(struct gen *g)
         add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = l;
         break;
     case 3:
+        if (room(g, 5) && !ROLL(2)) { /* a way out in the middle; the label's number is nobody else's */
+            branch_op(g, OP_BRL, FZ_OPS - 1);
+            if (in->ops[in->n_ops - 1].op == OP_BRL && in->ops[in->n_ops - 1].aux == FZ_OPS - 1) {
+                add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = new_link(g);
+                add(g, OP_LABEL, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = FZ_OPS - 1;
+            }
+        }
         l = new_link(g);
         if (!g->no_slots) new_key(g, &in->link[l]);
         add(g, OP_GOTO, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE)->aux = l;
@@ -491,11 +516,16 @@ void fz_generate(struct fz_prog *p, uint64_t seed)
     for (unsigned i = 0; i < 4; i++) fz_random(&rng);
     memset(p, 0, offsetof(struct fz_prog, insn));
     p->user = (uint8_t)ROLL(2), p->wide = (uint8_t)ROLL(2);
-    p->fp_round = ROLL(8) ? 0 : (uint8_t)ROLL(4);
+    p->fp_round = ROLL(8) ? 0 : (uint8_t)ROLL(16);
+    g->words = !ROLL(3);
     p->n = ROLL(3) ? FZ_WORDS + ROLL(FZ_INSNS - FZ_WORDS + 1) : 4 + ROLL(24);
     for (unsigned i = 0; i < p->n; i++) instruction(g, &p->insn[i]);
     for (unsigned i = 0; i < FZ_N32; i++) p->r[i] = (uint32_t)fz_value(&rng, T_I32);
-    for (unsigned i = 0; i < FZ_N64; i++) p->q[i] = fz_value(&rng, T_I64);
+    for (unsigned i = 0; i < FZ_N64; i++) {
+        p->q[i] = fz_value(&rng, T_I64);
+        if (g->words && i < FZ_N64 / 2 && ROLL(16)) p->q[i] = (uint64_t)(int64_t)(int32_t)(uint32_t)p->q[i] >> (ROLL(2) ? 0 : 32 + ROLL(31));
+    }
+    if (g->words) p->q[FZ_N64 - 1] = FZ_DATA + 64;
     for (unsigned i = 0; i < 2 * FZ_WORDS; i++) p->word[i] = i < FZ_WORDS ? i : (uint32_t)fz_random(&rng);
     p->mem_seed = fz_random(&rng);
     p->budget_seed = (uint32_t)fz_random(&rng) | 1;
@@ -603,7 +633,7 @@ int fz_read(struct fz_prog *p, const char *path, struct error *e)
         if (*line == '#' || *line == '\n') continue;
         if (sscanf(line, "prog %u %u %u %u %u %u %" SCNu64 " %" SCNu32, &n, &u[0], &u[1], &u[2], &u[3], &u[4], &v, &w) == 8) {
             ok = n && n <= FZ_INSNS;
-            p->n = n, p->user = u[0] & 1, p->wide = u[1] & 1, p->fp_round = u[2] & 3, p->steps = (uint16_t)u[3], p->most = (uint16_t)MAX(u[4], 1u);
+            p->n = n, p->user = u[0] & 1, p->wide = u[1] & 1, p->fp_round = u[2] & 15, p->steps = (uint16_t)u[3], p->most = (uint16_t)MAX(u[4], 1u);
             p->mem_seed = v, p->budget_seed = w;
         } else if (!strncmp(line, "regs", 4)) {
             s += 4;

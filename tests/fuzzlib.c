@@ -4,9 +4,7 @@
 #include "tests/fuzzlib.h"
 
 #include "interp/accel.h"
-#if defined HAVE_JIT_NATIVE
-#include "jit-native/native.h"
-#endif
+#include "tests/backends.h"
 #include "tests/mutant.h"
 
 #include <errno.h>
@@ -452,7 +450,7 @@ struct fz_side *fz_open(const struct engine_config *cfg, bool user, bool wide, s
     }
     s->user = user, s->wide = wide;
     s->size = user && sizeof(void *) == 8 ? (size_t)0xffffffffu + 1 + PAGE : FZ_MEM;
-    s->guard = user && sizeof(void *) == 8 ? (size_t)CPU_GUARD : 0;
+    s->guard = user && sizeof(void *) == 8 ? (size_t)(wide ? CPU_GUARD64 : CPU_GUARD) : 0;
     uint8_t *at = mmap(NULL, s->size + 2 * s->guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED || mprotect(at + s->guard, FZ_MEM, PROT_READ | PROT_WRITE)) {
         error_set(e, "no memory for a guest: %s", strerror(errno));
@@ -529,7 +527,7 @@ void fz_start(struct fz_side *s, const struct fz_prog *p)
     for (unsigned i = 0; i < FZ_NV; i++) t->v[i] = (x + i) * UINT64_C(0x9e3779b97f4a7c15);
     t->map = 0, t->pc = FZ_CODE, t->pc64 = FZ_CODE;
     t->c.key = 0, t->c.icount = 0, t->c.kick = 0;
-    t->c.fp.round = p->fp_round;
+    t->c.fp.round = p->fp_round & 3, t->c.fp.tiny_before = p->fp_round & 4, t->c.fp.sees_denormal = p->fp_round & 8;
     t->c.fp_note = (struct fp_note){ 0 };
     cpu_fp_changed(&t->c);
     cpu_fp_set_flags(&t->c, 0);
@@ -582,11 +580,7 @@ bool fz_equal(struct fz_side *a, struct fz_side *b, FILE *f)
 /* ---- engines ---- */
 void fz_init(void)
 {
-#if defined HAVE_JIT_NATIVE
-    jit_register(&jit_native_backend);
-#endif
-    jit_register(&jit_null_backend);
-    setenv("QUERN_MODULE_PATH", ".", 0);
+    register_backends();
     struct error e = ERROR_INIT;
     if (mutant_register(&e)) error_print(&e);
 }

@@ -19,6 +19,7 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_TESTS =
 UNIT_TESTS += tests/test-block
+UNIT_TESTS += tests/test-block-faults
 UNIT_TESTS += tests/test-block-filters
 UNIT_TESTS += tests/test-block-readonly
 tests_test_block_readonly_SOURCES = tests/test-block-readonly.c tests/block-samples.c tests/block-samples.h
@@ -43,6 +44,8 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+UNIT_TESTS += tests/test-x86-host
+UNIT_TESTS += tests/test-x86-table
 if JIT_X64
 UNIT_TESTS += tests/test-x64-emit
 endif
@@ -60,12 +63,18 @@ SCRIPT_TESTS =
 SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
+SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh
+SCRIPT_TESTS += tests/test-vvfat.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
+EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh tests/nbd-speed.sh
+SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
+SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
+SCRIPT_TESTS += tests/test-gccjit.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/test-mutants.sh
@@ -105,7 +114,7 @@ tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash
 tests_boot_hash_SOURCES = tests/boot-hash.c tests/boot-hash.h
-EXTRA_DIST += tests/boot-hash.h
+EXTRA_DIST += tests/boot-hash.h tests/backends.h
 
 # make bench: tests/bench under every engine, beside other emulators. BENCH_FLAGS: see bench-run --help.
 EXTRA_PROGRAMS += tests/bench-run
@@ -116,6 +125,16 @@ BENCH_FLAGS =
 bench: all tests/bench-run$(EXEEXT)
 	tests/bench-run$(EXEEXT) --build '$(abs_top_builddir)' --source '$(abs_top_srcdir)' $(BENCH_FLAGS)
 CLEANFILES += tests/bench-run$(EXEEXT) bench.json bench.svg
+
+# make bench-block: the image tools beside qemu-utils. BENCH_BLOCK_FLAGS: see bench-block --help.
+EXTRA_PROGRAMS += tests/bench-block
+tests_bench_block_SOURCES = tests/bench-block.c
+tests_bench_block_LDADD = -lm
+
+.PHONY: bench-block
+bench-block: all tests/bench-block$(EXEEXT)
+	tests/bench-block$(EXEEXT) --build '$(abs_top_builddir)' $(BENCH_BLOCK_FLAGS)
+CLEANFILES += tests/bench-block$(EXEEXT)
 
 # make check-hosts: other hosts, by cross compilers and qemu-user. HOSTS: which; none: check-hosts.sh knows.
 EXTRA_DIST += tests/check-hosts.sh tests/sizes.sh

@@ -2,10 +2,7 @@
  * quern-mutant.c - the system emulator with the faulty backend of mutant.c, for tests/test-mutants.sh.
  * usage: quern-mutant TARGET [options of quern-system-TARGET]
  */
-#include "interp/jit.h"
-#if defined HAVE_JIT_NATIVE
-#include "jit-native/native.h"
-#endif
+#include "tests/backends.h"
 #include "tests/mutant.h"
 #include "tools/system.h"
 
@@ -13,10 +10,7 @@ int main(int argc, char **argv)
 {
     struct error e = ERROR_INIT;
     error_set_progname("quern-mutant");
-#if defined HAVE_JIT_NATIVE
-    jit_register(&jit_native_backend);
-#endif
-    jit_register(&jit_null_backend);
+    register_backends();
     if (argc < 2 || mutant_register(&e)) {
         if (e.set) error_print(&e);
         return 2;

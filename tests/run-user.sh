@@ -26,6 +26,9 @@ limit=
 command -v timeout >/dev/null && limit="timeout 120"
 if [ "$prefix" = quern ]; then
     modes="interp,mode=fast interp,mode=ref interp,dispatch=switch interp,fp=soft"
+    if grep -q '^#define HAVE_JIT_NATIVE' "$dir/config.h" 2>/dev/null; then
+        modes="$modes jit,backend=native,sync=on,threshold=2 jit,backend=native,threshold=20 jit,backend=native,chaos=7"
+    fi
     [ -e "$dir/quern-jit-tcc.so" ] && modes="$modes jit,backend=tcc,sync=on,threshold=2 jit,backend=tcc,chaos=9"
 else
     modes=other

@@ -218,6 +218,20 @@ filters() {
         driver=throttle,throttle-group=g,file.driver=qcow2,file.file.filename=o.img
 }
 
+quorum() {
+    rm -f ./*.img
+    for i in 0 1 2; do "$img" create -q -f qcow2 q$i.img 8M; done
+    three=children.0.file.filename=q0.img,children.1.file.filename=q1.img,children.2.driver=qcow2,children.2.file.filename=q2.img
+    ok 'quorum: write' "$io" --image-opts -c 'write -P 1 1M 100k' -c 'write -z 2M 1M' "driver=quorum,vote-threshold=2,$three"
+    "$io" -f qcow2 -c 'write -P 9 1M 4k' q1.img >/dev/null
+    ok 'quorum: read, one differs' "$io" --image-opts -c 'read -P 1 1M 100k' "driver=quorum,vote-threshold=2,$three"
+    fails 'quorum: all must agree' 'Input/output error' "$io" --image-opts -c 'read 1M 100k' "driver=quorum,vote-threshold=3,$three"
+    ok 'quorum: rewrite' "$io" --image-opts -c 'read -P 1 1M 100k' "driver=quorum,vote-threshold=2,rewrite-corrupted=on,$three"
+    ok 'quorum: rewritten' "$io" -f qcow2 -c 'read -P 1 1M 100k' q1.img
+    ok 'quorum: fifo' "$io" --image-opts -c 'read -P 1 1M 100k' "driver=quorum,read-pattern=fifo,$three"
+    fails 'quorum: threshold' 'threshold may not exceed' "$io" --image-opts -c 'read 0 1' "driver=quorum,vote-threshold=4,$three"
+}
+
 faults() { # a write to the file fails at one of many places: what was flushed before is there, nothing is corrupt
     for fmt in vmdk vdi vpc vhdx qed qcow parallels; do
         rm -f ./*.img
@@ -276,7 +290,10 @@ for f in $formats; do
         matrix qcow '' cb
         ;;
     readonly) read_only ;;
-    filters) filters ;;
+    filters)
+        filters
+        quorum
+        ;;
     faults) faults ;;
     parallels)
         matrix parallels '' k

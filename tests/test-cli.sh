@@ -131,7 +131,7 @@ q=$build/quern-system-mipsel
 
 # The manual page is that of this program.
 if "$build/quern" --man | cmp -s - "$src/man/quern.1"; then ok; else bad "man/quern.1 is not current: make man"; fi
-for tool in quern-img quern-io; do
+for tool in quern-img quern-io quern-nbd; do
     if "$build/$tool" --man | cmp -s - "$src/man/$tool.1"; then ok; else bad "man/$tool.1 is not current: make man"; fi
 done
 

@@ -162,7 +162,7 @@ static void run_form(struct test *t, const struct what *w, const struct form *f)
     for (unsigned i = 0; i < 3; i++) k[i] = fz_value(&t->rng, w->in);
     build(t, w, f, wide, k);
     t->prog.user = user;
-    t->prog.fp_round = fp_op(w->op) && !roll(t, 6) ? (uint8_t)roll(t, 4) : 0;
+    t->prog.fp_round = fp_op(w->op) && !roll(t, 6) ? (uint8_t)roll(t, 16) : 0;
     t->prog.r[7] = FZ_DATA, t->prog.q[7] = FZ_DATA;
     fz_start(s, &t->prog);
     /* FP: one at a time with its own flags? Both times of detecting tininess, as far as an engine that is not the host's own knows them. */

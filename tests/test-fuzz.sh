@@ -20,7 +20,7 @@ try() {
     fi
 }
 
-for t in elf options guest; do
+for t in elf options guest block vvfat nbd; do
     for f in "$src/tests/fuzz/regress/$t"-*; do
         [ -f "$f" ] && try "$f" "$build/tests/fuzz/fuzz-$t" "$f"
     done

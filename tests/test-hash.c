@@ -7,10 +7,6 @@
  * and between hosts.
  */
 #include "tests/boot-hash.h"
-#include "interp/jit.h"
-#if defined HAVE_JIT_NATIVE
-#include "jit-native/native.h"
-#endif
 #include "periph/devices.h"
 #include "tests/count.h"
 
@@ -188,11 +184,7 @@ int main(int argc, char **argv)
         return 0;
     }
     periph_register_all();
-#if defined HAVE_JIT_NATIVE
-    jit_register(&jit_native_backend);
-#endif
-    jit_register(&jit_null_backend);
-    setenv("QUERN_MODULE_PATH", ".", 0);
+    register_backends();
     b.hash = NEW_ARRAY(uint64_t, b.n + 1);
     lead(&b);
     if (!count_failed) {

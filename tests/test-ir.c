@@ -7,12 +7,7 @@
  */
 #include "interp/eval.h"
 #include "interp/jit.h"
-#ifdef HAVE_JIT_NATIVE
-#include "jit-native/native.h"
-#endif
-#ifdef HAVE_GCCJIT
-#include "jit-gccjit/backend.h"
-#endif
+#include "tests/backends.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -589,13 +584,7 @@ int main(int argc, char **argv)
 
     if (argc > 2) {
         struct error e = ERROR_INIT;
-        jit_register(&jit_null_backend);
-#ifdef HAVE_JIT_NATIVE
-        jit_register(&jit_native_backend);
-#endif
-#ifdef HAVE_GCCJIT
-        jit_register(&jit_gccjit_backend);
-#endif
+        register_backends();
         const struct jit_backend *jit = jit_find(argv[2], &e);
         if (!jit) {
             printf("%s\n0 passed, 0 failed, 1 skipped\n", e.msg);

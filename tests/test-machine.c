@@ -5,6 +5,7 @@
  * The toy CPU has 32-bit instructions `op, register, 16-bit immediate`, one interrupt at 0x80, and no MMU.
  */
 #include "machines/machine.h"
+#include "tests/backends.h"
 
 #include <stdio.h>
 
@@ -238,6 +239,7 @@ static struct machine *make(enum engine_mode mode, unsigned n_cpus)
     struct machine_config c = { .board = &toy_board, .isa = &toy_isa, .icount_shift = 3, .n_cpus = n_cpus };
     struct error e = ERROR_INIT;
     c.engine.mode = mode;
+    engine_from_environment(&c.engine);
     struct machine *m = machine_new(&c, &e);
     if (!m) printf("%s\n", e.msg);
     return m;

@@ -10,6 +10,7 @@
 
 static const uint32_t rom_words[] = {
 #include "tests/guest/mips-priv.h"
+#include "tests/backends.h"
 };
 /* As on other emulators with the same ROM. */
 static const char expected[] = "Ub3cb4efefeDxxxymjnllkkllT.";
@@ -72,7 +73,9 @@ static void open_board(struct board *b, const struct isa *isa, const char *model
         if (big_endian) st32_be(b->rom + 4 * i, rom_words[i]);
         else st32_le(b->rom + 4 * i, rom_words[i]);
     }
-    b->engine = engine_new(cfg, &e);
+    struct engine_config engine = *cfg;
+    engine_from_environment(&engine);
+    b->engine = engine_new(&engine, &e);
     b->cpu = cpu_new(isa->guest, &b->world, b->engine, b, 0);
     if (isa->init(b->cpu, isa_find_model(isa, model), big_endian, false, &e)) {
         printf("cannot make %s: %s\n", model, e.msg);

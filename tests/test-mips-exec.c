@@ -7,6 +7,7 @@
  */
 #include "isa/mips/decode.h"
 #include "isa/mips/mips-user.h"
+#include "tests/backends.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -52,6 +53,7 @@ static bool open_box(struct box *b, bool is64, const char *model, bool be, enum 
 {
     const struct isa *isa = is64 ? &mips64_isa : &mips32_isa;
     struct engine_config cfg = { .mode = mode };
+    engine_from_environment(&cfg);
     const struct cpu_model *md = isa_find_model(isa, model);
     struct error e = ERROR_INIT;
 

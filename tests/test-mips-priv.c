@@ -5,6 +5,7 @@
  */
 #include "isa/mips/mips-user.h"
 #include "isa/mips/priv.h"
+#include "tests/backends.h"
 
 #include <stdio.h>
 
@@ -47,7 +48,8 @@ static uint64_t fix_now(void *opaque)
 static void open_fix(struct fix *f, const struct isa *isa, const char *model, bool big_endian,
                      bool user)
 {
-    struct engine_config cfg = { .mode = ENGINE_REF };
+    struct engine_config cfg = { .mode = getenv("QUERN_ACCEL") ? ENGINE_FAST : ENGINE_REF };
+    engine_from_environment(&cfg);
     struct error e = ERROR_INIT;
     memset(f, 0, sizeof *f);
     f->world.user = user;

@@ -3,6 +3,7 @@
  * was written; privileged instructions in delay slots; waiting. Each case is a few words of code run in kseg0.
  */
 #include "isa/mips/decode.h"
+#include "tests/backends.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -59,6 +60,7 @@ static uint64_t now(void *opaque)
 static bool open_box(struct box *b, bool is64, const char *model, enum engine_mode mode)
 {
     struct engine_config cfg = { .mode = mode };
+    engine_from_environment(&cfg);
     struct error e = ERROR_INIT;
 
     memset(b, 0, sizeof *b);

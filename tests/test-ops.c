@@ -173,7 +173,9 @@ static bool make_machines(void)
     slots[S_PC] = (struct slot_desc){ "pc", offsetof(struct toy, pc), T_I32, SLOT_PC };
     for (unsigned i = 0; i < N_ENGINES; i++) {
         struct machine *m = &machines[i];
-        m->eng = engine_new(&configs[i], &e);
+        struct engine_config cfg = configs[i];
+        if (i == 1) engine_from_environment(&cfg);
+        m->eng = engine_new(&cfg, &e);
         if (!m->eng) return false;
         m->mem = mem_zalloc(MEM_SIZE + 4096);
         m->ram = (uint8_t *)ALIGN_UP((uintptr_t)m->mem, (uintptr_t)4096);
@@ -293,11 +295,14 @@ static void test_fp(unsigned rounds)
     static const struct { uint16_t op; uint8_t in, out; bool to_int; } conversions[] = {
 #define FPCV(N, n, ti, to) { OP_##N, ti, to, #to[0] != 'F' },
 #include "interp/ops.def"
+#include "tests/backends.h"
     };
     static const struct fp_env envs[] = {
         { 0 },
         { .tiny_before = true },
         { .tiny_before = true, .nan_rule = FP_NAN_FIRST },
+        { .sees_denormal = true, .nan_rule = FP_NAN_FIRST, .nan_negative = true },
+        { .sees_denormal = true, .tiny_before = true },
         { .nan_rule = FP_NAN_FIRST, .nan_negative = true, .muladd_inf_nan = FP_INFZERO_C_QUIET },
         { .round = FP_RTZ },
         { .round = FP_RUP, .ftz = true },

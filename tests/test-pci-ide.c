@@ -83,8 +83,11 @@ static void rig_down(struct rig *r)
 
 static void rig_run(struct rig *r, uint64_t ns)
 {
-    time_now += ns;
-    clock_run(r->mb->clock, time_now);
+    /* in steps, so that what one event starts can end */
+    for (uint64_t end = time_now + ns; time_now < end;) {
+        time_now = MIN(time_now + 10000, end);
+        clock_run(r->mb->clock, time_now);
+    }
 }
 
 static uint32_t mem32(struct rig *r, uint64_t addr)

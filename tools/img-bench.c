@@ -134,7 +134,7 @@ int img_bench(struct blk_graph *g, int argc, char **argv)
            (unsigned long long)k.offset, (unsigned long long)k.step);
     if (interval) printf("Sending flush every %u requests\n", k.interval);
     fflush(stdout);
-    k.ctx = blk_ctx_new(NULL, k.depth < 4 ? k.depth : 4, NULL);
+    k.ctx = blk_ctx_new(NULL, k.depth < 8 ? k.depth : 8, NULL);
     k.req = NEW_ARRAY(struct blk_req, depth);
     k.free = NEW_ARRAY(unsigned, depth);
     buf = mem_alloc(depth * bufsize + 4096);

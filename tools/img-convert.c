@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #define BUFFER      (2u << 20)
+#define PACKED      (256u << 10) /* the same when compressing: the work is in the parts, not in their number */
 #define MAX_THREADS 16
 
 struct source {
@@ -32,6 +33,7 @@ struct copy {
     uint64_t sparse;    /* runs of zeros at least this long are not written; 0: all is written */
     bool compress, ordered, out_is_zero, above_backing, salvage, quiet;
     uint64_t unit;      /* of compression */
+    uint64_t buffer;    /* bytes of a piece */
     uint64_t total, rate;
     double start;
 
@@ -100,12 +102,12 @@ static int compressed_end(struct copy *k, struct piece *p, uint64_t *result)
         if (end < k->total) end = at + ALIGN_DOWN(end - at, k->unit);
         if (end > at) return p->zero = zero, p->skip = !zero, *result = end, 0;
     }
-    while (end < k->total && end - at < BUFFER) {
+    while (end < k->total && end - at < k->buffer) {
         if ((rc = look(k, end))) return rc;
         if (!is_data(k) && end > at && k->run_end - end >= 2 * k->unit) break;
         end = k->run_end;
     }
-    end = at + MIN(ALIGN_UP(MAX(end - at, 1), k->unit), MAX(BUFFER, k->unit));
+    end = at + MIN(ALIGN_UP(MAX(end - at, 1), k->unit), MAX(k->buffer, k->unit));
     *result = MIN(end, k->total);
     return 0;
 }
@@ -124,11 +126,11 @@ static int next_piece(struct copy *k, struct piece *p)
     } else {
         if (at >= k->run_end && (rc = look(k, at))) return rc;
         p->zero = k->run_zero, p->skip = k->run_skip, end = k->run_end;
-        while (is_data(k) && end < k->total && end - at < BUFFER) { /* runs of data are joined */
+        while (is_data(k) && end < k->total && end - at < k->buffer) { /* runs of data are joined */
             if ((rc = look(k, end))) return rc;
             if (is_data(k)) end = k->run_end;
         }
-        if (!p->zero && !p->skip) end = MIN(end, at + BUFFER);
+        if (!p->zero && !p->skip) end = MIN(end, at + k->buffer);
     }
     p->n = end - at, p->ticket = k->taken++;
     k->next = end;
@@ -214,7 +216,7 @@ static int work(struct blk_req *r)
         pthread_mutex_unlock(&k->lock);
         rc = 0;
         if (!x.zero && !x.skip) {
-            if (!buf) buf = mem_alloc(MAX(BUFFER, k->unit));
+            if (!buf) buf = mem_alloc(MAX(k->buffer, k->unit));
             rc = read_piece(k, &x, buf);
         }
         pthread_mutex_lock(&k->lock);
@@ -429,13 +431,14 @@ static int open_target(struct blk_graph *g, struct convert *v, struct copy *k, c
         return error_report("Format driver '%s' does not support bitmaps", driver), 1;
     if (blk_node_info(n, &info)) info = (struct blk_info){0};
     k->unit = k->compress && info.cluster_size ? info.cluster_size : k->compress ? 65536 : 512;
+    k->buffer = k->compress ? PACKED : BUFFER;
     k->above_backing = blk_node_backing(n) != NULL && (v->backing || opts_get(&v->o, "backing_file"));
     bool backed = blk_node_backing(n) != NULL;
     k->out_is_zero = v->target_is_zero || (!v->no_create && info.zero_init && !backed);
     /* An image that is there is emptied at once, where that costs nothing. */
     if (!k->out_is_zero && v->no_create && !backed && k->sparse && k->total == blk_size(k->out))
         k->out_is_zero = !blk_zero(k->out, 0, k->total, BLK_MAY_UNMAP | BLK_NO_FALLBACK);
-    k->ordered = !v->out_of_order && strcmp(driver, "raw") && !(k->compress && !strcmp(driver, "qcow2"));
+    k->ordered = !v->out_of_order && !(k->compress && !strcmp(driver, "qcow2"));
     return 0;
 }
 

@@ -191,6 +191,7 @@ int main(int argc, char **argv)
             fflush(stdout);
             if (!fgets(line, sizeof line, stdin)) break;
             if (run_line(&io, line)) failed = true;
+            if (io.ctx) blk_ctx_poll(io.ctx); /* of aio_read and aio_write: what has finished meanwhile */
             fflush(stdout);
         }
     }

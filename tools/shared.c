@@ -1,9 +1,29 @@
 /*
- * shared.c - what quern-img and quern-io have in common: --object, and the "Format specific information".
+ * shared.c - what quern-img, quern-io and quern-nbd have in common: --object, and the "Format specific information".
  */
 #include "tools/shared.h"
+#include "util/tls.h"
 
 #include <stdio.h>
+
+static void release_tls(void *creds) { tls_creds_unref(creds); }
+
+static int tls_object(struct blk_graph *g, const char *type, const char *id, const struct opts *o, struct error *e)
+{
+    const char *password = opts_get(o, "passwordid");
+    struct blk_secret *s = password ? blk_object_find(g, "secret", password) : NULL;
+    struct tls_creds *c;
+    char *text;
+
+    if (password && !s) return error_set(e, "No secret with id '%s'", password);
+    text = s ? mem_printf("%.*s", (int)s->len, (const char *)s->data) : NULL;
+    c = tls_creds_new(type, o, text, e);
+    mem_free(text);
+    if (!c) return -1;
+    if (!blk_object_add(g, "tls-creds", id, c, release_tls, e)) return 0;
+    tls_creds_unref(c);
+    return -1;
+}
 
 int img_object(struct blk_graph *g, const char *arg)
 {
@@ -17,6 +37,8 @@ int img_object(struct blk_graph *g, const char *arg)
     type = opts_get(&o, "qom-type"), id = opts_get(&o, "id"), data = opts_get(&o, "data"), file = opts_get(&o, "file");
     if (!type || !id) {
         error_set(&e, "Parameter '%s' is missing", type ? "id" : "qom-type");
+    } else if (!strcmp(type, "tls-creds-x509") || !strcmp(type, "tls-creds-psk") || !strcmp(type, "tls-creds-anon")) {
+        rc = tls_object(g, type, id, &o, &e);
     } else if (strcmp(type, "secret") || opts_get(&o, "format") || opts_get(&o, "keyid")) {
         error_set(&e, "object type '%s' with these properties is not supported", type);
     } else if (!data == !file) {

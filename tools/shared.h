@@ -1,5 +1,5 @@
 /*
- * shared.h - what quern-img and quern-io have in common.
+ * shared.h - what quern-img, quern-io and quern-nbd have in common.
  */
 #ifndef TOOLS_SHARED_H
 #define TOOLS_SHARED_H
@@ -7,7 +7,7 @@
 #include "blockfmt/block.h"
 #include "util/json.h"
 
-/* --object TYPE,id=ID,...: secrets. 0, or -1 after a message. */
+/* --object TYPE,id=ID,...: secrets, TLS credentials (of type "tls-creds" in the graph). 0, or -1 after a message. */
 int img_object(struct blk_graph *, const char *arg);
 /* Prints the "Format specific information" of a node, heading and all; nothing when there is none. */
 void img_print_specific(struct blk_node *);

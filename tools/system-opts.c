@@ -129,6 +129,7 @@ static int use_accel(struct sysopts *s, const char *name, const struct opts *o, 
     cfg.portable_switch = true;
 #endif
     s->cfg.engine = cfg;
+    s->accel_given = true;
     return 0;
 }
 
@@ -860,6 +861,10 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
     if (c->board->max_ram && c->ram_size > c->board->max_ram) {
         return error_set(e, "Too much memory for machine '%s': %llu MB, maximum %llu MB", c->board->name,
                          (unsigned long long)(c->ram_size >> 20), (unsigned long long)(c->board->max_ram >> 20));
+    }
+    if (!s->accel_given && getenv("QUERN_ACCEL") && opt_accel(s, getenv("QUERN_ACCEL"), e)) {
+        error_hint(e, "it came from the environment's QUERN_ACCEL");
+        return -1;
     }
     if (s->lockstep_text) {
         if (s->monitors.n || s->mons.n || s->gdbs.n) return error_set(e, "-lockstep: neither a monitor nor a debugger can steer two machines");

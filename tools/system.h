@@ -19,6 +19,7 @@ struct sysopts {
     struct machine_config cfg;
     struct drive_config drives[MACHINE_MAX_DRIVES];
     struct drive_file { char *path, *format; bool snapshot; unsigned flags; /* enum blk_flags */ } drive_files[MACHINE_MAX_DRIVES];
+    bool accel_given;
     char *lockstep_text;          /* -lockstep */
     struct lockstep_config lockstep;
     struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */

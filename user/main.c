@@ -7,6 +7,7 @@
 #include "user/abi.h"
 
 #include "interp/accel.h"
+#include "interp/lockstep.h"
 
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -43,7 +44,7 @@ const struct user_option user_options[] = {
     OPT("seed",       "n",             "RAND_SEED",    seed,       "seed of the random numbers that the guest is given"),
     OPT("trace",      "pattern",       "TRACE",        trace,      "enable trace events"),
     OPT("accel",      "interp[,...]",  "ACCEL",        accel,      "engine: interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft], jit[,backend=NAME][,...]; help lists all"),
-    OPT("lockstep",   "a,b",           NULL,           lockstep,   "not built for user mode: compare two engines (the system emulator can)"),
+    OPT("lockstep",   "a,b",           NULL,           lockstep,   "run the program under two engines and compare them: -lockstep interp,native; more in quern(1)"),
     OPT("version",    NULL,            "VERSION",      version,    "print the version"),
 };
 /* clang-format on */
@@ -133,30 +134,18 @@ static int parse_size(const char *name, const char *s, uint64_t *v, struct error
     return 0;
 }
 
-static int parse_accel(const char *s, struct engine_config *c, struct error *e)
-{
-    char *copy = mem_strdup(s), *save = NULL;
-    int rc = 0;
-    unsigned n = 0;
-    for (char *w = strtok_r(copy, ",", &save); w && !rc; w = strtok_r(NULL, ",", &save), n++) {
-        if (!n && !strncmp(w, "accel=", 6)) w += 6;
-        char *v = n ? strchr(w, '=') : NULL;
-        if (v) *v++ = 0;
-        rc = n ? accel_set(c, w, v, e) : accel_begin(c, w, e);
-    }
-    mem_free(copy);
-    if (rc) error_prefix(e, "-accel %s", s);
-    return rc;
-}
-
 /* ---- set-up
  * ------------------------------------------------------------------------------------------ */
-static int set_up_engine(struct proc *p, struct error *e)
+static int set_up_engine(struct proc *p, struct lockstep_config *ls, struct error *e)
 {
     struct user_options *o = &p->opt;
     p->engine_config.mode = ENGINE_FAST;
-    if (o->accel && parse_accel(o->accel, &p->engine_config, e)) return -1;
+    if (o->accel && accel_parse(&p->engine_config, o->accel, e)) return -1;
     if (o->singlestep) p->engine_config.max_block = 1;
+    if (o->lockstep) {
+        if (lockstep_parse(ls, o->lockstep, &p->engine_config, e)) return -1;
+        p->engine_config = ls->engine[0];
+    }
     p->engine = engine_new(&p->engine_config, e);
     if (!p->engine) return -1;
     p->world.user = true;
@@ -270,7 +259,7 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     if (o->log_file && log_set_file(o->log_file, e)) return -1;
     if (o->dfilter && log_set_filter(o->dfilter, e)) return -1;
     p->strace = o->strace || (mask & LOG_STRACE);
-    if (o->lockstep) return error_set(e, "-lockstep: only the system emulator can compare two engines so far");
+    if (o->lockstep && o->gdb) return error_set(e, "-lockstep: not together with -g");
     if (o->trace) return error_set(e, "-trace: user mode has no trace events");
     if (o->seed) {
         char *end;
@@ -295,7 +284,8 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
         o->prefix = real ? real : o->prefix;
         if (!strcmp(o->prefix, "/")) o->prefix = "";
     }
-    if (find_model(p, e) || set_up_memory(p, e) || set_up_engine(p, e)) return -1;
+    struct lockstep_config lockstep;
+    if (find_model(p, e) || set_up_memory(p, e) || set_up_engine(p, &lockstep, e)) return -1;
     pthread_mutex_init(&p->lock, NULL);
     p->exe = find_program(p, argv[0]);
     const char *execfn = argv[0];
@@ -325,6 +315,7 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     if (signal_init(p, e)) return -1;
     signal_init_thread(t);
     if (p->gdb) debug_start(t);
+    if (o->lockstep && uls_new(t, &lockstep, e)) return -1;
     thread_loop(t);
     thread_exit_group(t, 0);
 }

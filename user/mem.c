@@ -28,9 +28,10 @@ static inline uint64_t page_up(const struct proc *p, uint64_t n)
 }
 
 /* Bytes on either side of the window that are nobody's. */
-static uint64_t guard_size(uint64_t page_size)
+static uint64_t guard_size(const struct abi *abi, uint64_t page_size)
 {
-    return sizeof(void *) == 8 ? ALIGN_UP(CPU_GUARD, page_size) : 0;
+    if (sizeof(void *) < 8) return 0;
+    return ALIGN_UP(abi->long_size == 8 || abi->reg64 ? CPU_GUARD64 : CPU_GUARD, page_size);
 }
 
 int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, struct error *e)
@@ -48,7 +49,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
     uint64_t beyond = 0;
     if (sizeof(void *) == 8 && limit <= UINT64_C(1) << 32) beyond = (UINT64_C(1) << 32) + page_size - limit;
     /* Compiled code adds displacements to host addresses: what lies around must not be anybody's. */
-    uint64_t guard = guard_size(page_size);
+    uint64_t guard = guard_size(p->abi, page_size);
     if (base && base < guard + 0x10000)
         return error_set(e, "the address of -B is too low: 0x%llx is the lowest", (unsigned long long)guard + 0x10000);
     if (base) base -= guard;
@@ -71,6 +72,7 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
         return -1;
     }
     p->base = (uint8_t *)m + guard;
+    p->guard = guard;
     p->limit = limit;
     p->window = limit + beyond;
     size_t n = (size_t)(limit >> p->page_bits);
@@ -86,9 +88,8 @@ int mem_init(struct proc *p, uint64_t limit, uint64_t base, uint64_t page_size, 
 
 void mem_fini(struct proc *p)
 {
-    uint64_t guard = guard_size(p->page_size);
     munmap(p->pages, (size_t)(p->limit >> p->page_bits));
-    munmap(p->base - guard, (size_t)(p->window + 2 * guard));
+    munmap(p->base - p->guard, (size_t)(p->window + 2 * p->guard));
     pthread_mutex_destroy(&p->mem_lock);
 }
 
@@ -111,12 +112,18 @@ const void *mem_in(struct proc *p, uint64_t addr, uint64_t len)
     return mem_check(p, addr, len, PAGE_READ) ? p->base + addr : NULL;
 }
 
+/* Would the host refuse a write that the guest may make? */
+static bool write_noted(const struct proc *p, uint64_t n)
+{
+    return (p->pages[n] & PAGE_CODE) || (p->track && p->track->armed[n]);
+}
+
 void *mem_out(struct proc *p, uint64_t addr, uint64_t len)
 {
     if (!mem_check(p, addr, len, PAGE_WRITE)) return NULL;
     if (len)
         for (uint64_t n = page_of(p, addr), last = page_of(p, addr + len - 1); n <= last; n++)
-            if (p->pages[n] & PAGE_CODE) mem_code_fault(p, p->base + (n << p->page_bits));
+            if (write_noted(p, n)) mem_code_fault(p, p->base + (n << p->page_bits));
     return p->base + addr;
 }
 
@@ -154,6 +161,18 @@ void mem_user_code_page(struct cpu *cpu, uint64_t va)
     pthread_mutex_unlock(&p->mem_lock);
 }
 
+/* A page in lockstep is written for the first time. Runs in signal handlers too. */
+static void track_write(struct proc *p, uint64_t n)
+{
+    struct page_track *t = p->track;
+    if (!t->armed[n]) return;
+    if (t->save && t->n < t->most)
+        memcpy(t->before + (t->n << p->page_bits), p->base + (n << p->page_bits), (size_t)p->page_size);
+    if (t->save && t->n > t->most / 2) cpu_kick(p->threads->cpu); /* while there is room */
+    t->list[t->n++] = n;
+    t->armed[n] = 0;
+}
+
 /* Runs in signal handlers too, so without the lock: the byte and the protection are set to the same
  * values whoever comes second. */
 bool mem_code_fault(struct proc *p, const void *host)
@@ -164,6 +183,7 @@ bool mem_code_fault(struct proc *p, const void *host)
     unsigned f = p->pages[n];
     if ((f & (PAGE_USED | PAGE_WRITE)) != (PAGE_USED | PAGE_WRITE)) return false;
     uint8_t *page = p->base + (n << p->page_bits);
+    if (p->track) track_write(p, n);
     /* Without the flag another thread is just ahead of us, in either direction: the next try will
      * tell. */
     for (uint64_t k = 0; k < p->page_size; k += CPU_PAGE_SIZE)
@@ -219,6 +239,175 @@ void mem_user_debug_done(struct cpu *cpu, uint64_t va)
 static void code_gone(struct proc *p, uint64_t addr, uint64_t len, bool had)
 {
     if (had && p->engine) engine_code_written(p->engine, p->base + addr, (size_t)len);
+}
+
+/* ---- a process in lockstep, and the one that follows it --------------------------------------------- */
+static bool set_pages(struct proc *, uint64_t addr, uint64_t len, unsigned flags);
+static int host_prot(int prot);
+
+/* Writes to the range are noted from now on. False: the host refuses. */
+static bool arm(struct proc *p, uint64_t addr, uint64_t len)
+{
+    uint64_t end = page_of(p, addr + len);
+    bool ok = true;
+    for (uint64_t n = page_of(p, addr); n < end;) {
+        uint64_t from = n;
+        for (; n < end && (p->pages[n] & PAGE_USED) && (p->pages[n] & PAGE_WRITE); n++)
+            p->track->armed[n] = 1;
+        if (n > from) ok &= !mprotect(p->base + (from << p->page_bits), (size_t)((n - from) << p->page_bits), PROT_READ);
+        for (; n < end && !((p->pages[n] & PAGE_USED) && (p->pages[n] & PAGE_WRITE)); n++)
+            if (p->track->armed[n]) p->track->armed[n] = 0; /* reading takes no memory */
+    }
+    return ok;
+}
+
+void mem_track_range(struct proc *p, uint64_t addr, uint64_t len)
+{
+    if (!p->track || !p->follower) return;
+    for (uint64_t n = page_of(p, addr); n < page_of(p, addr + len); n++)
+        if (p->pages[n] & PAGE_USED) p->track->list[p->track->n++] = n;
+}
+
+static size_t list_room(const struct proc *p) { return (size_t)(p->limit >> p->page_bits) * 4 + 65536; }
+
+bool mem_track(struct proc *p)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, prot = PROT_READ | PROT_WRITE;
+    struct page_track *t = NEW(struct page_track);
+    t->most = 400000;
+    void *armed = mmap(NULL, (size_t)(p->limit >> p->page_bits), prot, flags, -1, 0);
+    void *list = mmap(NULL, list_room(p) * sizeof *t->list, prot, flags, -1, 0);
+    void *before = mmap(NULL, t->most << p->page_bits, prot, flags, -1, 0);
+    if (armed == MAP_FAILED || list == MAP_FAILED || before == MAP_FAILED) {
+        mem_free(t);
+        return false;
+    }
+    t->armed = armed, t->list = list, t->before = before;
+    p->track = t;
+    return arm(p, 0, p->limit);
+}
+
+void mem_untrack(struct proc *p)
+{
+    struct page_track *t = p->track;
+    if (!t) return;
+    for (uint64_t n = 0, end = p->limit >> p->page_bits; n < end; n++)
+        if (t->armed[n] && !(p->pages[n] & PAGE_CODE))
+            mprotect(p->base + (n << p->page_bits), (size_t)p->page_size, PROT_READ | PROT_WRITE);
+    p->track = NULL;
+    munmap(t->armed, (size_t)(p->limit >> p->page_bits));
+    munmap(t->list, list_room(p) * sizeof *t->list);
+    munmap(t->before, t->most << p->page_bits);
+    mem_free(t->shared);
+    mem_free(t);
+}
+
+bool mem_track_again(struct proc *p)
+{
+    struct page_track *t = p->track;
+    bool ok = true;
+    for (size_t i = 0; i < t->n; i++) {
+        /* neighbours together, as stacks and buffers are */
+        uint64_t from = t->list[i], n = 1;
+        while (i + 1 < t->n && t->list[i + 1] == from + n) i++, n++;
+        ok &= arm(p, from << p->page_bits, n << p->page_bits);
+    }
+    t->n = 0;
+    return ok;
+}
+
+/* p's range has just been mapped so: the follower gets memory of its own with the same contents. Nothing that it writes reaches
+ * a file or another process: the first process has done that. */
+static void follow_map(struct proc *p, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
+{
+    struct proc *f = p->follower;
+    bool shared = !(flags & MAP_PRIVATE), copy = shared;
+    if (!f) return;
+    flags = (flags & (MAP_ANONYMOUS | MAP_NORESERVE)) | MAP_PRIVATE | MAP_FIXED;
+    if (mmap(f->base + addr, (size_t)len, host_prot(prot), flags, fd, (off_t)off) == MAP_FAILED) {
+        mmap(f->base + addr, (size_t)len, host_prot(prot), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        copy = true;
+    }
+    if (set_pages(f, addr, len, p->pages[page_of(p, addr)])) code_gone(f, addr, len, true);
+    if (shared) {
+        struct page_track *t = p->track;
+        t->shared = mem_realloc(t->shared, (t->n_shared + 1) * sizeof *t->shared);
+        t->shared[t->n_shared].addr = addr, t->shared[t->n_shared].len = len;
+        t->n_shared++;
+    }
+    arm(p, addr, len);
+    arm(f, addr, len);
+    if (copy) mem_track_range(p, addr, len);
+}
+
+static bool unmap(struct proc *p, uint64_t addr, uint64_t len);
+static void follow_unmap(struct proc *p, uint64_t addr, uint64_t len)
+{
+    if (!p->follower) return;
+    if (unmap(p->follower, addr, len)) code_gone(p->follower, addr, len, true);
+    arm(p, addr, len); /* nothing there: forgets */
+    arm(p->follower, addr, len);
+}
+
+static void follow_protect(struct proc *p, uint64_t addr, uint64_t len, int prot)
+{
+    struct proc *f = p->follower;
+    bool had = false;
+    if (!f) return;
+    mprotect(f->base + addr, (size_t)len, host_prot(prot));
+    for (uint64_t n = page_of(p, addr); n < page_of(p, addr + len); n++) {
+        had |= (f->pages[n] & PAGE_CODE) != 0;
+        f->pages[n] = p->pages[n];
+    }
+    code_gone(f, addr, len, had);
+    arm(p, addr, len);
+    arm(f, addr, len);
+}
+
+/* The contents come from where they were; what the follower's pages hold is theirs. */
+static void follow_move(struct proc *p, uint64_t old, uint64_t old_len, uint64_t at, uint64_t new_len)
+{
+    struct proc *f = p->follower;
+    if (!f) return;
+    if (at != old) follow_unmap(p, old, old_len);
+    else if (new_len < old_len) follow_unmap(p, old + new_len, old_len - new_len);
+    if (at == old && new_len <= old_len) return;
+    uint64_t from = at == old ? old + old_len : at, len = at + new_len - from;
+    mmap(f->base + from, (size_t)len, host_prot(p->pages[page_of(p, at)] & PROT_MASK),
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    if (set_pages(f, from, len, p->pages[page_of(p, at)])) code_gone(f, from, len, true);
+    arm(p, at, new_len);
+    arm(f, from, len);
+    mem_track_range(p, from, len);
+}
+
+bool mem_touch(struct thread *t, uint64_t addr)
+{
+    return (mem_page(t->proc, addr) & PAGE_READ) && touch(t, t->proc->base + addr);
+}
+
+static bool all_zero(const uint8_t *p, size_t n) { return !*p && !memcmp(p, p + 1, n - 1); }
+
+int mem_clone(struct proc *to, struct proc *from, struct error *e)
+{
+    if (mem_init(to, from->limit, 0, from->page_size, e)) return -1;
+    if (to->limit != from->limit) return error_set(e, "no room for a second copy of the guest's memory");
+    const uint64_t end = page_of(to, to->limit);
+    for (uint64_t n = 0; n < end;) {
+        uint64_t first = n, addr = n << to->page_bits;
+        unsigned flags = from->pages[n] & ~(unsigned)PAGE_CODE;
+        while (n < end && (from->pages[n] & ~(unsigned)PAGE_CODE) == flags) n++;
+        if (!(flags & PAGE_USED)) continue;
+        size_t len = (size_t)((n - first) << to->page_bits);
+        if (mmap(to->base + addr, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+            return error_set(e, "no memory for a second copy of the guest's: %s", strerror(errno));
+        for (uint64_t at = addr; at < addr + len; at += to->page_size)
+            if (mem_touch(thread_current, at) && !all_zero(from->base + at, (size_t)to->page_size))
+                memcpy(to->base + at, from->base + at, (size_t)to->page_size);
+        mprotect(to->base + addr, len, host_prot((int)(flags & PROT_MASK)));
+        set_pages(to, addr, len, flags);
+    }
+    return 0;
 }
 
 /* ---- the page table ----------------------------------------------------------------------------
@@ -323,6 +512,7 @@ int64_t mem_mmap(struct proc *p, uint64_t addr, uint64_t len, int prot, int flag
         goto out;
     }
     bool had = set_pages(p, addr, len, page_flags(prot, (flags & MAP_SHARED) != 0));
+    follow_map(p, addr, len, prot, flags, fd, off);
     pthread_mutex_unlock(&p->mem_lock);
     code_gone(p, addr, len, had);
     return (int64_t)addr;
@@ -346,6 +536,7 @@ int64_t mem_munmap(struct proc *p, uint64_t addr, uint64_t len)
     len = page_up(p, len);
     pthread_mutex_lock(&p->mem_lock);
     bool had = unmap(p, addr, len);
+    follow_unmap(p, addr, len);
     pthread_mutex_unlock(&p->mem_lock);
     code_gone(p, addr, len, had);
     return 0;
@@ -373,9 +564,26 @@ int64_t mem_mprotect(struct proc *p, uint64_t addr, uint64_t len, int prot)
         had |= (p->pages[n] & PAGE_CODE) != 0;
         p->pages[n] = (uint8_t)(page_flags(prot, false) | (p->pages[n] & PAGE_SHARED));
     }
+    follow_protect(p, addr, len, prot);
     pthread_mutex_unlock(&p->mem_lock);
     code_gone(p, addr, len, had);
     return 0;
+}
+
+/* Pages that we have write-protected make pieces of a mapping, which the host does not move together. Translations in
+ * the range are to be dropped if the result is true. */
+static bool join_pieces(struct proc *p, uint64_t addr, uint64_t len)
+{
+    const uint64_t first = page_of(p, addr), end = page_of(p, addr + len);
+    const unsigned f = p->pages[first] & ~(unsigned)PAGE_CODE;
+    bool had = false;
+    for (uint64_t n = first; n < end; n++) {
+        if ((p->pages[n] & ~(unsigned)PAGE_CODE) != f) return false; /* the guest has made pieces of it too */
+        had |= (p->pages[n] & PAGE_CODE) != 0;
+    }
+    for (uint64_t n = first; n < end; n++) p->pages[n] = (uint8_t)f;
+    mprotect(p->base + addr, (size_t)len, host_prot((int)(f & PROT_MASK)));
+    return had;
 }
 
 int64_t mem_mremap(struct proc *p, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
@@ -410,6 +618,7 @@ int64_t mem_mremap(struct proc *p, uint64_t old, uint64_t old_len, uint64_t new_
             /* The pages behind lie in the reservation, so growing in place is a move onto itself:
              * through a spare place, since the host refuses overlapping moves. */
             if (grow) munmap(p->base + old + old_len, (size_t)(new_len - old_len));
+            had = join_pieces(p, old, old_len);
             void *m = mremap(p->base + old, (size_t)old_len, (size_t)new_len,
                              grow ? 0 : MREMAP_MAYMOVE | MREMAP_FIXED, p->base + at);
             if (m == MAP_FAILED) {
@@ -417,17 +626,19 @@ int64_t mem_mremap(struct proc *p, uint64_t old, uint64_t old_len, uint64_t new_
                 if (grow)
                     mmap(p->base + old + old_len, (size_t)(new_len - old_len), PROT_NONE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+                if (p->follower) arm(p, old, old_len);
             } else {
-                if (at != old) had = unmap(p, old, old_len);
+                if (at != old) had |= unmap(p, old, old_len);
                 had |= set_pages(p, at, new_len, f);
                 /* Pages that held code came along write-protected. */
                 mprotect(p->base + at, (size_t)new_len, host_prot((int)(f & PROT_MASK)));
             }
         }
     }
+    if (!ret) follow_move(p, old, old_len, at, new_len);
     pthread_mutex_unlock(&p->mem_lock);
-    if (ret) return ret;
     code_gone(p, old, old_len, had);
+    if (ret) return ret;
     if (at != old) code_gone(p, at, new_len, had);
     return (int64_t)at;
 }
@@ -473,6 +684,7 @@ int64_t mem_shmat(struct proc *p, int id, uint64_t addr, int flags)
             had = set_pages(
                 p, addr, len,
                 page_flags(flags & SHM_RDONLY ? PROT_READ : PROT_READ | PROT_WRITE, true));
+        if (ret >= 0) follow_map(p, addr, len, flags & SHM_RDONLY ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     }
     pthread_mutex_unlock(&p->mem_lock);
     code_gone(p, addr, len, had);
@@ -504,6 +716,7 @@ int64_t mem_shmdt(struct proc *p, uint64_t addr)
             p->pages[page_of(p, a)] = 0;
             a += p->page_size;
         }
+        follow_unmap(p, addr, a - addr);
     }
     pthread_mutex_unlock(&p->mem_lock);
     return ret;

@@ -94,7 +94,7 @@ static bool memory_fault(struct thread *t, int sig, const siginfo_t *info, const
 {
     struct proc *p = t->proc;
     uint64_t va = (uint64_t)((uint8_t *)info->si_addr - p->base);
-    if (va >= p->window && (sizeof(void *) < 8 || va + CPU_GUARD >= p->window + 2 * CPU_GUARD || t->in_syscall)) return false;
+    if (va >= p->window && (sizeof(void *) < 8 || va + p->guard >= p->window + 2 * p->guard || t->in_syscall)) return false;
     if (sig == SIGSEGV && mem_code_fault(p, info->si_addr)) {
         if (!t->in_syscall) {
             cpu_host_fault(t->cpu, uc);
@@ -151,6 +151,7 @@ static void on_signal(int sig, siginfo_t *info, void *uc)
         errno = saved;
         return;
     }
+    if (t->leader) t = t->leader;
     t->info[sig] = *info;
     t->pending[sig] = 1;
     t->any_pending = 1;
@@ -256,6 +257,7 @@ void signal_end_thread(struct thread *t)
 ATTR_NORETURN void signal_die(struct thread *t, int sig)
 {
     debug_end(t, true, sig);
+    uls_end(t);
     if (log_stream()) fflush(log_stream());
     fflush(stderr);
     signal(sig, SIG_DFL);

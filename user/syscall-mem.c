@@ -64,7 +64,9 @@ int64_t sys_madvise(struct thread *t, const uint64_t *a)
     for (uint64_t at = a[0]; at < a[0] + len; at += t->proc->page_size)
         if (mem_page(t->proc, at) & PAGE_CODE)
             engine_code_written(t->proc->engine, t->proc->base + at, (size_t)t->proc->page_size);
-    return sys_ret(madvise(t->proc->base + a[0], (size_t)len, MADV_DONTNEED));
+    int64_t r = sys_ret(madvise(t->proc->base + a[0], (size_t)len, MADV_DONTNEED));
+    if (!r) mem_track_range(t->proc, a[0], len);
+    return r;
 }
 
 int64_t sys_msync(struct thread *t, const uint64_t *a)

@@ -54,25 +54,30 @@ static void thread_delete(struct thread *t)
 ATTR_NORETURN void thread_exit_group(struct thread *t, int status)
 {
     debug_end(t, false, status);
+    uls_end(t);
     if (log_stream()) fflush(log_stream());
     fflush(NULL);
     _exit(status);
 }
 
+void thread_exception(struct thread *t)
+{
+    struct guest_event ev;
+    t->proc->abi->event(t, &ev);
+    if (ev.syscall)
+        syscall_run(t);
+    else if (!ev.retry)
+        signal_force(t, ev.sig, ev.code, ev.addr);
+    t->fault_bus = false;
+}
+
 void thread_loop(struct thread *t)
 {
-    const struct abi *abi = t->proc->abi;
+    if (t->proc->lockstep) uls_loop(t);
     while (!t->exiting) {
         if (t->any_pending) signal_deliver(t);
         enum run_exit r = t->proc->gdb ? debug_run(t, INT64_MAX / 4) : engine_run(t->cpu, INT64_MAX / 4);
-        if (r != RUN_EXCEPTION) continue;
-        struct guest_event ev;
-        abi->event(t, &ev);
-        if (ev.syscall)
-            syscall_run(t);
-        else if (!ev.retry)
-            signal_force(t, ev.sig, ev.code, ev.addr);
-        t->fault_bus = false;
+        if (r == RUN_EXCEPTION) thread_exception(t);
     }
 }
 
@@ -198,19 +203,15 @@ static void *thread_main(void *opaque)
     return NULL;
 }
 
-static void copy_cpu(struct thread *to, struct thread *from)
+void thread_copy_cpu(struct cpu *to, const struct cpu *from)
 {
-    const struct guest *g = from->cpu->guest;
     /* The ISA's part as it is; of the common part what describes the guest and not the run. */
-    struct cpu keep = *to->cpu;
-    memcpy((char *)to->cpu + sizeof(struct cpu), (char *)from->cpu + sizeof(struct cpu),
-           g->cpu_size - sizeof(struct cpu));
-    to->cpu->key = from->cpu->key;
-    to->cpu->fp = from->cpu->fp;
-    to->cpu->fp_note = from->cpu->fp_note;
-    to->cpu->fp_fast = from->cpu->fp_fast;
-    to->cpu->ubase = keep.ubase;
-    to->cpu->ulimit = keep.ulimit;
+    memcpy((char *)to + sizeof(struct cpu), (const char *)from + sizeof(struct cpu),
+           from->guest->cpu_size - sizeof(struct cpu));
+    to->key = from->key;
+    to->fp = from->fp;
+    to->fp_note = from->fp_note;
+    cpu_fp_changed(to); /* how fast depends on its engine */
 }
 
 static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_t ptid,
@@ -218,8 +219,9 @@ static int64_t new_thread(struct thread *t, uint64_t flags, uint64_t sp, uint64_
 {
     struct proc *p = t->proc;
     const struct abi *abi = p->abi;
+    uls_leave(t, "the program makes a thread");
     struct thread *child = thread_new(p);
-    copy_cpu(child, t);
+    thread_copy_cpu(child->cpu, t->cpu);
     pthread_mutex_lock(&p->lock);
     for (struct thread *q = p->threads; q; q = q->next)
         q->cpu->parallel = true;
@@ -259,6 +261,7 @@ static void after_fork(struct thread *t)
 {
     struct proc *p = t->proc;
     engine_after_fork(p->engine, true);
+    uls_after_fork(p, true);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->mem_lock, NULL);
     for (struct thread *q = p->threads, *next; q; q = next) {
@@ -295,9 +298,13 @@ static int64_t fork_process(struct thread *t, uint64_t flags, uint64_t sp, uint6
     pthread_mutex_lock(&p->lock);
     pthread_mutex_lock(&p->mem_lock);
     engine_before_fork(p->engine);
+    uls_before_fork(p);
     pid_t pid = fork();
     int err = errno;
-    if (pid) engine_after_fork(p->engine, false);
+    if (pid) {
+        engine_after_fork(p->engine, false);
+        uls_after_fork(p, false);
+    }
     pthread_mutex_unlock(&p->mem_lock);
     pthread_mutex_unlock(&p->lock);
     if (pid == 0) {

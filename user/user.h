@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 struct abi;
+struct uls;
 struct gdb_session;
 struct thread;
 struct syscall_desc;
@@ -80,6 +81,7 @@ struct proc {
     uint8_t *base;      /* host address of guest address 0 */
     uint64_t limit;     /* guest addresses below this exist */
     uint64_t window;    /* bytes reserved at base: at least limit; all that a 32-bit guest can form */
+    uint64_t guard;     /* bytes before and after the window that nothing is ever mapped in */
     uint8_t *pages;     /* PAGE_* per page */
     uint64_t page_size; /* the guest's, at least the host's */
     unsigned page_bits;
@@ -95,6 +97,11 @@ struct proc {
     int argc;
     uint64_t entry, load_bias, phdr, phnum, interp_base, exe_entry;
     uint64_t arg_start, arg_end, auxv_start, auxv_end;
+    /* -lockstep (user/lockstep.c): what compares; its second process, whose memory follows the first's; and, in both,
+     * pages whose first write is to be noted */
+    struct uls *lockstep;
+    struct proc *follower;
+    struct page_track *track;
     uint32_t elf_flags;
     uint8_t fp_abi; /* ISA's ABI-flags section, where there is one */
 
@@ -140,6 +147,7 @@ struct thread {
     uint64_t skip_pc;
     bool exiting;                    /* the loop ends after this call */
     bool vfork_child;
+    struct thread *leader; /* of a lockstep's second process: signals from outside are this one's */
 };
 
 /* The calling host thread's guest thread. Signal handlers have no other way to find it. */
@@ -174,6 +182,28 @@ const uint8_t *mem_user_code(struct cpu *, uint64_t va);
 void mem_user_code_page(struct cpu *, uint64_t va);
 uint8_t *mem_user_debug(struct cpu *, uint64_t va, bool write);
 void mem_user_debug_done(struct cpu *, uint64_t va);
+
+/* Pages of a process in lockstep that are write-protected until somebody writes there. */
+struct page_track {
+    uint8_t *armed;  /* by page */
+    uint64_t *list;  /* pages written since they were armed; one may be there twice unless `save` */
+    size_t n;
+    uint8_t *before; /* with `save`: what was on page list[i] */
+    size_t most;     /* room in `before`, in pages */
+    bool save;       /* the guest runs: keep what is overwritten */
+    struct { uint64_t addr, len; } *shared; /* mappings that others may write to */
+    size_t n_shared;
+};
+/* A copy of all of the guest's memory, in a window of its own. -1 + error. */
+int mem_clone(struct proc *to, struct proc *from, struct error *);
+/* Begins and ends the noting of writes; arms what has been written again, and empties the list. False: out of memory. */
+bool mem_track(struct proc *);
+void mem_untrack(struct proc *);
+bool mem_track_again(struct proc *);
+/* The range's contents have changed behind our back: all of it is listed as written. */
+void mem_track_range(struct proc *, uint64_t addr, uint64_t len);
+/* A page that can be read without a fault? */
+bool mem_touch(struct thread *, uint64_t addr);
 
 /* ---- user/elf.c ---------------------------------------------------------------------------- */
 enum elf_kind { ELF_GUEST, ELF_FOREIGN, ELF_SCRIPT, ELF_UNKNOWN };
@@ -227,6 +257,10 @@ bool signal_on_altstack(const struct thread *, uint64_t sp);
 /* ---- user/thread.c ------------------------------------------------------------------------- */
 struct thread *thread_new(struct proc *);
 void thread_loop(struct thread *); /* until the thread exits */
+/* The guest's registers of one CPU become another's. */
+void thread_copy_cpu(struct cpu *to, const struct cpu *from);
+/* Deals with an exception that ended engine_run. */
+void thread_exception(struct thread *);
 ATTR_NORETURN void thread_exit_group(struct thread *, int status);
 
 /* ---- user/syscall.c ------------------------------------------------------------------------ */
@@ -269,6 +303,17 @@ void debug_hold(struct thread *); /* waits while the debugger has the process st
 void debug_poke(struct thread *); /* in a signal handler: the debugger has sent something */
 void debug_end(struct thread *, bool killed, int value); /* exit status or host signal */
 void debug_after_fork(struct proc *);                    /* in the child: it is not debugged */
+
+/* ---- user/lockstep.c: all but uls_new do nothing without -lockstep ---------------------------- */
+/* From the text of the option; the process has its engine, the first of the two, already. */
+struct lockstep_config;
+int uls_new(struct thread *, const struct lockstep_config *, struct error *);
+void uls_loop(struct thread *); /* until the thread exits, a difference is found (exit status 1), or it has to end */
+/* What can't be compared: says so, and the first engine goes on alone. */
+void uls_leave(struct thread *, const char *why);
+void uls_end(struct thread *); /* the process ends */
+void uls_before_fork(struct proc *);
+void uls_after_fork(struct proc *, bool child);
 
 /* user/main.c */
 int user_main(int argc, char **argv, const char *target);

@@ -66,6 +66,7 @@ struct fp_env {
                             * MIPS, RISC-V) */
     bool ftz;              /* results that would be denormal become zero of the same sign */
     bool daz;              /* denormal operands are taken as zero of the same sign */
+    bool sees_denormal;    /* FP_IN_DENORMAL is a flag of the guest's: nobody may raise it in passing */
     uint8_t x87_precision; /* f80 add, sub, mul, div, sqrt round to 24, 53 or 64 bits; 0 means 64 */
     uint8_t muladd_inf_nan;/* enum fp_infzero: what inf*0 + NaN gives */
     uint8_t muladd_order;  /* enum fp_muladd_order: the operands of muladd as nan_rule sees them */

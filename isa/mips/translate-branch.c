@@ -45,6 +45,37 @@ static void jump_to(struct mips_tr *t, uint64_t target, unsigned hint)
     if (tr_delay_slot(t, tr_addr(t, t->pc + t->len))) leave(t, target, t->key, hint);
 }
 
+/* A branch that reads the register it links in is UNPREDICTABLE, since it could not be run again when its slot faults. Ours
+ * can: the register is written behind the slot. w: what slot_writes() said. */
+static void link_late(struct mips_tr *t, unsigned reg, ir_id w)
+{
+    if (w != (ir_id)(MS_GPR0 + reg)) ir_mov(t->b, t->w, (ir_id)(MS_GPR0 + reg), tr_k(t, tr_addr(t, t->pc + 8)));
+}
+
+/* bits as for branch(); the register compared is the link register. */
+static void branch_late(struct mips_tr *t, struct cond c, uint64_t target, unsigned bits)
+{
+    uint64_t slot = tr_addr(t, t->pc + 4), fall = tr_addr(t, t->pc + 8);
+    ir_id w = slot_writes(t);
+    unsigned taken = ir_label(t->b);
+
+    c.a = keep(t, c.type, c.a);
+    if (bits & MB_LIKELY) {
+        ir_brl(t->b, c.type, c.cc, c.a, c.b, taken);
+        link_late(t, 31, IR_NONE);
+        ir_goto(t->b, ir_link(t->b, fall, t->key, IR_HINT_NONE));
+        ir_place(t->b, taken);
+    }
+    if (!tr_delay_slot(t, slot)) return;
+    link_late(t, 31, w);
+    if (!(bits & MB_LIKELY)) {
+        ir_brl(t->b, c.type, c.cc, c.a, c.b, taken);
+        leave(t, fall, t->key, IR_HINT_NONE);
+        ir_place(t->b, taken);
+    }
+    leave(t, target, t->key, IR_HINT_CALL);
+}
+
 /* bits: MB_LIKELY, MB_LINK */
 static void branch(struct mips_tr *t, struct cond c, uint64_t target, unsigned bits)
 {
@@ -52,10 +83,11 @@ static void branch(struct mips_tr *t, struct cond c, uint64_t target, unsigned b
     unsigned hint = bits & MB_LINK ? IR_HINT_CALL : IR_HINT_NONE;
 
     target = tr_addr(t, target);
-    if (bits & MB_LINK) {
-        if (c.a == MS_GPR0 + 31) c.a = keep(t, c.type, c.a); /* UNPREDICTABLE */
-        ir_mov(t->b, t->w, MS_GPR0 + 31, tr_k(t, fall));
+    if (bits & MB_LINK && c.a == MS_GPR0 + 31) {
+        branch_late(t, c, target, bits);
+        return;
     }
+    if (bits & MB_LINK) ir_mov(t->b, t->w, MS_GPR0 + 31, tr_k(t, fall));
     if (c.a == c.b) { /* beq x, x; bgez zero */
         if (c.cc == CC_EQ || c.cc == CC_GES || c.cc == CC_LES) {
             jump_to(t, target, hint);
@@ -152,8 +184,12 @@ void tr_jr(struct mips_tr *t)
     ir_id target = tr_gpr(t, t->rs);
     uint64_t slot = tr_addr(t, t->pc + 4);
     unsigned hint = t->arg ? IR_HINT_CALL : t->rs == 31 ? IR_HINT_RET : IR_HINT_NONE;
+    bool late = t->arg && t->rd && t->rd == t->rs;
+    ir_id w = t->rs ? slot_writes(t) : IR_NONE;
 
-    if ((t->arg && t->rd == t->rs) || (t->rs && slot_writes(t) == target)) target = keep(t, t->w, target);
-    if (t->arg && t->rd) ir_mov(t->b, t->w, t->rd, tr_k(t, tr_addr(t, t->pc + 8)));
-    if (tr_delay_slot(t, slot)) tr_indirect(t, target, hint);
+    if (late || (t->rs && w == target)) target = keep(t, t->w, target);
+    if (t->arg && t->rd && !late) ir_mov(t->b, t->w, t->rd, tr_k(t, tr_addr(t, t->pc + 8)));
+    if (!tr_delay_slot(t, slot)) return;
+    if (late) link_late(t, t->rd, w);
+    tr_indirect(t, target, hint);
 }

@@ -133,14 +133,14 @@ static uint32_t next_block(const struct ide_drive *d)
 
 static void read_block(struct ide_drive *d)
 {
-    uint32_t n = next_block(d);
-    int rc = blk_read(d->blk, d->lba * IDE_SECTOR, d->buf, (size_t)n * IDE_SECTOR);
-    if (rc) {
-        media_error(d, false, rc);
-        return;
-    }
-    d->lba += n, d->left -= n;
-    ide_offer(d, n * IDE_SECTOR);
+    ide_start_io(d, IO_READ, d->lba * IDE_SECTOR, next_block(d) * IDE_SECTOR);
+}
+
+static void block_read(struct ide_drive *d)
+{
+    uint32_t n = d->io_bytes / IDE_SECTOR;
+    d->lba += n, d->left -= MIN(n, d->left);
+    ide_offer(d, d->io_bytes);
 }
 
 /* Asks for the next block; the first one of a command comes without an interrupt. */
@@ -155,11 +155,9 @@ static void want_data(struct ide_drive *d, bool irq)
 static void finish_write(struct ide_drive *d, bool fua)
 {
     if (!d->write_cache || fua) {
-        int rc = blk_flush(d->blk);
-        if (rc) {
-            media_error(d, true, rc);
-            return;
-        }
+        d->phase = IDE_IDLE;
+        ide_start_io(d, IO_FLUSH, 0, 0);
+        return;
     }
     ide_complete(d);
 }
@@ -169,14 +167,9 @@ static bool is_fua(uint8_t command)
     return command == CMD_WRITE_DMA_FUA_EXT || command == CMD_WRITE_MULTIPLE_FUA_EXT;
 }
 
-static void write_block(struct ide_drive *d)
+static void block_written(struct ide_drive *d)
 {
-    uint32_t n = d->len / IDE_SECTOR;
-    int rc = blk_write(d->blk, d->lba * IDE_SECTOR, d->buf, d->len);
-    if (rc) {
-        media_error(d, true, rc);
-        return;
-    }
+    uint32_t n = d->io_bytes / IDE_SECTOR;
     d->lba += n, d->left -= MIN(n, d->left);
     d->pos = d->len = 0;
     if (d->left)
@@ -188,7 +181,7 @@ static void write_block(struct ide_drive *d)
 void ata_data_done(struct ide_drive *d)
 {
     if (d->phase == IDE_DATA_OUT) {
-        write_block(d);
+        ide_start_io(d, IO_WRITE, d->lba * IDE_SECTOR, d->len);
         return;
     }
     d->pos = d->len = 0;
@@ -243,38 +236,73 @@ static bool dma_writes(uint8_t command)
            command == CMD_WRITE_DMA_EXT || command == CMD_WRITE_DMA_FUA_EXT;
 }
 
+/* Sectors that go through the buffer at once. */
+static uint32_t dma_sectors(const struct ide_drive *d)
+{
+    return MIN(d->left, (uint32_t)(IDE_BUF / IDE_SECTOR));
+}
+
+/* Between buf and memory; false: the command has ended. */
+static bool dma_move(struct ide_drive *d, bool to_memory, size_t bytes)
+{
+    const struct ide_front *f = d->ch->front;
+    long moved = f->dma(d->ch->opaque, to_memory, d->buf, bytes);
+    if (moved == (long)bytes) return true;
+    /* bus error, or the descriptors gave less memory than the command moves */
+    show_address(d, d->lba);
+    ide_abort(d, moved < 0 ? ATA_E_ICRC | ATA_E_ABRT : ATA_E_ABRT);
+    f->dma_done(d->ch->opaque, true);
+    return false;
+}
+
+/* Begins the next piece of a DMA command. */
 void ata_dma(struct ide_drive *d)
 {
     const struct ide_front *f = d->ch->front;
+    uint32_t bytes = dma_sectors(d) * IDE_SECTOR;
     bool write = dma_writes(d->command);
-    if (!f->dma || !f->dma_ready(d->ch->opaque)) return; /* stopped meanwhile: keeps waiting */
-    while (d->left) {
-        uint32_t n = MIN(d->left, (uint32_t)(IDE_BUF / IDE_SECTOR));
-        size_t bytes = (size_t)n * IDE_SECTOR;
-        int rc = write ? 0 : blk_read(d->blk, d->lba * IDE_SECTOR, d->buf, bytes);
-        if (!rc) {
-            long moved = f->dma(d->ch->opaque, !write, d->buf, bytes);
-            if (moved != (long)bytes) { /* bus error, or the descriptors gave less memory than the
-                                           command moves */
-                show_address(d, d->lba);
-                ide_abort(d, moved < 0 ? ATA_E_ICRC | ATA_E_ABRT : ATA_E_ABRT);
-                f->dma_done(d->ch->opaque, true);
-                return;
-            }
-            if (write) rc = blk_write(d->blk, d->lba * IDE_SECTOR, d->buf, bytes);
-        }
-        if (rc) {
-            media_error(d, write, rc);
-            f->dma_done(d->ch->opaque, false);
-            return;
-        }
-        d->lba += n, d->left -= n;
+    if (!f->dma || !f->dma_ready(d->ch->opaque) || !bytes) return; /* stopped meanwhile: keeps waiting */
+    if (write && !dma_move(d, false, bytes)) return;
+    ide_start_io(d, write ? IO_WRITE : IO_READ, d->lba * IDE_SECTOR, bytes);
+}
+
+static void dma_io_done(struct ide_drive *d, bool write)
+{
+    const struct ide_front *f = d->ch->front;
+    uint32_t n = d->io_bytes / IDE_SECTOR;
+    if (!write && !f->dma_ready(d->ch->opaque)) { /* stopped meanwhile: reads again when it goes on */
+        d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
+        return;
+    }
+    if (!write && !dma_move(d, true, d->io_bytes)) return;
+    d->lba += n, d->left -= MIN(n, d->left);
+    if (d->left) {
+        d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
+        ata_dma(d);
+        return;
     }
     f->dma_done(d->ch->opaque, false);
     if (write)
         finish_write(d, is_fua(d->command));
     else
         ide_complete(d);
+}
+
+void ata_io_done(struct ide_drive *d, enum ide_io what, int rc)
+{
+    bool dma = d->phase == IDE_DMA_WAIT;
+    if (rc) {
+        media_error(d, what != IO_READ, rc);
+        if (dma) d->ch->front->dma_done(d->ch->opaque, false);
+    } else if (what == IO_FLUSH) {
+        ide_complete(d);
+    } else if (dma) {
+        dma_io_done(d, what == IO_WRITE);
+    } else if (what == IO_READ) {
+        block_read(d);
+    } else {
+        block_written(d);
+    }
 }
 
 /* ---- identify ---- */
@@ -478,14 +506,7 @@ void ata_execute(struct ide_drive *d)
         ide_complete(d);
         break;
     case CMD_FLUSH:
-    case CMD_FLUSH_EXT: {
-        int rc = blk_flush(d->blk);
-        if (rc)
-            media_error(d, true, rc);
-        else
-            ide_complete(d);
-        break;
-    }
+    case CMD_FLUSH_EXT: ide_start_io(d, IO_FLUSH, 0, 0); break;
     case CMD_READ_NATIVE_MAX:
     case CMD_READ_NATIVE_MAX_EXT:
         d->lba48 = cmd == CMD_READ_NATIVE_MAX_EXT;

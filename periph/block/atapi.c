@@ -79,13 +79,8 @@ static void read_chunk(struct ide_drive *d)
 {
     uint32_t bytes = MIN(d->left, d->limit);
     if (bytes > CD_SECTOR) bytes -= bytes % CD_SECTOR;
-    int rc = blk_read(d->blk, d->lba, d->buf, bytes);
-    if (rc) {
-        packet_error(d, SENSE_MEDIUM, ASC_READ_ERROR, 0);
-        return;
-    }
-    d->lba += bytes, d->left -= bytes;
-    offer(d, bytes);
+    d->phase = IDE_IDLE;
+    ide_start_io(d, IO_READ, d->lba, bytes);
 }
 
 void atapi_data_done(struct ide_drive *d)
@@ -139,28 +134,57 @@ static void reply(struct ide_drive *d, uint32_t have, uint32_t allocation)
     }
 }
 
+/* n bytes of buf to memory; false: the command has ended. */
+static bool move_out(struct ide_drive *d, uint32_t n)
+{
+    const struct ide_front *f = d->ch->front;
+    long moved = f->dma(d->ch->opaque, true, d->buf, n);
+    if (moved < 0 || (moved < (long)n && d->reading_media)) {
+        f->dma_done(d->ch->opaque, true);
+        packet_error(d, SENSE_ABORTED, 0, 0);
+        return false;
+    }
+    d->left -= MIN(n, d->left);
+    return true;
+}
+
 void atapi_dma(struct ide_drive *d)
 {
     const struct ide_front *f = d->ch->front;
-    if (!f->dma || !f->dma_ready(d->ch->opaque)) return;
-    while (d->left) {
-        uint32_t n = MIN(d->left, (uint32_t)IDE_BUF);
-        if (d->reading_media) {
-            int rc = d->blk ? blk_read(d->blk, d->lba, d->buf, n) : -EIO;
-            if (rc) {
-                f->dma_done(d->ch->opaque, false);
-                packet_error(d, SENSE_MEDIUM, ASC_READ_ERROR, 0);
-                return;
-            }
-            d->lba += n;
-        }
-        long moved = f->dma(d->ch->opaque, true, d->buf, n);
-        if (moved < 0 || (moved < (long)n && d->reading_media)) {
-            f->dma_done(d->ch->opaque, true);
-            packet_error(d, SENSE_ABORTED, 0, 0);
-            return;
-        }
-        d->left -= n;
+    uint32_t n = MIN(d->left, (uint32_t)IDE_BUF);
+    if (!f->dma || !f->dma_ready(d->ch->opaque) || !n) return;
+    if (d->reading_media && d->blk) {
+        ide_start_io(d, IO_READ, d->lba, n);
+    } else if (d->reading_media) {
+        f->dma_done(d->ch->opaque, false);
+        packet_error(d, SENSE_MEDIUM, ASC_READ_ERROR, 0);
+    } else if (move_out(d, n)) { /* a reply, which fits the buffer */
+        f->dma_done(d->ch->opaque, false);
+        packet_ok(d);
+    }
+}
+
+void atapi_io_done(struct ide_drive *d, enum ide_io what, int rc)
+{
+    const struct ide_front *f = d->ch->front;
+    bool dma = d->phase == IDE_DMA_WAIT;
+    if (rc) {
+        if (dma) f->dma_done(d->ch->opaque, false);
+        packet_error(d, SENSE_MEDIUM, ASC_READ_ERROR, 0);
+        return;
+    }
+    if (!dma) {
+        d->lba += d->io_bytes, d->left -= MIN(d->io_bytes, d->left);
+        offer(d, d->io_bytes);
+        return;
+    }
+    d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
+    if (!f->dma_ready(d->ch->opaque)) return; /* stopped meanwhile: reads again when it goes on */
+    if (!move_out(d, d->io_bytes)) return;
+    d->lba += d->io_bytes;
+    if (d->left) {
+        atapi_dma(d);
+        return;
     }
     f->dma_done(d->ch->opaque, false);
     packet_ok(d);

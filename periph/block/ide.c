@@ -4,7 +4,9 @@
  * atapi.c.
  *
  * A command shows BSY for some microseconds of guest time, as drivers may rely on that the
- * interrupt does not come inside the write that started it.
+ * interrupt does not come inside the write that started it. Requests to the image run on a thread
+ * of the drive's while the guest goes on; they end at a guest time that depends on their size alone,
+ * so that two runs are alike however fast the host's disk is.
  */
 #include "periph/block/ide.h"
 
@@ -15,6 +17,7 @@
 
 enum { REG_DATA, REG_ERROR, REG_NSECTOR, REG_LOW, REG_MID, REG_HIGH, REG_DEVICE, REG_STATUS };
 #define COMMAND_NS UINT64_C(5000)
+#define IO_NS      UINT64_C(30000) /* and a nanosecond for each byte */
 
 const struct state_field ide_channel_state[] = {
     STATE_RUNTIME(struct ide_channel, front),
@@ -131,6 +134,58 @@ static void cancel_event(struct ide_drive *d)
 {
     timer_cancel(&d->timer);
     d->pending = PEND_NONE;
+    /* The buffer is the request's until it has ended. */
+    if (d->io_sent) blk_ctx_drain(d->ctx);
+    d->io = IO_NONE, d->io_sent = false;
+}
+
+/* ---- requests to the image ---- */
+
+static void send_io(struct ide_drive *d)
+{
+    static const enum blk_op ops[] = {
+        [IO_READ] = BLK_OP_READ, [IO_WRITE] = BLK_OP_WRITE, [IO_FLUSH] = BLK_OP_FLUSH};
+    d->req = (struct blk_req){.blk = d->blk,
+                              .op = ops[d->io],
+                              .offset = d->io_offset,
+                              .bytes = d->io_bytes,
+                              .buf = d->buf};
+    blk_submit(d->ctx, &d->req);
+    d->io_sent = true;
+}
+
+void ide_start_io(struct ide_drive *d, enum ide_io what, uint64_t offset, uint32_t bytes)
+{
+    d->io = (uint8_t)what;
+    d->io_offset = offset, d->io_bytes = bytes;
+    d->status = ATA_BSY | ATA_DRDY;
+    send_io(d);
+    ide_start_timer(d, PEND_IO, IO_NS + bytes);
+}
+
+static void io_event(struct ide_drive *d)
+{
+    enum ide_io what = d->io;
+    int rc = -EIO;
+    if (what == IO_NONE) return;
+    if (d->blk) {
+        if (!d->io_sent) send_io(d);
+        blk_ctx_drain(d->ctx);
+        rc = d->req.rc;
+        switch (rc ? blk_error_action(d->blk, what == IO_READ, rc) : BLK_ON_ERROR_REPORT) {
+        case BLK_ON_ERROR_IGNORE: rc = 0; break;
+        case BLK_ON_ERROR_STOP: d->io_sent = false; /* guest time stands still until somebody continues: then again */
+            ide_start_timer(d, PEND_IO, IO_NS);
+            return;
+        default: break;
+        }
+    }
+    d->io = IO_NONE, d->io_sent = false;
+    d->status &= (uint8_t)~ATA_BSY;
+    if (d->is_cd)
+        atapi_io_done(d, what, rc);
+    else
+        ata_io_done(d, what, rc);
 }
 
 static void drive_event(void *opaque)
@@ -145,6 +200,7 @@ static void drive_event(void *opaque)
         break;
     case PEND_DMA: do_dma(d); break;
     case PEND_PACKET: atapi_packet(d); break;
+    case PEND_IO: io_event(d); break;
     default: break;
     }
 }
@@ -370,6 +426,8 @@ static int drive_realize(struct device *dev, struct error *e)
         if (dev->mb->ide[at / 2]->drive[at & 1])
             return error_set(e, "%s: IDE unit %u is in use", dev->desc->name, at);
     }
+    d->ctx = blk_ctx_new(NULL, 1, e);
+    if (!d->ctx) return -1;
     d->unit = at;
     d->ch = dev->mb->ide[at / 2];
     d->ch->drive[at & 1] = d;
@@ -385,7 +443,9 @@ static void drive_unrealize(struct device *dev)
 {
     struct ide_drive *d = drive(dev);
     if (!d->ch) return;
-    timer_cancel(&d->timer);
+    cancel_event(d);
+    blk_ctx_delete(d->ctx);
+    d->ctx = NULL;
     if (d->ch->drive[d->unit & 1] == d) d->ch->drive[d->unit & 1] = NULL;
     d->ch = NULL;
 }
@@ -393,6 +453,7 @@ static void drive_unrealize(struct device *dev)
 static void drive_reset(struct device *dev)
 {
     struct ide_drive *d = drive(dev);
+    cancel_event(d);
     memset(d->buf, 0, sizeof d->buf);
     memset(d->packet, 0, sizeof d->packet);
     d->heads = 16, d->sectors = 63;
@@ -417,7 +478,9 @@ static int drive_post_load(struct device *dev, struct error *e)
         return error_set(e, "%s: more data left than the buffer holds", dev->desc->name);
     }
     if (!d->heads || !d->sectors) return error_set(e, "%s: impossible geometry", dev->desc->name);
-    if (d->phase > IDE_DMA_WAIT || d->pending > PEND_PACKET)
+    if (d->io > IO_FLUSH || (d->io != IO_NONE) != (d->pending == PEND_IO) || d->io_bytes > IDE_BUF)
+        return error_set(e, "%s: impossible request", dev->desc->name);
+    if (d->phase > IDE_DMA_WAIT || d->pending > PEND_IO)
         return error_set(e, "%s: unknown phase", dev->desc->name);
     return 0;
 }
@@ -434,6 +497,7 @@ int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_bac
                          "and try again",
                          dev->id ? dev->id : dev->path);
     }
+    if (d->io_sent) blk_ctx_drain(d->ctx);
     *old = d->blk;
     d->blk = medium;
     set_medium(d);
@@ -507,6 +571,12 @@ static const struct state_field drive_state[] = {
     F(locked),
     F(unit_attention),
     F(changed),
+    F0(io),
+    F0(io_bytes),
+    F0(io_offset),
+    STATE_RUNTIME(struct ide_drive, ctx),
+    STATE_RUNTIME(struct ide_drive, req),
+    STATE_RUNTIME(struct ide_drive, io_sent),
     STATE_RUNTIME(struct ide_drive, ch),
     STATE_RUNTIME(struct ide_drive, n_sectors),
     STATE_RUNTIME(struct ide_drive, cylinders),

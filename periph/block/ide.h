@@ -63,7 +63,8 @@ void ide_dma_started(struct ide_channel *);
 /* ---- drives ---- */
 
 enum ide_phase { IDE_IDLE, IDE_DATA_IN, IDE_DATA_OUT, IDE_PACKET, IDE_DMA_WAIT };
-enum ide_pending { PEND_NONE, PEND_COMMAND, PEND_DMA, PEND_PACKET };
+enum ide_pending { PEND_NONE, PEND_COMMAND, PEND_DMA, PEND_PACKET, PEND_IO };
+enum ide_io { IO_NONE, IO_READ, IO_WRITE, IO_FLUSH };
 
 struct ide_drive {
     struct device dev;
@@ -90,7 +91,14 @@ struct ide_drive {
     uint8_t sense_key, asc, ascq, media_event, power_state;
     uint32_t limit; /* byte count limit of one DRQ block */
     bool packet_dma, reading_media, tray_open, locked, unit_attention, changed;
+    /* the request to the image that is in flight, between host and buf */
+    uint8_t io;        /* enum ide_io */
+    uint32_t io_bytes;
+    uint64_t io_offset;
     /* runtime */
+    struct blk_ctx *ctx;
+    struct blk_req req;
+    bool io_sent;      /* `req` is it; after loading state it is not, and sent again */
     struct ide_channel *ch;
     uint64_t n_sectors; /* of IDE_SECTOR or CD_SECTOR bytes */
     uint32_t cylinders;
@@ -102,6 +110,9 @@ void ide_set_irq(struct ide_drive *, bool level);
 void ide_complete(struct ide_drive *);             /* no error, interrupt */
 void ide_abort(struct ide_drive *, uint8_t error); /* with ERR, interrupt */
 void ide_start_timer(struct ide_drive *, enum ide_pending, uint64_t ns);
+/* Begins a request to the image, BSY meanwhile. The guest runs on; ata_io_done or atapi_io_done comes at a time that
+ * depends on the request alone, when the host has not finished by then it is waited for. */
+void ide_start_io(struct ide_drive *, enum ide_io, uint64_t offset, uint32_t bytes);
 void ide_offer(struct ide_drive *, uint32_t bytes); /* the first bytes of buf to read: interrupt */
 /* Words 10-19, 23-46 of the identify data in buf: serial number, firmware version, and the model's
  * name where no property gives another. */
@@ -110,11 +121,13 @@ void ata_signature(struct ide_drive *);
 void ata_execute(struct ide_drive *);   /* the command register of a disk */
 void ata_data_done(struct ide_drive *); /* the buffer was read or written to its end */
 void ata_dma(struct ide_drive *);
+void ata_io_done(struct ide_drive *, enum ide_io, int rc); /* rc: 0 or -errno */
 bool ata_common(struct ide_drive *); /* commands disks and CDs share; false: not one of them */
 void atapi_execute(struct ide_drive *);
 void atapi_data_done(struct ide_drive *);
 void atapi_packet(struct ide_drive *);
 void atapi_dma(struct ide_drive *);
+void atapi_io_done(struct ide_drive *, enum ide_io, int rc);
 void atapi_identify(struct ide_drive *);
 
 /* For the monitor: put another medium into an ide-cd, or take it out (NULL). The drive does not own

@@ -20,33 +20,57 @@
 
 enum { MAX_REGIONS = 64, PIECE = 4096 };
 
+enum more { SNAPSHOTS = 1, BITMAPS = 2 }; /* the image has them */
 static const struct kind {
     const char *name, *format, *options, *sample;
     uint32_t size_k; /* the disk's size in KiB */
     bool backing;
+    const char *open; /* options of opening */
+    unsigned more;    /* enum more */
 } kinds[] = {
-    {"vdi", "vdi", NULL, NULL, 8192, false},
-    {"vdi-static", "vdi", "static=on", NULL, 2048, false},
-    {"vpc", "vpc", NULL, NULL, 16384, false},
-    {"vpc-fixed", "vpc", "subformat=fixed", NULL, 1024, false},
-    {"vhdx", "vhdx", "block_size=1M", NULL, 8192, false},
-    {"vhdx-log", "vhdx", "block_size=1M", NULL, 8192, false},
-    {"vmdk", "vmdk", NULL, NULL, 8192, false},
-    {"vmdk-zeroed", "vmdk", "zeroed_grain=on", NULL, 8192, false},
-    {"vmdk-stream", "vmdk", "subformat=streamOptimized", NULL, 8192, false},
-    {"vmdk-flat", "vmdk", "subformat=monolithicFlat", NULL, 1024, false},
-    {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 1024, false},
-    {"qed", "qed", "cluster_size=4k,table_size=2", NULL, 8192, false},
-    {"qed-backing", "qed", "cluster_size=4k,table_size=2", NULL, 2048, true},
-    {"qcow", "qcow", NULL, NULL, 8192, false},
-    {"qcow-backing", "qcow", NULL, NULL, 2048, true},
-    {"parallels", "parallels", "cluster_size=64k", NULL, 4096, false},
-    {"bochs", "bochs", NULL, "bochs", 256, false},
-    {"cloop", "cloop", NULL, "cloop", 256, false},
-    {"dmg", "dmg", NULL, "dmg", 256, false},
-    {"dmg-fork", "dmg", NULL, "dmg-fork", 256, false},
-    {"qcow2", "qcow2", "cluster_size=4k", NULL, 4096, false},
-    {"qcow2-v2", "qcow2", "cluster_size=512,compat=0.10", NULL, 1024, true},
+    {"vdi", "vdi", NULL, NULL, 8192, false, NULL, 0},
+    {"vdi-static", "vdi", "static=on", NULL, 2048, false, NULL, 0},
+    {"vpc", "vpc", NULL, NULL, 16384, false, NULL, 0},
+    {"vpc-fixed", "vpc", "subformat=fixed", NULL, 1024, false, NULL, 0},
+    {"vhdx", "vhdx", "block_size=1M", NULL, 8192, false, NULL, 0},
+    {"vhdx-log", "vhdx", "block_size=1M", NULL, 8192, false, NULL, 0},
+    {"vmdk", "vmdk", NULL, NULL, 8192, false, NULL, 0},
+    {"vmdk-zeroed", "vmdk", "zeroed_grain=on", NULL, 8192, false, NULL, 0},
+    {"vmdk-stream", "vmdk", "subformat=streamOptimized", NULL, 8192, false, NULL, 0},
+    {"vmdk-flat", "vmdk", "subformat=monolithicFlat", NULL, 1024, false, NULL, 0},
+    {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 1024, false, NULL, 0},
+    {"qed", "qed", "cluster_size=4k,table_size=2", NULL, 8192, false, NULL, 0},
+    {"qed-backing", "qed", "cluster_size=4k,table_size=2", NULL, 2048, true, NULL, 0},
+    {"qcow", "qcow", NULL, NULL, 8192, false, NULL, 0},
+    {"qcow-backing", "qcow", NULL, NULL, 2048, true, NULL, 0},
+    {"parallels", "parallels", "cluster_size=64k", NULL, 4096, false, NULL, 0},
+    {"bochs", "bochs", NULL, "bochs", 256, false, NULL, 0},
+    {"cloop", "cloop", NULL, "cloop", 256, false, NULL, 0},
+    {"dmg", "dmg", NULL, "dmg", 256, false, NULL, 0},
+    {"dmg-fork", "dmg", NULL, "dmg-fork", 256, false, NULL, 0},
+    {"qcow2", "qcow2", "cluster_size=4k", NULL, 4096, false, NULL, 0},
+    {"qcow2-v2", "qcow2", "cluster_size=512,compat=0.10", NULL, 1024, true, NULL, 0},
+    {"qcow2-sub", "qcow2", "cluster_size=16k,extended_l2=on", NULL, 4096, true, NULL, 0},
+    {"qcow2-zstd", "qcow2", "cluster_size=8k,compression_type=zstd,lazy_refcounts=on", NULL, 4096, false, NULL, 0},
+    {"qcow2-snap", "qcow2", "cluster_size=4k,refcount_bits=1", NULL, 2048, false, NULL, BITMAPS},
+    {"qcow2-snap16", "qcow2", "cluster_size=4k", NULL, 2048, false, NULL, SNAPSHOTS | BITMAPS},
+    {"qcow2-wide", "qcow2", "cluster_size=1k,refcount_bits=64", NULL, 1024, false, NULL, SNAPSHOTS},
+    {"qcow2-data", "qcow2", "cluster_size=4k,data_file=f.data", NULL, 2048, false, NULL, 0},
+    {"qcow2-data-raw", "qcow2", "cluster_size=4k,data_file=f.data,data_file_raw=on", NULL, 2048, false, NULL, 0},
+    {"qcow2-luks", "qcow2", "cluster_size=4k,encrypt.format=luks,encrypt.key-secret=sec0,encrypt.iter-time=10", NULL, 1024,
+     false, "encrypt.key-secret=sec0", SNAPSHOTS},
+    {"qcow2-aes", "qcow2", "cluster_size=4k,encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false,
+     "encrypt.key-secret=sec0", 0},
+    {"luks", "luks", "key-secret=sec0,iter-time=10", NULL, 512, false, "key-secret=sec0", 0},
+    {"luks-cbc", "luks", "key-secret=sec0,iter-time=10,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256",
+     NULL, 512, false, "key-secret=sec0", 0},
+    {"qcow-aes", "qcow", "encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false, "encrypt.key-secret=sec0", 0},
+    {"vhdx-fixed", "vhdx", "block_size=1M,subformat=fixed", NULL, 2048, false, NULL, 0},
+    {"vmdk-split-flat", "vmdk", "subformat=twoGbMaxExtentFlat", NULL, 1024, false, NULL, 0},
+    {"vmdk-backing", "vmdk", "backing_file=base.vmdk", NULL, 2048, false, NULL, 0},
+    {"vmdk-compat6", "vmdk", "compat6=on,adapter_type=lsilogic", NULL, 2048, false, NULL, 0},
+    {"parallels-1m", "parallels", NULL, NULL, 4096, false, NULL, 0},
+    {"raw", "raw", NULL, NULL, 256, false, NULL, 0},
 };
 
 /* An image in memory: its pieces that are not zeros. */
@@ -58,6 +82,7 @@ struct image {
 };
 static struct image images[ARRAY_LEN(kinds)];
 static char dir[64], path[96];
+static struct blk_graph *graph; /* with the secret "sec0" */
 
 static void die(const char *what, const char *why)
 {
@@ -67,13 +92,15 @@ static void die(const char *what, const char *why)
 
 static void clean_up(void)
 {
-    static const char *const files[] = {"f.img", "f-flat.img", "f-s001.img", "base.raw"};
+    static const char *const files[] = {"f.img", "f-flat.img", "f-s001.img", "f-f001.img", "base.raw", "base.vmdk", "f.data"};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char *p = mem_printf("%s/%s", dir, files[i]);
         unlink(p);
         mem_free(p);
     }
+    (void)!chdir("/");
     rmdir(dir);
+    blk_graph_delete(graph);
 }
 
 /* ---- good images ---------------------------------------------------------------------------------- */
@@ -118,6 +145,35 @@ static void fill(struct blk_backend *b)
     mem_free(data);
 }
 
+static struct blk_backend *open_as(const struct kind *k, unsigned flags, struct error *e)
+{
+    struct opts o = {NULL, 0};
+
+    if (k->open && opts_parse(&o, k->open, NULL, NULL, e)) die(k->name, e->msg);
+    struct blk_backend *b = blk_open_in(graph, path, k->format, &o, flags, e);
+    opts_free(&o);
+    return b;
+}
+
+static void add_more(const struct kind *k, struct blk_backend *b)
+{
+    struct error e = ERROR_INIT;
+
+    for (unsigned i = 0; i < 2 && (k->more & SNAPSHOTS); i++) {
+        struct blk_snapshot sn = {.date_sec = 1000, .icount = UINT64_MAX, .vm_state_size = i ? 3000 : 0};
+        uint8_t state[3000] = {1, 2, 3};
+        snprintf(sn.name, sizeof sn.name, "snap%u", i);
+        if (i && blk_vmstate_write(b, 0, state, sizeof state)) die(k->name, "vmstate");
+        if (blk_snapshot_create(b, &sn, &e)) die(k->name, e.msg);
+        if (blk_write(b, 8192, state, sizeof state)) die(k->name, "write");
+    }
+    for (unsigned i = 0; i < 2 && (k->more & BITMAPS); i++) {
+        struct blk_bitmap *m = blk_bitmap_new(blk_root(b), i ? "bitmap-b" : "a", 65536u << i, true, &e);
+        if (!m) die(k->name, e.msg);
+        blk_bitmap_set(m, 65536, 200000);
+    }
+}
+
 static void make(const struct kind *k, struct image *m)
 {
     struct error e = ERROR_INIT;
@@ -137,10 +193,11 @@ static void make(const struct kind *k, struct image *m)
     if (k->options && opts_parse(&o, k->options, NULL, NULL, &e)) die(k->name, e.msg);
     opts_set(&o, "size", size);
     if (k->backing) opts_set(&o, "backing_file", "base.raw"), opts_set(&o, "backing_fmt", "raw");
-    if (blk_create(NULL, k->format, path, &o, false, &e)) die(k->name, e.msg);
-    struct blk_backend *b = blk_open(path, k->format, 0, &e);
+    if (blk_create(graph, k->format, path, &o, false, &e)) die(k->name, e.msg);
+    struct blk_backend *b = open_as(k, BLK_NO_FLUSH, &e);
     if (!b) die(k->name, e.msg);
     fill(b);
+    add_more(k, b);
     if (!strcmp(k->name, "vhdx-log")) keep(m); /* not closed: there is a log */
     blk_close(b);
     if (strcmp(k->name, "vhdx-log")) keep(m);
@@ -148,7 +205,7 @@ static void make(const struct kind *k, struct image *m)
     mem_free(size);
 }
 
-static void make_all(void)
+static void set_up(void)
 {
     const char *tmp = getenv("TMPDIR");
     struct error e = ERROR_INIT;
@@ -159,12 +216,18 @@ static void make_all(void)
     if (!mkdtemp(dir)) die("cannot make", dir);
     atexit(clean_up);
     snprintf(path, sizeof path, "%s/f.img", dir);
+    graph = blk_graph_new();
+    struct blk_secret *secret = mem_alloc(sizeof *secret + 3);
+    secret->len = 3;
+    memcpy(secret->data, "abc", 3);
+    if (blk_object_add(graph, "secret", "sec0", secret, free, &e)) die("secret", e.msg);
+    if (chdir(dir)) die("cannot enter", dir);
     base = mem_printf("%s/base.raw", dir);
     opts_set(&o, "size", "2M");
     if (blk_create(NULL, "raw", base, &o, false, &e)) die("base", e.msg);
+    if (blk_create(NULL, "vmdk", "base.vmdk", &o, false, &e)) die("base", e.msg);
     opts_free(&o);
     mem_free(base);
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) make(&kinds[i], &images[i]);
 }
 
 /* ---- changes -------------------------------------------------------------------------------------- */
@@ -197,7 +260,7 @@ static uint64_t value(struct fuzz_bytes *f, uint64_t old, uint64_t size)
 
 static void edit(struct image *m, struct piece *v, struct fuzz_bytes *f)
 {
-    uint64_t at = m->regions[fuzz_pick(f, m->n_regions)];
+    uint64_t at = m->n > 1 && fuzz_pick(f, 2) ? m->v[fuzz_pick(f, m->n)].at : m->regions[fuzz_pick(f, m->n_regions)];
     unsigned width = 1u << fuzz_pick(f, 4);
     uint8_t *p;
 
@@ -310,11 +373,71 @@ static void change(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
     }
 }
 
+/* What changes more than data. */
+static void restructure(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
+{
+    struct blk_snapshot *list = NULL, sn = {.icount = UINT64_MAX};
+    struct error e = ERROR_INIT;
+    struct opts o = {NULL, 0};
+    uint64_t size = blk_size(b);
+    int n;
+
+    switch (fuzz_pick(f, 10)) {
+    case 0:
+        snprintf(sn.name, sizeof sn.name, "new%u", fuzz_pick(f, 4));
+        (void)blk_snapshot_create(b, &sn, &e);
+        break;
+    case 1:
+    case 2:
+        n = blk_snapshot_list(blk_root(b), &list, &e);
+        if (n > 0) {
+            const char *id = list[fuzz_pick(f, (uint32_t)MIN(n, 200))].id;
+            error_clear(&e);
+            (void)(fuzz_pick(f, 2) ? blk_snapshot_delete(b, id, &e) : blk_snapshot_apply(b, id, &e));
+        }
+        free(list);
+        break;
+    case 3: (void)blk_truncate(b, MIN(size + (uint64_t)fuzz_u16(f) * 512, UINT64_C(1) << 40), BLK_PREALLOC_OFF, &e); break;
+    case 4: (void)blk_truncate(b, size / 512 / (1 + fuzz_pick(f, 7)) * 512, BLK_PREALLOC_OFF, &e); break;
+    case 5: (void)blk_make_empty(b, &e); break;
+    case 6: (void)blk_change_backing(blk_root(b), fuzz_pick(f, 2) ? "base.raw" : NULL, "raw", &e); break;
+    case 7:
+        opts_set(&o, fuzz_pick(f, 2) ? "compat" : "lazy_refcounts", "0.10");
+        (void)blk_amend(b, &o, true, NULL, NULL, &e);
+        opts_free(&o);
+        break;
+    case 8:
+        for (struct blk_bitmap *m = NULL; (m = blk_bitmap_next(blk_root(b), m));) {
+            uint64_t at = 0, len;
+            for (unsigned i = 0; i < 100 && blk_bitmap_run(m, &at, &len); i++) at += len;
+        }
+        (void)blk_bitmap_new(blk_root(b), "fresh", 65536, true, &e);
+        break;
+    default:
+        (void)blk_vmstate_read(b, fuzz_u16(f), buf, 4096);
+        (void)blk_vmstate_write(b, fuzz_u16(f), buf, 4096);
+        break;
+    }
+}
+
+static void inspect(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
+{
+    struct blk_snapshot *list = NULL;
+    struct error e = ERROR_INIT;
+    int n = blk_snapshot_list(blk_root(b), &list, &e);
+
+    if (n > 0) {
+        (void)blk_snapshot_load(b, list[fuzz_pick(f, (uint32_t)MIN(n, 200))].id, &e);
+        (void)blk_read(b, 0, buf, (size_t)MIN(blk_size(b), (uint64_t)65536));
+    }
+    free(list);
+}
+
 static void check(const struct kind *k, unsigned fix, const uint8_t *buf)
 {
     struct error e = ERROR_INIT;
     struct blk_check c = {0};
-    struct blk_backend *b = blk_open(path, k->format, BLK_CHECK | BLK_NO_BACKING | (fix ? BLK_NO_FLUSH : BLK_RDONLY), &e);
+    struct blk_backend *b = open_as(k, BLK_CHECK | BLK_NO_BACKING | (fix ? BLK_NO_FLUSH : BLK_RDONLY), &e);
 
     if (!b) return;
     (void)blk_check(b, fix, &c, &e);
@@ -330,13 +453,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct piece *v;
     uint8_t *buf;
 
-    if (!dir[0]) make_all();
+    if (!dir[0]) set_up();
     which = fuzz_pick(&f, ARRAY_LEN(kinds));
     for (unsigned i = 0; only && *only && i < ARRAY_LEN(kinds); i++) {
         if (!strcmp(kinds[i].name, only)) which = i;
     }
     const struct kind *k = &kinds[which];
     struct image *m = &images[which];
+    if (!m->size) make(k, m);
     v = mem_alloc((m->n + 1) * sizeof *v);
     memcpy(v, m->v, m->n * sizeof *v);
     edits = fuzz_pick(&f, 6);
@@ -347,14 +471,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf = mem_zalloc(1 << 17);
     memset(buf + 5000, 0x55, 70000);
 
-    struct blk_backend *b = blk_open(path, k->format, BLK_RDONLY, &e);
-    if (b) look(b, buf, &f);
+    struct blk_backend *b = open_as(k, BLK_RDONLY, &e);
+    if (b) look(b, buf, &f), inspect(b, buf, &f);
     else if (!e.set || !e.msg[0]) abort();
     blk_close(b);
     error_clear(&e);
     check(k, 0, buf);
-    b = blk_open(path, k->format, BLK_NO_FLUSH, &e);
+    b = open_as(k, BLK_NO_FLUSH, &e);
     if (b) {
+        change(b, buf, &f);
+        for (unsigned i = fuzz_pick(&f, 3); i; i--) restructure(b, buf, &f);
         change(b, buf, &f);
         look(b, buf, &f);
     } else if (!e.set || !e.msg[0]) {
@@ -363,7 +489,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     blk_close(b);
     error_clear(&e);
     check(k, BLK_FIX_LEAKS | BLK_FIX_ERRORS, buf);
-    b = blk_open(path, k->format, BLK_RDONLY, &e);
+    b = open_as(k, BLK_RDONLY, &e);
     if (b) look(b, buf, &f);
     blk_close(b);
     error_clear(&e);

@@ -12,14 +12,12 @@
  * The board has RAM at 0, which goes over into a device, which goes over into half a page of RAM and a hole; the device
  * unmaps pages, writes code by DMA, drives interrupts and arms a timer. Start-up state (Status, TLB, registers) is hostile.
  */
+#include "tests/backends.h"
 #include "tests/fuzz/guest-code.h"
 
 #include "interp/jit.h"
 #include "isa/mips/mips-user.h"
 #include "isa/mips/priv.h"
-#if defined HAVE_JIT_NATIVE
-#include "jit-native/native.h"
-#endif
 #include "machines/machine.h"
 #include "util/log.h"
 
@@ -72,10 +70,7 @@ static void choose_backend(struct engine_config *c, unsigned how, uint32_t seed)
         struct error e = ERROR_INIT;
         asked = true;
         atexit(print_counts);
-#if defined HAVE_JIT_NATIVE
-        jit_register(&jit_native_backend);
-#endif
-        jit_register(&jit_null_backend);
+        register_backends();
         wanted = name ? jit_find(name, &e) : NULL;
         if (name && !wanted) found("%s", e.msg);
     }
@@ -397,7 +392,7 @@ static void fuzz_system(struct fuzz_bytes in)
 enum { U_PAGES = 16, U_SIZE = U_PAGES * PAGE };
 /* What 32-bit addresses can reach (interp/cpu.h, ubase). */
 static const size_t u_window = sizeof(void *) == 8 ? (size_t)0xffffffffu + 1 + PAGE : (size_t)U_SIZE;
-static const size_t u_guard = sizeof(void *) == 8 ? (size_t)CPU_GUARD : 0;
+static const size_t u_guard = sizeof(void *) == 8 ? (size_t)CPU_GUARD64 : 0;
 
 struct process {
     struct engine *engine;

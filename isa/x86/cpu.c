@@ -1,0 +1,186 @@
+/*
+ * cpu.c - the tables that describe x86 to the rest of the house: slots, helpers, struct guest, struct isa, models, saved
+ * state; and making, resetting and printing a CPU.
+ *
+ * User mode only: struct guest has no MMU, exceptions' delivery or interrupts; making a CPU for system mode is an error.
+ */
+#include "isa/x86/decode.h"
+#include "isa/x86/x86.h"
+
+#include "bus/dev.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- slots ---- */
+/* clang-format off */
+#define OFF(f) offsetof(struct x86_cpu, f)
+#define X8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define MM(n) [XR_MM + n] = { "mm" #n, OFF(mm[n]), T_I64, SLOT_FPR }, [XR_ST_SE + n] = { "stse" #n, OFF(st_se[n]), T_I32, SLOT_FPR },
+#define VEC4(n) \
+    [XR_VEC + 4 * n] = { "xmm" #n "l", OFF(vec[n][0]), T_I64, SLOT_VEC }, [XR_VEC + 4 * n + 1] = { "xmm" #n "h", OFF(vec[n][1]), T_I64, SLOT_VEC }, \
+    [XR_VEC + 4 * n + 2] = { "ymm" #n "l", OFF(vec[n][2]), T_I64, SLOT_VEC }, [XR_VEC + 4 * n + 3] = { "ymm" #n "h", OFF(vec[n][3]), T_I64, SLOT_VEC },
+#define GPRS(r, p, u, T) \
+    [0] = { r "ax", OFF(gpr.u[0]), T, SLOT_GPR }, [1] = { r "cx", OFF(gpr.u[1]), T, SLOT_GPR }, \
+    [2] = { r "dx", OFF(gpr.u[2]), T, SLOT_GPR }, [3] = { r "bx", OFF(gpr.u[3]), T, SLOT_GPR }, \
+    [4] = { r "sp", OFF(gpr.u[4]), T, SLOT_GPR }, [5] = { r "bp", OFF(gpr.u[5]), T, SLOT_GPR }, \
+    [6] = { r "si", OFF(gpr.u[6]), T, SLOT_GPR }, [7] = { r "di", OFF(gpr.u[7]), T, SLOT_GPR }, \
+    [8] = { p "8", OFF(gpr.u[8]), T, SLOT_GPR }, [9] = { p "9", OFF(gpr.u[9]), T, SLOT_GPR }, \
+    [10] = { p "10", OFF(gpr.u[10]), T, SLOT_GPR }, [11] = { p "11", OFF(gpr.u[11]), T, SLOT_GPR }, \
+    [12] = { p "12", OFF(gpr.u[12]), T, SLOT_GPR }, [13] = { p "13", OFF(gpr.u[13]), T, SLOT_GPR }, \
+    [14] = { p "14", OFF(gpr.u[14]), T, SLOT_GPR }, [15] = { p "15", OFF(gpr.u[15]), T, SLOT_GPR },
+#define SLOTS(pcname, u, T) \
+    [XR_PC] = { pcname, OFF(pc.u), T, SLOT_PC }, [XR_KEY] = { "key", OFF(c.key), T_I64, SLOT_MODE }, \
+    [XR_CC_OP] = { "cc_op", OFF(cc_op), T_I32, SLOT_FLAG }, [XR_CC_R] = { "cc_r", OFF(cc_r.u), T, SLOT_FLAG }, \
+    [XR_CC_B] = { "cc_b", OFF(cc_b.u), T, SLOT_FLAG }, [XR_DF] = { "df", OFF(df.u), T, SLOT_FLAG }, \
+    [XR_SEG_BASE] = { "es_base", OFF(seg_base.u[0]), T, SLOT_SYS }, [XR_SEG_BASE + 1] = { "cs_base", OFF(seg_base.u[1]), T, SLOT_SYS }, \
+    [XR_SEG_BASE + 2] = { "ss_base", OFF(seg_base.u[2]), T, SLOT_SYS }, [XR_SEG_BASE + 3] = { "ds_base", OFF(seg_base.u[3]), T, SLOT_SYS }, \
+    [XR_SEG_BASE + 4] = { "fs_base", OFF(seg_base.u[4]), T, SLOT_SYS }, [XR_SEG_BASE + 5] = { "gs_base", OFF(seg_base.u[5]), T, SLOT_SYS }, \
+    [XR_FTOP] = { "ftop", OFF(ftop), T_I32, SLOT_FPR }, [XR_FTW] = { "ftw", OFF(ftw), T_I32, SLOT_FPR }, \
+    X8(MM) X8(VEC4) VEC4(8) VEC4(9) VEC4(10) VEC4(11) VEC4(12) VEC4(13) VEC4(14) VEC4(15)
+static const struct slot_desc slots32[XR_COUNT] = { GPRS("e", "unused", w, T_I32) SLOTS("eip", w, T_I32) };
+static const struct slot_desc slots64[XR_COUNT] = { GPRS("r", "r", d, T_I64) SLOTS("rip", d, T_I64) };
+/* clang-format on */
+
+static const struct helper_desc helpers[XH_COUNT] = {
+#define HELPER(N, fn, flags, reads, writes) [XH_##N] = { #N, fn, flags, reads, writes },
+#include "isa/x86/helpers.def"
+};
+
+/* ---- struct guest ---- */
+
+static void x86_fault(struct cpu *c, enum mem_fault f, enum mem_access acc, uint64_t va)
+{
+    c->exc = (struct exception){ .code = f == FAULT_ALIGN ? XE_GP : XE_PF, .addr = va };
+    if (f != FAULT_ALIGN) c->exc.sub = 4u | (acc == ACCESS_WRITE ? 2 : acc == ACCESS_EXEC ? 16 : 0);
+}
+
+static unsigned mmu_mode(struct cpu *c)
+{
+    (void)c;
+    return 0;
+}
+
+unsigned x86_disas(const struct cpu *c, uint64_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size)
+{
+    (void)c;
+    return x86_disas_att(bytes, n, (enum x86_mode)(key & XK_MODE), XF_ALL, pc, out, size);
+}
+
+static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque, bool fpu)
+{
+    static const char names[16][4] = { "AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI", "8 ", "9 ", "10", "11", "12", "13", "14", "15" };
+    static const uint8_t order[16] = { 0, 3, 1, 2, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15 };
+    struct x86_cpu *x = x86_cpu(c);
+    bool w = x->is64;
+    char line[200];
+
+    for (unsigned i = 0; i < (w ? 16u : 8u); i += 4) {
+        int n = 0;
+        for (unsigned k = i; k < i + 4; k++) {
+            n += snprintf(line + n, sizeof line - (size_t)n, "%s%c%s=%0*" PRIx64, k > i ? " " : "", w ? 'R' : 'E', names[order[k]], w ? 16 : 8, x86_gpr(x, order[k]));
+        }
+        put(opaque, line);
+    }
+    uint32_t f = x86_get_eflags(x);
+    snprintf(line, sizeof line, "%cIP=%0*" PRIx64 " %cFL=%08" PRIx32 " [%c%c%c%c%c%c%c] CPL=%u", w ? 'R' : 'E', w ? 16 : 8, x86_cell(x, &x->pc),
+             w ? 'R' : 'E', f, f & XFL_DF ? 'D' : '-', f & XFL_OF ? 'O' : '-', f & XFL_SF ? 'S' : '-', f & XFL_ZF ? 'Z' : '-',
+             f & XFL_AF ? 'A' : '-', f & XFL_PF ? 'P' : '-', f & XFL_CF ? 'C' : '-', (unsigned)(c->key >> XK_CPL_SHIFT & 3));
+    put(opaque, line);
+    for (unsigned s = 0; s < 6; s++) {
+        static const char seg[6][3] = { "ES", "CS", "SS", "DS", "FS", "GS" };
+        snprintf(line, sizeof line, "%s =%04x %0*" PRIx64, seg[s], x->sel[s], w ? 16 : 8, w ? x->seg_base.d[s] : x->seg_base.w[s]);
+        put(opaque, line);
+    }
+    for (unsigned i = 0; fpu && i < (w ? 16u : 8u); i++) {
+        snprintf(line, sizeof line, "XMM%02u=%016" PRIx64 "%016" PRIx64, i, x->vec[i][1], x->vec[i][0]);
+        put(opaque, line);
+    }
+}
+
+/* clang-format off */
+#define X86_GUEST(name_, slots_, type)                                                             \
+    {                                                                                              \
+        .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
+        .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
+        .cpu_size = sizeof(struct x86_cpu), .translate = x86_translate, .fault = x86_fault,        \
+        .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
+    }
+const struct guest x86_32_guest = X86_GUEST("x86-32", slots32, T_I32);
+const struct guest x86_64_guest = X86_GUEST("x86-64", slots64, T_I64);
+/* clang-format on */
+
+/* ---- models: only what the translator has ---- */
+
+#define F(f) XF_BIT(XF_##f)
+#define BASE_32 (F(8086) | F(186) | F(286) | F(386) | F(486) | F(P6) | F(CMOV) | F(CX8) | F(CPUID) | F(TSC) | F(CLFLUSH) | F(FXSR))
+#define V2_INT (F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP))
+#define SSE (F(MMX) | F(SSE) | F(SSE2) | F(SSE3) | F(SSSE3))
+static const struct x86_model models_def[] = {
+    { BASE_32 | SSE | F(FPU), 0x633, "GenuineIntel", "Quern x86, 32 bits" },
+    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU), 0x60fb1, "AuthenticAMD", "Quern x86, 64 bits" },
+};
+static const struct cpu_model models[] = {
+    { "qemu32", "32-bit processor with what is built", &models_def[0] },
+    { "qemu64", "64-bit processor with what is built", &models_def[1] },
+};
+
+/* ---- making ---- */
+
+static void reset(struct cpu *c)
+{
+    struct x86_cpu *x = x86_cpu(c);
+
+    memset(&x->gpr, 0, sizeof x->gpr);
+    memset(&x->seg_base, 0, sizeof x->seg_base);
+    memset(x->mm, 0, sizeof x->mm);
+    memset(x->st_se, 0, sizeof x->st_se);
+    memset(x->vec, 0, sizeof x->vec);
+    x86_set_eflags(x, XFL_ONE | XFL_IF);
+    x86_set_cell(x, &x->pc, 0);
+    c->halted = false;
+    x->fcw = 0x37f, x->fsw = x->fsw_pending = 0, x->ftw = x->ftop = 0;
+    c->fp = (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_FIRST, .nan_negative = true, .muladd_inf_nan = FP_INFZERO_C_QUIET, .muladd_order = FP_MULADD_ABC };
+    c->fp_note = (struct fp_note){ 0 };
+    x86_set_mxcsr(x, 0x1f80);
+    x86_user_setup(c, x->is64);
+}
+
+void x86_user_setup(struct cpu *c, bool long_mode)
+{
+    c->key = (uint64_t)(long_mode ? X86_64 : X86_32) | XK_SS32 | 3u << XK_CPL_SHIFT | XK_PROT | XK_SSE | XK_AVX | XK_X87;
+}
+
+static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, bool user, struct error *e)
+{
+    struct x86_cpu *x = x86_cpu(c);
+
+    (void)big_endian;
+    if (!user) return error_set(e, "x86 machines are not built yet: user mode only");
+    x->model = model->def;
+    x->is64 = c->guest == &x86_64_guest;
+    x->user = user;
+    reset(c);
+    return 0;
+}
+
+static void set_pc(struct cpu *c, uint64_t pc) { x86_set_cell(x86_cpu(c), &x86_cpu(c)->pc, pc); }
+static void set_irq(struct cpu *c, unsigned n, bool level) { (void)c, (void)n, (void)level; }
+
+/* clang-format off */
+#define I(f) STATE_INT(struct x86_cpu, f)
+static const struct state_field state[] = {
+    I(eflags), STATE_ARR(struct x86_cpu, sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), STATE_END,
+};
+#undef I
+static const struct isa_target targets32[] = { { "i386", false }, { NULL, false } };
+static const struct isa_target targets64[] = { { "x86_64", false }, { NULL, false } };
+#define X86_ISA(w, arch, first)                                                                    \
+    {                                                                                              \
+        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = &models[first], .n_models = 1, \
+        .gdb_arch = arch, .init = init, .reset = reset, .set_irq = set_irq, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
+        .state = state, .n_state = ARRAY_LEN(state) - 1,                                           \
+    }
+const struct isa x86_32_isa = X86_ISA(32, "i386", 0);
+const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64", 1);
+/* clang-format on */
