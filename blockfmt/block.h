@@ -135,6 +135,7 @@ struct blk_graph *blk_graph(const struct blk_backend *);
 
 const char *blk_node_name(const struct blk_node *);   /* "#block012" when the user gave none */
 const char *blk_node_driver(const struct blk_node *); /* "qcow2" */
+bool blk_node_is_filter(const struct blk_node *);     /* shows what its child "file" holds */
 const char *blk_node_filename(const struct blk_node *); /* of the file below: "t.qcow2", or "json:{...}" */
 uint64_t blk_node_size(const struct blk_node *);
 unsigned blk_node_flags(const struct blk_node *);

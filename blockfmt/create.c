@@ -89,6 +89,15 @@ int blk_create(struct blk_graph *graph, const char *format, const char *filename
         error_set(e, "Unknown backing file format '%s'", fmt);
         goto out;
     }
+    if (backing && *backing && size && !check_backing) { /* not opened, but not itself */
+        char *path = blk_path_combine(filename, backing);
+        bool same = !strcmp(path, filename);
+        mem_free(path);
+        if (same) {
+            error_set(e, "Error: Trying to create an image with the same filename as the backing file");
+            goto out;
+        }
+    }
     if (backing && *backing && (!size || check_backing)) {
         uint64_t n = 0;
         char *s;

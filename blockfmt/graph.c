@@ -291,6 +291,7 @@ const char *blk_node_driver(const struct blk_node *n) { return n->drv->name; }
 uint64_t blk_node_size(const struct blk_node *n) { return n->drv->length ? n->drv->length((struct blk_node *)(uintptr_t)n) : atomic_load(&((struct blk_node *)(uintptr_t)n)->size); }
 unsigned blk_node_flags(const struct blk_node *n) { return n->flags; }
 struct blk_node *blk_file(const struct blk_node *n) { return n->file; }
+bool blk_node_is_filter(const struct blk_node *n) { return n->drv->kind == BLK_FILTER; }
 const char *blk_node_backing_file(const struct blk_node *n) { return n->backing_file ? n->backing_file : ""; }
 const char *blk_node_backing_format(const struct blk_node *n) { return n->backing_format ? n->backing_format : ""; }
 void *blk_state(const struct blk_node *n) { return n->state; }

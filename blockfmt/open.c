@@ -386,7 +386,12 @@ int node_open_backing(struct blk_node *n, const struct opts *o, struct error *e)
     } else if (!opts_get(&sub, "driver") || !opts_get(&sub, "file.filename")) {
         if (!opts_get(&sub, "file.filename") && !opts_get(&sub, "file") && !opts_get(&sub, "file.driver")) {
             char *path = blk_path_combine(blk_node_filename(n), n->backing_file);
-            rc = blk_parse_filename(path, &sub, e);
+            /* Nodes without users are those above, or a few that wait for theirs. */
+            unsigned same = 0;
+            for (const struct blk_node *x = n->graph->nodes; x; x = x->next)
+                same += x->opened && x->drv->backing && !x->users && !strcmp(blk_node_filename(x), path);
+            if (same >= 3) rc = (error_set(e, "Backing file '%s' creates an infinite loop.", path), -ELOOP);
+            else rc = blk_parse_filename(path, &sub, e);
             mem_free(path);
             if (rc) goto out;
         }
@@ -411,7 +416,7 @@ int node_open_backing(struct blk_node *n, const struct opts *o, struct error *e)
     rc = child && attach_child(n, child, "backing", e) ? 0 : -EINVAL;
     blk_node_unref(child);
 out:
-    if (rc) error_prefix(e, "Could not open backing file");
+    if (rc && e && !strstr(e->msg, "infinite loop")) error_prefix(e, "Could not open backing file");
     opts_free(&sub);
     return rc;
 }

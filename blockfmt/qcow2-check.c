@@ -298,8 +298,7 @@ static int compare_counts(struct checker *k)
         say(k, "%s cluster %llu refcount=%llu reference=%llu", can ? "Repairing" : leak ? "Leaked" : "ERROR", (unsigned long long)c,
             (unsigned long long)count, (unsigned long long)used);
         if (can) {
-            for (; count < used && !rc; count++) rc = qcow2_refcount_add(s, c, 1, 1);
-            for (; count > used && !rc; count--) rc = qcow2_refcount_add(s, c, 1, -1);
+            rc = qcow2_refcount_set(s, c, used);
             if (!rc) {
                 if (leak) k->c->leaks_fixed++;
                 else k->c->corruptions_fixed++;

@@ -161,6 +161,22 @@ int qcow2_refcount_add(struct qcow2 *s, uint64_t cluster, uint64_t n, int delta)
     return 0;
 }
 
+int qcow2_refcount_set(struct qcow2 *s, uint64_t cluster, uint64_t value)
+{
+    uint64_t mask = (UINT64_C(1) << s->rb_bits) - 1;
+    uint8_t *b;
+    int rc = need_block(s, cluster >> s->rb_bits, &b);
+
+    if (rc) return rc;
+    qcow2_refcount_write(s, b, cluster & mask, value);
+    block_changed(s, b, cluster & mask);
+    if (!value) {
+        s->hint = MIN(s->hint, cluster);
+        qcow2_table_freed(s, cluster << s->cluster_bits);
+    }
+    return 0;
+}
+
 int qcow2_alloc(struct qcow2 *s, uint64_t n, bool exact, uint64_t *offset, uint64_t *got)
 {
     uint64_t mask = (UINT64_C(1) << s->rb_bits) - 1, first = 0, run = 0, c = s->hint;

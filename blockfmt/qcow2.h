@@ -203,6 +203,7 @@ int qcow2_forget_clusters(struct qcow2 *, uint64_t from, uint64_t to);
 /* qcow2-refcount.c, all (L) */
 int qcow2_refcount_get(struct qcow2 *, uint64_t cluster, uint64_t *value);
 int qcow2_refcount_add(struct qcow2 *, uint64_t cluster, uint64_t n, int delta);
+int qcow2_refcount_set(struct qcow2 *, uint64_t cluster, uint64_t value);
 /* Between 1 and n clusters in a row (exact: n), counted once. *offset in bytes. */
 int qcow2_alloc(struct qcow2 *, uint64_t n, bool exact, uint64_t *offset, uint64_t *got);
 /* Later, when nothing on disk points there: one reference less for all clusters the bytes touch. */

@@ -19,7 +19,7 @@ enum {
 #define VDI_BLOCK  (1u << 20)
 #define VDI_NONE   0xffffffffu /* never written */
 #define VDI_ZERO   0xfffffffeu /* given back: reads as zeros */
-#define VDI_MAX    (UINT64_C(1) << 29) /* blocks */
+#define VDI_MAX    UINT64_C(0x1fffff80) /* blocks: a map of 2 GiB less a sector */
 enum { VDI_DYNAMIC = 1, VDI_STATIC = 2 };
 
 struct vdi {

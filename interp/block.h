@@ -134,11 +134,14 @@ struct engine {
     unsigned low_cap;
 };
 
-/* The jump cache: the page picks one of JC_GROUPS groups, the address in the page one of JC_PLACES places: a page is flushed by
- * clearing one group. cpu->jc_used has a bit for each group in which something is. */
-enum { JC_GROUP_BITS = 7, JC_PLACE_BITS = 7, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
+/* The jump cache: the page picks one of JC_GROUPS groups, the address in the page one of JC_PLACES places. cpu->jc_pages tells
+ * for each group whose it is, so that the flush of a page, which is frequent where the guest's TLB is small, leaves others'. */
+enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 6, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
        JC_BITS = JC_GROUP_BITS + JC_PLACE_BITS, JC_SIZE = 1 << JC_BITS };
-_Static_assert(JC_GROUPS == 8 * sizeof ((struct cpu *)0)->jc_used, "a bit for each group");
+#define JC_EMPTY 0xffffffffu  /* in jc_pages: nothing is in the group */
+#define JC_MIXED 0xfffffffeu  /* blocks of several pages; else jc_page() of all */
+
+static inline uint32_t jc_page(uint64_t pc) { return (uint32_t)pc >> CPU_PAGE_BITS; }
 
 static inline unsigned jc_index(uint64_t pc)
 {
@@ -148,8 +151,9 @@ static inline unsigned jc_index(uint64_t pc)
 
 static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b)
 {
-    unsigned i = jc_index(pc), group = i >> JC_PLACE_BITS;
-    cpu->jc_used[group / 64] |= UINT64_C(1) << group % 64;
+    unsigned i = jc_index(pc);
+    uint32_t *whose = &cpu->jc_pages[i >> JC_PLACE_BITS];
+    if (*whose != jc_page(pc)) *whose = *whose == JC_EMPTY ? jc_page(pc) : JC_MIXED;
     atomic_store_ptr(&cpu->jump_cache[i], b);
 }
 

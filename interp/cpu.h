@@ -61,7 +61,12 @@ enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
 #define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
 #define CPU_MMU_MODES  16
 #define CPU_GUARD      ((uint64_t)1 << 18)
-#define CPU_GUARD64    ((uint64_t)1 << 35) /* for guests with addresses of 64 bits */
+/* for guests with addresses of 64 bits: a word, times 8, may be added. Only where address space is plentiful */
+#if defined __x86_64__
+#define CPU_GUARD64    ((uint64_t)1 << 35)
+#else
+#define CPU_GUARD64    CPU_GUARD
+#endif
 
 /* What lies at a physical page. */
 struct phys_page {
@@ -207,7 +212,7 @@ struct cpu {
     struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */
     unsigned mmu_now;
     struct blk **jump_cache;
-    uint64_t jc_used[2];             /* see block.h */
+    uint32_t *jc_pages;              /* see block.h */
 
     /* floating point */
     struct fp_env fp;                /* the ISA keeps rounding and rules here; flags: cpu_fp_flags() */

@@ -83,6 +83,8 @@ struct cpu *cpu_new(const struct guest *guest, const struct cpu_world *world, st
     cpu->bus = bus;
     cpu->index = index;
     cpu->jump_cache = NEW_ARRAY(struct blk *, JC_SIZE);
+    cpu->jc_pages = NEW_ARRAY(uint32_t, JC_GROUPS);
+    memset(cpu->jc_pages, 0xff, JC_GROUPS * sizeof cpu->jc_pages[0]);
     cpu_fp_changed(cpu);
     pthread_mutex_lock(&eng->lock);
     if (eng->n_cpus == eng->cap_cpus) {
@@ -109,6 +111,7 @@ void cpu_delete(struct cpu *cpu)
     for (unsigned m = 0; m < CPU_MMU_MODES; m++) free(cpu->tlb[m]);
     arena_free(&cpu->scratch);
     free(cpu->jump_cache);
+    free(cpu->jc_pages);
     free(cpu);
 }
 

@@ -12,20 +12,31 @@ static void tlb_clear(struct tlb_entry *t)
     for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
 }
 
-static void jc_flush_group(struct cpu *cpu, unsigned group)
-{
-    uint64_t *used = &cpu->jc_used[group / 64], bit = UINT64_C(1) << group % 64;
-    if (!(*used & bit)) return;
-    *used &= ~bit;
-    memset(&cpu->jump_cache[group << JC_PLACE_BITS], 0, JC_PLACES * sizeof cpu->jump_cache[0]);
-}
-
 void jc_flush(struct cpu *cpu)
 {
-    for (unsigned i = 0; i < JC_GROUPS; i++) jc_flush_group(cpu, i);
+    for (unsigned i = 0; i < JC_GROUPS; i++) {
+        if (cpu->jc_pages[i] == JC_EMPTY) continue;
+        cpu->jc_pages[i] = JC_EMPTY;
+        memset(&cpu->jump_cache[i << JC_PLACE_BITS], 0, JC_PLACES * sizeof cpu->jump_cache[0]);
+    }
 }
 
-static void jc_flush_page(struct cpu *cpu, uint64_t va) { jc_flush_group(cpu, jc_index(va) >> JC_PLACE_BITS); }
+static void jc_flush_page(struct cpu *cpu, uint64_t va)
+{
+    unsigned group = jc_index(va) >> JC_PLACE_BITS;
+    uint32_t page = jc_page(va), whose = cpu->jc_pages[group];
+    struct blk **jc = &cpu->jump_cache[group << JC_PLACE_BITS];
+
+    if (whose == JC_MIXED) {
+        for (unsigned i = 0; i < JC_PLACES; i++) {
+            struct blk *b = jc[i];
+            if (b && jc_page(b->pc) == page) atomic_store_ptr(&jc[i], (struct blk *)NULL);
+        }
+    } else if (whose == page) {
+        cpu->jc_pages[group] = JC_EMPTY;
+        memset(jc, 0, JC_PLACES * sizeof *jc);
+    }
+}
 
 void cpu_tlb_flush(struct cpu *cpu)
 {
@@ -42,8 +53,7 @@ void cpu_tlb_flush_page(struct cpu *cpu, uint64_t va)
         struct tlb_entry *e = &cpu->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
         e->rd = e->wr = UINT64_MAX;
     }
-    jc_flush_page(cpu, va);
-    jc_flush_page(cpu, va - CPU_PAGE_SIZE); /* blocks that reach into this page */
+    jc_flush_page(cpu, va); /* blocks on two pages are never in it */
 }
 
 void cpu_tlb_flush_range(struct cpu *cpu, uint64_t va, uint64_t size)

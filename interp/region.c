@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { SHARE = 16 };
+enum { SHARE = 16, BIG = 600 /* IR ops */ };
 
 struct former {
     struct cpu *cpu;
@@ -103,6 +103,9 @@ static void consider(struct former *f, struct blk *b, void *opaque)
     struct best *best = opaque;
     uint32_t runs = blk_runs(b);
     if (runs <= best->runs || !possible(f, b) || find(f, b) >= 0) return;
+    /* A big region that is there already is better entered than repeated. */
+    const struct jit_code *code = atomic_load_ptr(&b->jit);
+    if (code && code->valid && code->tier == 2 && code->ir_ops > BIG) return;
     for (unsigned i = 0; i < f->n_skip; i++) {
         if (f->skip[i] == b) return;
     }

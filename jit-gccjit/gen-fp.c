@@ -189,7 +189,7 @@ static void compare(struct gen *g, unsigned at, const struct ir_op *o)
             v = gcc_jit_lvalue_as_rvalue(r);
         }
     }
-    gen_assign_cell(g, g->note_op, gx_int(g, g->u32, 0)); /* raises nothing */
+    note(g, o, true, true); /* raises nothing, and that must be told */
     gen_write(g, o->d, v, false);
 }
 

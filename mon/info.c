@@ -135,9 +135,13 @@ void mon_info_block(struct monitor *m, const struct mon_args *a)
             mon_printf(m, "%s: [not inserted]\n    Removable device: not locked, tray closed\n", d->id);
             continue;
         }
-        mon_printf(m, "%s: %s (%s%s)\n", d->id, blk_path(d->blk), blk_node_driver(blk_root(d->blk)), blk_readonly(d->blk) ? ", read-only" : "");
+        struct blk_node *n = blk_root(d->blk);
+        while (blk_node_is_filter(n) && blk_node_child(n, "file")) n = blk_node_child(n, "file");
+        mon_printf(m, "%s: %s (%s%s)\n", d->id, blk_path(d->blk), blk_node_driver(n), blk_readonly(d->blk) ? ", read-only" : "");
         if (d->cdrom) mon_printf(m, "    Removable device: not locked, tray closed\n");
-        mon_printf(m, "    Cache mode:       writeback\n");
+        unsigned flags = blk_flags(d->blk) | blk_node_flags(n);
+        mon_printf(m, "    Cache mode:       %s%s%s\n", flags & BLK_WRITETHROUGH ? "writethrough" : "writeback",
+                   flags & BLK_DIRECT ? ", direct" : "", flags & BLK_NO_FLUSH ? ", ignore flushes" : "");
         if (mon_num(a, "verbose")) mon_printf(m, "    Size:             %llu bytes\n", (unsigned long long)blk_size(d->blk));
     }
     if (want && !any) mon_printf(m, "Error: Device '%s' not found\n", want);

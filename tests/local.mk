@@ -67,6 +67,7 @@ SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh
 SCRIPT_TESTS += tests/test-vvfat.sh
+SCRIPT_TESTS += tests/test-block-bad.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh tests/nbd-speed.sh
 SCRIPT_TESTS += tests/test-nbd.sh
@@ -77,6 +78,7 @@ SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gccjit.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
 SCRIPT_TESTS += tests/test-gdb.sh
+SCRIPT_TESTS += tests/test-lockstep-user.sh
 SCRIPT_TESTS += tests/test-mutants.sh
 SCRIPT_TESTS += tests/test-jit-tcc.sh
 SCRIPT_TESTS += tests/test-log.sh
@@ -106,10 +108,22 @@ tests_test_fuzz_ops_SOURCES = tests/test-fuzz-ops.c $(FUZZLIB)
 
 EXTRA_DIST += tests/regress
 
+# make check-engines: every test that runs a guest, with QUERN_ACCEL, the default of -accel, set to each of ENGINES. Tests that
+# compare engines by themselves (fuzzers, test-hash, test-ir) are in make check.
+ENGINES = interp interp,mode=ref jit,backend=native,threshold=2,threshold2=12 jit,backend=tcc,threshold=2,sync=on \
+	jit,backend=gccjit,threshold=400 jit,chaos=3,sync=on jit,backend=tcc,chaos=4,sync=on jit,backend=null,chaos=5
+ENGINE_TESTS = tests/test-ops tests/test-machine tests/test-malta tests/test-mips-boot tests/test-mips-exec tests/test-mips-priv \
+	tests/test-mips-traps tests/test-pci-ide tests/run-user.sh tests/test-boot.sh tests/test-gdb.sh tests/test-gdb-user.sh \
+	tests/test-log.sh tests/test-bad-input.sh
+.PHONY: check-engines
+check-engines: all
+	bad=0; for e in $(ENGINES); do echo "== $$e"; \
+		QUERN_ACCEL="$$e" $(MAKE) check TESTS='$(ENGINE_TESTS)' || bad=1; done; exit $$bad
+
 # Faults on purpose, and whether they are found.
 check_PROGRAMS += tests/quern-mutant
 tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c tools/system.h tools/system.c \
-	tools/system-opts.h tools/system-opts.c tools/options.c tools/options.def tools/help.c
+	tools/system-opts.h tools/system-opts.c tools/system-drives.c tools/shared.c tools/options.c tools/options.def tools/help.c
 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash

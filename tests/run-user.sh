@@ -30,6 +30,7 @@ if [ "$prefix" = quern ]; then
         modes="$modes jit,backend=native,sync=on,threshold=2 jit,backend=native,threshold=20 jit,backend=native,chaos=7"
     fi
     [ -e "$dir/quern-jit-tcc.so" ] && modes="$modes jit,backend=tcc,sync=on,threshold=2 jit,backend=tcc,chaos=9"
+    modes=${QUERN_ACCEL:-$modes}
 else
     modes=other
 fi

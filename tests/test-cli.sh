@@ -73,9 +73,28 @@ refused "Property 'wings' not found" -M malta,wings=on
 refused "expects 'on' or 'off'" -M malta,usb=perhaps
 refused 'wrong format' -uuid 123
 refused "expects an identifier" -drive file=x,id=1x
-refused "Invalid parameter 'speed'" -drive file=x,speed=9
+refused "does not support the option 'speed'" -kernel "$dir/k" -drive file="$dir/k",format=raw,speed=9
+refused 'invalid write error action' -drive file=x,werror=maybe
+refused 'invalid read error action' -drive file=x,rerror=enospc
+refused 'requires cache.direct=on' -drive file=x,aio=native
+refused 'invalid aio option' -drive file=x,aio=magic
+refused 'invalid cache option' -drive file=x,cache=maybe
+refused 'discard operation to unmap' -drive file=x,detect-zeroes=unmap
+refused 'cannot be used at the same time' -kernel "$dir/k" -drive file="$dir/k",format=raw,bps=1,bps_rd=2
+refused 'require corresponding' -kernel "$dir/k" -drive file="$dir/k",format=raw,iops_max=2
+refused 'throttle-group.warp' -kernel "$dir/k" -drive file="$dir/k",format=raw,throttling.warp=2
+refused 'property of the device' -drive file=x,cyls=3
+refused "both 'driver' and 'format'" -drive file=x,format=raw,driver=raw
+refused "Parameter 'driver' is missing" -kernel "$dir/k" -blockdev node-name=a
+refused "'node-name' must be specified" -kernel "$dir/k" -blockdev driver=file,filename="$dir/k"
+refused 'Unknown driver' -kernel "$dir/k" -blockdev driver=nix,node-name=a
+refused "'nonode'" -kernel "$dir/k" -blockdev driver=raw,file=nonode,node-name=a
+refused "can't find value 'nix'" -kernel "$dir/k" -device ide-hd,drive=nix
+refused "Bus 'ide.7' not found" -device ide-hd,drive=a,bus=ide.7
+refused 'drive property not set' -device ide-hd
+refused 'supported' -object teapot,id=a
 refused "unsupported bus type" -drive file=x,if=string
-refused 'not supported yet' -drive file=x,if=virtio
+refused 'does not support if=virtio' -drive file=x,if=virtio
 refused "invalid media" -drive file=x,media=tape
 refused 'exists' -hda x -hda y
 refused 'exists' -hdc x -cdrom y

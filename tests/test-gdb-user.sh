@@ -57,8 +57,8 @@ ends() {
 }
 
 for target in mipsel mips64; do
-    for mode in fast ref; do
-        session x -accel interp,mode=$mode <<'CMDS'
+    for mode in ${QUERN_ACCEL:-interp,mode=fast interp,mode=ref}; do
+        session x -accel "$mode" <<'CMDS'
 printf "starts at start: %d\n", $pc == (unsigned long)&__start
 x/i $pc
 break leaf

@@ -4,13 +4,13 @@
  * from every model, byte order and engine, and the engines agree on every register and on time.
  */
 #include "isa/mips/priv.h"
+#include "tests/backends.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 static const uint32_t rom_words[] = {
 #include "tests/guest/mips-priv.h"
-#include "tests/backends.h"
 };
 /* As on other emulators with the same ROM. */
 static const char expected[] = "Ub3cb4efefeDxxxymjnllkkllT.";

@@ -6,8 +6,8 @@
  * The world is the smallest there is: one flat piece of memory, and three system calls.
  */
 #include "isa/mips/decode.h"
-#include "isa/mips/mips-user.h"
 #include "tests/backends.h"
+#include "isa/mips/mips-user.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -4,8 +4,8 @@
  * saved state. No guest code runs.
  */
 #include "isa/mips/mips-user.h"
-#include "isa/mips/priv.h"
 #include "tests/backends.h"
+#include "isa/mips/priv.h"
 
 #include <stdio.h>
 

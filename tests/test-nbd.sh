@@ -104,6 +104,47 @@ serve "$nbd" -k "$sock" -f raw -o 1M a.raw
 prints 'offset' '7 MiB' "$img" info "$uri"
 wait $server 2>/dev/null && passed=$((passed + 1)) || { failed=$((failed + 1)); echo 'failed: it stays when the last client has left'; }
 
+# requests that wait are worked on beside each other: O_DIRECT, and a disk that takes its time
+cp a.raw w.raw
+serve "$nbd" -t -e 0 -k "$sock" -f raw --cache=none w.raw
+if kill -0 $server 2>/dev/null; then
+    ok 'direct: many at once' "$img" bench -f raw -c 1000 -d 32 -w --pattern=7 "$uri"
+    ok 'direct: read' "$io" -f raw -c 'read -P 7 0 3M' "$uri"
+    ok 'direct: odd places' "$io" -f raw -c 'write -P 8 1001 9999' -c 'read -P 8 1001 9999' -c 'read -P 7 11000 4096' "$uri"
+fi
+stop
+serve "$nbd" -t -e 0 -k "$sock" --image-opts driver=null-co,latency-ns=20000000,size=64M
+start=$(date +%s)
+ok 'slow: many at once' "$img" bench -f raw -c 800 -d 16 "$uri"
+# one after the other they would take 16 s
+if [ $(($(date +%s) - start)) -lt 12 ]; then passed=$((passed + 1))
+else failed=$((failed + 1)); echo 'failed: slow requests wait for each other'
+fi
+stop
+cat >rules <<END
+[inject-error]
+event = "none"
+errno = "28"
+END
+serve "$nbd" -t -e 0 -k "$sock" --image-opts "driver=raw,file.driver=blkdebug,file.config=$dir/rules,file.image.filename=$dir/w.raw"
+if kill -0 $server 2>/dev/null; then
+    fails 'errors reach the client' 'No space left' "$io" -f raw -c 'write 0 512' "$uri"
+    fails 'of reads too' 'No space left' "$io" -f raw -c 'read 0 512' "$uri"
+fi
+stop
+cp a.qcow2 l.qcow2
+"$img" snapshot -c first l.qcow2
+"$io" -f qcow2 -c 'write -q -P 99 0 64k' l.qcow2
+for how in first snapshot.name=first snapshot.id=1; do
+    serve "$nbd" -k "$sock" -f qcow2 -l $how l.qcow2
+    ok "internal snapshot $how" "$io" -r -f raw -c 'read -P 1 0 64k' "$uri"
+    stop
+done
+serve "$nbd" -t -k "$sock" -f raw --detect-zeroes=unmap w.raw
+ok 'detect-zeroes' "$io" -f raw -c 'write -P 0 0 8M' -c flush "$uri"
+prints 'detect-zeroes: hole' '"length": 8388608, "depth": 0, .*"zero": true, "data": false' "$img" map --output=json -f raw "$uri"
+stop
+
 # --fork and --pid-file: it listens when the command is done
 ok 'fork' "$nbd" --fork --pid-file pid -t -k "$sock" -f raw a.raw
 ok 'fork: serves' "$io" -r -f raw -c 'read -P 1 0 64k' "$uri"
@@ -118,13 +159,14 @@ prints 'tcp: old' '8 MiB' "$img" info "nbd:127.0.0.1:$port:exportname=d"
 prints 'tcp: options' '8 MiB' "$img" info --image-opts "driver=nbd,server.type=inet,server.host=127.0.0.1,server.port=$port,export=d"
 prints 'tcp: list' "export: 'd'" "$nbd" -L -b 127.0.0.1 -p $port
 # it goes and comes again while requests are under way
-( "$io" -c 'read -q -P 1 0 64k' -c 'sleep 1500' -c 'read -q -P 1 0 64k' --image-opts \
+( "$io" -c 'read -P 1 0 64k' -c 'sleep 2500' -c 'read -q -P 1 0 64k' --image-opts \
     "driver=raw,file.driver=nbd,file.server.type=inet,file.server.host=127.0.0.1,file.server.port=$port,file.export=d,file.reconnect-delay=20" \
     >rec.out 2>&1; echo $? >rec.rc ) &
 rec=$!
-sleep 0.5
+n=0
+while ! grep -q '65536/65536' rec.out 2>/dev/null && [ $n -lt 200 ]; do sleep 0.05; n=$((n + 1)); done
 stop
-sleep 1.5
+sleep 3
 serve "$nbd" -t -e 3 -b 127.0.0.1 -p $port -f raw -x d a.raw
 wait $rec
 if [ "$(cat rec.rc)" = 0 ] && ! grep -q failed rec.out; then passed=$((passed + 1))

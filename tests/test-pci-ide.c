@@ -656,6 +656,119 @@ static void test_cd(struct rig *r, struct device *cd, struct blk_backend *medium
     CHECK(in(r, base + 7, 1) == 0 && in(r, base + 4, 1) == 0x14);
 }
 
+/* ---- requests in flight ---- */
+
+static void begin_read(struct rig *r, uint32_t lba)
+{
+    out(r, 0x1f6, 0xe0, 1);
+    out(r, 0x1f2, 1, 1);
+    out(r, 0x1f3, lba & 0xff, 1), out(r, 0x1f4, lba >> 8 & 0xff, 1), out(r, 0x1f5, 0, 1);
+    out(r, 0x1f7, 0x20, 1);
+}
+
+/* Guest time until the drive is ready, in microseconds. */
+static unsigned time_busy(struct rig *r)
+{
+    unsigned n = 0;
+    for (; n < 1000 && (in(r, 0x3f6, 1) & ATA_BSY); n++)
+        rig_run(r, 1000);
+    return n;
+}
+
+static void test_in_flight(struct rig *r)
+{
+    struct state_buf s = {0};
+    struct error e = ERROR_INIT;
+    uint8_t a[512], b[512];
+    /* always the same time */
+    begin_read(r, 40);
+    unsigned first = time_busy(r);
+    read_pio(r, 0x1f0, a, 512);
+    begin_read(r, 41);
+    CHECK(first > 20 && first < 100 && time_busy(r) == first);
+    read_pio(r, 0x1f0, b, 512);
+    CHECK(ld32_le(a) == 40 && ld32_le(b) == 41);
+    /* saved in flight: the request is sent again */
+    begin_read(r, 40);
+    rig_run(r, 10000);
+    CHECK(in(r, 0x3f6, 1) & ATA_BSY);
+    mb_save(r->mb, &s);
+    CHECK(time_busy(r) < first);
+    read_pio(r, 0x1f0, a, 512);
+    CHECK(mb_load(r->mb, &s, &e) == 0 && (in(r, 0x3f6, 1) & ATA_BSY));
+    time_busy(r);
+    memset(b, 0, sizeof b);
+    read_pio(r, 0x1f0, b, 512);
+    CHECK(!memcmp(a, b, 512) && ld32_le(a) == 40);
+    state_buf_free(&s);
+    /* a reset ends it */
+    begin_read(r, 42);
+    rig_run(r, 10000);
+    CHECK(in(r, 0x3f6, 1) & ATA_BSY);
+    out(r, 0x3f6, ATA_CTL_SRST, 1);
+    out(r, 0x3f6, 0, 1);
+    CHECK(in(r, 0x3f6, 1) == (ATA_DRDY | ATA_DSC));
+    rig_run(r, 1000000);
+    CHECK(in(r, 0x3f6, 1) == (ATA_DRDY | ATA_DSC));
+    begin_read(r, 43);
+    time_busy(r);
+    read_pio(r, 0x1f0, b, 512);
+    CHECK(ld32_le(b) == 43);
+    in(r, 0x1f7, 1);
+}
+
+static unsigned stops;
+static void count_stop(void *opaque, struct blk_backend *b, bool read, int rc)
+{
+    stops += read && rc == -EIO;
+}
+
+/* rerror=report, ignore and stop: with stop the request comes again and succeeds. */
+static void test_error_policy(const char *path)
+{
+    static const enum blk_on_error policies[] = {BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE,
+                                                 BLK_ON_ERROR_STOP};
+    for (unsigned i = 0; i < ARRAY_LEN(policies); i++) {
+        struct error e = ERROR_INIT;
+        struct opts o = {NULL, 0};
+        struct rig r;
+        uint8_t b[512];
+        opts_set(&o, "driver", "raw");
+        opts_set(&o, "file.driver", "blkdebug");
+        opts_set(&o, "file.image.driver", "file");
+        opts_set(&o, "file.image.filename", path);
+        opts_set(&o, "file.inject-error.0.event", "none");
+        opts_set(&o, "file.inject-error.0.iotype", "read");
+        opts_set(&o, "file.inject-error.0.sector", "50");
+        opts_set(&o, "file.inject-error.0.once", "on");
+        struct blk_backend *blk = blk_open_opts(NULL, &o, 0, &e);
+        opts_free(&o);
+        if (!blk) printf("%s\n", e.msg);
+        CHECK(blk);
+        if (!blk) return;
+        blk_set_on_error(blk, policies[i], BLK_ON_ERROR_REPORT, count_stop, NULL);
+        rig_up(&r, false);
+        struct device *hd = dev_create(r.mb, dev_find("ide-hd"), r.ide, NULL);
+        dev_set_ptr(hd, "drive", blk);
+        CHECK(dev_realize(hd, &e) == 0);
+        mb_reset(r.mb);
+        stops = 0;
+        begin_read(&r, 50);
+        time_busy(&r);
+        uint8_t st = (uint8_t)in(&r, 0x1f7, 1);
+        if (policies[i] == BLK_ON_ERROR_REPORT) {
+            CHECK((st & ATA_ERR) && in(&r, 0x1f1, 1) == ATA_E_UNC);
+        } else {
+            CHECK(st & ATA_DRQ);
+            read_pio(&r, 0x1f0, b, 512);
+            CHECK(policies[i] == BLK_ON_ERROR_IGNORE || ld32_le(b) == 50);
+        }
+        CHECK(stops == (policies[i] == BLK_ON_ERROR_STOP));
+        rig_down(&r);
+        blk_close(blk);
+    }
+}
+
 static void test_ide(void)
 {
     struct rig r;
@@ -690,8 +803,10 @@ static void test_ide(void)
     read_pio(&r, 0x1f0, b, 412);
     CHECK(!memcmp(a, b, 412) && wait_ide(&r, 0x1f0) == (ATA_DRDY | ATA_DSC));
     state_buf_free(&s);
+    test_in_flight(&r);
     rig_down(&r);
     blk_close(blk);
+    test_error_policy(path);
     blk_close(iso);
     unlink(path), unlink(cd_path);
     mem_free(path), mem_free(cd_path);

@@ -5,9 +5,10 @@ set -u
 build=${QUERN_BUILD:-$(pwd)}
 img=$build/quern-img io=$build/quern-io
 dir=$(mktemp -d) || exit 1
-pids=
+pids= tgtd=
 cleanup() {
     for p in $pids; do kill "$p" 2>/dev/null; done
+    [ -z "$tgtd" ] || kill -9 "$tgtd" 2>/dev/null # it does not end by itself while it has a target
     wait 2>/dev/null
     rm -rf "$dir"
 }
@@ -151,7 +152,7 @@ if built iscsi://127.0.0.1:1/t/1 libiscsi libiscsi-dev; then
     if have tgtd && have tgtadm && [ "$(id -u)" = 0 ]; then
         p=$((port + 2)) c=$((port % 1000 + 100))
         tgtd -f -C $c --iscsi portal=127.0.0.1:$p >tgtd.log 2>&1 &
-        pids="$pids $!"
+        tgtd=$!
         sleep 1
         cp a.raw i.raw
         tgt=iqn.2026-01.test:disk

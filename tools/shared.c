@@ -2,6 +2,8 @@
  * shared.c - what quern-img, quern-io and quern-nbd have in common: --object, and the "Format specific information".
  */
 #include "tools/shared.h"
+
+#include "blockfmt/throttle.h"
 #include "util/tls.h"
 
 #include <stdio.h>
@@ -25,24 +27,36 @@ static int tls_object(struct blk_graph *g, const char *type, const char *id, con
     return -1;
 }
 
-int img_object(struct blk_graph *g, const char *arg)
+static int throttle_object(struct blk_graph *g, const struct opts *o, const char *id, struct error *e)
 {
-    struct error e = ERROR_INIT;
+    static const char *const ignore[] = {"qom-type", "id", NULL};
+    struct throttle_group *t = throttle_group_new(o, ignore, e);
+
+    if (!t) return -1;
+    if (!blk_object_add(g, "throttle-group", id, t, throttle_group_delete, e)) return 0;
+    throttle_group_delete(t);
+    return -1;
+}
+
+int img_object_add(struct blk_graph *g, const char *arg, struct error *e)
+{
     struct opts o;
     const char *type, *id, *data, *file;
     struct blk_secret *s = NULL;
     int rc = -1;
 
-    if (opts_parse(&o, arg, "qom-type", NULL, &e)) return error_print(&e), -1;
+    if (opts_parse(&o, arg, "qom-type", NULL, e)) return -1;
     type = opts_get(&o, "qom-type"), id = opts_get(&o, "id"), data = opts_get(&o, "data"), file = opts_get(&o, "file");
     if (!type || !id) {
-        error_set(&e, "Parameter '%s' is missing", type ? "id" : "qom-type");
+        error_set(e, "Parameter '%s' is missing", type ? "id" : "qom-type");
+    } else if (!strcmp(type, "throttle-group")) {
+        rc = throttle_object(g, &o, id, e);
     } else if (!strcmp(type, "tls-creds-x509") || !strcmp(type, "tls-creds-psk") || !strcmp(type, "tls-creds-anon")) {
-        rc = tls_object(g, type, id, &o, &e);
+        rc = tls_object(g, type, id, &o, e);
     } else if (strcmp(type, "secret") || opts_get(&o, "format") || opts_get(&o, "keyid")) {
-        error_set(&e, "object type '%s' with these properties is not supported", type);
+        error_set(e, "object type '%s' with these properties is not supported", type);
     } else if (!data == !file) {
-        error_set(&e, "Must provide either 'data' or 'file', not both");
+        error_set(e, "Must provide either 'data' or 'file', not both");
     } else if (data) {
         s = mem_alloc(sizeof *s + strlen(data));
         s->len = strlen(data);
@@ -51,13 +65,19 @@ int img_object(struct blk_graph *g, const char *arg)
         FILE *f = fopen(file, "rb");
         s = mem_alloc(sizeof *s + 65536);
         s->len = f ? fread(s->data, 1, 65536, f) : 0;
-        if (!f) error_set(&e, "Unable to read %s", file), mem_free(s), s = NULL;
+        if (!f) error_set(e, "Unable to read %s", file), mem_free(s), s = NULL;
         else fclose(f);
     }
-    if (s) rc = blk_object_add(g, "secret", id, s, free, &e);
+    if (s) rc = blk_object_add(g, "secret", id, s, free, e);
     if (rc && s) mem_free(s);
     opts_free(&o);
-    return rc ? (error_print(&e), -1) : 0;
+    return rc ? -1 : 0;
+}
+
+int img_object(struct blk_graph *g, const char *arg)
+{
+    struct error e = ERROR_INIT;
+    return img_object_add(g, arg, &e) ? (error_print(&e), -1) : 0;
 }
 
 /* ---- "Format specific information" ---------------------------------------------------------------- */

@@ -9,6 +9,8 @@
 
 /* --object TYPE,id=ID,...: secrets, TLS credentials (of type "tls-creds" in the graph). 0, or -1 after a message. */
 int img_object(struct blk_graph *, const char *arg);
+/* The same without a message. */
+int img_object_add(struct blk_graph *, const char *arg, struct error *);
 /* Prints the "Format specific information" of a node, heading and all; nothing when there is none. */
 void img_print_specific(struct blk_node *);
 

@@ -60,11 +60,7 @@ void sysopts_free(struct sysopts *s)
                                  &s->mons, &s->gdbs, &s->firmware, &s->globals };
 
     for (unsigned i = 0; i < ARRAY_LEN(lists); i++) str_list_free(lists[i]);
-    for (unsigned i = 0; i < s->cfg.n_drives; i++) {
-        mem_free(s->drives[i].id);
-        mem_free(s->drive_files[i].path);
-        mem_free(s->drive_files[i].format);
-    }
+    sysopts_free_drives(s);
     mem_free((void *)s->cfg.globals);
     mem_free((void *)s->cfg.firmware_path);
     mem_free(s->machine_name);
@@ -341,6 +337,7 @@ int opt_device(struct sysopts *s, const char *arg, struct error *e)
         }
         return DONE;
     }
+    if (!strncmp(arg, "ide-hd", 6) || !strncmp(arg, "ide-cd", 6)) return opt_ide_device(s, arg, e);
     return error_set(e, "adding devices is not supported yet");
 }
 
@@ -413,151 +410,6 @@ int opt_uuid(struct sysopts *s, const char *arg, struct error *e)
     s->cfg.uuid = keep(s, arg);
     return 0;
 }
-
-/* ---- drives ----------------------------------------------------------------------------------- */
-
-static bool index_taken(const struct sysopts *s, enum drive_if interface, int index)
-{
-    for (unsigned i = 0; i < s->cfg.n_drives; i++) {
-        if (s->drives[i].interface == interface && s->drives[i].index == index) return true;
-    }
-    return false;
-}
-
-/* cache=, discard=, detect-zeroes= into enum blk_flags. */
-static int drive_flags(const struct opts *o, unsigned *flags, struct error *e)
-{
-    const char *v;
-
-    *flags = 0;
-    if ((v = opts_get(o, "cache")) && blk_parse_cache(v, flags)) return error_set(e, "invalid cache option '%s'", v);
-    if ((v = opts_get(o, "discard")) && blk_parse_discard(v, flags)) return error_set(e, "invalid discard option '%s'", v);
-    if ((v = opts_get(o, "detect-zeroes")) && blk_parse_detect_zeroes(v, flags, e)) return -1;
-    return 0;
-}
-
-/* Adds a drive; index -1: the next free one. Takes nothing over. */
-static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool cdrom, const char *file,
-                     const struct opts *o, struct error *e)
-{
-    static const char *const names[] = { "ide", "pflash", "mtd", "sd", "floppy", "none" };
-    const char *id = opts_get(o, "id");
-    struct drive_config *d = &s->drives[s->cfg.n_drives];
-    struct drive_file *f = &s->drive_files[s->cfg.n_drives];
-
-    if (s->cfg.n_drives == MACHINE_MAX_DRIVES) return error_set(e, "too many drives (at most %d)", MACHINE_MAX_DRIVES);
-    if (index >= 0 && index_taken(s, interface, index) && interface != DRIVE_NONE) {
-        return error_set(e, "drive with bus=%d, unit=%d (index=%d) exists", interface == DRIVE_IDE ? index / 2 : 0,
-                         interface == DRIVE_IDE ? index % 2 : index, index);
-    }
-    if (index < 0) {
-        for (index = 0; interface != DRIVE_NONE && index_taken(s, interface, index);) index++;
-    }
-    if ((interface == DRIVE_IDE && index > 3) || (interface == DRIVE_PFLASH && index > 7)) {
-        return error_set(e, "index %d is too large for if=%s", index, names[interface]);
-    }
-    for (unsigned i = 0; id && i < s->cfg.n_drives; i++) {
-        if (!strcmp(s->drives[i].id, id)) return error_set(e, "Duplicate ID '%s' for drive", id);
-    }
-    if (drive_flags(o, &f->flags, e)) return -1;
-    const char *format = opts_get(o, "format") ? opts_get(o, "format") : opts_get(o, "driver");
-    if (format && !blk_driver_known(format)) return error_set(e, "Unknown driver '%s'", format);
-    if (id) d->id = mem_strdup(id);
-    else if (interface == DRIVE_IDE) d->id = mem_printf("ide%d-%s%d", index / 2, cdrom ? "cd" : "hd", index % 2);
-    else d->id = mem_printf("%s%d", names[interface], interface == DRIVE_NONE ? (int)s->cfg.n_drives : index);
-    d->interface = interface;
-    d->index = index;
-    d->cdrom = cdrom;
-    d->readonly = cdrom || opts_bool(o, "readonly", opts_bool(o, "read-only", false));
-    d->blk = NULL;
-    f->path = file && *file ? mem_strdup(file) : NULL;
-    f->format = format ? mem_strdup(format) : NULL;
-    f->snapshot = opts_bool(o, "snapshot", false);
-    s->cfg.n_drives++;
-    if (!f->path && !cdrom) {
-        return error_set(e, "Device needs media, but drive is empty");
-    }
-    return 0;
-}
-
-static int short_drive(struct sysopts *s, enum drive_if interface, int index, bool cdrom, const char *file,
-                       struct error *e)
-{
-    struct opts none = { NULL, 0 };
-    return add_drive(s, interface, index, cdrom, file, &none, e);
-}
-
-int opt_hda(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 0, false, arg, e); }
-int opt_hdb(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 1, false, arg, e); }
-int opt_hdc(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 2, false, arg, e); }
-int opt_hdd(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 3, false, arg, e); }
-int opt_cdrom(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 2, true, arg, e); }
-int opt_pflash(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_PFLASH, -1, false, arg, e); }
-
-int opt_drive(struct sysopts *s, const char *arg, struct error *e)
-{
-    static const struct opt_desc desc[] = {
-        { "file", OPT_STRING, NULL },     { "if", OPT_STRING, NULL },       { "bus", OPT_NUMBER, NULL },
-        { "unit", OPT_NUMBER, NULL },     { "index", OPT_NUMBER, NULL },    { "media", OPT_STRING, NULL },
-        { "format", OPT_STRING, NULL },   { "readonly", OPT_BOOL, NULL },   { "read-only", OPT_BOOL, NULL },
-        { "snapshot", OPT_BOOL, NULL },   { "id", OPT_STRING, NULL },       { "cache", OPT_STRING, NULL },
-        { "aio", OPT_STRING, NULL },      { "werror", OPT_STRING, NULL },   { "rerror", OPT_STRING, NULL },
-        { "discard", OPT_STRING, NULL },  { "detect-zeroes", OPT_STRING, NULL }, { "serial", OPT_STRING, NULL },
-        { "copy-on-read", OPT_BOOL, NULL }, { "driver", OPT_STRING, NULL }, { NULL, OPT_STRING, NULL },
-    };
-    /* Keys that are taken only with the value that is so anyway. */
-    static const struct { const char *key, *value; } fixed[] = {
-        { "aio", "threads" }, { "werror", "enospc" }, { "rerror", "report" }, { "copy-on-read", "off" },
-        { "serial", "" },
-    };
-    static const struct { const char *name; int interface; } ifs[] = {
-        { "ide", DRIVE_IDE }, { "pflash", DRIVE_PFLASH }, { "none", DRIVE_NONE },
-        { "scsi", -1 }, { "sd", -1 }, { "mtd", -1 }, { "floppy", -1 }, { "virtio", -1 }, { "xen", -1 },
-    };
-    struct opts o;
-    int interface = DRIVE_IDE, index = -1, rc = 0;
-    const char *media, *v;
-
-    if (opts_parse(&o, arg, NULL, desc, e)) return -1;
-    if ((v = opts_get(&o, "format")) && opt_is_help(v)) {
-        const char *name;
-        enum blk_kind kind;
-        bool create;
-        printf("Supported formats:");
-        for (unsigned i = 0; blk_driver_name(i, &name, &kind, &create); i++) printf(" %s", name);
-        printf("\n");
-        opts_free(&o);
-        return DONE;
-    }
-    for (unsigned i = 0; i < ARRAY_LEN(fixed) && !rc; i++) {
-        v = opts_get(&o, fixed[i].key);
-        if (v && strcmp(v, fixed[i].value)) rc = error_set(e, "%s=%s is not supported yet", fixed[i].key, v);
-    }
-    if (!rc && (v = opts_get(&o, "if"))) {
-        unsigned i = 0;
-        while (i < ARRAY_LEN(ifs) && strcmp(ifs[i].name, v)) i++;
-        if (i == ARRAY_LEN(ifs)) rc = error_set(e, "unsupported bus type '%s'", v);
-        else if (ifs[i].interface < 0) rc = error_set(e, "if=%s is not supported yet", v);
-        else interface = ifs[i].interface;
-    }
-    media = opts_get(&o, "media");
-    if (!rc && media && strcmp(media, "disk") && strcmp(media, "cdrom")) rc = error_set(e, "'%s' invalid media", media);
-    if (!rc && opts_get(&o, "index")) {
-        if (opts_get(&o, "bus") || opts_get(&o, "unit")) rc = error_set(e, "index cannot be used with bus and unit");
-        else index = (int)MIN(opts_number(&o, "index", 0), 1000);
-    } else if (!rc && (opts_get(&o, "bus") || opts_get(&o, "unit"))) {
-        uint64_t bus = opts_number(&o, "bus", 0), unit = opts_number(&o, "unit", 0);
-        if (interface == DRIVE_IDE && unit > 1) rc = error_set(e, "unit %llu too big (max is 1)", (unsigned long long)unit);
-        else index = (int)MIN(interface == DRIVE_IDE ? MIN(bus, 500) * 2 + unit : unit, 1000);
-    }
-    if (!rc) {
-        rc = add_drive(s, (enum drive_if)interface, index, media && !strcmp(media, "cdrom"), opts_get(&o, "file"), &o, e);
-    }
-    opts_free(&o);
-    return rc;
-}
-
-int opt_snapshot(struct sysopts *s, const char *arg, struct error *e) { return s->snapshot_all = true, 0; }
 
 /* ---- display, network: what there is to say no to -------------------------------------------------- */
 
@@ -862,7 +714,7 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         return error_set(e, "Too much memory for machine '%s': %llu MB, maximum %llu MB", c->board->name,
                          (unsigned long long)(c->ram_size >> 20), (unsigned long long)(c->board->max_ram >> 20));
     }
-    if (!s->accel_given && getenv("QUERN_ACCEL") && opt_accel(s, getenv("QUERN_ACCEL"), e)) {
+    if (!s->accel_given && getenv("QUERN_ACCEL") && opt_accel(s, getenv("QUERN_ACCEL"), e) < 0) {
         error_hint(e, "it came from the environment's QUERN_ACCEL");
         return -1;
     }

@@ -217,32 +217,12 @@ static int make_chardevs(struct system *sys, struct error *e)
 
 /* ---- drives --------------------------------------------------------------------------------------- */
 
-static int open_drives(struct system *sys, struct error *e)
+/* werror=stop, rerror=stop: on a device's own thread. */
+static void stop_on_error(void *opaque, struct blk_backend *b, bool read, int rc)
 {
-    struct sysopts *o = &sys->opts;
-
-    for (unsigned i = 0; i < o->cfg.n_drives; i++) {
-        struct drive_config *d = &o->drives[i];
-        struct drive_file *f = &o->drive_files[i];
-        unsigned flags = f->flags;
-
-        if (!f->path) continue;
-        if (d->readonly) flags |= BLK_RDONLY;
-        else if (f->snapshot || o->snapshot_all || o->lockstep_text) flags |= BLK_SNAPSHOT;
-        d->blk = blk_open(f->path, f->format, flags, e);
-        if (!d->blk) {
-            error_prefix(e, "-drive file=%s", f->path);
-            return -1;
-        }
-        if (!o->lockstep_text) continue;
-        o->second_drives[i] = *d;
-        o->second_drives[i].blk = blk_open(f->path, f->format, flags, e);
-        if (!o->second_drives[i].blk) {
-            error_prefix(e, "-drive file=%s", f->path);
-            return -1;
-        }
-    }
-    return 0;
+    struct system *sys = opaque;
+    error_warn("%s error on '%s': %s; the machine is stopped", read ? "read" : "write", blk_path(b), strerror(-rc));
+    if (sys->machine) machine_post(sys->machine, MACHINE_STOP);
 }
 
 /* ---- the machine ---------------------------------------------------------------------------------- */
@@ -323,7 +303,7 @@ static int run(struct system *sys, struct error *e)
     chr_set_actions(sys->chrs, quit, commit, sys);
     log_set(o->log_items);
     set_process_name(o->process_name);
-    if (make_chardevs(sys, e) || open_drives(sys, e) || make_machine(sys, e)) return 1;
+    if (make_chardevs(sys, e) || sysopts_open_drives(o, stop_on_error, sys, e) || make_machine(sys, e)) return 1;
     chr_focus_first(sys->chrs);
     if (chr_wait_connected(sys->chrs, e)) return signal_number ? (error_clear(e), 0) : 1;
     if (write_pidfile(sys, e) || daemon_ready(sys, e)) return 1;
@@ -349,10 +329,7 @@ static void clean_up(struct system *sys)
     chr_set_delete(sys->chrs);
     signal_loop = NULL;
     loop_delete(sys->loop);
-    for (unsigned i = 0; i < o->cfg.n_drives; i++) {
-        if (o->drives[i].blk) blk_close(o->drives[i].blk);
-        if (o->second_drives[i].blk) blk_close(o->second_drives[i].blk);
-    }
+    sysopts_close_drives(o);
     if (sys->pidfile_written) unlink(o->pidfile);
     term_restore();
     log_set_file(NULL, NULL);

@@ -5,6 +5,7 @@
 #define TOOLS_SYSTEM_H
 
 #include "chardev/backend.h"
+#include "blockfmt/block.h"
 #include "machines/lockstep.h"
 #include "util/opts.h"
 
@@ -12,14 +13,25 @@ struct str_list { char **v; unsigned n; };
 void str_list_add(struct str_list *, const char *s); /* copies */
 void str_list_free(struct str_list *);
 
+/* What a drive is made of, beside its place in the machine. */
+struct drive_file {
+    char *path, *format, *node;     /* node: an if=none drive or a node that -device names */
+    struct opts options;            /* of the root node */
+    struct opts throttling;         /* limits, and "group" */
+    unsigned flags;                 /* enum blk_flags */
+    bool snapshot, borrowed;        /* borrowed: the backend is another drive's */
+    enum blk_on_error on_read_error, on_write_error;
+};
+
 /* Everything the command line said. Strings are owned here. */
 struct sysopts {
     const char *target;           /* "mipsel" */
     const struct isa *isa;
     struct machine_config cfg;
     struct drive_config drives[MACHINE_MAX_DRIVES];
-    struct drive_file { char *path, *format; bool snapshot; unsigned flags; /* enum blk_flags */ } drive_files[MACHINE_MAX_DRIVES];
-    bool accel_given;
+    struct drive_file drive_files[MACHINE_MAX_DRIVES];
+    struct blk_graph *blocks;     /* objects, and all nodes but those of the second machine */
+    struct str_list blockdevs;
     char *lockstep_text;          /* -lockstep */
     struct lockstep_config lockstep;
     struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */
@@ -49,6 +61,10 @@ void sysopts_init(struct sysopts *, const char *target, const struct isa *, bool
 void sysopts_free(struct sysopts *);
 /* Parses a command line. As an option's handler. */
 int sysopts_parse(struct sysopts *, int argc, char **argv, struct error *);
+/* system-drives.c: opens what -blockdev and -drive said; errors of requests with the policy stop call stop(opaque). */
+int sysopts_open_drives(struct sysopts *, void (*stop)(void *, struct blk_backend *, bool, int), void *opaque, struct error *);
+void sysopts_close_drives(struct sysopts *);
+void sysopts_free_drives(struct sysopts *);
 /* After parsing: board, CPU model and limits. 0 or -1. */
 int sysopts_resolve(struct sysopts *, struct error *);
 

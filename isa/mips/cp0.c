@@ -328,6 +328,13 @@ uint64_t mips_helper_wait(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
     return 0;
 }
 
+uint64_t mips_helper_leave(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
+{
+    (void)a, (void)b, (void)c;
+    cpu_kick(cpu);
+    return 0;
+}
+
 uint64_t mips_helper_rdhwr(struct cpu *cpu, uint64_t reg, uint64_t b, uint64_t c)
 {
     struct mips_cpu *m = mips_cpu(cpu);

@@ -163,6 +163,8 @@ void tr_indirect(struct mips_tr *t, ir_id target, unsigned hint)
     struct ir_builder *b = t->b;
 
     t->done = true;
+    /* What the slot did (WAIT, a change of interrupt masks) is to be looked at before anything else runs. */
+    if (t->exit >= 0) ir_call(b, MH_LEAVE, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
     if (!(t->levels & MIPS_16E)) {
         ir_ind(b, t->w, target, hint);
         return;

@@ -75,7 +75,7 @@ static f80_t rounded(struct x86_cpu *x, q v)
     struct fp_env e = x87_env(x);
     e.x87_precision = 64;
     f80_t r = f128_to_f80(v, &e);
-    e.flags |= FP_INEXACT | (!(r.se & 0x7fff) && r.frac ? FP_UNDERFLOW : 0);
+    e.flags |= FP_INEXACT | (!(r.se & 0x7fff) ? FP_UNDERFLOW : 0); /* never exactly 0 */
     x87_take(x, &e);
     return r;
 }
@@ -177,7 +177,8 @@ static f80_t patan(struct x86_cpu *x, f80_t v, f80_t y) /* the angle of the poin
     return rounded(x, r);
 }
 
-/* Sine and cosine. False: the argument is too large, C2 is set and nothing changes. */
+/* Sine and cosine, in *s and *c where they are special values (as the operand is), else exact in *qs and *qc. False: the
+ * argument is too large. */
 static bool sine_cosine(struct x86_cpu *x, f80_t a, f80_t *s, f80_t *c, q *qs, q *qc)
 {
     if (odd_value(a)) {
@@ -204,7 +205,6 @@ static bool sine_cosine(struct x86_cpu *x, f80_t a, f80_t *s, f80_t *c, q *qs, q
     if (n & 1) t = sn, sn = cs, cs = sub(num(0), t);
     if (n & 2) sn = sub(num(0), sn), cs = sub(num(0), cs);
     *qs = sn, *qc = cs;
-    *s = rounded(x, sn), *c = rounded(x, cs);
     return true;
 }
 
@@ -212,7 +212,7 @@ enum { F_2XM1, F_YL2X, F_PTAN, F_PATAN, F_XTRACT, F_PREM1, F_PREM, F_YL2XP1, F_S
 
 static void trig(struct x86_cpu *x, unsigned which, f80_t a)
 {
-    f80_t s, c, one = { UINT64_C(0x8000000000000000), 0x3fff };
+    f80_t s = { 0, 0 }, c = s, one = { UINT64_C(0x8000000000000000), 0x3fff };
     q qs = num(0), qc = num(1);
 
     x->fsw &= (uint16_t)~0x600;
@@ -221,6 +221,8 @@ static void trig(struct x86_cpu *x, unsigned which, f80_t a)
         return;
     }
     bool special = odd_value(a) || is_inf(a) || is_zero(a);
+    if (!special && (which == F_SIN || which == F_SINCOS)) s = rounded(x, qs);
+    if (!special && (which == F_COS || which == F_SINCOS)) c = rounded(x, qc);
     switch (which) {
     case F_SIN: x87_put(x, 0, s); break;
     case F_COS: x87_put(x, 0, c); break;

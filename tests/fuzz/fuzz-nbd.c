@@ -267,28 +267,30 @@ static void server_words(struct out *o, unsigned kind)
         reply(o, NBD_OPT_GO, NBD_REP_INFO, info, i.n);
         reply(o, NBD_OPT_GO, NBD_REP_ACK, NULL, 0);
     }
-    /* What a probe of the format reads: the first 2048 bytes and the last 512. */
-    for (uint64_t cookie = 1; cookie < 12; cookie++) {
+    /* What fuzz_client asks for, in its order; without structured replies there is no block status. */
+    for (uint64_t cookie = 1; cookie < 10; cookie++) {
         if (kind < 2) {
             simple(o, 0, cookie);
-            put(o, zeros, cookie == 1 ? 2048 : cookie == 2 || cookie == 3 ? 512 : 0);
-            continue;
-        }
-        static const struct { uint64_t offset; uint32_t n; } reads[] = {{0, 2048}, {DISK - 512, 512}, {1000, 512}, {0, 0}, {1000, 70000}};
-        if (cookie <= 5 && reads[cookie - 1].n) {
-            chunk(o, cookie & 1 ? NBD_CHUNK_DONE : 0, NBD_CHUNK_HOLE, cookie, 12);
-            put64(o, reads[cookie - 1].offset);
-            put32(o, reads[cookie - 1].n - (cookie & 1 ? 0 : 100));
-            if (cookie & 1) continue;
+            for (uint32_t n = cookie == 1 ? 512 : cookie == 2 ? 70000 : 0; n; n -= MIN(n, sizeof zeros)) put(o, zeros, MIN(n, sizeof zeros));
+        } else if (cookie == 1) {
+            chunk(o, 0, NBD_CHUNK_HOLE, cookie, 12);
+            put64(o, 1000), put32(o, 412);
             chunk(o, NBD_CHUNK_DONE, NBD_CHUNK_DATA, cookie, 108);
-            put64(o, reads[cookie - 1].offset + reads[cookie - 1].n - 100);
-            put(o, zeros, 100);
-        } else if (cookie == 4) {
+            put64(o, 1412), put(o, zeros, 100);
+        } else if (cookie == 2) {
             chunk(o, NBD_CHUNK_DONE, NBD_CHUNK_STATUS, cookie, 12);
             put32(o, 7), put32(o, 65536), put32(o, 3);
-        } else if (cookie == 7 && kind == 3) {
-            chunk(o, NBD_CHUNK_DONE, NBD_CHUNK_ERROR, cookie, 9);
-            put32(o, 28), put16(o, 3), put(o, "why", 3);
+        } else if (cookie == 3) {
+            /* the status of the rest, which is other than what came before; or an error in the middle */
+            chunk(o, NBD_CHUNK_DONE, NBD_CHUNK_STATUS, cookie, 12);
+            put32(o, 7), put32(o, 1 << 20), put32(o, 0);
+        } else if (cookie == 4 && kind == 3) {
+            chunk(o, 0, NBD_CHUNK_ERROR_OFFSET, cookie, 6 + 3 + 8);
+            put32(o, 28), put16(o, 3), put(o, "why", 3), put64(o, 1000);
+            chunk(o, NBD_CHUNK_DONE, NBD_CHUNK_NONE, cookie, 0);
+        } else if (cookie == 4) {
+            chunk(o, NBD_CHUNK_DONE, NBD_CHUNK_HOLE, cookie, 12);
+            put64(o, 1000), put32(o, 70000);
         } else {
             simple(o, 0, cookie);
         }
