@@ -28,6 +28,7 @@ bool compress_built(int kind)
     return false;
 }
 
+#ifdef HAVE_ZLIB
 /*
  * Is there nothing to gain? Data that is compressed or encrypted already has all bytes equally often and no string of
  * four that comes again near by. A look costs a small part of what deflate needs to find that out. Never true for
@@ -52,7 +53,6 @@ static bool incompressible(const uint8_t *p, size_t n)
     return true;
 }
 
-#ifdef HAVE_ZLIB
 static long zlib_deflate(int bits, int level, const void *src, size_t n, void *dst, size_t room)
 {
     z_stream z = {0};

@@ -7,6 +7,7 @@
  */
 #include "interp/block.h"
 #include "interp/fpx.h"
+#include "interp/jit.h"
 
 /* Host FP is used only where tininess and flags are known: x86-64 and AArch64 so far. */
 #if defined(__x86_64__) && HOST_GNU
@@ -164,6 +165,8 @@ void cpu_fp_changed(struct cpu *cpu)
     bool fast = HOST_FLAGS && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
                 cpu->engine->cfg.mode != ENGINE_REF;
     if (cpu->fp.sees_denormal && !HOST_FLAGS_MXCSR) fast = false; /* that flag is x86's */
+    const struct jit_backend *jit = cpu->engine->cfg.backend;
+    if (FP_HOST_TINY_BEFORE && !cpu->fp.tiny_before && jit && !jit->keeps_underflow) fast = false;
     cpu->fp_fast = (uint8_t)(!fast ? 0 : FP_FAST | (cpu->fp.tiny_before != FP_HOST_TINY_BEFORE ? FP_FAST_TINY : 0) | (fp_host_has_fma() ? FP_FAST_FMA : 0) |
                               (cpu->fp.sees_denormal ? FP_FAST_DENORMAL : 0));
     if (cpu->fp_fast && cpu->unwind) host_flags_clear();

@@ -113,6 +113,7 @@ struct jit_backend {
     unsigned tiers;              /* bit 0: wants single blocks (tier 1); bit 1: wants regions (tier 2) */
     unsigned threshold[2];       /* runs of a block before each, unless the user says otherwise */
     bool quick;                  /* compiling takes less than handing it to a thread would gain: done at once, unless sync=off */
+    bool keeps_underflow;        /* its code keeps the host's underflow flag as fpx.h says for FP_HOST_TINY_BEFORE; else no host FP there */
     /* state: for the calls below. NULL + error when it cannot work here. */
     void *(*init)(struct engine *, struct error *);
     void (*fini)(void *state);

@@ -48,7 +48,23 @@ static void cold_charge(struct a64 *c, const struct cold *k)
 
     add_count(c, b->n_insns);
     a64_bl_abs(e, c->h->stubs.refill);
-    a64_bcond(e, C_NE, gb->label);
+    if (c->g->r->count && gb->jb->header) { /* it goes round without passing the entry, where runs are counted: a slice at a time, then */
+        struct a64_mem heat = a64_at(X0, (int32_t)offsetof(struct blk, heat));
+        unsigned out = a64_label(e);
+        a64_bcond(e, C_EQ, out);
+        a64_mov_imm(e, X0, (uintptr_t)b);
+        a64_mov_imm(e, X2, SLICE / MAX(b->n_insns, 1));
+        a64_ldst(e, A_LDRW, X1, heat);
+        a64_rrr(e, A_SUBS, false, X1, X1, X2);
+        a64_ldst(e, A_STRW, X1, heat);
+        a64_bcond(e, C_HI, gb->label);
+        a64_spill(c, gb->dirty_in, true);
+        store_pc(c, b->pc);
+        leave(c, JIT_HOT);
+        a64_place(e, out);
+    } else {
+        a64_bcond(e, C_NE, gb->label);
+    }
     a64_spill(c, gb->dirty_in, true);
     store_pc(c, b->pc);
     a64_mov_imm(e, X0, b->key);
@@ -158,7 +174,7 @@ static void branch_if(struct a64 *c, const struct ir_op *o, bool invert, unsigne
 static void branch(struct a64 *c)
 {
     const struct ir_op *o = c->o, *next = o + 1;
-    if (c->i + 1 < c->jb->n_ops && next->op == OP_GOTO && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) {
+    if (c->i + 2 == c->jb->n_ops && next->op == OP_GOTO && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) {
         branch_if(c, o, true, edge_label(c, next));
         c->skip = 1;
         return;
@@ -283,7 +299,7 @@ void a64_lower_control(struct a64 *c)
         break;
     case OP_BRC: branch(c); break;
     case OP_GOTO:
-        if (plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) break; /* falls through */
+        if (c->i + 1u == c->jb->n_ops && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) break; /* falls through */
         follow(c, o, c->dirty, c->jb->to[o->aux] >= 0);
         break;
     case OP_IND: indirect(c); break;

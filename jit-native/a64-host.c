@@ -111,12 +111,11 @@ static uint32_t make_indirect(struct emit *e, const void *exit)
     a64_rrr(e, A_SUBS, true, ZR, X2, X1);
     a64_bcond(e, C_NE, no);
     a64_lsr(e, true, X2, X0, CPU_PAGE_BITS);
-    a64_rrs(e, A_EOR, true, X3, X2, X2, S_LSR, 6);
-    a64_rrs(e, A_EOR, true, X3, X3, X2, S_LSR, 12);
+    a64_rrs(e, A_EOR, true, X3, X2, X2, S_LSR, JC_GROUP_BITS);
     a64_lsr(e, true, X2, X0, 2);
     a64_rrs(e, A_EOR, true, X2, X2, X0, S_LSR, 8);
-    a64_logic(e, A_ANDI, true, X2, X2, 63);
-    a64_bitfield(e, A_BFM, true, X2, X3, 58, 5); /* the page's 6 bits above */
+    a64_logic(e, A_ANDI, true, X2, X2, JC_PLACES - 1);
+    a64_bitfield(e, A_BFM, true, X2, X3, 64 - JC_PLACE_BITS, JC_GROUP_BITS - 1); /* the page's bits above */
     load_op(e, X3, AT_CPU(jump_cache));
     struct a64_mem m = a64_at2(X3, X2, false);
     m.shift = 3;
@@ -395,6 +394,7 @@ bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct g
     struct a64 *c = h->x;
     struct codemem m;
 
+    gen_no_facts(g); /* not made use of here: every register holds all of its slot */
     a64_emit_reset(&c->e);
     c->g = g, c->h = h, c->why = NULL;
     c->cold = NULL, c->cold_tail = &c->cold;

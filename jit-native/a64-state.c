@@ -81,7 +81,7 @@ void a64_may_fault(struct a64 *c)
         c->cap_points = c->cap_points ? c->cap_points * 2 : 64;
         c->points = mem_realloc(c->points, c->cap_points * sizeof *c->points);
     }
-    c->points[c->n_points++] = (struct gen_point){ c->e.n, a64_point(c), c->dirty & c->g->used };
+    c->points[c->n_points++] = (struct gen_point){ c->e.n, a64_point(c), c->dirty & c->g->used, 0 };
 }
 
 void a64_adr_op(struct a64 *c, const struct ir_op *o)

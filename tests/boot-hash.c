@@ -6,6 +6,10 @@
  * A tool, not a test: tests/test-hash.c does the same for the first instants of a boot.
  */
 #include "tests/boot-hash.h"
+#include "interp/jit.h"
+#if defined HAVE_JIT_NATIVE
+#include "jit-native/native.h"
+#endif
 
 #include "chardev/backend.h"
 #include "periph/devices.h"
@@ -206,6 +210,9 @@ int main(int argc, char **argv)
     struct chardev *serial = NULL;
     bool mux;
 
+#if defined HAVE_JIT_NATIVE
+    jit_register(&jit_native_backend);
+#endif
     boot_hash_engine("goto", &o.engine);
     if (!parse(&o, argc, argv)) {
         fputs(usage, stderr);

@@ -47,13 +47,19 @@ for packed in "$here"/user/bin/suite-*.gz; do
     fi
     suite=$tmp/suite-$target
     gzip -dc "$packed" >"$suite" && chmod 755 "$suite"
+    size= # an emulator that keeps tables of all of a reserved window needs one that is not too large
+    case $under/$target in ?*/mips64*) size='-R 8G' ;; esac
     for expected in "$here"/user/*.expected; do
         test=${expected##*/} test=${test%.expected}
+        if [ -n "$under" ] && [ "$test" = process ]; then
+            skipped=$((skipped + 1)) # it executes this program again, which the command does not see
+            continue
+        fi
         for mode in $modes; do
             opt="-accel $mode"
             [ "$mode" = other ] && opt=
             # shellcheck disable=SC2086
-            $limit $under "$run" $opt "$suite" "$test" >"$tmp/out" 2>"$tmp/err" </dev/null
+            $limit $under "$run" $size $opt "$suite" "$test" >"$tmp/out" 2>"$tmp/err" </dev/null
             echo "status $?" >>"$tmp/out"
             if sed "s,$suite,SUITE,g" "$tmp/out" | diff "$expected" - >"$tmp/diff"; then
                 passed=$((passed + 1))
