@@ -123,6 +123,7 @@ bool codepool_get(struct codepool *p, size_t n, struct codemem *m)
     return true;
 }
 
+#if HOST_GNU
 /* AArch64: other threads' processors may hold instructions that they fetched before; each has to synchronise its context. */
 static void sync_cores(void)
 {
@@ -132,6 +133,7 @@ static void sync_cores(void)
         syscall(SYS_membarrier, SYNC_CORE, 0, 0);
 #endif
 }
+#endif
 
 void jit_code_flush_icache(const void *rx, size_t n)
 {
