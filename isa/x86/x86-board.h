@@ -1,0 +1,55 @@
+/*
+ * x86-board.h - the pins and cycles of an x86 CPU in system mode: what its board gives it, and what it does for the board.
+ * Nothing here knows a device; machines/ ties a local APIC, 8259s and the port space to these calls.
+ *
+ * Follows the Intel SDM volume 3, chapters 7 (interrupts), 9 (reset, INIT), 11 (APIC) and 32 (SMM).
+ */
+#ifndef ISA_X86_X86_BOARD_H
+#define ISA_X86_X86_BOARD_H
+
+#include "isa/isa.h"
+
+/* Numbers of isa.set_irq. Levels; NMI, SMI and INIT act on the rising edge. */
+enum x86_pin { X86_PIN_INTR, X86_PIN_NMI, X86_PIN_SMI, X86_PIN_INIT, X86_PIN_IGNNE, X86_PINS };
+
+/* Called on the CPU's own turn, at exact instruction counts (from HELPER_TIME helpers). Members may be NULL: ports read as all
+ * ones, no vector, nothing happens. */
+struct x86_board_ops {
+    /* size 1, 2 or 4; ports that nobody answers read as all ones */
+    uint32_t (*in)(void *opaque, struct cpu *, uint16_t port, unsigned size);
+    void (*out)(void *opaque, struct cpu *, uint16_t port, uint32_t value, unsigned size);
+    /* The interrupt acknowledge cycle, when an interrupt is taken: its vector, or -1 if the request went away. May lower INTR. */
+    int (*acknowledge)(void *opaque, struct cpu *);
+    /* Task priority: CR8 (bits 7:4 of the APIC's TPR as 3:0) */
+    uint8_t (*get_tpr)(void *opaque, struct cpu *);
+    void (*set_tpr)(void *opaque, struct cpu *, uint8_t cr8);
+    /* MSR 1Bh, and 800h to 8FFh when x2APIC is on. False: #GP */
+    bool (*read_apic_msr)(void *opaque, struct cpu *, uint32_t msr, uint64_t *value);
+    bool (*write_apic_msr)(void *opaque, struct cpu *, uint32_t msr, uint64_t value);
+    /* #FERR, the numeric error's line (IRQ 13 of a PC) */
+    void (*ferr)(void *opaque, struct cpu *, bool level);
+    /* The CPU entered or left system management mode: SMRAM becomes visible to it or not. Followed by cpu_tlb_flush. */
+    void (*smm)(void *opaque, struct cpu *, bool in);
+    /* A triple fault: the CPU stopped. A PC resets. */
+    void (*shutdown)(void *opaque, struct cpu *);
+};
+
+/* Once, before the CPU runs. */
+void x86_connect_board(struct cpu *, const struct x86_board_ops *, void *opaque);
+/* A20: off masks bit 20 of every physical address. Flushes what must be. */
+void x86_set_a20(struct cpu *, bool on);
+/* Waiting for a start-up IPI: what an application processor is after reset (wait true). The board calls it after reset. */
+void x86_wait_for_sipi(struct cpu *, bool wait);
+/* A start-up IPI: starts at vector << 12 in real mode if the CPU waits for one; else ignored. */
+void x86_sipi(struct cpu *, uint8_t vector);
+/* The time stamp counter and the APIC timer derive from guest time: nanoseconds of isa.connect_clock's clock. */
+
+/* Start states that a board's loader asks for instead of the reset vector (after isa.reset). */
+struct x86_start {
+    bool protected_mode;     /* flat 32-bit segments (base 0, limit 4 GiB, selectors code 10h, data 18h), paging off; else real mode */
+    uint16_t cs, ss;         /* real mode: selectors; bases are 16 times these */
+    uint32_t eip, esp, eax, ebx, ecx, edx, esi, edi, ebp;
+};
+void x86_start_at(struct cpu *, const struct x86_start *);
+
+#endif
