@@ -95,6 +95,7 @@ void node_lock_all(struct blk_node *);
 void node_unlock(struct blk_node *);
 
 /* bitmap.c */
+/* With the node's gate held, in whichever way. */
 void bitmaps_mark(struct blk_node *, uint64_t offset, uint64_t n);
 void bitmaps_resize(struct blk_node *, uint64_t size);
 

@@ -5,6 +5,7 @@
 #include "tools/system.h"
 
 #include "blockfmt/block.h"
+#include "blockfmt/job.h"
 #include "chardev/term.h"
 #include "mon/gdb.h"
 #include "mon/monitor.h"
@@ -240,7 +241,18 @@ static void quit(void *opaque)
 }
 
 /* Ctrl-A s: write -snapshot data back. */
-static void commit(void *opaque) { error_report("writing snapshot data back is not supported yet"); }
+static void commit(void *opaque)
+{
+    const struct sysopts *o = &((struct system *)opaque)->opts;
+
+    for (unsigned i = 0; i < o->cfg.n_drives; i++) {
+        const struct drive_config *d = &o->drives[i];
+        struct error e = ERROR_INIT;
+        if (!d->blk || !blk_node_backing(blk_root(d->blk))) continue;
+        if (blk_commit(d->blk, &e)) error_report("'%s': %s", d->id, e.msg);
+        error_clear(&e);
+    }
+}
 
 static struct machine *make_pair(struct system *sys, struct error *e)
 {
