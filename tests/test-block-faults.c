@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SECTORS = 8192, QUIET = 12, MAX_PLACES = 4000 };
+enum { SECTORS = 8192, QUIET = 60, MAX_PLACES = 4000 };
 
 static const struct kind {
     const char *name, *format, *options, *open;
