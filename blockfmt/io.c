@@ -220,6 +220,21 @@ int blk_node_write(struct blk_node *n, uint64_t offset, const void *buf, size_t 
     return rc;
 }
 
+int node_copy(struct blk_node *n, uint64_t offset, struct blk_node *file, uint64_t at, struct blk_node *from, uint64_t from_at,
+              uint64_t len)
+{
+    int rc;
+
+    if (file->drv != from->drv || !file->drv->copy_from || file == from || (file->flags & BLK_RDONLY) || n->before) return -ENOTSUP;
+    node_lock(n, false);
+    node_lock(file, false);
+    rc = file->drv->copy_from(file, at, from, from_at, len);
+    node_unlock(file);
+    note_change(n, offset, len);
+    node_unlock(n);
+    return rc;
+}
+
 static int zero_by_writing(struct blk_node *n, uint64_t offset, uint64_t len, unsigned flags)
 {
     size_t size = (size_t)MIN(len, (uint64_t)BOUNCE);
