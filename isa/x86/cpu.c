@@ -103,7 +103,7 @@ static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque,
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
         .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
-        .cpu_size = sizeof(struct x86_cpu), .translate = x86_translate, .fault = x86_fault,        \
+        .cpu_size = sizeof(struct x86_cpu), .no_fp_notes = true, .translate = x86_translate, .fault = x86_fault,        \
         .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
     }
 const struct guest x86_32_guest = X86_GUEST("x86-32", slots32, T_I32);
