@@ -100,6 +100,8 @@ struct x86_cpu {
     const struct x86_model *model;
     uint32_t eflags;         /* what is neither arithmetic nor DF */
     uint16_t sel[6];
+    uint64_t random;         /* state of the generator behind rdrand */
+    uint64_t stash[4];       /* simd-func.c: within one instruction */
     uint64_t user_tls[3], *user_ldt; /* user mode: descriptors, see segment-user.c; the second is the process's */
     uint16_t fcw, fsw;       /* fsw without TOP */
     uint16_t fsw_pending;    /* flags of a store that has not been made */
@@ -142,6 +144,11 @@ void x86_set_mxcsr(struct x86_cpu *, uint32_t value);
 /* The 512 bytes of FXSAVE, FXRSTOR. */
 void x86_fxsave_image(struct x86_cpu *, uint8_t image[512]);
 void x86_fxrstor_image(struct x86_cpu *, const uint8_t image[512]);
+/* models.c */
+enum { X86_MODELS_32 = 9, X86_MODELS_64 = 13 };
+extern const struct cpu_model x86_models_32[X86_MODELS_32], x86_models_64[X86_MODELS_64];
+const struct cpu_model *x86_derive_model(const struct isa *, const char *text, struct error *);
+void x86_cpuid(const struct x86_cpu *, uint32_t leaf, uint32_t sub, uint32_t r[4]); /* eax, ebx, ecx, edx */
 /* CPUID leaf 1, edx */
 uint32_t x86_cpuid_features(const struct x86_cpu *);
 
@@ -152,6 +159,10 @@ enum x86_helper {
 };
 #define HELPER(N, fn, flags, reads, writes) uint64_t fn(struct cpu *, uint64_t, uint64_t, uint64_t);
 #include "isa/x86/helpers.def"
+
+/* gdb.c: the core, the x87 and SSE, and user mode's segment bases */
+enum { X86_GDB_FEATURES = 2 };
+extern const struct isa_gdb_feature x86_gdb_32[X86_GDB_FEATURES], x86_gdb_64[X86_GDB_FEATURES + 1];
 
 extern const struct guest x86_32_guest, x86_64_guest;
 extern const struct isa x86_32_isa, x86_64_isa;
