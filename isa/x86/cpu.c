@@ -37,6 +37,7 @@
     [XR_SEG_BASE + 2] = { "ss_base", OFF(seg_base.u[2]), T, SLOT_SYS }, [XR_SEG_BASE + 3] = { "ds_base", OFF(seg_base.u[3]), T, SLOT_SYS }, \
     [XR_SEG_BASE + 4] = { "fs_base", OFF(seg_base.u[4]), T, SLOT_SYS }, [XR_SEG_BASE + 5] = { "gs_base", OFF(seg_base.u[5]), T, SLOT_SYS }, \
     [XR_FTOP] = { "ftop", OFF(ftop), T_I32, SLOT_FPR }, [XR_FTW] = { "ftw", OFF(ftw), T_I32, SLOT_FPR }, \
+    [XR_CF_OP] = { "cf_op", OFF(cf_op), T_I32, SLOT_FLAG }, [XR_CF_R] = { "cf_r", OFF(cf_r.u), T, SLOT_FLAG }, [XR_CF_B] = { "cf_b", OFF(cf_b.u), T, SLOT_FLAG }, \
     X8(MM) X8(VEC4) VEC4(8) VEC4(9) VEC4(10) VEC4(11) VEC4(12) VEC4(13) VEC4(14) VEC4(15)
 static const struct slot_desc slots32[XR_COUNT] = { GPRS("e", "unused", w, T_I32) SLOTS("eip", w, T_I32) };
 static const struct slot_desc slots64[XR_COUNT] = { GPRS("r", "r", d, T_I64) SLOTS("rip", d, T_I64) };
