@@ -2,24 +2,13 @@
  * unbuilt.h - groups of instructions that the translator does not have yet. Executing one raises #UD, and the log of
  * guest errors names it; models do not claim their features. Names go from here when they are built.
  */
-#define x86_tr_aes x86_tr_unbuilt
-#define x86_tr_aesimc x86_tr_unbuilt
-#define x86_tr_aeskey x86_tr_unbuilt
-#define x86_tr_amd3d x86_tr_unbuilt
 #define x86_tr_arpl x86_tr_unbuilt
 #define x86_tr_call_far x86_tr_unbuilt
 #define x86_tr_cli x86_tr_unbuilt
 #define x86_tr_clts x86_tr_unbuilt
-#define x86_tr_dpp x86_tr_unbuilt
-#define x86_tr_extrq x86_tr_unbuilt
-#define x86_tr_fbld x86_tr_unbuilt
-#define x86_tr_fbstp x86_tr_unbuilt
-#define x86_tr_gather x86_tr_unbuilt
 #define x86_tr_hlt x86_tr_unbuilt
 #define x86_tr_in x86_tr_unbuilt
 #define x86_tr_ins x86_tr_unbuilt
-#define x86_tr_insertps x86_tr_unbuilt
-#define x86_tr_insertq x86_tr_unbuilt
 #define x86_tr_invlpg x86_tr_unbuilt
 #define x86_tr_invpcid x86_tr_unbuilt
 #define x86_tr_iret x86_tr_unbuilt
@@ -30,7 +19,6 @@
 #define x86_tr_lmsw x86_tr_unbuilt
 #define x86_tr_load_far x86_tr_user_load_far
 #define x86_tr_ltr x86_tr_unbuilt
-#define x86_tr_maskmov x86_tr_unbuilt
 #define x86_tr_monitor x86_tr_unbuilt
 #define x86_tr_mov_from_cr x86_tr_unbuilt
 #define x86_tr_mov_from_dr x86_tr_unbuilt
@@ -38,24 +26,17 @@
 #define x86_tr_mov_to_cr x86_tr_unbuilt
 #define x86_tr_mov_to_dr x86_tr_unbuilt
 #define x86_tr_mov_to_seg x86_tr_user_mov_to_seg
-#define x86_tr_mpsadbw x86_tr_unbuilt
 #define x86_tr_mwait x86_tr_unbuilt
 #define x86_tr_out x86_tr_unbuilt
 #define x86_tr_outs x86_tr_unbuilt
-#define x86_tr_pclmul x86_tr_unbuilt
-#define x86_tr_pcmpstr x86_tr_unbuilt
-#define x86_tr_phminposuw x86_tr_unbuilt
 #define x86_tr_pop_seg x86_tr_user_pop_seg
 #define x86_tr_push_seg x86_tr_user_push_seg
 #define x86_tr_rdmsr x86_tr_unbuilt
-#define x86_tr_rdpid x86_tr_unbuilt
 #define x86_tr_rdpkru x86_tr_unbuilt
 #define x86_tr_rdpmc x86_tr_unbuilt
-#define x86_tr_rdrand x86_tr_unbuilt
 #define x86_tr_ret_far x86_tr_unbuilt
 #define x86_tr_rsm x86_tr_unbuilt
 #define x86_tr_sgdt x86_tr_unbuilt
-#define x86_tr_sha x86_tr_unbuilt
 #define x86_tr_smsw x86_tr_unbuilt
 #define x86_tr_stac x86_tr_unbuilt
 #define x86_tr_sti x86_tr_unbuilt
@@ -65,12 +46,6 @@
 #define x86_tr_sysexit x86_tr_unbuilt
 #define x86_tr_sysret x86_tr_unbuilt
 #define x86_tr_ver x86_tr_unbuilt
-#define x86_tr_vmaskmov x86_tr_unbuilt
-#define x86_tr_vpermd x86_tr_unbuilt
-#define x86_tr_vpermil x86_tr_unbuilt
-#define x86_tr_vpermil_imm x86_tr_unbuilt
-#define x86_tr_vrcp x86_tr_unbuilt
 #define x86_tr_wbinvd x86_tr_unbuilt
 #define x86_tr_wrmsr x86_tr_unbuilt
-#define x86_tr_xsave x86_tr_unbuilt
 #define x86_tr_xsetbv x86_tr_unbuilt
