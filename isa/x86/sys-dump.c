@@ -36,6 +36,7 @@ static void segment(const struct out *o, const char *name, uint16_t sel, uint64_
     char line[120], kind[40];
 
     kind_of(o, a, kind, sizeof kind);
+    a |= (a & SA_G ? limit >> 28 : limit >> 16 & 15) << 16; /* as in the descriptor */
     snprintf(line, sizeof line, "%-3s=%04x %0*" PRIx64 " %08" PRIx32 " %08" PRIx32 "%s", name, sel, o->wide ? 16 : 8, base, limit, a, kind);
     o->put(o->opaque, line);
 }

@@ -100,7 +100,7 @@ static bool write_efer(struct x86_cpu *x, uint64_t v)
 
     if (!known || v & ~known) return false;
     if ((v ^ x->efer) & EFER_LME && x->cr0 & CR0_PG) return false;
-    v = (v & ~UINT64_C(EFER_LMA)) | (x->efer & EFER_LMA);
+    v = (v & ~(uint64_t)EFER_LMA) | (x->efer & EFER_LMA);
     if ((v ^ x->efer) & EFER_NXE) cpu_tlb_flush(&x->c);
     x->efer = v;
     x86_update_key(x);

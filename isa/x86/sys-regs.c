@@ -32,7 +32,7 @@ void x86_set_cr0(struct x86_cpu *x, uint32_t v)
         x86_load_pdptes(x); /* may raise */
         x->cr0 = v;
     }
-    if (diff & CR0_PG && x->efer & EFER_LME) x->efer = v & CR0_PG ? x->efer | EFER_LMA : x->efer & ~UINT64_C(EFER_LMA);
+    if (diff & CR0_PG && x->efer & EFER_LME) x->efer = v & CR0_PG ? x->efer | EFER_LMA : x->efer & ~(uint64_t)EFER_LMA;
     if (diff & CR0_PE) {
         if (v & CR0_PE) x->cpl = 0;
         for (unsigned s = 0; s < 6; s++) x86_seg_update(x, s);
@@ -511,6 +511,12 @@ uint64_t x86_helper_swapgs(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
     return 0;
 }
 
+uint64_t x86_helper_tsc_aux(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
+{
+    (void)a, (void)b, (void)d;
+    return x86_cpu(c)->tsc_aux;
+}
+
 /* rd/wr fs/gs base: CR4 permits it. a = 1: a value in b must be canonical */
 uint64_t x86_helper_fsgsbase(struct cpu *c, uint64_t write, uint64_t v, uint64_t b)
 {
@@ -555,4 +561,9 @@ uint64_t x86_helper_rdpmc(struct cpu *c, uint64_t n, uint64_t a, uint64_t b)
     if (x->cr0 & CR0_PE && x->cpl && !(x->cr4 & CR4_PCE)) x86_gp(x, 0);
     if ((uint32_t)n > 1) x86_gp(x, 0);
     return 0;
+}
+
+bool x86_ignores_numeric(struct x86_cpu *x)
+{
+    return !x->user && !(x->cr0 & CR0_NE) && x->pins >> X86_PIN_IGNNE & 1;
 }

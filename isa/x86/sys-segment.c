@@ -538,7 +538,7 @@ uint64_t x86_helper_selector(struct cpu *c, uint64_t sel64, uint64_t what, uint6
         if (!(types >> type & 1)) return 0;
     }
     switch (what) {
-    case 0: return (d.hi & 0x00ffff00) | yes; /* the limit's bits are undefined; processors give them */
+    case 0: return (d.hi & SA_MASK) | yes;
     case 1: return d.limit | yes;
     case 2: return a & SA_CODE && !(a & SA_RW) ? 0 : yes;
     default: return a & SA_CODE || !(a & SA_RW) ? 0 : yes;
@@ -568,6 +568,14 @@ uint64_t x86_helper_load_system(struct cpu *c, uint64_t sel64, uint64_t is_tr, u
     if (is_tr) x86_desc_busy(x, &d, true);
     *(is_tr ? &x->tr : &x->ldt) = (struct x86_table){ d.base, d.limit, x86_desc_attr(&d), sel };
     return 0;
+}
+
+uint64_t x86_helper_get_sel(struct cpu *c, uint64_t s, uint64_t a, uint64_t b)
+{
+    struct x86_cpu *x = x86_cpu(c);
+
+    (void)a, (void)b;
+    return s < 6 ? x->sel[s] : s == 6 ? x->ldt.sel : x->tr.sel;
 }
 
 /* a = selector, b = segment register */

@@ -170,6 +170,9 @@ uint32_t x86_cc_flags(unsigned op, uint64_t r, uint64_t b);
 uint32_t x86_get_eflags(const struct x86_cpu *);
 void x86_set_eflags(struct x86_cpu *, uint32_t value);
 
+/* sys-regs.c: does IGNNE# let instructions pass in spite of a numeric error? Ends FERR# when there is none. */
+bool x86_ignores_numeric(struct x86_cpu *);
+
 ATTR_NORETURN void x86_raise(struct x86_cpu *, uint32_t code, uint32_t sub);
 
 /* Sets up a CPU made for user mode: code of 64 or 32 bits, flat segments. */
