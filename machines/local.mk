@@ -4,3 +4,5 @@ libquern_a_SOURCES += machines/boards.c machines/boards.def machines/machine.c m
 libquern_a_SOURCES += machines/boot/loader.c machines/boot/loader.h machines/boot/elf.c
 libquern_a_SOURCES += machines/boot/mips-linux.c machines/boot/mips-linux.h machines/malta.c machines/mipssim.c
 libquern_a_SOURCES += machines/mips-board.c machines/mips-board.h
+libquern_a_SOURCES += machines/pc.c machines/pc.h machines/pc-boot.c machines/pc-tables.h machines/pc-acpi.c \
+	machines/pc-smbios.c machines/acpi/aml.c machines/acpi/aml.h
