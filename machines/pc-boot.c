@@ -8,6 +8,7 @@
 
 #include "blockfmt/block.h"
 #include "machines/boot/loader.h"
+#include "machines/boot/x86-linux.h"
 #include "machines/pc-tables.h"
 #include "periph/misc/fw_cfg.h"
 #include "periph/timer/mc146818.h"
@@ -146,5 +147,6 @@ int pc_configure(struct pc *pc, struct error *e)
     if (fw_cfg_add_file(fw, "bootorder", "", 0, e)) return -1;
     if (!c->no_acpi && pc_acpi_tables(fw, &t, e)) return -1;
     if (pc_smbios_tables(fw, &t, e)) return -1;
+    if (c->kernel && x86_linux_load(pc->machine, fw, pc->low_ram, e)) return -1;
     return fill_cmos(pc, e);
 }

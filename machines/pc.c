@@ -471,7 +471,6 @@ static int pc_init(struct machine *m, struct error *e)
     if (!pc) return -1;
     pc->machine = m;
     m->board_data = pc;
-    if (m->cfg.kernel) return error_set(e, "machine \"pc\" cannot start a kernel by -kernel yet");
     if (make_interrupts(pc, e) || make_cpus(pc, e) || make_pci(pc, &ide, e)) return -1;
     if (make_memory(pc, &low_rom, e) || pc_load_firmware(pc, low_rom, e)) return -1;
     if (make_timers(pc, e) || make_isa(pc, e) || make_drives(pc, ide, e)) return -1;
