@@ -120,8 +120,12 @@ static void reg_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
         vga_port_write(&s->vga, 0x3c0 + at + i - R_PORTS, (uint8_t)(value >> (8 * i)));
 }
 
-static const struct mmio_ops reg_ops = {
-    .read = reg_read, .write = reg_write, .min_size = 1, .max_size = 4};
+static const struct mmio_ops reg_ops = {.read = reg_read,
+                                        .write = reg_write,
+                                        .min_size = 1,
+                                        .max_size = 8,
+                                        .impl_min = 1,
+                                        .impl_max = 4};
 
 /* ---- life ---- */
 

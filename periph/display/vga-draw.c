@@ -48,6 +48,13 @@ static uint32_t start_address(const struct vga *s)
     return (uint32_t)s->crtc[0x0c] << 8 | s->crtc[0x0d];
 }
 
+/* Bytes of memory from one of the CRT controller's addresses to the next: in word mode it skips every
+ * second one. (Double word mode goes with chained planes, which are packed here.) */
+static unsigned step(const struct vga *s)
+{
+    return s->crtc[0x17] & 0x40 || s->crtc[0x14] & 0x40 ? 4 : 8;
+}
+
 static bool make_picture(struct picture *p, uint32_t w, uint32_t h)
 {
     bool ok = w && h && w <= VGA_MAX_X && h <= VGA_MAX_Y && (uint64_t)w * h <= SHOWN_MAX * SHOWN_MAX;
@@ -115,7 +122,7 @@ static void draw_vbe(const struct vga *s, struct picture *p)
 static void draw_graphics(const struct vga *s, struct picture *p)
 {
     unsigned shift = s->gfx[5] >> 5 & 3, repeat = (s->crtc[9] & 31) + 1;
-    uint32_t w = (s->crtc[1] + 1u) * 8, row = s->crtc[0x13] * 8u;
+    uint32_t w = (s->crtc[1] + 1u) * 8, row = s->crtc[0x13] * 2u * step(s);
     if (s->crtc[9] & 0x80) repeat *= 2;
     if (shift >= 2) w /= 2;
     bool cga = !(s->crtc[0x17] & 1); /* bit 0 of the row scan counter is address bit 13 */
@@ -123,7 +130,7 @@ static void draw_graphics(const struct vga *s, struct picture *p)
     if (cga && repeat > 1) h = scan_lines(s) / (repeat / 2 ? repeat / 2 : 1);
     if (!make_picture(p, w, h)) return;
     for (uint32_t y = 0; y < p->height; y++) {
-        uint64_t at = (uint64_t)start_address(s) * 4 + (uint64_t)(cga ? y / 2 : y) * row;
+        uint64_t at = (uint64_t)start_address(s) * step(s) + (uint64_t)(cga ? y / 2 : y) * row;
         if (cga && (y & 1)) at += 0x2000 * 4;
         uint8_t *out = p->rgb + (size_t)y * p->width * 3;
         if (shift == 0) {
@@ -131,7 +138,7 @@ static void draw_graphics(const struct vga *s, struct picture *p)
         } else if (shift == 1) {
             /* Two bits for a pixel; even bytes are in plane 0, odd ones in plane 1. */
             for (uint32_t x = 0; x < p->width; x++) {
-                uint8_t b = byte_at(s, at + x / 8 * 4 + (x / 4 & 1));
+                uint8_t b = byte_at(s, at + x / 8 * step(s) + (x / 4 & 1));
                 attr_color(s, b >> (6 - 2 * (x & 3)) & 3, out + 3 * x);
             }
         } else {
@@ -186,8 +193,8 @@ static void draw_text(const struct vga *s, struct picture *p)
     for (unsigned y = 0; y < rows; y++) {
         uint32_t n = start_address(s) + y * s->crtc[0x13] * 2u;
         for (unsigned x = 0; x < cols; x++, n++) {
-            struct cell c = {byte_at(s, (uint64_t)n * 4), byte_at(s, (uint64_t)n * 4 + 1),
-                             shown && n == cursor};
+            uint64_t at = (uint64_t)n * step(s);
+            struct cell c = {byte_at(s, at), byte_at(s, at + 1), shown && n == cursor};
             draw_cell(s, p, x * w, y * h, w, h, c);
         }
     }

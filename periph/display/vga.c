@@ -333,6 +333,7 @@ void vga_reset(struct vga *s)
     s->clock = clock, s->vram = vram, s->mem = mem, s->mem_size = size;
     s->dac_mask = 0xff;
     s->vbe[VBE_ID] = VBE_VERSION;
+    s->vbe[VBE_BPP] = 8;
 }
 
 int vga_check(const struct vga *s, struct error *e)
