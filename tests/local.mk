@@ -42,6 +42,7 @@ UNIT_TESTS += tests/test-mips-traps
 UNIT_TESTS += tests/test-mon
 UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pc
+UNIT_TESTS += tests/test-pc-board
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
