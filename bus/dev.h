@@ -129,8 +129,10 @@ struct machine_bus {
     unsigned n_owned;
     void *machine;               /* the machine's own */
     void (*request)(struct machine_bus *, int what); /* enum mb_request: from devices */
+    int exit_code;               /* of MB_EXIT */
 };
-enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND };
+/* MB_EXIT ends the program's run; exit_code says with which status. */
+enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND, MB_EXIT };
 
 /* Makes the memory space ("system", 2^mem_size_bits bytes), the I/O space (64 KiB) and the clock. */
 struct machine_bus *mb_new(uint64_t mem_size_bits);
