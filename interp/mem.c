@@ -367,7 +367,7 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     if (va & (size - 1)) {
         if (mem & IR_MALIGN) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
         if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) {
-            tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
+            tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
             for (unsigned i = 0; i < size; i++) {
                 sys_st(cpu, va + i, v >> 8 * (mem & IR_MBE ? size - 1 - i : i), IR_M8, mmu);
             }
@@ -547,7 +547,7 @@ static void cpu_tlb_fill_write(struct cpu *cpu, uint64_t va, unsigned size, unsi
     /* a debugger must see it before a device does */
     if (cpu->engine->n_watches) watch_check(cpu, va, size, true);
     tlb_fill(cpu, va, ACCESS_WRITE, mmu);
-    if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu);
+    if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu);
 }
 
 #if HOST_GNU

@@ -281,6 +281,7 @@ void x86_exception(struct cpu *c)
     /* INT1 is a trap; so is what single-steps and data breakpoints found, see x86_interrupt */
     bool icebp = code == XE_DB && c->exc.sub == 1;
     if (icebp) e.next = x86_code64(x) ? e.next + length : (uint32_t)(e.next + length);
+    if (code == XE_PF) x->cr2 = c->exc.addr;
     if (x->delivering && !e.soft) {
         int v = combine(x, e.vector);
         if (v < 0) {
@@ -289,7 +290,6 @@ void x86_exception(struct cpu *c)
         }
         if ((unsigned)v != e.vector) e.vector = XE_DF, e.has_error = true, e.error = 0;
     }
-    if (e.vector == XE_PF) x->cr2 = c->exc.addr;
     e.flags = x86_get_eflags(x);
     bool trap = e.soft || icebp;
     if (!trap && e.vector != XE_DB && e.vector != XE_DF) e.flags |= XFL_RF;
@@ -342,11 +342,7 @@ bool x86_interrupt(struct cpu *c)
         c->halted = true;
         return false;
     }
-    if (c->key & XK_SHADOW) {
-        /* one more instruction first, then again */
-        if (x->db_pending || (x->nmi_pending && !x->nmi_blocked) || x->smi_pending || (intr(x) && may_interrupt(x))) cpu_kick(c);
-        return false;
-    }
+    if (c->key & XK_SHADOW) return false; /* one more instruction first, see x86_helper_unshadow */
     x->delivering = false;
     c->insn_flags = 0;
     if (x->smi_pending && !x->smm) {

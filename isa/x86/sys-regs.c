@@ -332,6 +332,18 @@ uint64_t x86_helper_shadow(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
     return 0;
 }
 
+/* Before the one instruction of a block in the shadow: what waits is taken after it. */
+uint64_t x86_helper_unshadow(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
+{
+    struct x86_cpu *x = x86_cpu(c);
+
+    (void)a, (void)b, (void)d;
+    c->key &= ~(uint64_t)XK_SHADOW;
+    if (x->db_pending) cpu_kick(c);
+    x86_look_for_interrupts(x);
+    return 0;
+}
+
 /* stac, clac: a = the bit's value */
 uint64_t x86_helper_stac(struct cpu *c, uint64_t on, uint64_t a, uint64_t b)
 {

@@ -323,7 +323,6 @@ static void gate_target(struct x86_cpu *x, const struct x86_desc *gate, uint16_t
 /* Far jump and call through what is not a code segment. Returns the gate's target to go on with, or false when done. */
 static void through_system(struct x86_cpu *x, uint16_t sel, struct x86_desc *d, bool call, uint64_t next, unsigned osize);
 
-/* a = selector, b = offset, c = osize | linear address behind the instruction << 8 */
 static void far_transfer(struct x86_cpu *x, uint16_t sel, uint64_t ip, unsigned osize, uint64_t next_lin, bool call)
 {
     struct x86_desc d;
@@ -446,9 +445,10 @@ static void through_system(struct x86_cpu *x, uint16_t sel, struct x86_desc *d, 
     }
 }
 
-uint64_t x86_helper_jmp_far(struct cpu *c, uint64_t sel, uint64_t ip, uint64_t how)
+/* a = selector | osize << 16, b = offset, c = linear address behind the instruction */
+uint64_t x86_helper_jmp_far(struct cpu *c, uint64_t sel_size, uint64_t ip, uint64_t next)
 {
-    far_transfer(x86_cpu(c), (uint16_t)sel, ip, how & 15, 0, false);
+    far_transfer(x86_cpu(c), (uint16_t)sel_size, ip, sel_size >> 16 & 15, next, false);
     return x86_lin(x86_cpu(c));
 }
 

@@ -229,12 +229,13 @@ void x86_tr_load_far(struct x86_tr *t)
 static void far_target(struct x86_tr *t, ir_id *sel, ir_id *off)
 {
     if (!t->arg) {
-        *sel = xk(t, t->i.sel);
         *off = xk(t, t->i.osize == 2 ? (uint64_t)t->i.imm & 0xffff : (uint32_t)t->i.imm);
+        *sel = xk(t, t->i.sel | (uint64_t)t->i.osize << 16);
         return;
     }
     *off = x_ld(t, t->i.osize);
     *sel = ir_ld(t->b, t->w, xt(t), x2(t, OP_ADD, x_ea(t), xk(t, t->i.osize)), 0, IR_M16, t->mmu);
+    *sel = x2(t, OP_OR, *sel, xk(t, (uint64_t)t->i.osize << 16));
 }
 
 void x86_tr_jmp_far(struct x86_tr *t)
@@ -243,7 +244,7 @@ void x86_tr_jmp_far(struct x86_tr *t)
 
     if (refused(t)) return;
     far_target(t, &sel, &off);
-    leave(t, ir_call(t->b, XH_JMP_FAR, t->w, xt(t), sel, off, k32(t, t->i.osize)), IR_HINT_NONE);
+    leave(t, ir_call(t->b, XH_JMP_FAR, t->w, xt(t), sel, off, xk(t, t->next)), IR_HINT_NONE);
 }
 
 void x86_tr_call_far(struct x86_tr *t)
@@ -252,7 +253,6 @@ void x86_tr_call_far(struct x86_tr *t)
 
     if (refused(t)) return;
     far_target(t, &sel, &off);
-    sel = x2(t, OP_OR, sel, xk(t, (uint64_t)t->i.osize << 16));
     leave(t, ir_call(t->b, XH_CALL_FAR, t->w, xt(t), sel, off, xk(t, t->next)), IR_HINT_NONE);
 }
 

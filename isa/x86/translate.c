@@ -266,12 +266,12 @@ static bool usable(struct x86_tr *t)
 {
     uint32_t f = t->i.def->flags;
 
-    if (f & XI_PRIV && t->key >> XK_CPL_SHIFT & 3) {
-        x_raise(t, XE_GP, 0);
-        return false;
-    }
     if (f & XI_PROT && !(t->key & XK_PROT)) {
         x_raise(t, XE_UD, 0);
+        return false;
+    }
+    if (f & XI_PRIV && t->key >> XK_CPL_SHIFT & 3) {
+        x_raise(t, XE_GP, 0);
         return false;
     }
     return x_fp_permitted(t);
@@ -331,7 +331,7 @@ static bool unit(struct x86_tr *t)
     }
     if (t->key & XK_SHADOW) {
         t->key &= ~(uint64_t)XK_SHADOW;
-        ir_op2(b, OP_AND, T_I64, XR_KEY, XR_KEY, ir_c64(b, ~(uint64_t)XK_SHADOW));
+        ir_call(b, XH_UNSHADOW, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
     }
     if (t->key & XK_STEP) ir_call(b, XH_STEP, T_I32, IR_NONE, xk(t, t->pc), IR_NONE, IR_NONE);
     if (!t->x->user && t->mode != X86_64 && !within_code(t, len)) {

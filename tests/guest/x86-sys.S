@@ -2,8 +2,9 @@
  * x86-sys.S - a ROM of 64 KiB that runs through the modes of an x86 from the reset vector on, and writes down what it sees to
  * port E9h: every exception's frame, gates, tasks, virtual-8086 mode, paging, fast calls, long mode, debug registers.
  *
- * What it prints was recorded on another emulator (tests/guest/x86-sys.txt), but for the parts after "own:", which say what the
- * manuals say (limits and rights).
+ * What it prints was recorded on another emulator, but for what comes after "own:", which is what the manuals say (limits and
+ * rights), and three lines in which that one differs from them: faults of a new task's segments have the new task's EIP; reserved
+ * bits give a page fault's code P beside RSVD.
  *
  *   gcc -c -o x.o x86-sys.S && ld -m elf_x86_64 -Ttext 0xf0000 --oformat binary -o x86-sys.bin x.o
  */
@@ -49,6 +50,7 @@ start:
 #define CODE64 0xb0
 #define BUSY 0xc0
 #define UCONF 0xc8
+#define USMALL 0xd3
 #define SYSBASE 0x100  /* code 0, data 0, code 3, data 3 for sysenter and syscall */
 
 /* ---- real mode ---- */
@@ -248,9 +250,9 @@ idt_real: .word 0x3ff
         .long 0
         .balign 8
 gdt:    .quad 0
-        .quad 0x00cf9a000000ffff /* 08 code */
+        .quad 0x00cf9b000000ffff /* 08 code */
         .quad 0x00cf92000000ffff /* 10 data */
-        .quad 0x00cffa000000ffff /* 18 code, 3 */
+        .quad 0x00cffb000000ffff /* 18 code, 3 */
         .quad 0x00cff2000000ffff /* 20 data, 3 */
         .quad 0x0000890000000067 | (TSS0 << 16)
         .quad 0x0000890000000067 | (TSS1 << 16)
@@ -273,6 +275,7 @@ gdt:    .quad 0
         .quad 0
         .quad 0x00008b0000000067 | (TSS2 << 16) /* c0 a busy TSS */
         .quad 0x00cffe000000ffff /* c8 conforming, 3 */
+        .quad 0x0040f20050000fff /* d0 data of 4 KiB for 3 */
         .org gdt + SYSBASE
         .quad 0x00cf9b000000ffff
         .quad 0x00cf93000000ffff
@@ -539,9 +542,6 @@ prot:   mov     $DATA, %ax
         push    $0
         iret
 1:      TRY
-        mov     $0x12345, %ecx
-        rdmsr
-1:      TRY
         .byte   0x0f, 0x20, 0xc8     /* mov %cr1, %eax */
 1:      TRY
         .byte   0xf0, 0x90           /* lock nop */
@@ -573,14 +573,6 @@ prot:   mov     $DATA, %ax
         mov     %ax, %ds
 1:      mov     $13, %ebx
         mov     $stubs + 0xd0, %eax
-        mov     $0x8e00, %ecx
-        call    set_gate
-        /* #NP, then #GP: #DF, too; but after #UD the second alone */
-        TRY
-        movl    $0, IDT + 6 * 8 + 4
-        ud2
-1:      mov     $6, %ebx
-        mov     $stubs + 0x60, %eax
         mov     $0x8e00, %ecx
         call    set_gate
 
@@ -707,6 +699,11 @@ u_ac:   mov     $'a', %al
 u_wbinvd: wbinvd
 u_dr:   mov     %dr7, %eax
 
+u_small: mov    $USMALL, %ax
+        mov     %ax, %ss
+        mov     $0x1002, %esp
+        push    %eax
+
 conf_target:
         mov     %cs, %eax
         and     $3, %eax
@@ -820,8 +817,8 @@ map_done:
         mov     $stubs + 0xd0, %eax
         mov     $0x8e00, %ecx
         call    set_gate
-        /* a task whose ss is bad: #TS in it */
-        movl    $0x3f8, TSS2 + 80
+        /* a task whose ds is bad: #TS in it */
+        movl    $0x3f8, TSS2 + 84
         andb    $~2, GDT + TR2 + 5
         movl    $task_one, TSS2 + 32
         movl    $1f, RESUME
@@ -1102,7 +1099,7 @@ paging2: /* a page fault on the way to a page fault's handler: #DF, through a ta
         movl    $(TR2 << 16), IDT + 8 * 8
         movl    $0x8500, IDT + 8 * 8 + 4
         andb    $~2, GDT + TR2 + 5
-        movl    $DATA, TSS2 + 80
+        movl    $DATA, TSS2 + 84
         movl    $PD, TSS2 + 28
         movl    $double, TSS2 + 32
         movl    $0x7000, TSS2 + 56
@@ -1318,6 +1315,16 @@ long:   mov     $0x80000000, %eax
 own:    mov     $0x3c0, %dx
         msg     "own:\n"
         TRY
+        mov     $0x12345, %ecx
+        rdmsr
+1:      movl    $0, IDT + 6 * 8 + 4
+        TRY
+        ud2
+1:      mov     $6, %ebx
+        mov     $stubs + 0x60, %eax
+        mov     $0x8e00, %ecx
+        call    set_gate
+        TRY
         .byte   0xf1
 1:      TRY
         mov     $0x80000000, %eax
@@ -1360,12 +1367,8 @@ own:    mov     $0x3c0, %dx
         mov     %ecx, %eax
         call    hex
         msg     "\n"
+        user    u_small
         TRY
-        mov     $SMALL, %ax
-        mov     %ax, %ss
-        mov     $0x1002, %esp
-        push    %eax
-1:      TRY
         ljmp    $CODE16, $0x10000
 1:      ljmp    $CODE16, $O(own16)
         .code16
@@ -1398,10 +1401,6 @@ own_real:
         mov     $0x10000, %ebx
         mov     (%ebx), %al
 1:      movw    $O(1f), RESUME
-        mov     $1, %sp
-        push    %ax
-1:      mov     $STACK0, %sp
-        movw    $O(1f), RESUME
         jmp     top
 1:      jmp     done
 
@@ -1517,8 +1516,6 @@ long64: mov     $DATA, %eax
         mov     $0xc0000102, %ecx
         mov     $0x1234, %edx
         xor     %eax, %eax
-        wrmsr
-        mov     $0x12345678, %edx
         wrmsr
 1:      mov     $0xc0000102, %ecx
         rdmsr
@@ -1704,10 +1701,15 @@ compat: mov     %esp, %eax
         mov     %eax, %cr0
         mov     $0xc0000080, %ecx
         rdmsr
+        push    %eax
         call    hex
+        pop     %eax
         and     $~0x100, %eax
         wrmsr
         lidt    idt_reg
+        andb    $~2, GDT + TR0 + 5
+        mov     $TR0, %eax
+        ltr     %ax
         msg     "\n"
         jmp     own
 
