@@ -354,7 +354,10 @@ static uint64_t sys_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu)
     if (r.host) return host_ld(r.host, mem);
     uint64_t v = 0;
     if (!io_repeat(cpu, r.phys, size, false, &v)) {
-        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) {
+            if (!cpu->guest->open_bus) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+            v = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+        }
         io_done(cpu, r.phys, size, false, v);
     }
     return bus_order(v, mem);
@@ -382,7 +385,8 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     }
     if (io_repeat(cpu, r.phys, size, true, NULL)) return;
     v &= size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
-    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem))) mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
+    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem)) && !cpu->guest->open_bus)
+        mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
     io_done(cpu, r.phys, size, true, v);
 }
 
