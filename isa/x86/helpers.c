@@ -59,7 +59,7 @@ static void regs(struct x86_cpu *x, uint32_t a, uint32_t b, uint32_t c, uint32_t
 /* Bits of the feature words by feature. */
 struct cpuid_bit { uint8_t feature, bit; };
 static const struct cpuid_bit leaf1_d[] = {
-    { XF_FPU, 0 }, { XF_TSC, 4 }, { XF_CX8, 8 }, { XF_SEP, 11 }, { XF_CMOV, 15 }, { XF_CLFLUSH, 19 }, { XF_MMX, 23 }, { XF_FXSR, 24 },
+    { XF_FPU, 0 }, { XF_TSC, 4 }, { XF_MSR, 5 }, { XF_CX8, 8 }, { XF_SEP, 11 }, { XF_CMOV, 15 }, { XF_CLFLUSH, 19 }, { XF_MMX, 23 }, { XF_FXSR, 24 },
     { XF_SSE, 25 }, { XF_SSE2, 26 },
 };
 static const struct cpuid_bit leaf1_c[] = {

@@ -19,11 +19,11 @@ ATTR_NORETURN void x86_raise_at(struct x86_cpu *x, uint32_t code, uint32_t sub, 
 
 ATTR_NORETURN void x86_gp(struct x86_cpu *x, uint32_t error) { x86_raise(x, XE_GP, error); }
 
-/* Nothing answers at an address: the bus floats, which reads as ones; but that is for the board's bus to say. */
+/* Only code can be asked for where nothing answers (struct guest, open_bus). What would be ones there is not run. */
 void x86_sys_fault(struct cpu *c, enum mem_fault f, enum mem_access acc, uint64_t va)
 {
     (void)acc;
-    c->exc = (struct exception){ .code = f == FAULT_ALIGN ? XE_GP : XE_GP, .addr = va };
+    c->exc = (struct exception){ .code = XE_GP, .addr = va };
     if (f == FAULT_BUS) LOG(GUEST_ERRORS, "x86: nothing answers at 0x%" PRIx64 "\n", va);
 }
 

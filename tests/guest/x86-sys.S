@@ -704,6 +704,33 @@ u_small: mov    $USMALL, %ax
         mov     $0x1002, %esp
         push    %eax
 
+irq_show: push  %eax
+        mov     $'i', %al
+        out     %al, $0xe9
+        mov     4(%esp), %eax
+        call    hex
+        pop     %eax
+        iret
+        .code16
+smi_code: mov   $'m', %al
+        out     %al, $0xe9
+        mov     %cs, %ax
+        mov     %ax, %ds
+        mov     %cs, %ax
+        mov     %ah, %al
+        add     $'0', %al
+        out     %al, $0xe9
+        smsw    %ax
+        and     $1, %al
+        add     $'0', %al
+        out     %al, $0xe9
+        mov     $0, %ebx
+        mov     $' ', %al
+        out     %al, $0xe9
+        rsm
+smi_end:
+        .code32
+
 conf_target:
         mov     %cs, %eax
         and     $3, %eax
@@ -1129,7 +1156,42 @@ double: pop     %eax
         mov     $stubs + 0x80, %eax
         mov     $0x8e00, %ecx
         call    set_gate
-1:      mov     %cr0, %eax
+1:      mov     $7, %eax
+        xor     %ecx, %ecx
+        cpuid
+        and     $0x100080, %ebx
+        cmp     $0x100080, %ebx
+        jne     3f
+        msg     "smap\n"
+        mov     $PT, %edi
+        mov     $256, %ecx
+1:      andb    $~4, (%edi)
+        add     $4, %edi
+        loop    1b
+        mov     %cr4, %eax
+        or      $0x300000, %eax
+        mov     %eax, %cr4
+        TRY
+        mov     0x400000, %eax
+1:      TRY
+        mov     %eax, 0x400000
+1:      TRY
+        stac
+        mov     0x400000, %eax
+        clac
+        call    hex
+        mov     $0x400000, %eax
+        jmp     *%eax
+1:      TRY
+        stac
+        mov     %eax, 0x400000
+        push    $2
+        popf
+        mov     %eax, 0x400000
+1:      mov     %cr4, %eax
+        and     $~0x300000, %eax
+        mov     %eax, %cr4
+3:      mov     %cr0, %eax
         and     $0x7fffffff, %eax
         mov     %eax, %cr0
 
@@ -1368,6 +1430,72 @@ own:    mov     $0x3c0, %dx
         call    hex
         msg     "\n"
         user    u_small
+        mov     %cr0, %eax
+        or      $0x40000, %eax
+        mov     %eax, %cr0
+        user    u_ac
+        /* the board's pins: F4h requests an interrupt, F5h an NMI, F6h an SMI */
+        mov     $0x33, %ebx
+        mov     $irq_show, %eax
+        mov     $0x8e00, %ecx
+        call    set_gate
+        mov     $2, %ebx
+        mov     $irq_show, %eax
+        mov     $0x8e00, %ecx
+        call    set_gate
+        mov     $0x33, %al
+        out     %al, $0xf4
+        nop
+        sti
+irq_1:  nop
+irq_2:  cli
+        out     %al, $0xf4
+        sti
+        hlt
+irq_3:  cli
+        out     %al, $0xf4
+        mov     $DATA, %dx
+        push    $0x202
+        popf
+        nop
+        push    $2
+        popf
+        sti
+        nop
+        out     %al, $0xf4
+irq_4:  nop
+        mov     %dx, %ss
+        nop
+        cli
+        out     %al, $0xf5
+irq_5:  nop
+        msg     "\n"
+        mov     $smi_code, %esi
+        mov     $0x38000, %edi
+        mov     $(smi_end - smi_code), %ecx
+        rep movsb
+        mov     $0x11112222, %ebx
+        mov     $0x33334444, %ebp
+        out     %al, $0xf6
+        nop
+        mov     %ebx, %eax
+        call    hex
+        mov     %ebp, %eax
+        call    hex
+        mov     %cr0, %eax
+        call    hex
+        pushf
+        pop     %eax
+        call    hex
+        mov     0x3fefc, %eax
+        and     $0x20000, %eax
+        call    hex
+        msg     "\n"
+        TRY
+        rsm
+1:      mov     %cr0, %eax
+        and     $~0x40000, %eax
+        mov     %eax, %cr0
         TRY
         ljmp    $CODE16, $0x10000
 1:      ljmp    $CODE16, $O(own16)
