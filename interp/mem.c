@@ -365,7 +365,10 @@ static uint64_t sys_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu)
     if (r.host) return host_ld(r.host, mem);
     uint64_t v = 0;
     if (!io_repeat(cpu, r.phys, size, false, &v)) {
-        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) {
+            if (!cpu->guest->open_bus) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+            v = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+        }
         io_done(cpu, r.phys, size, false, v);
     }
     return bus_order(v, mem);
@@ -378,7 +381,7 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     if (va & (size - 1)) {
         if (mem & IR_MALIGN) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
         if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) {
-            tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
+            tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
             for (unsigned i = 0; i < size; i++) {
                 sys_st(cpu, va + i, v >> 8 * (mem & IR_MBE ? size - 1 - i : i), IR_M8, mmu);
             }
@@ -393,7 +396,8 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     }
     if (io_repeat(cpu, r.phys, size, true, NULL)) return;
     v &= size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
-    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem))) mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
+    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem)) && !cpu->guest->open_bus)
+        mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
     io_done(cpu, r.phys, size, true, v);
 }
 
@@ -572,7 +576,7 @@ static void rmw_begin(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
     if (cpu->engine->n_watches) watch_check(cpu, va, size, true);
     struct reach r = tlb_fill(cpu, va, ACCESS_WRITE, mmu);
     bool edge = (va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE;
-    if (edge) tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu);
+    if (edge) tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu);
     if (!edge && r.host && !r.readonly) st_point(cpu, r.host, size);
     else if (cpu->xpoint) unit_again(cpu);
     else io_point(cpu);

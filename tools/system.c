@@ -167,6 +167,16 @@ static int add_monitor(struct system *sys, struct chardev *c, struct error *e)
     return 0;
 }
 
+/* Ids in properties of -device: one program has one set of character devices. */
+static struct chr_set *resolve_chrs;
+
+static void *resolve_backend(enum prop_kind kind, const char *id, struct error *e)
+{
+    struct chardev *c = kind == PROP_CHR && resolve_chrs ? chr_find(resolve_chrs, id) : NULL;
+    if (!c) error_set(e, "there is no backend '%s' for it", id);
+    return c;
+}
+
 static int make_chardevs(struct system *sys, struct error *e)
 {
     struct sysopts *o = &sys->opts;
@@ -197,6 +207,20 @@ static int make_chardevs(struct system *sys, struct error *e)
         }
         if (mon && c && add_monitor(sys, c, e)) return -1;
         if (i < MACHINE_MAX_SERIAL) o->cfg.serial[i] = c;
+    }
+    for (unsigned i = 0; i <= o->parallels.n; i++) { /* and the debug port */
+        const char *text = i < o->parallels.n ? o->parallels.v[i] : o->debugcon;
+        char *id = i < o->parallels.n ? mem_printf("parallel%u", i) : mem_printf("debugcon");
+        int rc = text ? chr_new_string(sys->chrs, id, text, &c, &mon, e) : 0;
+        mem_free(id);
+        if (rc) {
+            error_prefix(e, "%s %s", i < o->parallels.n ? "-parallel" : "-debugcon", text);
+            return -1;
+        }
+        if (!text) continue;
+        if (mon && c && add_monitor(sys, c, e)) return -1;
+        if (i < o->parallels.n) o->cfg.parallel[i] = c;
+        else o->cfg.debugcon = c;
     }
     for (unsigned i = 0; i < o->monitors.n; i++) {
         char *id = mem_printf("compat_monitor%u", i);
@@ -313,6 +337,8 @@ static int run(struct system *sys, struct error *e)
     if (!sys->loop) return 1;
     install_signals(sys->loop);
     sys->chrs = chr_set_new(sys->loop);
+    resolve_chrs = sys->chrs;
+    dev_resolve_backend = resolve_backend;
     chr_set_escape(sys->chrs, o->echr);
     chr_set_actions(sys->chrs, quit, commit, sys);
     log_set(o->log_items);
@@ -340,6 +366,7 @@ static void clean_up(struct system *sys)
     for (unsigned i = 0; i < MAX_MONITORS; i++) monitor_delete(sys->monitors[i]);
     if (sys->lockstep) lockstep_delete(sys->lockstep);
     else if (sys->machine) machine_delete(sys->machine);
+    resolve_chrs = NULL;
     chr_set_delete(sys->chrs);
     signal_loop = NULL;
     loop_delete(sys->loop);

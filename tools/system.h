@@ -37,9 +37,11 @@ struct sysopts {
     struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */
     char *machine_name, *cpu_name, *process_name, *pidfile;
     struct str_list strings;      /* owns strings that cfg points to */
+    struct str_list devices, parallels;
+    char *debugcon;
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;
     bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given;
-    bool image_given;
+    bool image_given, vga_wanted;
     uint8_t echr;
     uint32_t log_items;
 };
