@@ -327,7 +327,8 @@ static bool testable(unsigned line, enum x86_mode mode)
     const struct x86_def *d = &x86_defs[line];
     static const char skip[] = "int int1 int3 into syscall sysenter cpuid rdtsc rdtscp xgetbv popf iret wrfsbase wrgsbase rdfsbase rdgsbase ldmxcsr "
                                "rdrand rdseed rdpid rcpps rcpss rsqrtps rsqrtss vrcpps vrcpss vrsqrtps vrsqrtss xsaveopt xsavec xsaves xrstors "
-                               "stmxcsr fxsave fxrstor fldenv fnstenv frstor fnsave feni fdisi fsetpm fldcw xsave xrstor clflush clflushopt clwb pushf monitor mwait rdpmc";
+                               "stmxcsr fxsave fxrstor fldenv fnstenv frstor fnsave feni fdisi fsetpm fldcw xsave xrstor clflush clflushopt clwb pushf monitor mwait rdpmc "
+                               "lar lsl verr verw sgdt sidt smsw sldt str lcall ljmp lret vmmcall" /* the kernel's business */;
 
     (void)mode;
     for (unsigned i = 0; i < x86_form(line)->n_ops; i++) { /* loading them would cost this program its own */

@@ -161,6 +161,11 @@ void x86_user_setup(struct cpu *c, bool long_mode)
     struct x86_cpu *x = x86_cpu(c);
 
     c->key = (uint64_t)(long_mode ? X86_64 : X86_32) | XK_SS32 | 3u << XK_CPL_SHIFT | XK_PROT | XK_SSE | XK_AVX | XK_X87;
+    /* What Linux has programs see with sgdt, sidt, smsw, sldt and str, where it keeps the truth to itself (UMIP). */
+    x->gdt = (struct x86_table){ .base = UINT64_C(0xfffffffffffe0000) };
+    x->idt = (struct x86_table){ .base = UINT64_C(0xffffffffffff0000) };
+    x->tr = (struct x86_table){ .sel = 0x40 };
+    x->cr0 = CR0_PG | CR0_AM | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE;
     memset(x->sel, 0, sizeof x->sel);
     x->sel[1] = long_mode ? X86_USER_CS : X86_USER_CS32;
     x->sel[2] = X86_USER_DS;

@@ -191,6 +191,8 @@ enum { X86_USER_CS32 = 0x23, X86_USER_DS = 0x2b, X86_USER_CS = 0x33, X86_USER_TL
 bool x86_user_load_segment(struct x86_cpu *, unsigned seg, uint16_t sel);
 void x86_user_reload(struct x86_cpu *);
 uint32_t x86_descriptor_base(uint64_t descriptor);
+/* user mode: the descriptor that a selector names; false: there is none. */
+bool x86_user_descriptor(const struct x86_cpu *, uint16_t sel, uint64_t *d);
 /* MXCSR as a program sees it. A write takes the rounding mode and flushing into effect. */
 uint32_t x86_get_mxcsr(struct x86_cpu *);
 void x86_set_mxcsr(struct x86_cpu *, uint32_t value);
