@@ -15,6 +15,7 @@ hasnot() { if grep -q -- "$1" "$2"; then bad "'$1' in $(basename "$2")"; else ok
 
 # ---- user mode ----
 for target in mipsel mips64; do
+    rm -f "$dir/first"
     q=$build/quern-$target program=$source/tests/user/bin/debuggee-$target
     for mode in ${QUERN_ACCEL:-interp,mode=fast interp,mode=ref}; do
         "$q" -accel "$mode" -d in_asm -D "$dir/asm" "$program" x

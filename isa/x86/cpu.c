@@ -37,6 +37,7 @@
     [XR_SEG_BASE + 2] = { "ss_base", OFF(seg_base.u[2]), T, SLOT_SYS }, [XR_SEG_BASE + 3] = { "ds_base", OFF(seg_base.u[3]), T, SLOT_SYS }, \
     [XR_SEG_BASE + 4] = { "fs_base", OFF(seg_base.u[4]), T, SLOT_SYS }, [XR_SEG_BASE + 5] = { "gs_base", OFF(seg_base.u[5]), T, SLOT_SYS }, \
     [XR_FTOP] = { "ftop", OFF(ftop), T_I32, SLOT_FPR }, [XR_FTW] = { "ftw", OFF(ftw), T_I32, SLOT_FPR }, \
+    [XR_CF_OP] = { "cf_op", OFF(cf_op), T_I32, SLOT_FLAG }, [XR_CF_R] = { "cf_r", OFF(cf_r.u), T, SLOT_FLAG }, [XR_CF_B] = { "cf_b", OFF(cf_b.u), T, SLOT_FLAG }, \
     X8(MM) X8(VEC4) VEC4(8) VEC4(9) VEC4(10) VEC4(11) VEC4(12) VEC4(13) VEC4(14) VEC4(15)
 static const struct slot_desc slots32[XR_COUNT] = { GPRS("e", "unused", w, T_I32) SLOTS("eip", w, T_I32) };
 static const struct slot_desc slots64[XR_COUNT] = { GPRS("r", "r", d, T_I64) SLOTS("rip", d, T_I64) };
@@ -103,27 +104,12 @@ static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque,
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
         .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
-        .cpu_size = sizeof(struct x86_cpu), .translate = x86_translate, .fault = x86_fault,        \
+        .cpu_size = sizeof(struct x86_cpu), .no_fp_notes = true, .translate = x86_translate, .fault = x86_fault,        \
         .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
     }
 const struct guest x86_32_guest = X86_GUEST("x86-32", slots32, T_I32);
 const struct guest x86_64_guest = X86_GUEST("x86-64", slots64, T_I64);
 /* clang-format on */
-
-/* ---- models: only what the translator has ---- */
-
-#define F(f) XF_BIT(XF_##f)
-#define BASE_32 (F(8086) | F(186) | F(286) | F(386) | F(486) | F(P6) | F(CMOV) | F(CX8) | F(CPUID) | F(TSC) | F(CLFLUSH) | F(FXSR))
-#define V2_INT (F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP))
-#define SSE (F(MMX) | F(SSE) | F(SSE2) | F(SSE3) | F(SSSE3))
-static const struct x86_model models_def[] = {
-    { BASE_32 | SSE | F(FPU), 0x633, "GenuineIntel", "Quern x86, 32 bits" },
-    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU), 0x60fb1, "AuthenticAMD", "Quern x86, 64 bits" },
-};
-static const struct cpu_model models[] = {
-    { "qemu32", "32-bit processor with what is built", &models_def[0] },
-    { "qemu64", "64-bit processor with what is built", &models_def[1] },
-};
 
 /* ---- making ---- */
 
@@ -148,7 +134,13 @@ static void reset(struct cpu *c)
 
 void x86_user_setup(struct cpu *c, bool long_mode)
 {
+    struct x86_cpu *x = x86_cpu(c);
+
     c->key = (uint64_t)(long_mode ? X86_64 : X86_32) | XK_SS32 | 3u << XK_CPL_SHIFT | XK_PROT | XK_SSE | XK_AVX | XK_X87;
+    memset(x->sel, 0, sizeof x->sel);
+    x->sel[1] = long_mode ? X86_USER_CS : X86_USER_CS32;
+    x->sel[2] = X86_USER_DS;
+    if (!long_mode) x->sel[0] = x->sel[3] = X86_USER_DS;
 }
 
 static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, bool user, struct error *e)
@@ -170,17 +162,17 @@ static void set_irq(struct cpu *c, unsigned n, bool level) { (void)c, (void)n, (
 /* clang-format off */
 #define I(f) STATE_INT(struct x86_cpu, f)
 static const struct state_field state[] = {
-    I(eflags), STATE_ARR(struct x86_cpu, sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), STATE_END,
+    I(eflags), STATE_ARR(struct x86_cpu, sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), I(random), STATE_END,
 };
 #undef I
 static const struct isa_target targets32[] = { { "i386", false }, { NULL, false } };
 static const struct isa_target targets64[] = { { "x86_64", false }, { NULL, false } };
-#define X86_ISA(w, arch, first)                                                                    \
+#define X86_ISA(w, arch)                                                                    \
     {                                                                                              \
-        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = &models[first], .n_models = 1, \
-        .gdb_arch = arch, .init = init, .reset = reset, .set_irq = set_irq, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
+        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = x86_models_##w, .n_models = X86_MODELS_##w, .derive_model = x86_derive_model, \
+        .gdb_arch = arch, .gdb = x86_gdb_##w, .n_gdb = X86_GDB_FEATURES + (w == 64), .init = init, .reset = reset, .set_irq = set_irq, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
         .state = state, .n_state = ARRAY_LEN(state) - 1,                                           \
     }
-const struct isa x86_32_isa = X86_ISA(32, "i386", 0);
-const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64", 1);
+const struct isa x86_32_isa = X86_ISA(32, "i386");
+const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64");
 /* clang-format on */

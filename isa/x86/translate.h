@@ -63,6 +63,8 @@ void x_forget(struct x86_tr *, ir_id slot);                     /* a register sl
 struct x_cond { enum ir_type type; enum ir_cond cond; ir_id a, b; };
 /* a: the operation's first operand when it is known and stays what it is, or IR_NONE */
 void x_flags(struct x86_tr *, unsigned kind, unsigned bytes, ir_id r, ir_id b, ir_id a);
+void x_flags_incdec(struct x86_tr *, unsigned dec, unsigned bytes, ir_id r); /* when CF is not known, or not of this block */
+bool x_carry_far(const struct x86_tr *);                        /* is that so? */
 void x_flags_unknown(struct x86_tr *);                          /* at labels: what is known holds no longer */
 ir_id x_flags_all(struct x86_tr *);                             /* the six flags in an I32 cell */
 void x_flags_set(struct x86_tr *, ir_id flags32);               /* from an I32 cell */
@@ -72,6 +74,11 @@ ir_id x_carry(struct x86_tr *);                                 /* CF, 0 or 1, i
 
 /* stack: the pointer is written by the caller, last */
 ir_id x_push_value(struct x86_tr *, ir_id sp, unsigned bytes, ir_id value); /* stores; returns the new pointer */
+ir_id x_pop_value(struct x86_tr *, ir_id sp, unsigned bytes);               /* loads */
 void x_set_sp(struct x86_tr *, ir_id sp);
+
+/* segment-user.c: these are user mode's; system mode's call them when x->user is set */
+void x86_tr_user_mov_from_seg(struct x86_tr *), x86_tr_user_mov_to_seg(struct x86_tr *), x86_tr_user_push_seg(struct x86_tr *),
+    x86_tr_user_pop_seg(struct x86_tr *), x86_tr_user_load_far(struct x86_tr *);
 
 #endif
