@@ -228,6 +228,7 @@ void mem_slow_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned m
 void mem_slow_ld2(struct cpu *, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu);
 void mem_slow_st2(struct cpu *, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu);
 void mem_fence(struct cpu *, unsigned mask); /* IR_FENCE_*; nothing while one thread runs the guest */
+void user_protect_code(struct cpu *, uint64_t va);
 /* Gives back what an atomic that was unwound holds (cpu->odd_locked). */
 void mem_odd_unlock(struct cpu *);
 uint64_t mem_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);

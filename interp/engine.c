@@ -169,7 +169,7 @@ struct mark *cpu_running(const struct cpu *cpu, struct blk **pb)
 
 bool cpu_runs_page(const struct cpu *cpu, const uint8_t *page)
 {
-    if (cpu->xpoint) return jit_running_on(cpu, page);
+    if (cpu->xpoint) return jit_running_on(cpu->engine, cpu->xpoint, page);
     const struct blk *b = cpu->xblk;
     return b && (b->page[0] == page || b->page[1] == page);
 }

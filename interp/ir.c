@@ -512,7 +512,10 @@ bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
             b->code_vpage = page;
             b->code_host = host;
             if (page == (b->blk.pc & CPU_PAGE_MASK)) b->code_pages[0] = host;
-            else b->code_pages[1] = host, b->code_vpage2 = page;
+            else {
+                b->code_pages[1] = host, b->code_vpage2 = page;
+                user_protect_code(b->cpu, page);
+            }
         }
         memcpy(buf, b->code_host + off, k);
         buf += k, pc += k, n -= k;

@@ -226,8 +226,8 @@ void jit_block_gone(struct engine *, struct blk *);
 void jit_flush(struct engine *);
 /* Lock held: l now leads to `to`, or nowhere (NULL). */
 void jit_link_changed(struct engine *, struct link *, struct blk *to);
-/* Is `page` one that running compiled code was made from? (the point says which code) */
-bool jit_running_on(const struct cpu *, const uint8_t *page);
+/* Is `page` one that the code of a point was made from? */
+bool jit_running_on(const struct engine *, uint32_t point, const uint8_t *page);
 void jit_host_fault(struct cpu *, const void *ucontext);
 void jit_before_fork(struct engine *);
 void jit_after_fork(struct engine *, bool child);

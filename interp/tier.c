@@ -143,9 +143,9 @@ const struct jit_point *jit_point_get(const struct engine *eng, uint32_t n)
     return &eng->jit->points[n >> POINT_BITS][n & ((1u << POINT_BITS) - 1)];
 }
 
-bool jit_running_on(const struct cpu *cpu, const uint8_t *page)
+bool jit_running_on(const struct engine *eng, uint32_t point, const uint8_t *page)
 {
-    const struct jit_code *c = jit_point_get(cpu->engine, cpu->xpoint)->code;
+    const struct jit_code *c = jit_point_get(eng, point)->code;
     for (unsigned i = 0; i < c->n_blocks; i++) {
         if (c->blocks[i]->page[0] == page || c->blocks[i]->page[1] == page) return true;
     }

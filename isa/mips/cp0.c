@@ -335,6 +335,15 @@ uint64_t mips_helper_leave(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
     return 0;
 }
 
+uint64_t mips_helper_synci(struct cpu *cpu, uint64_t va, uint64_t b, uint64_t c)
+{
+    uint32_t line = cache_line(mips_cpu(cpu));
+    if (!mips_cpu(cpu)->is64) va = (uint32_t)va;
+    va &= ~(uint64_t)(line - 1);
+    if (line && va < cpu->ulimit) engine_code_written(cpu->engine, cpu->ubase + va, line);
+    return 0;
+}
+
 uint64_t mips_helper_rdhwr(struct cpu *cpu, uint64_t reg, uint64_t b, uint64_t c)
 {
     struct mips_cpu *m = mips_cpu(cpu);

@@ -16,7 +16,9 @@
 
 #ifndef FUZZ_LIBFUZZER
 
-enum { SECONDS_PER_INPUT = 60 };
+enum { SECONDS_PER_INPUT = 60 }; /* unless --limit says otherwise */
+
+static unsigned limit = SECONDS_PER_INPUT;
 
 static void on_alarm(int sig)
 {
@@ -45,7 +47,7 @@ static int run_file(const char *path)
     }
     size_t n = fread(buf, 1, sizeof buf, f);
     fclose(f);
-    watch(SECONDS_PER_INPUT);
+    watch(limit);
     /* An exact copy, so that reading beyond its end is seen. */
     uint8_t *copy = malloc(n + !n);
     if (!copy) return 1;
@@ -117,11 +119,12 @@ int main(int argc, char **argv)
         if (!strcmp(argv[i], "--seconds") && more) seconds = strtoul(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--runs") && more) runs = strtoul(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--seed") && more) rng = strtoull(argv[++i], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+        else if (!strcmp(argv[i], "--limit") && more) limit = (unsigned)strtoul(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--last") && more) last = argv[++i];
         else if (argv[i][0] == '-') rejected++;
     }
     if (rejected) {
-        fprintf(stderr, "usage: %s [--seconds N | --runs N] [--seed N] [--last FILE] [INPUT...]\n", argv[0]);
+        fprintf(stderr, "usage: %s [--seconds N | --runs N] [--seed N] [--limit SECONDS] [--last FILE] [INPUT...]\n", argv[0]);
         return 2;
     }
     signal(SIGALRM, on_alarm);
@@ -169,7 +172,7 @@ int main(int argc, char **argv)
         uint8_t *copy = malloc(n + !n);
         if (!copy) return 1;
         memcpy(copy, input, n);
-        watch(SECONDS_PER_INPUT);
+        watch(limit);
         LLVMFuzzerTestOneInput(copy, n);
         watch(0);
         free(copy);
