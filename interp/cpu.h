@@ -114,6 +114,7 @@ struct guest {
     uint8_t addr_type;                    /* type of addresses and of the pc slot */
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
     bool no_fp_notes;                     /* cpu_fp_last_flags() is never called */
+    bool open_bus;                        /* system mode: there are no bus errors. Where nothing answers, reads give all ones */
     /* Translates one block from b->blk.pc in mode b->blk.key. See isa/isa.h for the rules. */
     void (*translate)(struct ir_builder *b);
     /* System mode: va -> phys. False: cpu->exc holds the exception. probe: leave cpu->exc and MMU state alone. Where data and
@@ -192,6 +193,7 @@ struct cpu {
     bool halted;
     bool step_over_break;            /* the first instruction of the next block ignores a breakpoint on it */
     bool parallel;                   /* other threads run vCPUs on this memory: atomics must be real */
+    bool odd_locked;                 /* holds the engine's odd_sizes */
     const void *xpc;                 /* record (or, in reference mode, op) being executed, set before whatever may unwind */
     struct blk *xblk;                /* its block */
     uint32_t xpoint;                 /* in compiled code: the point (interp/jit.h) of what may unwind; else 0 */

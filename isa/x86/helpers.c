@@ -2,8 +2,7 @@
  * helpers.c - C functions that translated x86 code calls, for what is rare or long: exceptions, EFLAGS, CPUID, double-width
  * signed division, decimal adjustment, CRC32, bit gathering. Follows the Intel SDM volume 2.
  */
-#include "isa/x86/decode.h"
-#include "isa/x86/x86.h"
+#include "isa/x86/sys.h"
 #include "util/log.h"
 
 void x86_raise(struct x86_cpu *x, uint32_t code, uint32_t sub)
@@ -70,14 +69,19 @@ uint64_t x86_helper_cpuid(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
 
     (void)a, (void)b, (void)d;
     x86_cpuid(x, (uint32_t)x86_gpr(x, 0), (uint32_t)x86_gpr(x, 1), r);
+    if (!x->user) x86_sys_cpuid(x, (uint32_t)x86_gpr(x, 0), (uint32_t)x86_gpr(x, 1), r);
     regs(x, r[0], r[1], r[2], r[3]);
     return 0;
 }
 
 uint64_t x86_helper_rdtsc(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
 {
+    struct x86_cpu *x = x86_cpu(c);
+
     (void)a, (void)b, (void)d;
-    return cpu_icount(c); /* one tick per instruction */
+    if (x->user) return cpu_icount(c); /* one tick per instruction */
+    if (x->cr0 & CR0_PE && x->cpl && x->cr4 & CR4_TSD) x86_gp(x, 0);
+    return x86_tsc(x);
 }
 
 /* ---- arithmetic ---- */

@@ -175,9 +175,6 @@ void x86_tr_rdrand(struct x86_tr *t)
     x_set(t, 0, t->cells64 ? v : ir_conv(t->b, OP_LO, ir_temp(t->b, T_I32), v));
 }
 
-/* TSC_AUX */
-void x86_tr_rdpid(struct x86_tr *t) { x_set_full(t, t->i.rm, xk(t, (uint64_t)t->x->c.index)); }
-
 void x86_tr_xsave(struct x86_tr *t)
 {
     ir_id lo = x_zx(t, XR_GPR0, 4);

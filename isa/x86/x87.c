@@ -79,7 +79,7 @@ void x87_push(struct x86_cpu *x, f80_t v)
 
 static void check(struct x86_cpu *x)
 {
-    if (x->fsw & ST_ES) x86_raise(x, XE_MF, 0);
+    if (x->fsw & ST_ES && !x86_ignores_numeric(x)) x86_raise(x, XE_MF, 0);
 }
 
 /* ---- arithmetic, compares ---- */
