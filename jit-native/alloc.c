@@ -23,7 +23,7 @@ static unsigned operand_class(const struct ir_op *o, unsigned i)
     case OP_LD: return i == 3 ? NEITHER : INT;
     case OP_ST: return i == 1 ? NEITHER : INT;
     case OP_LD2: case OP_ST2: return i == 0 ? INT : NEITHER;
-    case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: case OP_FMA: return FLT;
+    case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: case OP_FMA: case OP_FMIN: case OP_FMAX: return FLT;
     case OP_FCMP: return i == 3 ? INT : FLT;
     case OP_F32_F64: case OP_F64_F32: return FLT;
     case OP_I32_F32: case OP_I32_F64: return i == 3 ? FLT : NEITHER;
