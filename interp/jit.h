@@ -127,7 +127,7 @@ struct jit_backend {
     void (*release)(void *state, struct jit_code *);
     /* A host fault (SIGSEGV, SIGBUS) at an address in code->text: puts exact state into cells, cpu->icount_left and cpu->xpoint.
      * Async-signal safe. False: it was no guest access. NULL: its code has these right at all times. */
-    bool (*recover)(const struct jit_code *, struct cpu *, const void *ucontext);
+    bool (*recover)(const struct jit_code *, struct cpu *, const void *ucontext); /* may end in jit_run_again() */
     /* What link->code holds while the link's target has no body: code that returns the link. NULL: no bodies. */
     const void *(*exit_stub)(void *state);
     /* All code memory is about to be reused: forget everything. May be NULL. */
@@ -166,6 +166,8 @@ void jit_vec(struct cpu *, const struct ir_op *, uint64_t *d, const uint64_t *a,
 uint64_t jit_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
 uint64_t jit_rmw(struct cpu *, uint64_t va, uint64_t v, unsigned what, unsigned mem, unsigned mmu);
 ATTR_NORETURN void jit_fetch_fault(struct cpu *, uint64_t va);
+/* From recover(), the state of an earlier point being in its place: nothing since then counts, execution goes on there. */
+ATTR_NORETURN void jit_run_again(struct cpu *, const void *ucontext);
 /* Any op of class PURE to FPCV, FCMP and FMA, by the reference: eval_pure() or fp_exec(). */
 uint64_t jit_op(struct cpu *, const struct ir_op *, uint64_t a, uint64_t b, uint64_t c);
 

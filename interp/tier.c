@@ -189,6 +189,12 @@ const struct jit_code *jit_code_at(const struct engine *eng, const void *pc)
     return p >= (const uint8_t *)c->text && p < (const uint8_t *)c->text + c->text_size ? c : NULL;
 }
 
+ATTR_NORETURN void jit_run_again(struct cpu *cpu, const void *context)
+{
+    cpu_fp_signal(cpu, context);
+    engine_run_again(cpu);
+}
+
 void jit_host_fault(struct cpu *cpu, const void *context)
 {
     const void *pc = NULL;
