@@ -59,7 +59,10 @@ static bool usable(struct mips_tr *t)
         tr_raise_code(t, ME_CPU, 0);
         return false;
     }
-    if (f & MF_CP1 && !(t->key & MK_CP1)) {
+    if (f & MF_CP1 && t->key & MK_KERNEL && !t->cp1) { /* the key does not tell: see key_system() */
+        ir_call(t->b, MH_NEED_CP1, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
+        t->cp1 = true;
+    } else if (f & MF_CP1 && !(t->key & (MK_CP1 | MK_KERNEL))) {
         tr_raise_code(t, ME_CPU, 1);
         return false;
     }
