@@ -47,8 +47,6 @@ static uint64_t key_system(const struct mips_cpu *m)
     }
     key |= mode << MK_MMU_SHIFT;
     if (sr & SR_CU0) key |= MK_CP0;
-    /* A kernel switches the FPU off and on with every other process, and hardly uses it: its code asks when it does. */
-    if (sr & SR_CU1 && ksu) key |= MK_CP1;
     if (sr & SR_FR) key |= MK_FR;
     if (mips_r1(m) || (sr & SR_CU3))
         key |= MK_CP3; /* MIPS32 and MIPS64 have no separate enable for COP1X */
@@ -90,13 +88,6 @@ void mips_raise(struct mips_cpu *m, uint32_t code, uint32_t sub)
 {
     m->c.exc = (struct exception){ .code = code, .sub = sub };
     cpu_raise(&m->c);
-}
-
-uint64_t mips_helper_need_cp1(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
-{
-    struct mips_cpu *m = mips_cpu(cpu);
-    if (!(m->status & SR_CU1)) mips_raise(m, ME_CPU, 1);
-    return 0;
 }
 
 uint64_t mips_helper_raise(struct cpu *cpu, uint64_t code, uint64_t sub, uint64_t addr)

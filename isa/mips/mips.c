@@ -31,7 +31,8 @@
     [MS_LLADDR] = { "lladdr", OFF(lladdr.u), T, SLOT_SPECIAL },                                    \
     [MS_LLVAL] = { "llval", OFF(llval), T_I64, SLOT_SPECIAL },                                     \
     [MS_FCC] = { "fcc", OFF(fcc), T_I32, SLOT_FLAG },                                              \
-    [MS_ULOCAL] = { "ulocal", OFF(ulocal.u), T, SLOT_SYS },
+    [MS_ULOCAL] = { "ulocal", OFF(ulocal.u), T, SLOT_SYS },                                        \
+    [MS_STATUS] = { "status", OFF(status), T_I32, SLOT_SYS },
 
 #define GPR32_SLOT(n) [MS_GPR0 + n] = { "r" #n, OFF(gpr.w[n]), T_I32, SLOT_GPR },
 static const struct slot_desc mips32_slots[MS_COUNT] = { X32(GPR32_SLOT) SLOTS(w, T_I32) };

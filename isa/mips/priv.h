@@ -138,7 +138,7 @@ uint32_t mips_pagemask_legal(const struct mips_cpu *, uint32_t value);
 /* Writes EntryHi; the engine then goes by the translations of the new ASID. */
 void mips_set_entryhi(struct mips_cpu *, uint64_t value);
 /* Index of the matching entry or -1. */
-int mips_tlb_find(const struct mips_cpu *, uint64_t va, unsigned asid);
+int mips_tlb_find(struct mips_cpu *, uint64_t va, unsigned asid);
 /* The same in the second level; NULL: none. */
 const struct mips_tlb_entry *mips_tlb2_find(const struct mips_cpu *, uint64_t va, unsigned asid);
 /* Empties the second level. */

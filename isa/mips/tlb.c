@@ -18,17 +18,24 @@ enum { SETS = MIPS_TLB2_MAX / MIPS_TLB2_WAYS };
 
 /* ---- finding ------------------------------------------------------------ */
 
-static bool covers(const struct mips_cpu *m, const struct mips_tlb_entry *e, uint64_t va,
-                   unsigned asid)
+static inline bool covers(uint64_t seg, const struct mips_tlb_entry *e, uint64_t va, unsigned asid)
 {
-    uint64_t bits = mips_seg_mask(m) & ~(uint64_t)(e->mask | 0x1fff);
+    uint64_t bits = seg & ~(uint64_t)(e->mask | 0x1fff);
     return ((va ^ e->vpn) & bits) == 0 && e->inuse && (e->global || e->asid == asid);
 }
 
-int mips_tlb_find(const struct mips_cpu *m, uint64_t va, unsigned asid)
+int mips_tlb_find(struct mips_cpu *m, uint64_t va, unsigned asid)
 {
-    for (unsigned i = 0; i < m->model->tlb_entries; i++)
-        if (covers(m, &m->tlb[i], va, asid)) return (int)i;
+    uint64_t seg = mips_seg_mask(m);
+    uint8_t *hint = &m->tlb_hint[(va >> 13 ^ va >> 17) % sizeof m->tlb_hint];
+
+    /* where it was last time: any match will do, unless there may be more than one */
+    if (!m->tlb_doubled && covers(seg, &m->tlb[*hint], va, asid)) return *hint;
+    for (unsigned i = 0; i < m->model->tlb_entries; i++) {
+        if (!covers(seg, &m->tlb[i], va, asid)) continue;
+        *hint = (uint8_t)i;
+        return (int)i;
+    }
     return -1;
 }
 
@@ -45,10 +52,11 @@ static struct mips_tlb_entry *set_of(const struct mips_cpu *m, uint64_t va, bool
 
 static struct mips_tlb_entry *tlb2_find(const struct mips_cpu *m, uint64_t va, unsigned asid)
 {
+    uint64_t seg = mips_seg_mask(m);
     for (unsigned global = 0; global < 2 && m->tlb2_used; global++) {
         struct mips_tlb_entry *set = set_of(m, va, global, asid);
         for (unsigned i = 0; i < MIPS_TLB2_WAYS; i++)
-            if (set[i].global == global && covers(m, &set[i], va, asid)) return &set[i];
+            if (set[i].global == global && covers(seg, &set[i], va, asid)) return &set[i];
     }
     return NULL;
 }
