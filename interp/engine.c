@@ -20,12 +20,7 @@ struct engine *engine_new(const struct engine_config *cfg, struct error *e)
     pthread_mutex_init(&eng->lock, NULL);
     pthread_cond_init(&eng->safe, NULL);
     if (eng->cfg.backend && eng->cfg.mode == ENGINE_FAST) {
-        struct error why = ERROR_INIT; /* everything runs in the interpreter too */
-        eng->jit = jit_new(eng, &why);
-        if (!eng->jit) {
-            error_warn("JIT backend '%s' can't be used: %s; interpreting", eng->cfg.backend->name, why.msg);
-            eng->cfg.backend = NULL;
-        }
+        eng->jit = jit_new(eng);
     }
     return eng;
 }
