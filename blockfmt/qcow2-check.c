@@ -386,34 +386,13 @@ static int copied_wrong(struct qcow2 *s, const struct checker *k, uint64_t e, ui
 
     *wrong = false;
     if ((e & QCOW2_COMPRESSED) || !host || (host & qcow2_cluster_mask(s)) || s->external) return 0;
-    if (k && k->exact) *count = k->used[host >> s->cluster_bits];
+    if (k->exact) *count = k->used[host >> s->cluster_bits];
     else rc = qcow2_refcount_get(s, host >> s->cluster_bits, count);
     *wrong = !rc && (*count == 1) != !!(e & QCOW2_COPIED);
     return rc;
 }
 
-/* One active L2 table. */
-static int copied_l2(struct qcow2 *s, uint64_t l2_offset)
-{
-    uint8_t *l2;
-    int rc = 0;
-
-    for (uint32_t i = 0; i < 1u << s->l2_bits && !rc; i++) {
-        uint32_t at = i << s->entry_shift;
-        uint64_t count;
-        bool wrong;
-        rc = qcow2_table(s, &s->l2c, l2_offset, &l2);
-        if (rc) break;
-        uint64_t e = ld64_be(l2 + at);
-        rc = copied_wrong(s, NULL, e, &count, &wrong);
-        if (rc || !wrong) continue;
-        st64_be(l2 + at, e ^ QCOW2_COPIED);
-        qcow2_table_dirty(s, &s->l2c, l2, at, at + 8);
-    }
-    return rc;
-}
-
-/* The same for a check, which has all tables in the file and wants none of them in memory. */
+/* One active L2 table; none is wanted in memory. */
 static int check_copied_l2(struct qcow2 *s, struct checker *k, uint64_t l2_offset)
 {
     uint8_t *l2 = k->table;
@@ -441,23 +420,21 @@ static int copied_l1(struct qcow2 *s, struct checker *k)
 
     for (uint32_t i = 0; i < s->l1_size && !rc; i++) {
         uint64_t l2 = s->l1[i] & QCOW2_OFFSET_MASK, count;
-        if (!l2 || (l2 & qcow2_cluster_mask(s)) || (k && l2 >> s->cluster_bits >= k->n)) continue;
+        if (!l2 || (l2 & qcow2_cluster_mask(s)) || l2 >> s->cluster_bits >= k->n) continue;
         rc = qcow2_refcount_get(s, l2 >> s->cluster_bits, &count);
         if (!rc && (count == 1) != !!(s->l1[i] & QCOW2_COPIED)) {
-            if (k) say(k, "%s OFLAG_COPIED L2 cluster: l1_index=%u l1_entry=%llx refcount=%llu",
-                       k->fix & BLK_FIX_ERRORS ? "Repairing" : "ERROR", i, (unsigned long long)s->l1[i], (unsigned long long)count);
-            if (!k || mend(k)) {
+            say(k, "%s OFLAG_COPIED L2 cluster: l1_index=%u l1_entry=%llx refcount=%llu",
+                k->fix & BLK_FIX_ERRORS ? "Repairing" : "ERROR", i, (unsigned long long)s->l1[i], (unsigned long long)count);
+            if (mend(k)) {
                 s->l1[i] ^= QCOW2_COPIED;
                 if (s->l1_dirty_lo == s->l1_dirty_hi) s->l1_dirty_lo = i, s->l1_dirty_hi = i + 1;
                 s->l1_dirty_lo = MIN(s->l1_dirty_lo, i), s->l1_dirty_hi = MAX(s->l1_dirty_hi, i + 1);
             }
         }
-        if (!rc) rc = k ? check_copied_l2(s, k, l2) : copied_l2(s, l2);
+        if (!rc) rc = check_copied_l2(s, k, l2);
     }
     return rc;
 }
-
-int qcow2_fix_copied(struct qcow2 *s) { return copied_l1(s, NULL); }
 
 /* ---- all of it ------------------------------------------------------------------------------------ */
 

@@ -130,6 +130,7 @@ struct engine {
     unsigned inside;               /* threads of parallel vCPUs between safe points; under lock */
     bool flushing;
     pthread_cond_t safe;           /* one of them has reached one, or everything has been dropped */
+    pthread_mutex_t odd_sizes;     /* atomics that the host has no primitive for, of parallel vCPUs (mem.c) */
     struct jit *jit;               /* NULL: interpreter only */
     /* lowering's buffers, under lock */
     struct xrec *low_x;
@@ -246,6 +247,8 @@ void mem_slow_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned m
 void mem_slow_ld2(struct cpu *, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu);
 void mem_slow_st2(struct cpu *, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu);
 void mem_fence(struct cpu *, unsigned mask); /* IR_FENCE_*; nothing while one thread runs the guest */
+/* Gives back what an atomic that was unwound holds (cpu->odd_locked). */
+void mem_odd_unlock(struct cpu *);
 uint64_t mem_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
 uint64_t mem_rmw(struct cpu *, unsigned what, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
 ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);

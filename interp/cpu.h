@@ -196,6 +196,7 @@ struct cpu {
     bool halted;
     bool step_over_break;            /* the first instruction of the next block ignores a breakpoint on it */
     bool parallel;                   /* other threads run vCPUs on this memory: atomics must be real */
+    bool odd_locked;                 /* holds the engine's odd_sizes */
     const void *xpc;                 /* record (or, in reference mode, op) being executed, set before whatever may unwind */
     struct blk *xblk;                /* its block */
     uint32_t xpoint;                 /* in compiled code: the point (interp/jit.h) of what may unwind; else 0 */

@@ -18,6 +18,7 @@ struct engine *engine_new(const struct engine_config *cfg, struct error *e)
     if (!eng->cfg.max_block) eng->cfg.max_block = 64;
     if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)64 << 20;
     pthread_mutex_init(&eng->lock, NULL);
+    pthread_mutex_init(&eng->odd_sizes, NULL);
     pthread_cond_init(&eng->safe, NULL);
     if (eng->cfg.backend && eng->cfg.mode == ENGINE_FAST) {
         eng->jit = jit_new(eng);
@@ -32,6 +33,7 @@ void engine_delete(struct engine *eng)
     jit_delete(eng);
     ir_builder_free(&eng->builder);
     pthread_mutex_destroy(&eng->lock);
+    pthread_mutex_destroy(&eng->odd_sizes);
     pthread_cond_destroy(&eng->safe);
     free(eng->breaks);
     free(eng->watches);
@@ -61,6 +63,7 @@ void engine_after_fork(struct engine *eng, bool child)
 {
     if (child) {
         pthread_mutex_init(&eng->lock, NULL);
+        pthread_mutex_init(&eng->odd_sizes, NULL);
         pthread_cond_init(&eng->safe, NULL);
         eng->inside = 0, eng->flushing = false;
     }
@@ -322,7 +325,9 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     if (counted) go_inside(eng);
     fp_enter(cpu);
 
-    switch (setjmp(unwind)) {
+    int how = setjmp(unwind);
+    if (unlikely(cpu->odd_locked)) mem_odd_unlock(cpu);
+    switch (how) {
     case UNWIND_EXCEPTION:
         cpu_restore(cpu, false);
         cpu->xlink = NULL;

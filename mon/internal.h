@@ -89,6 +89,7 @@ void mon_info_pci(struct monitor *, const struct mon_args *);
 void mon_info_jit(struct monitor *, const struct mon_args *);
 void mon_info_tlb(struct monitor *, const struct mon_args *);
 void mon_info_chardev(struct monitor *, const struct mon_args *);
+void mon_commit(struct monitor *, const struct mon_args *);
 void mon_info_block(struct monitor *, const struct mon_args *);
 void mon_info_name(struct monitor *, const struct mon_args *);
 void mon_info_uuid(struct monitor *, const struct mon_args *);

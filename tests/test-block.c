@@ -134,19 +134,21 @@ static void test_chain(void)
     CHECK(!blk_check(b, 0, &c, &e) && !c.corruptions && !c.leaks);
     CHECK(!blk_truncate(b, 2 << 20, BLK_PREALLOC_OFF, &e) && blk_size(b) == 2 << 20);
     blk_close(b);
-    /* an image that is its own backing */
-    CHECK(!make("loop.qcow2", "qcow2", "1M", NULL));
-    b = open_image("loop.qcow2", "qcow2", 0, &e);
-    blk_close(b);
-    char *path = at("loop2.qcow2");
+    /* an image that is its own backing is not made; two that are each other's are not opened */
+    char *path = at("loop1.qcow2"), *other = at("loop2.qcow2");
     struct opts o = {NULL, 0};
     opts_set(&o, "size", "1M");
-    opts_set(&o, "backing_file", "loop2.qcow2");
+    opts_set(&o, "backing_file", "loop1.qcow2");
     opts_set(&o, "backing_fmt", "qcow2");
+    CHECK(blk_create(NULL, "qcow2", path, &o, false, &e) < 0 && strstr(e.msg, "same filename"));
+    error_clear(&e);
+    CHECK(!blk_create(NULL, "qcow2", other, &o, false, &e));
+    opts_set(&o, "backing_file", "loop2.qcow2");
     CHECK(!blk_create(NULL, "qcow2", path, &o, false, &e));
     b = blk_open(path, NULL, BLK_RDONLY, &e);
     CHECK(!b && e.set);
     error_clear(&e);
+    mem_free(other);
     opts_free(&o);
     mem_free(path);
 }

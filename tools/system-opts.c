@@ -714,6 +714,7 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         return error_set(e, "Too much memory for machine '%s': %llu MB, maximum %llu MB", c->board->name,
                          (unsigned long long)(c->ram_size >> 20), (unsigned long long)(c->board->max_ram >> 20));
     }
+    if (!s->accel_given) accel_default(&c->engine);
     if (!s->accel_given && getenv("QUERN_ACCEL") && opt_accel(s, getenv("QUERN_ACCEL"), e) < 0) {
         error_hint(e, "it came from the environment's QUERN_ACCEL");
         return -1;

@@ -5,6 +5,7 @@
 #include "tools/system.h"
 
 #include "blockfmt/block.h"
+#include "blockfmt/job.h"
 #include "chardev/term.h"
 #include "mon/gdb.h"
 #include "mon/monitor.h"
@@ -217,11 +218,13 @@ static int make_chardevs(struct system *sys, struct error *e)
 
 /* ---- drives --------------------------------------------------------------------------------------- */
 
-/* werror=stop, rerror=stop: on a device's own thread. */
-static void stop_on_error(void *opaque, struct blk_backend *b, bool read, int rc)
+/* A request of a device failed; on the device's own thread. */
+static void io_error(void *opaque, const struct blk_io_error *x)
 {
     struct system *sys = opaque;
-    error_warn("%s error on '%s': %s; the machine is stopped", read ? "read" : "write", blk_path(b), strerror(-rc));
+
+    if (x->action != BLK_ON_ERROR_STOP) return; /* the guest sees it, or is not to */
+    error_warn("%s error on '%s': %s; the machine is stopped", x->read ? "read" : "write", blk_path(x->blk), strerror(-x->rc));
     if (sys->machine) machine_post(sys->machine, MACHINE_STOP);
 }
 
@@ -240,7 +243,18 @@ static void quit(void *opaque)
 }
 
 /* Ctrl-A s: write -snapshot data back. */
-static void commit(void *opaque) { error_report("writing snapshot data back is not supported yet"); }
+static void commit(void *opaque)
+{
+    const struct sysopts *o = &((struct system *)opaque)->opts;
+
+    for (unsigned i = 0; i < o->cfg.n_drives; i++) {
+        const struct drive_config *d = &o->drives[i];
+        struct error e = ERROR_INIT;
+        if (!d->blk || !blk_node_backing(blk_root(d->blk))) continue;
+        if (blk_commit(d->blk, &e)) error_report("'%s': %s", d->id, e.msg);
+        error_clear(&e);
+    }
+}
 
 static struct machine *make_pair(struct system *sys, struct error *e)
 {
@@ -303,7 +317,7 @@ static int run(struct system *sys, struct error *e)
     chr_set_actions(sys->chrs, quit, commit, sys);
     log_set(o->log_items);
     set_process_name(o->process_name);
-    if (make_chardevs(sys, e) || sysopts_open_drives(o, stop_on_error, sys, e) || make_machine(sys, e)) return 1;
+    if (make_chardevs(sys, e) || sysopts_open_drives(o, io_error, sys, e) || make_machine(sys, e)) return 1;
     chr_focus_first(sys->chrs);
     if (chr_wait_connected(sys->chrs, e)) return signal_number ? (error_clear(e), 0) : 1;
     if (write_pidfile(sys, e) || daemon_ready(sys, e)) return 1;

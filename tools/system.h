@@ -61,8 +61,8 @@ void sysopts_init(struct sysopts *, const char *target, const struct isa *, bool
 void sysopts_free(struct sysopts *);
 /* Parses a command line. As an option's handler. */
 int sysopts_parse(struct sysopts *, int argc, char **argv, struct error *);
-/* system-drives.c: opens what -blockdev and -drive said; errors of requests with the policy stop call stop(opaque). */
-int sysopts_open_drives(struct sysopts *, void (*stop)(void *, struct blk_backend *, bool, int), void *opaque, struct error *);
+/* system-drives.c: opens what -blockdev and -drive said; told: of each failed request, see block.h. */
+int sysopts_open_drives(struct sysopts *, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *);
 void sysopts_close_drives(struct sysopts *);
 void sysopts_free_drives(struct sysopts *);
 /* After parsing: board, CPU model and limits. 0 or -1. */

@@ -43,7 +43,7 @@ const struct user_option user_options[] = {
     OPT("strace",     NULL,            "STRACE",       strace,     "log system calls"),
     OPT("seed",       "n",             "RAND_SEED",    seed,       "seed of the random numbers that the guest is given"),
     OPT("trace",      "pattern",       "TRACE",        trace,      "enable trace events"),
-    OPT("accel",      "interp[,...]",  "ACCEL",        accel,      "engine: interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft], jit[,backend=NAME][,...]; help lists all"),
+    OPT("accel",      "NAME[,...]",    "ACCEL",        accel,      "engine: jit[,backend=NAME][,...], interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft]; help lists all"),
     OPT("lockstep",   "a,b",           NULL,           lockstep,   "run the program under two engines and compare them: -lockstep interp,native; more in quern(1)"),
     OPT("version",    NULL,            "VERSION",      version,    "print the version"),
 };
@@ -140,6 +140,7 @@ static int set_up_engine(struct proc *p, struct lockstep_config *ls, struct erro
 {
     struct user_options *o = &p->opt;
     p->engine_config.mode = ENGINE_FAST;
+    accel_default(&p->engine_config);
     if (o->accel && accel_parse(&p->engine_config, o->accel, e)) return -1;
     if (o->singlestep) p->engine_config.max_block = 1;
     if (o->lockstep) {

@@ -148,7 +148,13 @@ static void reset(struct cpu *c)
 
 void x86_user_setup(struct cpu *c, bool long_mode)
 {
+    struct x86_cpu *x = x86_cpu(c);
+
     c->key = (uint64_t)(long_mode ? X86_64 : X86_32) | XK_SS32 | 3u << XK_CPL_SHIFT | XK_PROT | XK_SSE | XK_AVX | XK_X87;
+    memset(x->sel, 0, sizeof x->sel);
+    x->sel[1] = long_mode ? X86_USER_CS : X86_USER_CS32;
+    x->sel[2] = X86_USER_DS;
+    if (!long_mode) x->sel[0] = x->sel[3] = X86_USER_DS;
 }
 
 static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, bool user, struct error *e)

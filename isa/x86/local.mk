@@ -7,6 +7,7 @@ libquern_a_SOURCES += \
 	isa/x86/flags.c \
 	isa/x86/helpers.c \
 	isa/x86/helpers.def \
+	isa/x86/segment-user.c \
 	isa/x86/translate-control.c \
 	isa/x86/translate-flags.c \
 	isa/x86/translate-integer.c \

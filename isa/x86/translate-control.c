@@ -26,7 +26,7 @@ ir_id x_push_value(struct x86_tr *t, ir_id sp, unsigned bytes, ir_id v)
     return to;
 }
 
-static ir_id pop_value(struct x86_tr *t, ir_id sp, unsigned bytes)
+ir_id x_pop_value(struct x86_tr *t, ir_id sp, unsigned bytes)
 {
     return ir_ld(t->b, t->w, xt(t), stack_address(t, sp), 0, x_log2(bytes), t->mmu);
 }
@@ -43,7 +43,7 @@ void x86_tr_push(struct x86_tr *t)
 
 void x86_tr_pop(struct x86_tr *t)
 {
-    ir_id v = pop_value(t, SP, t->i.osize), sp = moved(t, SP, t->i.osize);
+    ir_id v = x_pop_value(t, SP, t->i.osize), sp = moved(t, SP, t->i.osize);
 
     if (x_is_mem(t, 0)) {
         /* an address with the stack pointer uses the new one */
@@ -68,7 +68,7 @@ void x86_tr_popa(struct x86_tr *t)
 {
     ir_id v[8];
 
-    for (unsigned k = 0; k < 8; k++) v[7 - k] = pop_value(t, moved(t, SP, (int64_t)k * t->i.osize), t->i.osize);
+    for (unsigned k = 0; k < 8; k++) v[7 - k] = x_pop_value(t, moved(t, SP, (int64_t)k * t->i.osize), t->i.osize);
     x_set_sp(t, moved(t, SP, 8 * t->i.osize));
     for (unsigned r = 0; r < 8; r++) {
         if (r != 4) x_set_reg(t, r, t->i.osize, false, v[r]);
@@ -85,7 +85,7 @@ void x86_tr_pushf(struct x86_tr *t)
 
 void x86_tr_popf(struct x86_tr *t)
 {
-    ir_id v = pop_value(t, SP, t->i.osize);
+    ir_id v = x_pop_value(t, SP, t->i.osize);
 
     x_set_sp(t, moved(t, SP, t->i.osize));
     ir_call(t->b, XH_POPF, T_I32, IR_NONE, v, ir_c32(t->b, t->i.osize), IR_NONE);
@@ -102,19 +102,19 @@ void x86_tr_enter(struct x86_tr *t)
         ir_id bp = BP;
         for (unsigned k = 1; k < level; k++) {
             bp = x2(t, OP_SUB, bp, xk(t, bytes));
-            sp = x_push_value(t, sp, bytes, pop_value(t, bp, bytes));
+            sp = x_push_value(t, sp, bytes, x_pop_value(t, bp, bytes));
         }
         sp = x_push_value(t, sp, bytes, frame);
     }
     sp = moved(t, sp, -(int64_t)(t->i.imm & 0xffff));
-    pop_value(t, sp, bytes); /* the new stack's end must be there */
+    x_pop_value(t, sp, bytes); /* the new stack's end must be there */
     x_set_reg(t, 5, bytes, false, frame);
     x_set_sp(t, sp);
 }
 
 void x86_tr_leave(struct x86_tr *t)
 {
-    ir_id v = pop_value(t, BP, t->i.osize), sp = moved(t, BP, t->i.osize);
+    ir_id v = x_pop_value(t, BP, t->i.osize), sp = moved(t, BP, t->i.osize);
 
     x_set_sp(t, sp);
     x_set_reg(t, 5, t->i.osize, false, v);
@@ -188,7 +188,7 @@ void x86_tr_jmp_ind(struct x86_tr *t) { indirect(t, x_get(t, 0), IR_HINT_NONE); 
 
 void x86_tr_ret(struct x86_tr *t)
 {
-    ir_id to = pop_value(t, SP, t->i.osize);
+    ir_id to = x_pop_value(t, SP, t->i.osize);
 
     x_set_sp(t, moved(t, SP, t->i.osize + (t->i.form->n_ops ? t->i.imm & 0xffff : 0)));
     indirect(t, to, IR_HINT_RET);

@@ -72,6 +72,11 @@ ir_id x_carry(struct x86_tr *);                                 /* CF, 0 or 1, i
 
 /* stack: the pointer is written by the caller, last */
 ir_id x_push_value(struct x86_tr *, ir_id sp, unsigned bytes, ir_id value); /* stores; returns the new pointer */
+ir_id x_pop_value(struct x86_tr *, ir_id sp, unsigned bytes);               /* loads */
 void x_set_sp(struct x86_tr *, ir_id sp);
+
+/* segment-user.c: these are user mode's; system mode's call them when x->user is set */
+void x86_tr_user_mov_from_seg(struct x86_tr *), x86_tr_user_mov_to_seg(struct x86_tr *), x86_tr_user_push_seg(struct x86_tr *),
+    x86_tr_user_pop_seg(struct x86_tr *), x86_tr_user_load_far(struct x86_tr *);
 
 #endif

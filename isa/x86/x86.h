@@ -100,6 +100,7 @@ struct x86_cpu {
     const struct x86_model *model;
     uint32_t eflags;         /* what is neither arithmetic nor DF */
     uint16_t sel[6];
+    uint64_t user_tls[3], *user_ldt; /* user mode: descriptors, see segment-user.c; the second is the process's */
     uint16_t fcw, fsw;       /* fsw without TOP */
     uint16_t fsw_pending;    /* flags of a store that has not been made */
     uint32_t mxcsr;          /* without its flags, which are cpu_fp_flags() */
@@ -128,6 +129,12 @@ ATTR_NORETURN void x86_raise(struct x86_cpu *, uint32_t code, uint32_t sub);
 
 /* Sets up a CPU made for user mode: code of 64 or 32 bits, flat segments. */
 void x86_user_setup(struct cpu *, bool long_mode);
+/* segment-user.c: selectors and tables of user mode. Loading is false for a selector that cannot be loaded (#GP); reload takes changes of the
+ * tables into effect. */
+enum { X86_USER_CS32 = 0x23, X86_USER_DS = 0x2b, X86_USER_CS = 0x33, X86_USER_TLS = 12, X86_USER_TLS_COUNT = 3, X86_USER_LDT_COUNT = 8192 };
+bool x86_user_load_segment(struct x86_cpu *, unsigned seg, uint16_t sel);
+void x86_user_reload(struct x86_cpu *);
+uint32_t x86_descriptor_base(uint64_t descriptor);
 /* MXCSR as a program sees it. A write takes the rounding mode and flushing into effect. */
 uint32_t x86_get_mxcsr(struct x86_cpu *);
 void x86_set_mxcsr(struct x86_cpu *, uint32_t value);
