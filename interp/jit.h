@@ -214,7 +214,7 @@ static inline uint64_t jit_abi(void)
 
 struct jit_point { struct blk *blk; const struct jit_code *code; uint16_t mark; };
 const struct jit_point *jit_point_get(const struct engine *, uint32_t point);
-struct jit *jit_new(struct engine *, struct error *);
+struct jit *jit_new(struct engine *);
 void jit_delete(struct engine *);
 /* A new block in fast mode: sets b->x to what counts its runs. Lock held. */
 void jit_block_made(struct engine *, struct blk *);
