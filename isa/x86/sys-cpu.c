@@ -93,7 +93,8 @@ void x86_sys_reset(struct x86_cpu *x, bool init)
     x->gdt = x->idt = (struct x86_table){ .limit = 0xffff };
     x->ldt = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_LDT << SA_TYPE_SHIFT };
     x->tr = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_TSS_BUSY << SA_TYPE_SHIFT };
-    x->nmi_pending = x->nmi_blocked = x->smi_pending = x->init_pending = x->wait_sipi = x->stopped = x->in_mwait = false;
+    x->nmi_pending = x->nmi_blocked = x->smi_pending = x->init_pending = x->stopped = x->in_mwait = false;
+    if (!init) x->wait_sipi = false; /* INIT leaves an application processor waiting, as its board said */
     x->delivering = x->ferr_wait = false;
     x->db_pending = 0;
     x->c.halted = false;
