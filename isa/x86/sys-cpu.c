@@ -179,6 +179,10 @@ void x86_sipi(struct cpu *c, uint8_t vector)
     struct x86_cpu *x = x86_cpu(c);
 
     if (!x->wait_sipi) return;
+    if (x->init_pending) { /* the INIT before it, which this CPU had no turn to see */
+        x->init_pending = false;
+        x86_sys_reset(x, true);
+    }
     x->wait_sipi = false;
     c->halted = false;
     x86_seg_put(x, SEG_CS, (uint16_t)(vector << 8), (uint32_t)vector << 12, x->seg_limit[SEG_CS], x->seg_attr[SEG_CS]);
