@@ -159,6 +159,10 @@ void jit_code_flush_icache(const void *rx, size_t n);
  * the cell's width, zero-extended to 64 bits. */
 uint64_t jit_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
 void jit_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
+void jit_ld2(struct cpu *, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu);
+void jit_st2(struct cpu *, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu);
+/* A vector op on runs of cells, by the C code that is the authority. */
+void jit_vec(struct cpu *, const struct ir_op *, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c);
 uint64_t jit_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
 uint64_t jit_rmw(struct cpu *, uint64_t va, uint64_t v, unsigned what, unsigned mem, unsigned mmu);
 ATTR_NORETURN void jit_fetch_fault(struct cpu *, uint64_t va);

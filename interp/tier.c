@@ -610,6 +610,9 @@ void jit_get_stats(const struct engine *eng, struct jit_stats *s)
 /* ---- what compiled code calls ------------------------------------------------------------------------------ */
 
 uint64_t jit_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { return mem_slow_ld(cpu, va, mem, mmu); }
+void jit_ld2(struct cpu *cpu, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu) { mem_slow_ld2(cpu, va, v, mem, mmu); }
+void jit_st2(struct cpu *cpu, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu) { mem_slow_st2(cpu, va, v, mem, mmu); }
+void jit_vec(struct cpu *cpu, const struct ir_op *o, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c) { vec_exec(cpu, o, d, a, b, c); }
 void jit_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
 uint64_t jit_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu)
 {

@@ -230,9 +230,9 @@ static void fpr_set(struct cpu *cpu, unsigned n, uint64_t v)
         SPECIAL("fir", w, SPECIAL_FIR, 71)                                                         \
     };                                                                                             \
     static const struct isa_gdb_feature gdb##w[] = {                                               \
-        { "org.gnu.gdb.mips.cpu", gdb_cpu##w, ARRAY_LEN(gdb_cpu##w) },                             \
-        { "org.gnu.gdb.mips.cp0", gdb_cp0##w, ARRAY_LEN(gdb_cp0##w) },                             \
-        { "org.gnu.gdb.mips.fpu", gdb_fpu##w, ARRAY_LEN(gdb_fpu##w) },                             \
+        { "org.gnu.gdb.mips.cpu", gdb_cpu##w, ARRAY_LEN(gdb_cpu##w), NULL },                           \
+        { "org.gnu.gdb.mips.cp0", gdb_cp0##w, ARRAY_LEN(gdb_cp0##w), NULL },                           \
+        { "org.gnu.gdb.mips.fpu", gdb_fpu##w, ARRAY_LEN(gdb_fpu##w), NULL },                           \
     };
 #define GDB_GPR32(n) GDB_GPR(32, n)
 #define GDB_GPR64(n) GDB_GPR(64, n)

@@ -125,37 +125,13 @@ static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque,
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
         .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
-        .cpu_size = sizeof(struct x86_cpu), .open_bus = true, .translate = x86_translate, .fault = x86_fault,        \
+        .cpu_size = sizeof(struct x86_cpu), .open_bus = true, .no_fp_notes = true, .translate = x86_translate, .fault = x86_fault,        \
         .mmu = x86_mmu, .exception = x86_exception, .interrupt = x86_interrupt, .has_work = x86_has_work, \
         .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
     }
 const struct guest x86_32_guest = X86_GUEST("x86-32", slots32, T_I32);
 const struct guest x86_64_guest = X86_GUEST("x86-64", slots64, T_I64);
 /* clang-format on */
-
-/* ---- models: only what the translator has ---- */
-
-#define F(f) XF_BIT(XF_##f)
-#define BASE_32 (F(8086) | F(186) | F(286) | F(386) | F(486) | F(P6) | F(CMOV) | F(CX8) | F(CPUID) | F(TSC) | F(CLFLUSH) | F(FXSR))
-#define V2_INT (F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP))
-#define SYS_32 (XSF(DE) | XSF(PSE) | XSF(PAE) | XSF(MCE) | XSF(MTRR) | XSF(PGE) | XSF(MCA) | XSF(PAT) | XSF(PSE36))
-#define SSE (F(MMX) | F(SSE) | F(SSE2) | F(SSE3) | F(SSSE3))
-static const struct x86_model models_def[] = {
-    { BASE_32 | SSE | F(FPU) | F(MSR) | F(SEP), 0x633, SYS_32, "GenuineIntel", "Quern x86, 32 bits" },
-    { F(8086) | F(186) | F(286) | F(386) | F(486) | F(CPUID) | F(FPU), 0x480, 0, "GenuineIntel", "Quern 486" },
-    { F(8086) | F(186) | F(286) | F(386) | F(486) | F(CPUID) | F(FPU) | F(TSC) | F(MSR) | F(CX8), 0x543, XSF(DE) | XSF(PSE), "GenuineIntel", "Quern Pentium" },
-    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU) | F(MSR) | F(SEP), 0x60fb1, SYS_32 | XSF(NX), "AuthenticAMD", "Quern x86, 64 bits" },
-    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU) | F(MSR) | F(SEP) | F(SMAP) | F(INVPCID) | F(RDPID), 0x60fb1,
-      SYS_32 | XSF(NX) | XSF(SMEP) | XSF(PCID) | XSF(PDPE1GB), "AuthenticAMD", "Quern x86, 64 bits" },
-};
-static const struct cpu_model models[] = {
-    { "qemu32", "32-bit processor with what is built", &models_def[0] },
-    { "486", "80486 DX with CPUID", &models_def[1] },
-    { "pentium", "Pentium without MMX", &models_def[2] },
-    { "qemu64", "64-bit processor with what is built", &models_def[3] },
-    { "max", "the same with SMEP, SMAP, PCID and pages of 1 GiB", &models_def[4] },
-};
-enum { MODELS_32 = 3, MODELS_64 = ARRAY_LEN(models) - MODELS_32 };
 
 /* ---- making ---- */
 
@@ -197,6 +173,7 @@ static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, b
     (void)big_endian;
     (void)e;
     x->model = model->def;
+    x->sys = x86_sys_features(x->model->features);
     x->is64 = c->guest == &x86_64_guest;
     x->user = user;
     reset(c);
@@ -213,7 +190,7 @@ static const struct state_field table_state[] = { T(base), T(limit), T(attr), T(
 #undef T
 #define T(f) STATE_STRUCT(struct x86_cpu, f, 1, table_state)
 static const struct state_field state[] = {
-    I(eflags), A(sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
+    I(eflags), A(sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), I(random), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
     I(cr3), I(cr4), I(efer), I(xcr0), A(dr), I(star), I(lstar), I(cstar), I(fmask), I(kernel_gs), I(tsc_aux), I(sysenter_cs), I(sysenter_esp),
     I(sysenter_eip), I(pat), I(mtrr_def), A(mtrr_fixed), A(mtrr_base), A(mtrr_mask), I(misc_enable), I(mcg_status), I(mcg_ctl), A(mc_bank), I(debugctl),
     I(microcode), I(feature_control), I(tsc_offset), I(tsc_deadline), A(pdpte), I(monitor), I(smbase), I(a20_off), I(smm), I(nmi_blocked), I(nmi_pending),
@@ -225,12 +202,12 @@ static const struct state_field state[] = {
 #undef I
 static const struct isa_target targets32[] = { { "i386", false }, { NULL, false } };
 static const struct isa_target targets64[] = { { "x86_64", false }, { NULL, false } };
-#define X86_ISA(w, arch, first, count)                                                                    \
+#define X86_ISA(w, arch)                                                                    \
     {                                                                                              \
-        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = &models[first], .n_models = count, \
-        .gdb_arch = arch, .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
+        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = x86_models_##w, .n_models = X86_MODELS_##w, .derive_model = x86_derive_model, \
+        .gdb_arch = arch, .gdb = x86_gdb_##w, .n_gdb = X86_GDB_FEATURES + (w == 64), .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock,  .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
         .state = state, .n_state = ARRAY_LEN(state) - 1,                                           \
     }
-const struct isa x86_32_isa = X86_ISA(32, "i386", 0, MODELS_32);
-const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64", MODELS_32, MODELS_64);
+const struct isa x86_32_isa = X86_ISA(32, "i386");
+const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64");
 /* clang-format on */

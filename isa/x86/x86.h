@@ -94,7 +94,6 @@ enum { XI_LEN_MASK = 15 };   /* INSN flags: the instruction's length */
 struct x86_model {
     uint64_t features;       /* XF_BIT */
     uint32_t signature;      /* CPUID 1 eax */
-    uint32_t sys;            /* XSF_*: features of system mode, sys.h */
     char vendor[13], brand[49];
 };
 
@@ -120,11 +119,14 @@ struct x86_cpu {
     const struct x86_model *model;
     uint32_t eflags;         /* what is neither arithmetic nor DF */
     uint16_t sel[6];
+    uint64_t random;         /* state of the generator behind rdrand */
+    uint64_t stash[4];       /* simd-func.c: within one instruction */
     uint64_t user_tls[3], *user_ldt; /* user mode: descriptors, see segment-user.c; the second is the process's */
     uint16_t fcw, fsw;       /* fsw without TOP */
     uint16_t fsw_pending;    /* flags of a store that has not been made */
     uint32_t mxcsr;          /* without its flags, which are cpu_fp_flags() */
     /* system mode: sys.h */
+    uint32_t sys;            /* XSF_*: its features that are no instructions */
     uint32_t seg_fast[6];    /* slots: the limit where readable, writable and expanding up, else 0; CS: its limit */
     uint32_t seg_limit[6];   /* in bytes */
     uint32_t seg_attr[6];    /* bits 8 to 23 of the descriptor's second word, without the limit's */
@@ -190,6 +192,11 @@ void x86_set_mxcsr(struct x86_cpu *, uint32_t value);
 /* The 512 bytes of FXSAVE, FXRSTOR. */
 void x86_fxsave_image(struct x86_cpu *, uint8_t image[512]);
 void x86_fxrstor_image(struct x86_cpu *, const uint8_t image[512]);
+/* models.c */
+enum { X86_MODELS_32 = 9, X86_MODELS_64 = 13 };
+extern const struct cpu_model x86_models_32[X86_MODELS_32], x86_models_64[X86_MODELS_64];
+const struct cpu_model *x86_derive_model(const struct isa *, const char *text, struct error *);
+void x86_cpuid(const struct x86_cpu *, uint32_t leaf, uint32_t sub, uint32_t r[4]); /* eax, ebx, ecx, edx */
 /* CPUID leaf 1, edx */
 uint32_t x86_cpuid_features(const struct x86_cpu *);
 
@@ -200,6 +207,10 @@ enum x86_helper {
 };
 #define HELPER(N, fn, flags, reads, writes) uint64_t fn(struct cpu *, uint64_t, uint64_t, uint64_t);
 #include "isa/x86/helpers.def"
+
+/* gdb.c: the core, the x87 and SSE, and user mode's segment bases */
+enum { X86_GDB_FEATURES = 2 };
+extern const struct isa_gdb_feature x86_gdb_32[X86_GDB_FEATURES], x86_gdb_64[X86_GDB_FEATURES + 1];
 
 extern const struct guest x86_32_guest, x86_64_guest;
 extern const struct isa x86_32_isa, x86_64_isa;

@@ -328,6 +328,55 @@ uint64_t x86_helper_x87_m80(struct cpu *c, uint64_t va, uint64_t store, uint64_t
     return 0;
 }
 
+/* fbld, fbstp: eighteen decimal digits, the sign in the last byte's highest bit. b = 1: store and pop */
+uint64_t x86_helper_x87_bcd(struct cpu *c, uint64_t va, uint64_t store, uint64_t d)
+{
+    const uint64_t limit = UINT64_C(1000000000000000000);
+    struct x86_cpu *x = x86_cpu(c);
+    struct fp_env e = x87_env(x);
+    uint64_t end = x->is64 ? va + 8 : (uint32_t)(va + 8), lo = 0, v = 0;
+    uint16_t hi = 0;
+
+    (void)d;
+    check(x);
+    if (!store) {
+        lo = cpu_ld(c, va, IR_M64, c->mmu_now), hi = (uint16_t)cpu_ld(c, end, IR_M16, c->mmu_now);
+        for (unsigned i = 18; i-- > 0;) v = v * 10 + (i >= 16 ? hi >> 4 * (i - 16) & 15 : lo >> 4 * i & 15);
+        f80_t r = f80_from_i64((int64_t)v, &e);
+        if (hi & 0x8000) r.se |= 0x8000;
+        x87_push(x, r);
+        return 0;
+    }
+    bool bad = empty(x, 0);
+    f80_t a = bad ? indefinite() : x87_st(x, 0);
+    bool neg = a.se & 0x8000;
+    a.se &= 0x7fff;
+    if (neg && e.round == FP_RUP) e.round = FP_RDN; /* of the magnitude */
+    else if (neg && e.round == FP_RDN) e.round = FP_RUP;
+    v = (uint64_t)f80_to_i64(a, (enum fp_round)e.round, &e);
+    if (bad || e.flags & FP_INVALID || v >= limit) {
+        e.flags = FP_INVALID;
+        lo = UINT64_C(0xc000000000000000), hi = 0xffff;
+    } else {
+        for (unsigned i = 0; i < 18; i++, v /= 10) {
+            if (i < 16) lo |= v % 10 << 4 * i;
+            else hi |= (uint16_t)(v % 10 << 4 * (i - 16));
+        }
+        if (neg) hi |= 0x8000;
+    }
+    cpu_probe(c, va, 8, ACCESS_WRITE, c->mmu_now);
+    cpu_probe(c, end, 2, ACCESS_WRITE, c->mmu_now);
+    cpu_st(c, va, lo, IR_M64, c->mmu_now);
+    cpu_st(c, end, hi, IR_M16, c->mmu_now);
+    x87_st(x, 0);
+    if (!bad) {
+        x->fsw &= (uint16_t)~0x200;
+        x87_take(x, &e);
+    }
+    x87_pop(x);
+    return 0;
+}
+
 /* ---- environments ---- */
 
 /* Two bits per physical register: valid, zero, special, empty. */
