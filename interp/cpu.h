@@ -113,8 +113,8 @@ struct guest {
     ir_id pc_slot;                        /* exact only outside of blocks and in exceptions */
     uint8_t addr_type;                    /* type of addresses and of the pc slot */
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
-    bool open_bus;                        /* system mode: there are no bus errors. Where nothing answers, reads give all ones */
     bool no_fp_notes;                     /* cpu_fp_last_flags() is never called */
+    bool open_bus;                        /* system mode: there are no bus errors. Where nothing answers, reads give all ones */
     /* Translates one block from b->blk.pc in mode b->blk.key. See isa/isa.h for the rules. */
     void (*translate)(struct ir_builder *b);
     /* System mode: va -> phys. False: cpu->exc holds the exception. probe: leave cpu->exc and MMU state alone. Where data and

@@ -46,7 +46,7 @@ struct machine_config {
     bool no_defaults;
     /* PCs: -boot, and what is left out */
     const char *boot_order;        /* letters; NULL: the board's default */
-    bool boot_menu, no_fd_bootchk, no_acpi, no_hpet, no_smm;
+    bool boot_menu, no_fd_bootchk, no_acpi, no_hpet, no_smm, no_vga;
     /* -device, in order; for boards with buses that take devices */
     const struct machine_device {
         const char *driver, *id;   /* id: or NULL */

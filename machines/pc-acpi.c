@@ -137,9 +137,9 @@ static size_t make_fadt(struct tables *s, size_t facs, size_t dsdt)
     put_gas(p + 172, 16, PM_BASE + 4);
     put_gas(p + 208, 32, PM_BASE + 8);
     aml_raw(&s->t, p + HEADER, sizeof p - HEADER);
-    end_table(s, at);
     add_pointer(&s->loader, tables_file, at + 36);
     add_pointer(&s->loader, tables_file, at + 40);
+    end_table(s, at); /* the checksum is of the final pointers */
     return at;
 }
 

@@ -11,6 +11,7 @@
 #include "machines/boot/x86-linux.h"
 #include "machines/pc-tables.h"
 #include "periph/misc/fw_cfg.h"
+#include "periph/pci/pci.h"
 #include "periph/timer/mc146818.h"
 
 #include <inttypes.h>
@@ -47,6 +48,19 @@ int pc_load_firmware(struct pc *pc, struct region *low, struct error *e)
     }
     boot_file_free(&f);
     return bios ? 0 : -1;
+}
+
+int pc_vga_rom(struct pc *pc, struct device *vga, struct error *e)
+{
+    struct boot_file f;
+    char *path = boot_find_firmware("vgabios-stdvga.bin", pc->machine->cfg.firmware_path, e);
+    if (!path) return error_hint(e, "SeaVGABIOS is in Debian's package seabios; -vga none does without");
+    int rc = boot_read_raw(path, BIOS_MAX, &f, e);
+    mem_free(path);
+    if (rc) return -1;
+    rc = pci_load_rom(pci_device(vga), f.data, f.size, e);
+    boot_file_free(&f);
+    return rc;
 }
 
 /* ---- CMOS ---- */

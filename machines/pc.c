@@ -36,7 +36,7 @@ enum {
     IRQ_IDE0 = 14,
     IRQ_IDE1 = 15
 };
-enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09 };
+enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09, DEVFN_VGA = 0x10 };
 #define ADDR_PM      "01.3"
 #define IOAPIC_BASE  UINT64_C(0xfec00000)
 #define HPET_BASE    UINT64_C(0xfed00000)
@@ -323,6 +323,14 @@ static int make_pci(struct pc *pc, struct device **ide, struct error *e)
     return make_pm(pc, e);
 }
 
+static int make_vga(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    if (m->cfg.no_vga || m->cfg.no_defaults) return 0;
+    struct device *d = pci_make(m->mb, "VGA", DEVFN_VGA, e);
+    return d ? pc_vga_rom(pc, d, e) : -1;
+}
+
 /* The timers; with an HPET the 8254's and the clock's interrupts go through it. */
 static int make_timers(struct pc *pc, struct error *e)
 {
@@ -473,7 +481,7 @@ static int pc_init(struct machine *m, struct error *e)
     m->board_data = pc;
     if (make_interrupts(pc, e) || make_cpus(pc, e) || make_pci(pc, &ide, e)) return -1;
     if (make_memory(pc, &low_rom, e) || pc_load_firmware(pc, low_rom, e)) return -1;
-    if (make_timers(pc, e) || make_isa(pc, e) || make_drives(pc, ide, e)) return -1;
+    if (make_vga(pc, e) || make_timers(pc, e) || make_isa(pc, e) || make_drives(pc, ide, e)) return -1;
     for (unsigned i = 0; i < m->cfg.n_devices; i++) {
         if (make_user_device(pc, &m->cfg.devices[i], e)) return -1;
     }

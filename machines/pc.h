@@ -19,6 +19,8 @@ struct pc {
 
 /* Maps the firmware below 4 GiB, and its last 128 KiB into `low`, the 256 KiB at C0000h. 0 or -1. */
 int pc_load_firmware(struct pc *, struct region *low, struct error *e);
+/* Gives a "VGA" the ROM with its BIOS. 0 or -1. */
+int pc_vga_rom(struct pc *, struct device *vga, struct error *e);
 /* What firmware reads: CMOS, fw_cfg's items and tables. 0 or -1. */
 int pc_configure(struct pc *, struct error *e);
 

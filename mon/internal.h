@@ -73,6 +73,7 @@ void mon_gpa2hva(struct monitor *, const struct mon_args *);
 void mon_sum(struct monitor *, const struct mon_args *);
 void mon_memsave(struct monitor *, const struct mon_args *);
 void mon_pmemsave(struct monitor *, const struct mon_args *);
+void mon_screendump(struct monitor *, const struct mon_args *);
 void mon_gdbserver(struct monitor *, const struct mon_args *);
 void mon_chardev_send_break(struct monitor *, const struct mon_args *);
 void mon_chardev_add(struct monitor *, const struct mon_args *);

@@ -469,7 +469,13 @@ int opt_display(struct sysopts *s, const char *arg, struct error *e)
 }
 
 int opt_nographic(struct sysopts *s, const char *arg, struct error *e) { return s->nographic = true, 0; }
-int opt_vga(struct sysopts *s, const char *arg, struct error *e) { return only_none(arg, e); }
+int opt_vga(struct sysopts *s, const char *arg, struct error *e)
+{
+    if (strcmp(arg, "none") && strcmp(arg, "std")) return error_set(e, "'%s' is not supported yet (std and none are)", arg);
+    s->cfg.no_vga = !strcmp(arg, "none");
+    s->vga_wanted = !s->cfg.no_vga;
+    return 0;
+}
 int opt_vnc(struct sysopts *s, const char *arg, struct error *e) { return s->display_given = true, only_none(arg, e); }
 int opt_nic(struct sysopts *s, const char *arg, struct error *e) { return only_none(arg, e); }
 
@@ -807,6 +813,7 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         if (strcmp(s->parallels.v[i], "none") && strcmp(s->parallels.v[i], "null"))
             return error_set(e, "machine '%s' has %u parallel ports for -parallel", c->board->name, c->board->n_parallel);
     }
+    if (s->vga_wanted && !c->board->takes_devices) return error_set(e, "machine '%s' has no display adapter yet", c->board->name);
     if (s->debugcon && !c->board->takes_devices) return error_set(e, "machine '%s' has no place for -debugcon", c->board->name);
     if (s->devices.n && !c->board->takes_devices) return error_set(e, "machine '%s' takes no further devices yet", c->board->name);
     if (parse_devices(s, e)) return -1;

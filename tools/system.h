@@ -41,7 +41,7 @@ struct sysopts {
     char *debugcon;
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;
     bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given;
-    bool image_given;
+    bool image_given, vga_wanted;
     uint8_t echr;
     uint32_t log_items;
 };

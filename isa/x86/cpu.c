@@ -36,6 +36,7 @@
     [XR_SEG_BASE + 2] = { "ss_base", OFF(seg_base.u[2]), T, SLOT_SYS }, [XR_SEG_BASE + 3] = { "ds_base", OFF(seg_base.u[3]), T, SLOT_SYS }, \
     [XR_SEG_BASE + 4] = { "fs_base", OFF(seg_base.u[4]), T, SLOT_SYS }, [XR_SEG_BASE + 5] = { "gs_base", OFF(seg_base.u[5]), T, SLOT_SYS }, \
     [XR_FTOP] = { "ftop", OFF(ftop), T_I32, SLOT_FPR }, [XR_FTW] = { "ftw", OFF(ftw), T_I32, SLOT_FPR }, \
+    [XR_CF_OP] = { "cf_op", OFF(cf_op), T_I32, SLOT_FLAG }, [XR_CF_R] = { "cf_r", OFF(cf_r.u), T, SLOT_FLAG }, [XR_CF_B] = { "cf_b", OFF(cf_b.u), T, SLOT_FLAG }, \
     [XR_LIMIT] = { "es_limit", OFF(seg_fast[0]), T_I32, SLOT_SYS }, [XR_LIMIT + 1] = { "cs_limit", OFF(seg_fast[1]), T_I32, SLOT_SYS }, \
     [XR_LIMIT + 2] = { "ss_limit", OFF(seg_fast[2]), T_I32, SLOT_SYS }, [XR_LIMIT + 3] = { "ds_limit", OFF(seg_fast[3]), T_I32, SLOT_SYS }, \
     [XR_LIMIT + 4] = { "fs_limit", OFF(seg_fast[4]), T_I32, SLOT_SYS }, [XR_LIMIT + 5] = { "gs_limit", OFF(seg_fast[5]), T_I32, SLOT_SYS }, \
@@ -173,7 +174,6 @@ static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, b
     (void)big_endian;
     (void)e;
     x->model = model->def;
-    x->sys = x86_sys_features(x->model->features);
     x->is64 = c->guest == &x86_64_guest;
     x->user = user;
     reset(c);
@@ -205,7 +205,7 @@ static const struct isa_target targets64[] = { { "x86_64", false }, { NULL, fals
 #define X86_ISA(w, arch)                                                                    \
     {                                                                                              \
         .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = x86_models_##w, .n_models = X86_MODELS_##w, .derive_model = x86_derive_model, \
-        .gdb_arch = arch, .gdb = x86_gdb_##w, .n_gdb = X86_GDB_FEATURES + (w == 64), .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock,  .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
+        .gdb_arch = arch, .gdb = x86_gdb_##w, .n_gdb = X86_GDB_FEATURES + (w == 64), .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
         .state = state, .n_state = ARRAY_LEN(state) - 1,                                           \
     }
 const struct isa x86_32_isa = X86_ISA(32, "i386");

@@ -32,6 +32,12 @@ uint64_t x86_helper_cc(struct cpu *c, uint64_t op, uint64_t r, uint64_t b)
     return x86_cc_flags((unsigned)op, r, b);
 }
 
+uint64_t x86_helper_flags(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
+{
+    (void)a, (void)b, (void)d;
+    return x86_flags_now(x86_cpu(c));
+}
+
 uint64_t x86_helper_eflags(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
 {
     (void)a, (void)b, (void)d;

@@ -40,6 +40,7 @@ libquern_a_SOURCES += \
 	isa/x86/x86-board.h \
 	isa/x86/x86.def \
 	isa/x86/x86.h \
+	isa/x86/x87-host.h \
 	isa/x86/x87-func.c \
 	isa/x86/x87.c \
 	isa/x86/x87.h

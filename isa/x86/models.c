@@ -5,7 +5,7 @@
  * manufacturers' data sheets. A model never claims what the translator does not have (MISSING).
  */
 #include "isa/x86/decode.h"
-#include "isa/x86/x86.h"
+#include "isa/x86/sys.h"
 
 #include <strings.h>
 
@@ -34,6 +34,12 @@
 #define QEMU64 (K8 | F(LAHF64) | F(SSSE3) | F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP) | F(FSGSBASE))
 #define ONLY_64 (F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE))
 #define ALL (XF_ALL & ~MISSING & ~F(3DNOW) & ~F(3DNOWEXT))
+
+/* Features of system mode come with those of the same generation. */
+#define SYS_P6 (XSF(DE) | XSF(PSE) | XSF(PAE) | XSF(MCE) | XSF(MTRR) | XSF(PGE) | XSF(MCA) | XSF(PAT) | XSF(PSE36))
+#define SYS_OF(f)                                                                                  \
+    (((f) & F(P6) ? SYS_P6 : (f) & F(TSC) ? XSF(DE) | XSF(PSE) : 0) | ((f) & F(LM) ? XSF(NX) : 0) |   \
+     ((f) & F(RDRAND) ? XSF(SMEP) : 0) | ((f) & F(INVPCID) ? XSF(PCID) : 0) | (((f) & F(AES)) && ((f) & F(LM)) ? XSF(PDPE1GB) : 0))
 
 /* X(number, name, signature, vendor, features, help) */
 /* clang-format off */
@@ -68,7 +74,7 @@ enum {
 #undef X
 };
 static const struct x86_model defs[] = {
-#define X(id, name_, sig, vendor_, features_, help_) [id] = { .features = (features_) & ~MISSING, .signature = sig, .vendor = vendor_, .brand = "Quern " name_ },
+#define X(id, name_, sig, vendor_, features_, help_) [id] = { .features = (features_) & ~MISSING, .sys = SYS_OF(features_), .signature = sig, .vendor = vendor_, .brand = "Quern " name_ },
     MODELS_32(X) MODELS_64(X)
 #undef X
 };

@@ -514,8 +514,7 @@ enum { XS_BV = 512, XS_COMP = 520, XS_AVX_AT = 576 };
 
 static unsigned components(const struct x86_cpu *x)
 {
-    if (!x->user) return (unsigned)x->xcr0;
-    return x->model->features & XF_BIT(XF_AVX) ? 7 : 3;
+    return !x->user ? (unsigned)x->xcr0 : x->model->features & XF_BIT(XF_AVX) ? 7 : 3;
 }
 
 /* what: 0 xsave, 1 xrstor, 2 xsaveopt, 3 xrstors, 4 xsavec, 5 xsaves; all of what is asked for counts as in use */
@@ -527,6 +526,7 @@ uint64_t x86_helper_xsave(struct cpu *c, uint64_t va, uint64_t what, uint64_t ma
     uint8_t image[512], old[512];
 
     if (!x->user && !(x->cr4 & CR4_OSXSAVE)) x86_raise(x, XE_UD, 0);
+    if (!x->user && x->cr0 & CR0_TS) x86_raise(x, XE_NM, 0);
     if (va & 63) x86_raise(x, XE_GP, 0);
     if (what == 1 || what == 3) {
         uint64_t bv = cpu_ld(c, va + XS_BV, IR_M64, m), comp = cpu_ld(c, va + XS_COMP, IR_M64, m);

@@ -27,7 +27,7 @@ enum {
 #define MSR_KERNEL_GS 0xc0000102u
 #define MSR_TSC_AUX 0xc0000103u
 
-static bool has_sys(const struct x86_cpu *x, uint32_t f) { return x->sys & f; }
+static bool has_sys(const struct x86_cpu *x, uint32_t f) { return x->model->sys & f; }
 static bool is_apic(uint32_t msr) { return msr == MSR_APICBASE || (msr >= MSR_X2APIC && msr < MSR_X2APIC + 0x100); }
 
 /* Fixed-range MTRRs in one array; NULL: not one of them. */
@@ -169,20 +169,6 @@ uint64_t x86_helper_wrmsr(struct cpu *c, uint64_t msr, uint64_t v, uint64_t b)
 
 /* ---- CPUID ---- */
 
-uint32_t x86_sys_features(uint64_t features)
-{
-    static const struct { uint8_t with; uint32_t sys; } list[] = {
-        { XF_CX8, XSF(DE) | XSF(PSE) | XSF(MCE) }, { XF_P6, XSF(PAE) | XSF(PGE) | XSF(MTRR) | XSF(MCA) }, { XF_FXSR, XSF(PAT) | XSF(PSE36) },
-        { XF_LM, XSF(NX) }, { XF_AES, XSF(PCID) }, { XF_RDRAND, XSF(SMEP) }, { XF_SMAP, XSF(SMEP) }, { XF_SHA, XSF(PDPE1GB) },
-    };
-    uint32_t v = 0;
-
-    for (unsigned i = 0; i < ARRAY_LEN(list); i++) {
-        if (features >> list[i].with & 1) v |= list[i].sys;
-    }
-    return features >> XF_LM & 1 ? v : v & ~(XSF(PCID) | XSF(PDPE1GB));
-}
-
 static const struct { uint32_t sys; uint8_t word, bit; } words[] = {
 #define X(f, word, bit) { XSF(f), word, bit },
     X86_SYS_FEATURES(X)
@@ -194,7 +180,7 @@ static uint32_t sys_word(const struct x86_cpu *x, unsigned word)
     uint32_t v = 0;
 
     for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
-        if (words[i].word == word && x->sys & words[i].sys) v |= 1u << words[i].bit;
+        if (words[i].word == word && x->model->sys & words[i].sys) v |= 1u << words[i].bit;
     }
     return v;
 }

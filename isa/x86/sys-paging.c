@@ -95,7 +95,7 @@ static bool walk32(struct x86_cpu *x, uint64_t va, struct walk *w)
     if (!(e & PT_P)) return false;
     if (e & PT_PS && x->cr4 & CR4_PSE) {
         w->bits = 22;
-        bool pse36 = x->sys & XSF(PSE36);
+        bool pse36 = x->model->sys & XSF(PSE36);
         w->error = PF_RSVD | PF_P;
         if (e & (pse36 ? 0x200000 : 0x3fe000)) return false;
         if (pse36) w->entry |= (e >> 13 & 0xff) << 32;
@@ -130,7 +130,7 @@ static bool walk64(struct x86_cpu *x, uint64_t va, struct walk *w)
         w->error = PF_RSVD | PF_P;
         if (e & bad) return false;
         bool large = level > 1 && e & PT_PS;
-        if (large && (level == 4 || (level == 3 && !(x->sys & XSF(PDPE1GB))))) return false;
+        if (large && (level == 4 || (level == 3 && !(x->model->sys & XSF(PDPE1GB))))) return false;
         if (large && e & ((UINT64_C(1) << shift) - 1) & ~UINT64_C(0x1fff)) return false;
         if (level == 1 || large) {
             w->bits = shift;

@@ -58,7 +58,7 @@ static uint64_t cr4_known(const struct x86_cpu *x)
     uint64_t v = x86_has(x, XF_TSC) ? CR4_TSD | CR4_PCE : 0;
 
     for (unsigned i = 0; i < ARRAY_LEN(list); i++) {
-        if (x->sys & list[i].sys) v |= list[i].bits;
+        if (x->model->sys & list[i].sys) v |= list[i].bits;
     }
     if (x86_has(x, XF_FXSR)) v |= CR4_OSFXSR;
     if (x86_has(x, XF_SSE)) v |= CR4_OSXMM;

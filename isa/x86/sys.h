@@ -26,7 +26,7 @@ enum {
 };
 #define CR0_PG 0x80000000u
 
-/* Features of system mode that are no instructions: x86_cpu.sys. Name, word of CPUID (see sys-msr.c), bit. */
+/* System features of a model: struct x86_model.sys. */
 #define X86_SYS_FEATURES(X)                                                                        \
     X(VME, 1, 1) X(DE, 1, 2) X(PSE, 1, 3) X(PAE, 1, 6) X(MCE, 1, 7) X(MTRR, 1, 12) X(PGE, 1, 13) X(MCA, 1, 14) X(PAT, 1, 16)    \
     X(PSE36, 1, 17) X(PCID, 2, 17) X(SMEP, 3, 7) X(NX, 4, 20) X(PDPE1GB, 4, 26)
@@ -163,7 +163,6 @@ void x86_io_break(struct x86_cpu *, unsigned port, unsigned bytes);
 bool x86_msr_read(struct x86_cpu *, uint32_t msr, uint64_t *);
 bool x86_msr_write(struct x86_cpu *, uint32_t msr, uint64_t);
 /* The parts of CPUID that belong to system mode, into r[0..3] = eax ebx ecx edx. */
-uint32_t x86_sys_features(uint64_t features);     /* those that come with a model's instructions, XSF() */
 void x86_sys_cpuid(struct x86_cpu *, uint32_t leaf, uint32_t sub, uint32_t r[4]);
 
 /* ---- sys-smm.c ---- */

@@ -11,7 +11,7 @@ static unsigned last(const struct x86_tr *t) { return t->i.form->op[t->i.form->n
 
 static void call(struct x86_tr *t, unsigned which, unsigned half, unsigned imm, ir_id lo, ir_id hi)
 {
-    uint64_t how = which | (dest_of(t) * 2 + half) << 8 | (first_of(t) * 2 + half) << 16 | (uint64_t)(imm & 0xff) << 24 | (uint64_t)(t->i.w == 1) << 32;
+    uint64_t how = which | (dest_of(t) * 2 + half) << 8 | (first_of(t) * 2 + half) << 16 | (uint64_t)(imm & 0xff) << 24 | (uint64_t)(t->i.w == 1 && t->mode == X86_64) << 32;
     ir_call(t->b, XH_SIMD, T_I32, IR_NONE, ir_c64(t->b, how), lo, hi);
 }
 

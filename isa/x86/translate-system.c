@@ -507,8 +507,7 @@ void x86_tr_swapgs(struct x86_tr *t) { do0(t, XH_SWAPGS); }
 
 void x86_tr_rdpid(struct x86_tr *t)
 {
-    if (t->x->user) x_set(t, 0, xk(t, (uint64_t)t->x->c.index));
-    else x_set(t, 0, call0(t, XH_TSC_AUX));
+    x_set_full(t, t->i.rm, t->x->user ? xk(t, (uint64_t)t->x->c.index) : call0(t, XH_TSC_AUX));
 }
 
 /* ---- caches, waiting ---- */

@@ -27,7 +27,9 @@ enum x86_slot {
     XR_FTOP = XR_ST_SE + 8,      /* I32 */
     XR_FTW,                      /* I32 */
     XR_VEC,       /* 16 vector registers of four I64 cells */
-    XR_LIMIT = XR_VEC + 64,      /* es cs ss ds fs gs; I32: offsets up to it need no further check, see seg_fast in struct x86_cpu */
+    XR_CF_OP = XR_VEC + 64,      /* with X86_CC_INC2 and DEC2: the state that CF is of; as CC_OP, CC_R, CC_B */
+    XR_CF_R, XR_CF_B,
+    XR_LIMIT,                    /* es cs ss ds fs gs; I32: offsets up to it need no further check, see seg_fast in struct x86_cpu */
     XR_COUNT = XR_LIMIT + 6
 };
 
@@ -49,6 +51,8 @@ enum x86_cc {
     X86_CC_SAR = 40,
     X86_CC_MUL = 44,     /* CC_B: CF and OF */
     X86_CC_BLS = 48,     /* CC_B: CF; OF 0 */
+    X86_CC_INC2 = 56,    /* as INC, DEC; CF is that of the state before, which is kept: see XR_CF_OP */
+    X86_CC_DEC2 = 60,
     X86_CC_SHRD = 52,    /* CC_B: the operand before the last bit was shifted */
 };
 enum x86_eflag {
@@ -94,6 +98,7 @@ enum { XI_LEN_MASK = 15 };   /* INSN flags: the instruction's length */
 struct x86_model {
     uint64_t features;       /* XF_BIT */
     uint32_t signature;      /* CPUID 1 eax */
+    uint32_t sys;            /* XSF_*: features of system mode, sys.h */
     char vendor[13], brand[49];
 };
 
@@ -108,7 +113,8 @@ struct x86_cpu {
     struct cpu c;
     union { uint32_t w[16]; uint64_t d[16]; } gpr;
     union x86_cell pc, cc_r, cc_b, df;
-    uint32_t cc_op;
+    uint32_t cc_op, cf_op;
+    union x86_cell cf_r, cf_b;
     union { uint32_t w[6]; uint64_t d[6]; } seg_base;
     uint64_t mm[8];
     uint32_t st_se[8];
@@ -126,7 +132,6 @@ struct x86_cpu {
     uint16_t fsw_pending;    /* flags of a store that has not been made */
     uint32_t mxcsr;          /* without its flags, which are cpu_fp_flags() */
     /* system mode: sys.h */
-    uint32_t sys;            /* XSF_*: its features that are no instructions */
     uint32_t seg_fast[6];    /* slots: the limit where readable, writable and expanding up, else 0; CS: its limit */
     uint32_t seg_limit[6];   /* in bytes */
     uint32_t seg_attr[6];    /* bits 8 to 23 of the descriptor's second word, without the limit's */
@@ -167,7 +172,8 @@ static inline void x86_set_cell(const struct x86_cpu *x, union x86_cell *u, uint
     else u->w = (uint32_t)v;
 }
 
-/* flags.c: the six flags that an operation leaves; EFLAGS as a whole, read and written (all bits; the caller masks). */
+/* flags.c: the six flags of the CPU's lazy state; those that an operation leaves (not INC2, DEC2); EFLAGS as a whole, read and written (all bits; the caller masks). */
+uint32_t x86_flags_now(const struct x86_cpu *);
 uint32_t x86_cc_flags(unsigned op, uint64_t r, uint64_t b);
 uint32_t x86_get_eflags(const struct x86_cpu *);
 void x86_set_eflags(struct x86_cpu *, uint32_t value);

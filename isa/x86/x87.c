@@ -3,7 +3,7 @@
  * Follows the Intel SDM volume 1 chapter 8 and volume 2. C1 tells of stack faults only, never of rounding direction.
  * Transcendental functions: x87-func.c.
  */
-#include "isa/x86/x87.h"
+#include "isa/x86/x87-host.h"
 
 /* ---- state ---- */
 
@@ -125,6 +125,14 @@ static f80_t operand(struct x86_cpu *x, unsigned kind, uint64_t v, struct fp_env
     }
 }
 
+/* The same for an operation: a NaN is not made quiet by being read. */
+static f80_t raw_operand(struct x86_cpu *x, unsigned kind, uint64_t v, struct fp_env *e)
+{
+    if (kind == X87_F32 && (uint32_t)v << 1 > 0xff000000u) return (f80_t){ (v & 0x7fffff) << 40 | UINT64_C(1) << 63, (uint16_t)((v >> 16 & 0x8000) | 0x7fff) };
+    if (kind == X87_F64 && v << 1 > UINT64_C(0xffe0000000000000)) return (f80_t){ v << 11 | UINT64_C(1) << 63, (uint16_t)((v >> 48 & 0x8000) | 0x7fff) };
+    return operand(x, kind, v, e);
+}
+
 static void set_codes(struct x86_cpu *x, uint16_t codes) { x->fsw = (uint16_t)((x->fsw & ~0x4700) | codes); }
 
 /* a = enum x87_op | i << 8 | more << 16; b = an operand's bits. What it returns is by the op. */
@@ -135,6 +143,8 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         { UINT64_C(0xc90fdaa22168c235), 0x4000 }, { UINT64_C(0x9a209a84fbcff799), 0x3ffd }, { UINT64_C(0xb17217f7d1cf79ac), 0x3ffe }, { 0, 0 },
     };
     struct x86_cpu *x = x86_cpu(c);
+    uint64_t done;
+    if (x87_host(x, what, v, &done)) return done;
     struct fp_env e = x87_env(x);
     unsigned i = what >> 8 & 255, k = what >> 16 & 255, n = (unsigned)(what >> 24) & 255;
     f80_t a, b;
@@ -164,7 +174,7 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
     case X87_ARITH_MEM: /* st0 = st0 op v; i: op, k: kind */
         check(x);
         a = x87_st(x, 0);
-        b = operand(x, k, v, &e);
+        b = raw_operand(x, k, v, &e);
         if (empty(x, 0)) e.flags = 0;
         else a = arith(i, a, b, &e);
         beside_invalid(a, b, &e);
@@ -187,7 +197,7 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         check(x);
         bool mem = (what & 255) == X87_COMPARE_MEM, bad = empty(x, 0) || (!mem && empty(x, i));
         a = x87_st(x, 0);
-        b = mem ? operand(x, i, v, &e) : x87_st(x, i);
+        b = mem ? raw_operand(x, i, v, &e) : x87_st(x, i);
         beside_invalid(a, b, &e);
         if (mem && !bad) x87_take(x, &e);
         set_codes(x, bad ? 0x4500 : compare(x, a, b, n));
