@@ -53,6 +53,7 @@ libquern_a_SOURCES += blockfmt/qcow.c
 libquern_a_SOURCES += blockfmt/qcow2-amend.c
 libquern_a_SOURCES += blockfmt/qcow2-bitmap.c
 libquern_a_SOURCES += blockfmt/qcow2-cache.c
+libquern_a_SOURCES += blockfmt/qcow2-change.c
 libquern_a_SOURCES += blockfmt/qcow2-check.c
 libquern_a_SOURCES += blockfmt/qcow2-cluster.c
 libquern_a_SOURCES += blockfmt/qcow2-create.c

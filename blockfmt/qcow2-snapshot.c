@@ -2,9 +2,8 @@
  * qcow2-snapshot.c - internal snapshots: their table, making, applying and deleting them, and the VM state that lies
  * behind the end of the disk in the same L1 table.
  *
- * A snapshot is a copy of the L1 table; everything it leads to is counted once more. Counts that rise are on disk
- * before a table that needs them, counts that fall are written after the table without them; while COPIED flags and
- * counts differ, the dirty bit is set (version 3), so that whoever opens the image next sets them right.
+ * A snapshot is a copy of the L1 table; everything it leads to is counted once more. What an operation changes takes its
+ * place in one step (qcow2-change.c): the image has the snapshot, its counts and its flags, or nothing of them.
  */
 #include "blockfmt/qcow2.h"
 
@@ -81,17 +80,13 @@ static uint64_t entry_bytes(const struct qcow2_snapshot *sn)
     return ALIGN_UP(40 + 24 + (uint64_t)sn->extra_len + strlen(sn->id) + strlen(sn->name), (uint64_t)8);
 }
 
-/* old_n: how many the table on disk has */
-int qcow2_snapshots_write(struct qcow2 *s, uint32_t old_n)
+uint8_t *qcow2_snapshots_build(const struct qcow2 *s, uint64_t *bytes)
 {
-    uint64_t bytes = 0, at = 0, old = s->snapshots_offset, old_bytes = s->snapshots_bytes;
-    uint8_t *buf, *p, head[12], was[12];
-    int rc = 0;
+    uint8_t *buf, *p;
 
-    for (uint32_t i = 0; i < s->n_snapshots; i++) bytes += entry_bytes(&s->snapshots[i]);
-    if (bytes) rc = qcow2_alloc(s, (bytes + s->cluster_size - 1) >> s->cluster_bits, true, &at, NULL);
-    if (rc) return rc;
-    p = buf = mem_zalloc((size_t)bytes + 1);
+    *bytes = 0;
+    for (uint32_t i = 0; i < s->n_snapshots; i++) *bytes += entry_bytes(&s->snapshots[i]);
+    p = buf = mem_zalloc((size_t)*bytes + 1);
     for (uint32_t i = 0; i < s->n_snapshots; i++) {
         const struct qcow2_snapshot *sn = &s->snapshots[i];
         size_t id = strlen(sn->id), name = strlen(sn->name);
@@ -111,6 +106,20 @@ int qcow2_snapshots_write(struct qcow2 *s, uint32_t old_n)
         memcpy(p + 64 + sn->extra_len, sn->id, id);
         memcpy(p + 64 + sn->extra_len + id, sn->name, name);
         p += entry_bytes(sn);
+    }
+    return buf;
+}
+
+/* old_n: how many the table on disk has */
+int qcow2_snapshots_write(struct qcow2 *s, uint32_t old_n)
+{
+    uint64_t bytes, at = 0, old = s->snapshots_offset, old_bytes = s->snapshots_bytes;
+    uint8_t *buf = qcow2_snapshots_build(s, &bytes), head[12], was[12];
+    int rc = bytes ? qcow2_alloc(s, (bytes + s->cluster_size - 1) >> s->cluster_bits, true, &at, NULL) : 0;
+
+    if (rc) {
+        mem_free(buf);
+        return rc;
     }
     rc = qcow2_writeback(s);
     if (!rc && bytes) rc = blk_node_write(s->file, at, buf, (size_t)bytes, 0);
@@ -143,51 +152,6 @@ static int find(const struct qcow2 *s, const char *id_or_name, bool name_first)
     return -ENOENT;
 }
 
-/* ---- counts of a tree ----------------------------------------------------------------------------- */
-
-/* Adds delta to the counts of all that an L1 table leads to. Runs of clusters are one step. */
-static int count_tree(struct qcow2 *s, const uint64_t *l1, uint32_t n, int delta)
-{
-    uint8_t *t = mem_alloc(s->cluster_size);
-    int rc = 0;
-
-    for (uint32_t i = 0; i < n && !rc; i++) {
-        uint64_t at = l1[i] & QCOW2_OFFSET_MASK, first = 0, run = 0;
-        if (!at) continue;
-        if (at & qcow2_cluster_mask(s)) {
-            rc = qcow2_corrupt(s, at, "L2 table offset unaligned");
-            break;
-        }
-        /* from the file: tables of snapshots do not displace those in use; all is written back before */
-        rc = blk_node_read(s->file, at, t, s->cluster_size);
-        for (uint32_t j = 0; j < 1u << s->l2_bits && !rc; j++) {
-            uint64_t e = ld64_be(t + ((size_t)j << s->entry_shift)), host, bytes;
-            if (e & QCOW2_COMPRESSED) {
-                qcow2_compressed_place(s, e, &host, &bytes);
-                uint64_t c = host >> s->cluster_bits, last = (host + bytes - 1) >> s->cluster_bits;
-                rc = qcow2_refcount_add(s, c, last - c + 1, delta);
-                continue;
-            }
-            host = e & QCOW2_OFFSET_MASK;
-            if (!host) continue;
-            if (host & qcow2_cluster_mask(s)) {
-                rc = qcow2_corrupt(s, host, "Data cluster offset unaligned");
-                break;
-            }
-            if (run && host == first + (run << s->cluster_bits)) {
-                run++;
-                continue;
-            }
-            if (run) rc = qcow2_refcount_add(s, first >> s->cluster_bits, run, delta);
-            first = host, run = 1;
-        }
-        if (!rc && run) rc = qcow2_refcount_add(s, first >> s->cluster_bits, run, delta);
-        if (!rc) rc = qcow2_refcount_add(s, at >> s->cluster_bits, 1, delta);
-    }
-    mem_free(t);
-    return rc;
-}
-
 static int read_l1(struct qcow2 *s, uint64_t offset, uint32_t n, uint64_t **out)
 {
     uint64_t *l1 = NEW_ARRAY(uint64_t, n + 1);
@@ -199,28 +163,11 @@ static int read_l1(struct qcow2 *s, uint64_t offset, uint32_t n, uint64_t **out)
     return rc;
 }
 
-/* Counts were half changed: they are made right from what the tables say. */
-static void undo(struct qcow2 *s)
+static uint64_t *copy_l1(const uint64_t *l1, uint32_t n)
 {
-    struct blk_check c = {0};
-    struct error e = ERROR_INIT;
-
-    if (!s->broken) (void)qcow2_check_locked(s, BLK_FIX_ERRORS | BLK_FIX_LEAKS, &c, &e);
-}
-
-static int begin(struct qcow2 *s)
-{
-    int rc = s->broken ? -EIO : qcow2_writeback(s);
-    if (!rc) rc = qcow2_writeback(s);
-    if (!rc && s->lazy) rc = qcow2_writeback_counts(s);
-    return rc ? rc : qcow2_mark_dirty(s);
-}
-
-/* Everything written, the dirty bit gone (unless lazy refcounts keep it). */
-static int finish(struct qcow2 *s)
-{
-    int rc = qcow2_fix_copied(s);
-    return rc ? rc : qcow2_writeback_all(s);
+    uint64_t *v = NEW_ARRAY(uint64_t, n + 1);
+    for (uint32_t i = 0; i < n; i++) v[i] = l1[i] & ~QCOW2_COPIED;
+    return v;
 }
 
 /* ---- the operations ------------------------------------------------------------------------------- */
@@ -251,38 +198,25 @@ static void new_id(const struct qcow2 *s, struct blk_snapshot *sn)
     snprintf(sn->id, sizeof sn->id, "%lu", most + 1);
 }
 
-static int create(struct qcow2 *s, struct blk_snapshot *sn)
+static int create(struct qcow2 *s, const struct blk_snapshot *sn)
 {
-    uint64_t at = 0, clusters = ((uint64_t)s->l1_size * 8 + s->cluster_size - 1) >> s->cluster_bits, *be;
-    bool copied;
-    int rc = begin(s);
+    struct qcow2_change k;
+    uint64_t at = 0;
+    int rc = qcow2_change_begin(&k, s);
 
-    if (rc) return rc;
-    rc = clusters ? qcow2_alloc(s, clusters, true, &at, NULL) : 0;
-    if (!rc) rc = count_tree(s, s->l1, s->l1_size, 1);
-    if (!rc) rc = qcow2_writeback_counts(s);
-    if (!rc) rc = blk_node_flush(s->file);
-    /* No flags before the snapshot can be seen: the active tables are its tables. */
-    if (!rc) rc = qcow2_fix_copied(s);
-    if (!rc) rc = qcow2_writeback(s);
-    be = NEW_ARRAY(uint64_t, s->l1_size + 1);
-    for (uint32_t i = 0; i < s->l1_size; i++) st64_be(&be[i], s->l1[i] & ~QCOW2_COPIED);
-    if (!rc) rc = blk_node_write(s->file, at, be, (size_t)s->l1_size * 8, 0);
-    mem_free(be);
-    if (rc) return rc;
-    copied = s->n_snapshots != 0;
-    s->snapshots = mem_realloc(s->snapshots, (s->n_snapshots + 1) * sizeof *s->snapshots);
-    if (!copied) s->snapshots_bytes = 0;
-    s->snapshots[s->n_snapshots] = (struct qcow2_snapshot){
-        .l1_offset = at, .l1_size = s->l1_size, .date_sec = sn->date_sec, .date_nsec = sn->date_nsec,
-        .vm_clock_ns = sn->vm_clock_ns, .vm_state_size = sn->vm_state_size, .disk_size = s->size, .icount = sn->icount,
-        .id = mem_strdup(sn->id), .name = mem_strdup(sn->name)};
-    s->n_snapshots++;
-    rc = qcow2_snapshots_write(s, s->n_snapshots - 1);
-    if (rc) {
-        s->n_snapshots--;
-        free_one(&s->snapshots[s->n_snapshots]);
+    if (!rc) rc = qcow2_change_count(&k, s->l1, s->l1_size, 1);
+    k.l1 = copy_l1(s->l1, s->l1_size), k.l1_size = s->l1_size;
+    if (!rc) rc = qcow2_change_l1(&k, k.l1, k.l1_size, &at);
+    if (!rc) {
+        s->snapshots = mem_realloc(s->snapshots, (s->n_snapshots + 1) * sizeof *s->snapshots);
+        s->snapshots[s->n_snapshots++] = (struct qcow2_snapshot){
+            .l1_offset = at, .l1_size = s->l1_size, .date_sec = sn->date_sec, .date_nsec = sn->date_nsec,
+            .vm_clock_ns = sn->vm_clock_ns, .vm_state_size = sn->vm_state_size, .disk_size = s->size, .icount = sn->icount,
+            .id = mem_strdup(sn->id), .name = mem_strdup(sn->name)};
+        rc = qcow2_change_commit(&k, s->size);
+        if (rc) free_one(&s->snapshots[--s->n_snapshots]);
     }
+    qcow2_change_end(&k);
     return rc;
 }
 
@@ -298,8 +232,6 @@ int qcow2_snapshot_create(struct blk_node *n, struct blk_snapshot *sn, struct er
     pthread_mutex_lock(&s->lock);
     new_id(s, sn);
     rc = create(s, sn);
-    if (rc && s->lazy) undo(s);
-    if (!rc) rc = finish(s);
     pthread_mutex_unlock(&s->lock);
     /* The state belongs to the snapshot, not to the disk that goes on. */
     if (!rc && sn->vm_state_size) rc = qcow2_forget_clusters(s, vm, ALIGN_UP(vm + sn->vm_state_size, (uint64_t)s->cluster_size));
@@ -310,8 +242,7 @@ int qcow2_snapshot_create(struct blk_node *n, struct blk_snapshot *sn, struct er
 int qcow2_snapshot_apply(struct blk_node *n, const char *id, struct error *e)
 {
     struct qcow2 *s = blk_state(n);
-    uint64_t *l1 = NULL, *old = NULL;
-    uint32_t old_n;
+    struct qcow2_change k;
     int rc = find(s, id, false);
 
     if (rc < 0) return error_set(e, "Can't find snapshot '%s'", id), rc;
@@ -324,33 +255,16 @@ int qcow2_snapshot_apply(struct blk_node *n, const char *id, struct error *e)
             return error_set(e, "Snapshot '%s' has an invalid disk size", id), -EINVAL;
     }
     pthread_mutex_lock(&s->lock);
-    rc = begin(s);
-    if (!rc) rc = read_l1(s, sn->l1_offset, sn->l1_size, &l1);
+    rc = qcow2_change_begin(&k, s);
+    if (!rc) rc = read_l1(s, sn->l1_offset, sn->l1_size, &k.l1);
     if (!rc) {
-        old_n = s->l1_size;
-        old = NEW_ARRAY(uint64_t, old_n + 1);
-        memcpy(old, s->l1, old_n * sizeof *old);
-        rc = count_tree(s, l1, sn->l1_size, 1);
-        if (!rc) rc = qcow2_writeback_counts(s);
-        if (!rc) {
-            uint32_t need = MAX(sn->l1_size, 1);
-            rc = qcow2_replace_l1(s, l1, need); /* takes l1 */
-            l1 = NULL;
-        }
-        if (!rc && sn->disk_size != s->size) {
-            uint8_t be[8];
-            st64_be(be, sn->disk_size);
-            rc = blk_node_write(s->file, 24, be, 8, 0);
-            if (!rc) s->size = sn->disk_size, blk_set_size(n, s->size);
-        }
-        qcow2_cache_drop(&s->l2c); /* all clean: begin() wrote them, and nothing has changed them since */
-        s->generation++;
-        if (!rc) rc = count_tree(s, old, old_n, -1);
-        mem_free(old);
+        k.l1_size = sn->l1_size;
+        rc = qcow2_change_count(&k, k.l1, k.l1_size, 1);
     }
-    mem_free(l1);
-    if (rc && s->lazy) undo(s);
-    if (!rc) rc = finish(s);
+    if (!rc) rc = qcow2_change_count(&k, s->l1, s->l1_size, -1);
+    if (!rc) rc = qcow2_change_commit(&k, sn->disk_size);
+    if (!rc && sn->disk_size != s->size) s->size = sn->disk_size, blk_set_size(n, s->size);
+    qcow2_change_end(&k);
     pthread_mutex_unlock(&s->lock);
     if (rc) error_set(e, "Failed to apply snapshot '%s': %s", id, strerror(-rc));
     return rc;
@@ -359,6 +273,7 @@ int qcow2_snapshot_apply(struct blk_node *n, const char *id, struct error *e)
 int qcow2_snapshot_delete(struct blk_node *n, const char *id, struct error *e)
 {
     struct qcow2 *s = blk_state(n);
+    struct qcow2_change k;
     struct qcow2_snapshot sn;
     uint64_t *l1 = NULL;
     int i = find(s, id, false), rc;
@@ -366,26 +281,25 @@ int qcow2_snapshot_delete(struct blk_node *n, const char *id, struct error *e)
     if (i < 0) return error_set(e, "Can't find snapshot '%s'", id), i;
     pthread_mutex_lock(&s->lock);
     sn = s->snapshots[i];
-    rc = begin(s);
+    rc = qcow2_change_begin(&k, s);
     if (!rc) rc = read_l1(s, sn.l1_offset, sn.l1_size, &l1);
+    if (!rc) rc = qcow2_change_count(&k, l1, sn.l1_size, -1);
+    if (!rc) rc = qcow2_change_drop(&k, sn.l1_offset, (uint64_t)sn.l1_size * 8);
     if (!rc) {
-        uint32_t tail = s->n_snapshots - 1 - (uint32_t)i;
+        uint32_t tail = --s->n_snapshots - (uint32_t)i;
         memmove(&s->snapshots[i], &s->snapshots[i + 1], tail * sizeof sn);
-        s->n_snapshots--;
-        rc = qcow2_snapshots_write(s, s->n_snapshots + 1);
+        k.l1 = copy_l1(s->l1, s->l1_size), k.l1_size = s->l1_size;
+        rc = qcow2_change_commit(&k, s->size);
         if (rc) { /* still there */
             memmove(&s->snapshots[i + 1], &s->snapshots[i], tail * sizeof sn);
             s->snapshots[i] = sn;
             s->n_snapshots++;
         } else {
             free_one(&sn);
-            rc = count_tree(s, l1, sn.l1_size, -1);
-            if (!rc && sn.l1_size) rc = qcow2_free_later(s, sn.l1_offset, (uint64_t)sn.l1_size * 8);
-            if (rc && s->lazy) undo(s);
         }
     }
     mem_free(l1);
-    if (!rc) rc = finish(s);
+    qcow2_change_end(&k);
     pthread_mutex_unlock(&s->lock);
     if (rc) error_set(e, "Failed to delete snapshot '%s': %s", id, strerror(-rc));
     return rc;

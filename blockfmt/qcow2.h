@@ -8,6 +8,7 @@
  *   qcow2-check.c     check and repair
  *   qcow2-cache.c     tables in memory and the order in which they reach the file
  *   qcow2-snapshot.c  internal snapshots, VM state
+ *   qcow2-change.c    changes of the whole image in one step
  *   qcow2-bitmap.c    dirty bitmaps kept in the image
  *   qcow2-amend.c     changing options of an image, its backing file, emptying it, preallocation
  *   qcow2-create.c    new images
@@ -19,8 +20,8 @@
  *   new reference counts -> L2 entries -> L1 entries -> lower reference counts
  * so a crash leaves clusters that are counted and not used (leaks), never the reverse. Clusters that were freed
  * are kept in `frees` and may be used again only after the tables without them have been written.
- * With lazy refcounts the counts are written last, and the dirty bit of the header says so; a snapshot being made or
- * deleted sets it too (version 3), because COPIED flags and counts cannot change together.
+ * With lazy refcounts the counts are written last, and the dirty bit of the header says so. Snapshots come and go in one
+ * write of the header.
  */
 #ifndef BLOCKFMT_QCOW2_H
 #define BLOCKFMT_QCOW2_H
@@ -216,8 +217,6 @@ void qcow2_refcount_write(const struct qcow2 *, uint8_t *block, uint64_t i, uint
 int qcow2_check(struct blk_node *, unsigned fix, struct blk_check *, struct error *);
 /* (L) The same. */
 int qcow2_check_locked(struct qcow2 *, unsigned fix, struct blk_check *, struct error *);
-/* (L) Sets COPIED flags of the active tables as the counts say. */
-int qcow2_fix_copied(struct qcow2 *);
 /* (L) Other reference counts: bits = 1 << order. */
 int qcow2_rebuild(struct qcow2 *, unsigned order, struct error *);
 
@@ -231,8 +230,32 @@ int qcow2_snapshot_delete(struct blk_node *, const char *id_or_name, struct erro
 int qcow2_snapshot_load(struct blk_node *, const char *id_or_name, struct error *);
 int qcow2_vmstate_read(struct blk_node *, uint64_t pos, void *buf, size_t n);
 int qcow2_vmstate_write(struct blk_node *, uint64_t pos, const void *buf, size_t n);
+/* The table as it is on disk; to be freed. */
+uint8_t *qcow2_snapshots_build(const struct qcow2 *, uint64_t *bytes);
 /* (L) Writes the table again, at a new place (all have extra data then). */
 int qcow2_snapshots_write(struct qcow2 *, uint32_t old_n); /* old_n: how many the table on disk has */
+
+/* qcow2-change.c, all (L). begin; then counts are changed and the new active L1 table is put in `l1` (without flags, for
+ * end to free); commit writes it all and switches; end, always. An error before the switch has changed nothing. */
+struct qcow2_change {
+    struct qcow2 *s;
+    uint32_t **counts;          /* by region: as they will be; NULL: as they are */
+    uint64_t *blocks, regions;  /* places of the new refcount blocks; regions: entries of both */
+    uint64_t top, loaded, hint; /* top: behind the last region that changes */
+    uint64_t *l1;
+    uint32_t l1_size;
+    uint64_t *rt, rt_size, rt_offset;
+};
+int qcow2_change_begin(struct qcow2_change *, struct qcow2 *);
+/* Adds delta to the counts of all that an L1 table leads to: -EINVAL when they contradict it. */
+int qcow2_change_count(struct qcow2_change *, const uint64_t *l1, uint32_t n, int delta);
+/* One reference less for the clusters of a table. */
+int qcow2_change_drop(struct qcow2_change *, uint64_t offset, uint64_t bytes);
+/* Writes another L1 table somewhere (0 when it is empty). */
+int qcow2_change_l1(struct qcow2_change *, const uint64_t *l1, uint32_t n, uint64_t *offset);
+/* The snapshots are those of *s now; size: of the disk. */
+int qcow2_change_commit(struct qcow2_change *, uint64_t size);
+void qcow2_change_end(struct qcow2_change *);
 
 /* qcow2-bitmap.c */
 enum { QCOW2_BITMAP_IN_USE = 1, QCOW2_BITMAP_AUTO = 2, QCOW2_BITMAP_EXTRA_OK = 4 };

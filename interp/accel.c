@@ -105,10 +105,16 @@ static const struct jit_backend *best(void)
     return b ? b : jit_find("tcc", &ignored);
 }
 
+void accel_default(struct engine_config *c) { c->backend = built_in(); }
+
 int accel_begin(struct engine_config *c, const char *name, struct error *e)
 {
-    if (!strcmp(name, "interp") || !strcmp(name, "tcg")) {
+    if (!strcmp(name, "interp")) {
         c->backend = NULL;
+        return 0;
+    }
+    if (!strcmp(name, "tcg")) {
+        accel_default(c);
         return 0;
     }
     if (!strcmp(name, "jit")) {
@@ -218,9 +224,10 @@ void accel_help(void (*put)(void *, const char *), void *opaque)
     char line[160];
 
     put(opaque, "Accelerators:");
-    put(opaque, "interp   the interpreter (default); tcg is another name of it");
+    put(opaque, built_in() ? "interp   the interpreter" : "interp   the interpreter (default; tcg is another name of it)");
     put(opaque, "         mode=ref|fast dispatch=goto|switch fp=soft|host tb-size=MiB");
-    put(opaque, "jit      the interpreter, with hot code compiled to the host's");
+    put(opaque, built_in() ? "jit      the interpreter, with hot code compiled to the host's (default; tcg is another name of it)"
+                           : "jit      the interpreter, with hot code compiled to the host's");
     put(opaque, "         backend=NAME|none threshold=RUNS threshold2=RUNS regions=on|off sync=on|off");
     put(opaque, "         perfmap=on|off gdb=on|off chaos=SEED (random promotion, for tests); the interpreter's properties too");
     put(opaque, "Backends (others are looked for as modules quern-jit-NAME.so):");

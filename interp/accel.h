@@ -10,6 +10,8 @@
  * once, accel_set for each property. 0, or -1 + error. */
 int accel_begin(struct engine_config *, const char *name, struct error *);
 int accel_set(struct engine_config *, const char *property, const char *value, struct error *);
+/* What runs guest code when nobody says, and "tcg": the built-in code generator for this host; without one, the interpreter. */
+void accel_default(struct engine_config *);
 /* Both from one text, "jit,backend=native,sync=on". */
 int accel_parse(struct engine_config *, const char *text, struct error *);
 /* Lines of text for `-accel help`. */

@@ -1,80 +1,11 @@
 /*
- * mem.c - guest memory: the software TLB and its slow paths (system mode), direct access (user mode), code pages.
+ * mem.c - guest memory: filling the software TLB, its slow paths (system mode), direct access (user mode), code pages.
  */
 #include "interp/block.h"
 
 #include <stdlib.h>
 
-/* ---- TLB ------------------------------------------------------------------------------------ */
-
-static void tlb_clear(struct tlb_entry *t)
-{
-    for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
-}
-
-void jc_flush(struct cpu *cpu)
-{
-    for (unsigned i = 0; i < JC_GROUPS; i++) {
-        if (cpu->jc_pages[i] == JC_EMPTY) continue;
-        cpu->jc_pages[i] = JC_EMPTY;
-        memset(&cpu->jump_cache[i << JC_PLACE_BITS], 0, JC_PLACES * sizeof cpu->jump_cache[0]);
-    }
-}
-
-static void jc_flush_page(struct cpu *cpu, uint64_t va)
-{
-    unsigned group = jc_index(va) >> JC_PLACE_BITS;
-    uint32_t page = jc_page(va), whose = cpu->jc_pages[group];
-    struct blk **jc = &cpu->jump_cache[group << JC_PLACE_BITS];
-
-    if (whose == JC_MIXED) {
-        for (unsigned i = 0; i < JC_PLACES; i++) {
-            struct blk *b = jc[i];
-            if (b && jc_page(b->pc) == page) atomic_store_ptr(&jc[i], (struct blk *)NULL);
-        }
-    } else if (whose == page) {
-        cpu->jc_pages[group] = JC_EMPTY;
-        memset(jc, 0, JC_PLACES * sizeof *jc);
-    }
-}
-
-void cpu_tlb_flush(struct cpu *cpu)
-{
-    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
-        if (cpu->tlb[m]) tlb_clear(cpu->tlb[m]);
-    }
-    jc_flush(cpu);
-}
-
-void cpu_tlb_flush_page(struct cpu *cpu, uint64_t va)
-{
-    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
-        if (!cpu->tlb[m]) continue;
-        struct tlb_entry *e = &cpu->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
-        e->rd = e->wr = UINT64_MAX;
-    }
-    jc_flush_page(cpu, va); /* blocks on two pages are never in it */
-}
-
-void cpu_tlb_flush_range(struct cpu *cpu, uint64_t va, uint64_t size)
-{
-    if (size > TLB_SIZE / 4 * (uint64_t)CPU_PAGE_SIZE) {
-        cpu_tlb_flush(cpu);
-        return;
-    }
-    for (uint64_t p = va & CPU_PAGE_MASK; p - (va & CPU_PAGE_MASK) < size + (va & ~CPU_PAGE_MASK); p += CPU_PAGE_SIZE) {
-        cpu_tlb_flush_page(cpu, p);
-    }
-}
-
-struct tlb_entry *cpu_tlb_of(struct cpu *cpu, unsigned mmu)
-{
-    if (!cpu->tlb[mmu]) {
-        cpu->tlb[mmu] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
-        tlb_clear(cpu->tlb[mmu]);
-    }
-    return cpu->tlb[mmu];
-}
+/* ---- TLB: filling (what it is made of: tlb.c) ------------------------------------------------------ */
 
 static bool watched_page(const struct engine *eng, uint64_t va)
 {
@@ -111,26 +42,12 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
             const struct code_page *p = slow ? NULL : code_page_find(cpu->engine, pp.host);
             if (slow || pp.readonly || (p && p->blocks)) e->wr |= TLB_SLOW;
             if (pp.readonly) e->wr |= TLB_ROM;
+            if (!(e->wr & TLB_SLOW)) cpu->written_pages[page_hash(pp.host)] = 1;
         }
         e->addend = (uintptr_t)pp.host - (uintptr_t)(va & CPU_PAGE_MASK);
-        e->phys = hit.phys & CPU_PAGE_MASK;
+        e->phys = (hit.phys & CPU_PAGE_MASK) | (hit.global ? TLB_GLOBAL : 0);
     }
     return r;
-}
-
-/* New code on a host page: writes to it must be seen. */
-void mem_protect_code(struct engine *eng, const uint8_t *host)
-{
-    for (unsigned c = 0; c < eng->n_cpus; c++) {
-        struct cpu *cpu = eng->cpus[c];
-        for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
-            if (!cpu->tlb[m]) continue;
-            for (unsigned i = 0; i < TLB_SIZE; i++) {
-                struct tlb_entry *e = &cpu->tlb[m][i];
-                if (e->wr != UINT64_MAX && !(e->wr & TLB_IO) && (uintptr_t)(e->wr & CPU_PAGE_MASK) + e->addend == (uintptr_t)host) e->wr |= TLB_SLOW;
-            }
-        }
-    }
 }
 
 ATTR_NORETURN void mem_fault(struct cpu *cpu, enum mem_fault f, enum mem_access acc, uint64_t va)
@@ -189,23 +106,13 @@ static uint64_t bus_order(uint64_t v, unsigned mem)
 
 /* ---- device accesses ------------------------------------------------------------------------ */
 
-/* Time and interrupts are exact only if nothing follows in the block after something that may change them. So if
- * more than this unit is to come in the block, undo to the start of the unit and run that unit alone. */
-static void io_point(struct cpu *cpu)
-{
-    struct blk *b;
-    struct mark *m = cpu_running(cpu, &b);
-    if (!m) return;
-    struct mark *last = &b->marks[b->n_marks - 1];
-    if (m - m->unit_back != last - last->unit_back) longjmp(*cpu->unwind, UNWIND_IO);
-}
-
 /* Most device accesses change nothing that the CPU would have to see at once. They are made where they stand; only if one
  * leaves a kick behind (an interrupt, a nearer deadline) the block must end with this unit: it is run once more, alone, and
  * gets the results of its accesses from the log.
  *
- * The instruction count at the start of the running unit, if other units follow it in its block. */
-static bool io_inner_unit(struct cpu *cpu, uint64_t *unit)
+ * May the running unit be run again: do others follow it in its block (*inner), or is it in compiled code, which a store to that
+ * code's page leaves in the same way? Then *unit is the instruction count at its start. */
+static bool io_unit(struct cpu *cpu, uint64_t *unit, bool *inner)
 {
     struct blk *b;
     struct mark *m = cpu_running(cpu, &b);
@@ -213,13 +120,15 @@ static bool io_inner_unit(struct cpu *cpu, uint64_t *unit)
     struct mark *last = &b->marks[b->n_marks - 1];
     m -= m->unit_back;
     *unit = cpu->icount + (uint64_t)(cpu->icount_budget - cpu->icount_reserve - cpu->icount_left - (b->n_insns - m->n));
-    return m != last - last->unit_back;
+    *inner = m != last - last->unit_back;
+    return *inner || cpu->xpoint;
 }
 
 /* Works out io.unit of what has been noted. If blocks have changed meanwhile it is none, or that of an earlier unit. */
 static void io_settle(struct cpu *cpu)
 {
     struct io_log *io = &cpu->io;
+    bool inner;
     if (!io->late) return;
     io->late = false;
     if (io->left != cpu->icount_left + cpu->icount_reserve) {
@@ -230,8 +139,28 @@ static void io_settle(struct cpu *cpu)
     const void *xpc = cpu->xpc;
     struct blk *xblk = cpu->xblk;
     cpu->xpoint = io->xpoint, cpu->xpc = io->xpc, cpu->xblk = io->xblk;
-    if (!io_inner_unit(cpu, &io->unit)) io->n = 0, io->unit = UINT64_MAX;
+    if (!io_unit(cpu, &io->unit, &inner)) io->n = 0, io->unit = UINT64_MAX;
     cpu->xpoint = xpoint, cpu->xpc = xpc, cpu->xblk = xblk;
+}
+
+/* Runs the unit again, alone; what it has done to devices so far is not done again. */
+ATTR_NORETURN static void unit_again(struct cpu *cpu)
+{
+    struct io_log *io = &cpu->io;
+    uint64_t unit;
+    bool inner;
+    io_settle(cpu);
+    if (io->n && io_unit(cpu, &unit, &inner) && unit == io->unit) io->replay = true, io->at = 0;
+    longjmp(*cpu->unwind, UNWIND_IO);
+}
+
+/* Time and interrupts are exact only if nothing follows in the block after something that may change them. So if
+ * more than this unit is to come in the block, undo to the start of the unit and run that unit alone. */
+static void io_point(struct cpu *cpu)
+{
+    uint64_t unit;
+    bool inner;
+    if (io_unit(cpu, &unit, &inner) && inner) unit_again(cpu);
 }
 
 /* Before an access: is it one to be repeated? Then its value; a write is done already. */
@@ -239,12 +168,10 @@ static bool io_repeat(struct cpu *cpu, uint64_t phys, unsigned size, bool write,
 {
     struct io_log *io = &cpu->io;
     uint64_t unit;
+    bool inner;
     if (likely(!io->replay)) {
         if (unlikely(io->n == IO_LOG)) io_settle(cpu);
-        if (io->n == IO_LOG && io_inner_unit(cpu, &unit) && unit == io->unit) {
-            io->replay = true, io->at = 0;
-            longjmp(*cpu->unwind, UNWIND_IO);
-        }
+        if (io->n == IO_LOG && io_unit(cpu, &unit, &inner) && unit == io->unit) unit_again(cpu);
         return false;
     }
     const struct io_access *a = &io->e[io->at];
@@ -261,6 +188,7 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
 {
     struct io_log *io = &cpu->io;
     uint64_t unit;
+    bool inner;
     int64_t left = cpu->icount_left + cpu->icount_reserve;
     if (io->left != left && likely(!atomic_load_u32(&cpu->kick))) {
         io->left = left, io->xpoint = cpu->xpoint, io->xpc = cpu->xpc, io->xblk = cpu->xblk;
@@ -269,12 +197,10 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
         return;
     }
     io_settle(cpu);
-    if (!io_inner_unit(cpu, &unit)) return;
+    if (!io_unit(cpu, &unit, &inner)) return;
     if (io->unit != unit) io->unit = unit, io->n = 0;
     io->e[io->n++] = (struct io_access){ phys, value, (uint8_t)size, write };
-    if (likely(!atomic_load_u32(&cpu->kick))) return;
-    io->replay = true, io->at = 0;
-    longjmp(*cpu->unwind, UNWIND_IO);
+    if (inner && unlikely(atomic_load_u32(&cpu->kick))) unit_again(cpu);
 }
 
 /* A store to the page of running code must be the last thing its block does, and compiled code, which goes on to other
@@ -282,7 +208,7 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
 static void code_point(struct cpu *cpu, const uint8_t *page)
 {
     if (!cpu_runs_page(cpu, page)) return;
-    if (cpu->xpoint) longjmp(*cpu->unwind, UNWIND_IO);
+    if (cpu->xpoint) unit_again(cpu);
     io_point(cpu);
 }
 
@@ -304,22 +230,24 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
     }
 }
 
-/* The store may change code: finish it, then leave the block if that was our own. */
+/* Before a store: if it may change code, ours must be left first. Does it? */
+static bool st_point(struct cpu *cpu, const uint8_t *host, unsigned size)
+{
+    unsigned at = (unsigned)((uintptr_t)host & (CPU_PAGE_SIZE - 1));
+    if (!cpu->parallel && at + size <= CPU_PAGE_SIZE) { /* most such stores are to data beside code */
+        const struct code_page *p = code_page_find(cpu->engine, host - at);
+        if (!p || !(p->granules & code_granules(at, size))) return false;
+    }
+    code_point(cpu, host - at);
+    return true;
+}
+
 static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
 {
-    unsigned size = 1u << (mem & IR_MSIZE), at = (unsigned)((uintptr_t)host & (CPU_PAGE_SIZE - 1));
-    const uint8_t *page = host - at;
-
-    if (!cpu->parallel && at + size <= CPU_PAGE_SIZE) { /* most such stores are to data beside code */
-        const struct code_page *p = code_page_find(cpu->engine, page);
-        if (!p || !(p->granules & code_granules(at, size))) {
-            host_st(host, v, mem);
-            return;
-        }
-    }
-    code_point(cpu, page);
+    unsigned size = 1u << (mem & IR_MSIZE);
+    bool code = st_point(cpu, host, size);
     host_st(host, v, mem);
-    engine_code_written(cpu->engine, host, size);
+    if (code) engine_code_written(cpu->engine, host, size);
 }
 
 static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, unsigned mmu)
@@ -327,9 +255,9 @@ static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, uns
     struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
     uint64_t tag = acc == ACCESS_WRITE ? e->wr : e->rd;
 
-    if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, e->phys | (va & ~CPU_PAGE_MASK), false };
+    if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, (e->phys & CPU_PAGE_MASK) | (va & ~CPU_PAGE_MASK), false };
     if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX) {
-        return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), e->phys | (va & ~CPU_PAGE_MASK), false };
+        return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), (e->phys & CPU_PAGE_MASK) | (va & ~CPU_PAGE_MASK), false };
     }
     return tlb_fill(cpu, va, acc, mmu);
 }
@@ -354,7 +282,10 @@ static uint64_t sys_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu)
     if (r.host) return host_ld(r.host, mem);
     uint64_t v = 0;
     if (!io_repeat(cpu, r.phys, size, false, &v)) {
-        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) {
+            if (!cpu->guest->open_bus) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+            v = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+        }
         io_done(cpu, r.phys, size, false, v);
     }
     return bus_order(v, mem);
@@ -367,7 +298,7 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     if (va & (size - 1)) {
         if (mem & IR_MALIGN) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
         if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) {
-            tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
+            tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
             for (unsigned i = 0; i < size; i++) {
                 sys_st(cpu, va + i, v >> 8 * (mem & IR_MBE ? size - 1 - i : i), IR_M8, mmu);
             }
@@ -382,7 +313,8 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     }
     if (io_repeat(cpu, r.phys, size, true, NULL)) return;
     v &= size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
-    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem))) mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
+    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem)) && !cpu->guest->open_bus)
+        mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
     io_done(cpu, r.phys, size, true, v);
 }
 
@@ -465,7 +397,19 @@ static bool host_cas128(void *p, uint64_t e[2], const uint64_t n[2]) /* e, n: lo
 #else
 #define HOST_CAS128 0
 #endif
-static pthread_mutex_t odd_sizes = PTHREAD_MUTEX_INITIALIZER; /* sizes and addresses without a host primitive, under threads */
+
+/* For sizes and addresses without a host primitive, under threads. Whoever unwinds with it gives it back in the run loop. */
+static void odd_lock(struct cpu *cpu)
+{
+    pthread_mutex_lock(&cpu->engine->odd_sizes);
+    cpu->odd_locked = true;
+}
+
+void mem_odd_unlock(struct cpu *cpu)
+{
+    cpu->odd_locked = false;
+    pthread_mutex_unlock(&cpu->engine->odd_sizes);
+}
 
 void mem_slow_ld2(struct cpu *cpu, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu)
 {
@@ -541,13 +485,18 @@ uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc
 uint64_t cpu_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { return mem_slow_ld(cpu, va, mem, mmu); }
 void cpu_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
 
-/* A read-modify-write faults as a write before it reads. */
-static void cpu_tlb_fill_write(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
+/* A read-modify-write faults as a write before it reads, and nothing unwinds between its halves or within the second, or
+ * the first would find what it has left. What could (devices, code, a page's edge) has the unit run alone, where nothing does. */
+static void rmw_begin(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
 {
     /* a debugger must see it before a device does */
     if (cpu->engine->n_watches) watch_check(cpu, va, size, true);
-    tlb_fill(cpu, va, ACCESS_WRITE, mmu);
-    if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu);
+    struct reach r = tlb_fill(cpu, va, ACCESS_WRITE, mmu);
+    bool edge = (va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE;
+    if (edge) tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu);
+    if (!edge && r.host && !r.readonly) st_point(cpu, r.host, size);
+    else if (cpu->xpoint) unit_again(cpu);
+    else io_point(cpu);
 }
 
 #if HOST_GNU
@@ -591,15 +540,12 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
     uint64_t mask = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
 
     if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
-    if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, size, mmu);
-    if (lock) {
-        /* nothing may leave while the lock is held */
-        if (!cpu_probe(cpu, va, size, ACCESS_WRITE, mmu) && !cpu->world->user) io_point(cpu);
-        pthread_mutex_lock(&odd_sizes);
-    }
+    if (!cpu->world->user) rmw_begin(cpu, va, size, mmu);
+    else if (lock) cpu_probe(cpu, va, size, ACCESS_WRITE, mmu);
+    if (lock) odd_lock(cpu);
     uint64_t old = mem_slow_ld(cpu, va, mem, mmu);
     if ((old & mask) == (expect & mask)) mem_slow_st(cpu, va, v, mem, mmu);
-    if (lock) pthread_mutex_unlock(&odd_sizes);
+    if (lock) mem_odd_unlock(cpu);
     return old;
 }
 
@@ -619,12 +565,12 @@ bool cpu_cas128(struct cpu *cpu, uint64_t va, const uint64_t expect[2], const ui
         return done;
     }
 #endif
-    if (!p && !cpu->world->user) io_point(cpu);
-    if (cpu->parallel) pthread_mutex_lock(&odd_sizes);
+    if (!p && !cpu->world->user) rmw_begin(cpu, va, 16, mmu);
+    if (cpu->parallel) odd_lock(cpu);
     old[0] = mem_slow_ld(cpu, va, half, mmu), old[1] = mem_slow_ld(cpu, va + 8, half, mmu);
     bool same = old[0] == expect[0] && old[1] == expect[1];
     if (same) mem_slow_st(cpu, va, value[0], half, mmu), mem_slow_st(cpu, va + 8, value[1], half, mmu);
-    if (cpu->parallel) pthread_mutex_unlock(&odd_sizes);
+    if (cpu->parallel) mem_odd_unlock(cpu);
     return same;
 }
 
@@ -650,7 +596,7 @@ uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsign
     unsigned raw = mem & ~(unsigned)IR_MS;
     if ((mem & IR_MALIGN) && (va & ((1u << (mem & IR_MSIZE)) - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
     if (!cpu->parallel) { /* nobody in between; and a device may read differently each time */
-        if (!cpu->world->user) cpu_tlb_fill_write(cpu, va, 1u << (mem & IR_MSIZE), mmu);
+        if (!cpu->world->user) rmw_begin(cpu, va, 1u << (mem & IR_MSIZE), mmu);
         uint64_t old = mem_slow_ld(cpu, va, raw, mmu);
         mem_slow_st(cpu, va, rmw(what, old, v, mem), raw, mmu);
         return extend(old, mem);
@@ -666,9 +612,9 @@ uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsign
 
 /* Host address of the page of va for fetching. probe: no exception is left behind. Not probing means the dispatcher asks:
  * cpu->exc then holds the fetch fault. */
-const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, unsigned *page_bits)
+const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, struct code_unit *u)
 {
-    *page_bits = CPU_PAGE_BITS;
+    *u = (struct code_unit){ CPU_PAGE_BITS, true };
     if (cpu->world->user) {
         const uint8_t *p = va < cpu->ulimit ? cpu->world->user_code(cpu, va & CPU_PAGE_MASK) : NULL;
         if (!p && !probe) cpu->guest->fault(cpu, FAULT_USER, ACCESS_EXEC, va);
@@ -679,14 +625,14 @@ const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, unsigned 
     if (!cpu->guest->mmu(cpu, va, ACCESS_EXEC, cpu->guest->mmu_mode(cpu), probe, &hit)) return NULL;
     cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
     if (!pp.host && !probe) cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, va);
-    *page_bits = MIN(hit.page_bits, CPU_PAGE_BITS);
+    *u = (struct code_unit){ MIN(hit.page_bits, CPU_PAGE_BITS), hit.global };
     return pp.host;
 }
 
 const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
 {
-    unsigned bits;
-    return cpu_code_unit(cpu, va, probe, &bits);
+    struct code_unit u;
+    return cpu_code_unit(cpu, va, probe, &u);
 }
 
 ATTR_NORETURN void fetch_fault(struct cpu *cpu, uint64_t va)

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { N32 = 8, N64 = 32, S_PC = N32 + N64, S_COUNT, MEM_SIZE = 4 * 4096, N_ENGINES = 4, MAX_CASES = 4000 };
+enum { N32 = 8, N64 = 32, S_PC = N32 + N64, S_COUNT, MEM_SIZE = 4 * 4096, N_ENGINES = 6, MAX_CASES = 4000 };
 struct toy {
     struct cpu c;
     uint32_t r[N32];
@@ -157,6 +157,8 @@ static const struct engine_config configs[N_ENGINES] = {
     { .mode = ENGINE_FAST },
     { .mode = ENGINE_FAST, .portable_switch = true },
     { .mode = ENGINE_FAST, .soft_fp = true, .no_fuse = true },
+    { .mode = ENGINE_FAST, .backend = &jit_null_backend, .threshold = 1, .sync = true },
+    { .mode = ENGINE_FAST, .threshold = 1, .sync = true }, /* this host's own backend, if there is one */
 };
 static bool same_memory(void)
 {
@@ -176,6 +178,9 @@ static bool make_machines(void)
         struct machine *m = &machines[i];
         struct engine_config cfg = configs[i];
         if (i == 1) engine_from_environment(&cfg);
+#ifdef HAVE_JIT_NATIVE
+        if (i == 5) cfg.backend = &jit_native_backend;
+#endif
         m->eng = engine_new(&cfg, &e);
         if (!m->eng) return false;
         m->mem = mem_zalloc(MEM_SIZE + 4096);
@@ -218,7 +223,8 @@ static bool run_case(unsigned n)
         memcpy(t->r, r, sizeof r), memcpy(t->q, q, sizeof q);
         t->pc = 0x1000 + n * 4;
         cpu_fp_set_flags(&t->c, 0);
-        while (engine_run(&t->c, 1) == RUN_KICKED && t->pc == 0x1000 + n * 4) {} /* dropped code asks CPUs out */
+        uint64_t start = t->c.icount;
+        while (engine_run(&t->c, 1) == RUN_KICKED && t->c.icount == start) {} /* dropped code asks CPUs out */
         unsigned f = cpu_fp_flags(&t->c), l = cpu_fp_last_flags(&t->c) & ~(unsigned)FP_IN_DENORMAL;
         if (!i) flags = f, last = l;
         else if (memcmp(t->r, in->r, sizeof r) || memcmp(t->q, in->q, sizeof q) || f != flags || l != last) {

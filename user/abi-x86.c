@@ -1,29 +1,14 @@
 /*
- * abi-x86.c - Linux on x86-64: registers, calls, signal frames, numbers and layouts.
+ * abi-x86.c - Linux on x86-64: registers, calls, signal frames.
  *
- * Follows the x86-64 psABI, and the numbers and layouts of Linux's asm/ and asm-generic/ headers: unistd_64.h, errno.h,
- * signal.h, fcntl.h, mman.h, socket.h, ioctls.h, termbits.h, resource.h, stat.h, statfs.h, sigcontext.h, ucontext.h, shmbuf.h,
- * sembuf.h, msgbuf.h. Calls: x86-64.def.
+ * Follows the x86-64 psABI, and the layouts of Linux's asm/ headers sigcontext.h and ucontext.h. Numbers and layouts:
+ * abi-x86-tables.c. Calls: x86-64.def. The vsyscall page: the kernel's Documentation/admin-guide, parameter vsyscall=.
  */
-#include "user/abi.h"
-#include "isa/x86/x86.h"
+#include "user/abi-x86.h"
 
 #include <elf.h>
-#include <fcntl.h>
-#include <linux/fs.h>
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/ipc.h>
 #include <sys/mman.h>
-#include <sys/msg.h>
-#include <sys/resource.h>
-#include <sys/sem.h>
-#include <sys/shm.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <termios.h>
+#include <sys/syscall.h>
 
 #include "user/syscalls.h"
 sys_fn sys_arch_prctl;
@@ -33,111 +18,10 @@ static const struct syscall_desc calls_64[] = {
 #include "user/x86-64.def"
 };
 
-/* ---- numbers ---- */
-/* clang-format off */
-static const struct num_pair errnos[] = {
-    {EDEADLK, 35}, {ENAMETOOLONG, 36}, {ENOLCK, 37}, {ENOSYS, 38}, {ENOTEMPTY, 39}, {ELOOP, 40}, {ENOMSG, 42}, {EIDRM, 43}, {ECHRNG, 44},
-    {EL2NSYNC, 45}, {EL3HLT, 46}, {EL3RST, 47}, {ELNRNG, 48}, {EUNATCH, 49}, {ENOCSI, 50}, {EL2HLT, 51}, {EBADE, 52}, {EBADR, 53},
-    {EXFULL, 54}, {ENOANO, 55}, {EBADRQC, 56}, {EBADSLT, 57}, {EBFONT, 59}, {ENOSTR, 60}, {ENODATA, 61}, {ETIME, 62}, {ENOSR, 63},
-    {ENONET, 64}, {ENOPKG, 65}, {EREMOTE, 66}, {ENOLINK, 67}, {EADV, 68}, {ESRMNT, 69}, {ECOMM, 70}, {EPROTO, 71}, {EMULTIHOP, 72},
-    {EDOTDOT, 73}, {EBADMSG, 74}, {EOVERFLOW, 75}, {ENOTUNIQ, 76}, {EBADFD, 77}, {EREMCHG, 78}, {ELIBACC, 79}, {ELIBBAD, 80},
-    {ELIBSCN, 81}, {ELIBMAX, 82}, {ELIBEXEC, 83}, {EILSEQ, 84}, {ERESTART, 85}, {ESTRPIPE, 86}, {EUSERS, 87}, {ENOTSOCK, 88},
-    {EDESTADDRREQ, 89}, {EMSGSIZE, 90}, {EPROTOTYPE, 91}, {ENOPROTOOPT, 92}, {EPROTONOSUPPORT, 93}, {ESOCKTNOSUPPORT, 94},
-    {EOPNOTSUPP, 95}, {EPFNOSUPPORT, 96}, {EAFNOSUPPORT, 97}, {EADDRINUSE, 98}, {EADDRNOTAVAIL, 99}, {ENETDOWN, 100},
-    {ENETUNREACH, 101}, {ENETRESET, 102}, {ECONNABORTED, 103}, {ECONNRESET, 104}, {ENOBUFS, 105}, {EISCONN, 106}, {ENOTCONN, 107},
-    {ESHUTDOWN, 108}, {ETOOMANYREFS, 109}, {ETIMEDOUT, 110}, {ECONNREFUSED, 111}, {EHOSTDOWN, 112}, {EHOSTUNREACH, 113},
-    {EALREADY, 114}, {EINPROGRESS, 115}, {ESTALE, 116}, {EUCLEAN, 117}, {ENOTNAM, 118}, {ENAVAIL, 119}, {EISNAM, 120},
-    {EREMOTEIO, 121}, {EDQUOT, 122}, {ENOMEDIUM, 123}, {EMEDIUMTYPE, 124}, {ECANCELED, 125}, {ENOKEY, 126}, {EKEYEXPIRED, 127},
-    {EKEYREVOKED, 128}, {EKEYREJECTED, 129}, {EOWNERDEAD, 130}, {ENOTRECOVERABLE, 131}, {ERFKILL, 132}, {EHWPOISON, 133}, {0, 0}};
-
-/* The two real-time signals that the C library keeps for itself go to numbers that the host's leaves free. */
-static const struct num_pair signals[] = {
-    {SIGBUS, 7}, {SIGFPE, 8}, {SIGUSR1, 10}, {SIGSEGV, 11}, {SIGUSR2, 12}, {SIGCHLD, 17}, {SIGCONT, 18}, {SIGSTOP, 19}, {SIGTSTP, 20},
-    {SIGTTIN, 21}, {SIGTTOU, 22}, {SIGURG, 23}, {SIGXCPU, 24}, {SIGXFSZ, 25}, {SIGVTALRM, 26}, {SIGPROF, 27}, {SIGWINCH, 28},
-    {SIGIO, 29}, {SIGPWR, 30}, {SIGSYS, 31}, {62, 32}, {63, 33}, {SIGNALS, 62}, {SIGNALS, 63}, {SIGNALS, 64}, {32, 0}, {33, 0}, {0, 0}};
-
-static const struct flag_pair sa_flags[] = {
-    {SA_NOCLDSTOP, 1}, {SA_NOCLDWAIT, 2}, {SA_SIGINFO, 4}, {SA_ONSTACK, 0x08000000}, {SA_RESTART, 0x10000000},
-    {SA_NODEFER, 0x40000000}, {SA_RESETHAND, 0x80000000}, {0, 0x04000000}, {0, 0}};
-static const struct flag_pair open_flags[] = {
-    {O_WRONLY, 1}, {O_RDWR, 2}, {O_CREAT, 0x40}, {O_EXCL, 0x80}, {O_NOCTTY, 0x100}, {O_TRUNC, 0x200}, {O_APPEND, 0x400},
-    {O_NONBLOCK, 0x800}, {O_DSYNC, 0x1000}, {O_ASYNC, 0x2000}, {O_DIRECT, 0x4000}, {0, 0x8000}, {O_DIRECTORY, 0x10000},
-    {O_NOFOLLOW, 0x20000}, {O_NOATIME, 0x40000}, {O_CLOEXEC, 0x80000}, {O_SYNC, 0x101000}, {O_PATH, 0x200000}, {O_TMPFILE, 0x410000}, {0, 0}};
-static const struct flag_pair mmap_flags[] = {
-    {MAP_SHARED, 1}, {MAP_PRIVATE, 2}, {MAP_FIXED, 0x10}, {MAP_ANONYMOUS, 0x20}, {0, 0x40}, {0, 0x100}, {0, 0x800}, {0, 0x1000},
-    {MAP_LOCKED, 0x2000}, {MAP_NORESERVE, 0x4000}, {MAP_POPULATE, 0x8000}, {MAP_NONBLOCK, 0x10000}, {0, 0x20000}, {0, 0x40000},
-#ifdef MAP_FIXED_NOREPLACE
-    {MAP_FIXED_NOREPLACE, 0x100000},
-#endif
-    {0, 0}};
-static const struct num_pair sock_types[] = {{SOCK_STREAM, 1}, {SOCK_DGRAM, 2}, {0, 0}};
-static const struct flag_pair sock_flags[] = {{SOCK_NONBLOCK, 0x800}, {SOCK_CLOEXEC, 0x80000}, {0, 0}};
-static const struct num_pair sockopts[] = {
-    {SO_DEBUG, 1}, {SO_REUSEADDR, 2}, {SO_TYPE, 3}, {SO_ERROR, 4}, {SO_DONTROUTE, 5}, {SO_BROADCAST, 6}, {SO_SNDBUF, 7}, {SO_RCVBUF, 8},
-    {SO_KEEPALIVE, 9}, {SO_OOBINLINE, 10}, {SO_LINGER, 13}, {SO_REUSEPORT, 15}, {SO_PASSCRED, 16}, {SO_PEERCRED, 17}, {SO_RCVLOWAT, 18},
-    {SO_SNDLOWAT, 19}, {SO_RCVTIMEO, 20}, {SO_SNDTIMEO, 21}, {SO_ACCEPTCONN, 30}, {SO_PROTOCOL, 38}, {SO_DOMAIN, 39}, {0, 0}};
-static const struct num_pair fcntls[] = {{F_GETLK, 5}, {F_SETLK, 6}, {F_SETLKW, 7}, {F_SETOWN, 8}, {F_GETOWN, 9}, {0, 0}};
-static const struct num_pair rlimits[] = {
-    {RLIMIT_RSS, 5}, {RLIMIT_NPROC, 6}, {RLIMIT_NOFILE, 7}, {RLIMIT_MEMLOCK, 8}, {RLIMIT_AS, 9}, {0, 0}};
-static const struct flag_pair lflags[] = {
-    {ISIG, 1}, {ICANON, 2}, {ECHO, 8}, {ECHOE, 0x10}, {ECHOK, 0x20}, {ECHONL, 0x40}, {NOFLSH, 0x80}, {TOSTOP, 0x100}, {ECHOCTL, 0x200},
-    {ECHOPRT, 0x400}, {ECHOKE, 0x800}, {FLUSHO, 0x1000}, {PENDIN, 0x4000}, {IEXTEN, 0x8000},
-#ifdef EXTPROC
-    {EXTPROC, 0x10000},
-#endif
-    {0, 0}};
-/* 100 is added to tell index 0 from the end */
-static const struct num_pair control_chars[] = {
-    {VINTR + 100, 100}, {VQUIT + 100, 101}, {VERASE + 100, 102}, {VKILL + 100, 103}, {VEOF + 100, 104}, {VTIME + 100, 105},
-    {VMIN + 100, 106}, {VSTART + 100, 108}, {VSTOP + 100, 109}, {VSUSP + 100, 110}, {VEOL + 100, 111}, {VREPRINT + 100, 112},
-    {VDISCARD + 100, 113}, {VWERASE + 100, 114}, {VLNEXT + 100, 115}, {VEOL2 + 100, 116}, {0, 0}};
-
-#define IOC(name, number, kind) {number, name, kind, #name}
-static const struct ioctl_desc ioctls[] = {
-    IOC(TCGETS, 0x5401, 'T'), IOC(TCSETS, 0x5402, 't'), IOC(TCSETSW, 0x5403, 't'), IOC(TCSETSF, 0x5404, 't'),
-    IOC(TCSBRK, 0x5409, 'v'), IOC(TCXONC, 0x540a, 'v'), IOC(TCFLSH, 0x540b, 'v'), IOC(TCSBRKP, 0x5425, 'v'),
-    IOC(TIOCEXCL, 0x540c, '0'), IOC(TIOCNXCL, 0x540d, '0'), IOC(TIOCSCTTY, 0x540e, 'v'), IOC(TIOCGPGRP, 0x540f, 'I'),
-    IOC(TIOCSPGRP, 0x5410, 'i'), IOC(TIOCOUTQ, 0x5411, 'I'), IOC(TIOCGWINSZ, 0x5413, 'W'), IOC(TIOCSWINSZ, 0x5414, 'w'),
-    IOC(TIOCMGET, 0x5415, 'I'), IOC(TIOCMBIS, 0x5416, 'i'), IOC(TIOCMBIC, 0x5417, 'i'), IOC(TIOCMSET, 0x5418, 'i'),
-    IOC(FIONREAD, 0x541b, 'I'), IOC(TIOCPKT, 0x5420, 'i'), IOC(FIONBIO, 0x5421, 'i'), IOC(TIOCNOTTY, 0x5422, '0'),
-    IOC(TIOCSETD, 0x5423, 'i'), IOC(TIOCGETD, 0x5424, 'I'), IOC(TIOCSBRK, 0x5427, '0'), IOC(TIOCCBRK, 0x5428, '0'),
-    IOC(TIOCGSID, 0x5429, 'I'), IOC(TIOCGPTN, 0x80045430, 'I'), IOC(TIOCSPTLCK, 0x40045431, 'i'), IOC(TIOCGPTPEER, 0x5441, 'o'),
-    IOC(TIOCVHANGUP, 0x5437, '0'), IOC(FIONCLEX, 0x5450, '0'), IOC(FIOCLEX, 0x5451, '0'), IOC(FIOASYNC, 0x5452, 'i'),
-    IOC(FIOQSIZE, 0x5460, 'Q'), IOC(SIOCATMARK, 0x8905, 'I'), IOC(SIOCSPGRP, 0x8902, 'i'), IOC(SIOCGPGRP, 0x8904, 'I'),
-    IOC(FICLONE, 0x40049409, 'v'), IOC(FS_IOC_GETFLAGS, 0x80086601, 'I'), IOC(FS_IOC_SETFLAGS, 0x40086602, 'i'),
-    IOC(FIGETBSZ, 2, 'I'), IOC(BLKGETSIZE64, 0x80081272, 'Q'), IOC(BLKSSZGET, 0x1268, 'I'), IOC(BLKROGET, 0x125e, 'I'),
-    IOC(BLKFLSBUF, 0x1261, '0'), IOC(SIOCGIFINDEX, 0x8933, 'j'), IOC(SIOCGIFNAME, 0x8910, 'j'), IOC(SIOCGIFFLAGS, 0x8913, 'f'),
-    IOC(SIOCSIFFLAGS, 0x8914, 'f'), IOC(SIOCGIFADDR, 0x8915, 'n'), IOC(SIOCGIFMTU, 0x8921, 'j'), IOC(SIOCGIFHWADDR, 0x8927, 'n'),
-    IOC(SIOCGIFCONF, 0x8912, 'N'), {0, 0, 0, NULL}};
-/* clang-format on */
-
-/* ---- layouts ---- */
-
-#define DEFINE(name, ...)                                                                          \
-    static const struct layout_field name##_fields[] = {__VA_ARGS__};                              \
-    static const struct layout name##_layout = LAYOUT(name##_fields)
-DEFINE(stat, LF('Q', stat, st_dev), LF('Q', stat, st_ino), LF('Q', stat, st_nlink), LF('I', stat, st_mode), LF('I', stat, st_uid),
-       LF('I', stat, st_gid), LPAD('I', 1), LF('Q', stat, st_rdev), LF('q', stat, st_size), LF('q', stat, st_blksize),
-       LF('q', stat, st_blocks), LF('q', stat, st_atim.tv_sec), LF('Q', stat, st_atim.tv_nsec), LF('q', stat, st_mtim.tv_sec),
-       LF('Q', stat, st_mtim.tv_nsec), LF('q', stat, st_ctim.tv_sec), LF('Q', stat, st_ctim.tv_nsec), LPAD('q', 3));
-DEFINE(statfs, LF('l', statfs, f_type), LF('l', statfs, f_bsize), LF('l', statfs, f_blocks), LF('l', statfs, f_bfree),
-       LF('l', statfs, f_bavail), LF('l', statfs, f_files), LF('l', statfs, f_ffree), LA('i', statfs, f_fsid, 2),
-       LF('l', statfs, f_namelen), LF('l', statfs, f_frsize), LF('l', statfs, f_flags), LPAD('l', 4));
-DEFINE(flock, LF('h', flock, l_type), LF('h', flock, l_whence), LF('l', flock, l_start), LF('l', flock, l_len), LF('i', flock, l_pid));
-#define PERM(S, m)                                                                                 \
-    LF('i', S, m.__key), LF('I', S, m.uid), LF('I', S, m.gid), LF('I', S, m.cuid),                 \
-        LF('I', S, m.cgid), LF('I', S, m.mode), LF('H', S, m.__seq), LPAD('H', 1), LPAD('L', 2)
-DEFINE(shmid, PERM(shmid_ds, shm_perm), LF('L', shmid_ds, shm_segsz), LF('L', shmid_ds, shm_atime), LF('L', shmid_ds, shm_dtime),
-       LF('L', shmid_ds, shm_ctime), LF('i', shmid_ds, shm_cpid), LF('i', shmid_ds, shm_lpid), LF('L', shmid_ds, shm_nattch), LPAD('L', 2));
-DEFINE(semid, PERM(semid_ds, sem_perm), LF('L', semid_ds, sem_otime), LPAD('L', 1), LF('L', semid_ds, sem_ctime), LPAD('L', 1),
-       LF('L', semid_ds, sem_nsems), LPAD('L', 2));
-DEFINE(msqid, PERM(msqid_ds, msg_perm), LF('L', msqid_ds, msg_stime), LF('L', msqid_ds, msg_rtime), LF('L', msqid_ds, msg_ctime),
-       LF('L', msqid_ds, __msg_cbytes), LF('L', msqid_ds, msg_qnum), LF('L', msqid_ds, msg_qbytes), LF('i', msqid_ds, msg_lspid),
-       LF('i', msqid_ds, msg_lrpid), LPAD('L', 2));
-
 /* ---- registers ---- */
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R10 = 10, R11 = 11 };
+enum { SYS_gettimeofday_64 = 96, SYS_time_64 = 201, SYS_getcpu_64 = 309 };
+enum { VSYSCALL_PAGE = 0xff600000u }; /* the low half of its address; the upper one is all ones */
 
 static struct x86_cpu *cpu_of(struct thread *t) { return x86_cpu(t->cpu); }
 static uint64_t get(struct thread *t, unsigned r) { return x86_gpr(cpu_of(t), r); }
@@ -151,7 +35,6 @@ static int setup(struct thread *t, struct error *e)
 {
     (void)e;
     x86_user_setup(t->cpu, true);
-    cpu_of(t)->sel[1] = 0x33, cpu_of(t)->sel[2] = 0x2b;
     return 0;
 }
 
@@ -172,10 +55,24 @@ static void clone_regs(struct thread *child, uint64_t sp, uint64_t tls, bool wit
 
 /* ---- calls ---- */
 
+/* Old programs call fixed addresses for the time: number of the call that stands for one, or 0. */
+static unsigned vsyscall_number(uint64_t pc)
+{
+    if (pc >> 32 != 0xffffffff) return 0;
+    switch ((uint32_t)pc) {
+    case VSYSCALL_PAGE: return SYS_gettimeofday_64;
+    case VSYSCALL_PAGE + 0x400: return SYS_time_64;
+    case VSYSCALL_PAGE + 0x800: return SYS_getcpu_64;
+    default: return 0;
+    }
+}
+
 static unsigned syscall_number(struct thread *t, unsigned *shift)
 {
+    unsigned fixed = vsyscall_number(get_pc(t));
+
     *shift = 0;
-    return (unsigned)get(t, RAX);
+    return fixed ? fixed : (unsigned)get(t, RAX);
 }
 
 static bool arg(struct thread *t, unsigned n, uint64_t *v)
@@ -189,6 +86,13 @@ static bool arg(struct thread *t, unsigned n, uint64_t *v)
 /* The instruction leaves the return address in rcx and the flags in r11. */
 static void skip_call(struct thread *t)
 {
+    if (vsyscall_number(get_pc(t))) {
+        uint64_t to;
+        if (get_scalar(t, get_sp(t), 8, &to)) to = 0; /* it faults there */
+        set_pc(t, to);
+        set(t, RSP, get_sp(t) + 8);
+        return;
+    }
     set_pc(t, get_pc(t) + 2);
     set(t, RCX, get_pc(t));
     set(t, R11, x86_get_eflags(cpu_of(t)));
@@ -220,23 +124,23 @@ int64_t sys_arch_prctl(struct thread *t, const uint64_t *a)
 
 /* ---- exceptions ---- */
 
-static void event(struct thread *t, struct guest_event *ev)
+void x86_fault_event(struct thread *t, struct guest_event *ev, uint64_t at)
 {
     const struct exception *x = &t->cpu->exc;
-    uint64_t at = get_pc(t);
 
     memset(ev, 0, sizeof *ev);
     ev->addr = at;
     ev->sig = SIGSEGV;
     ev->code = SI_KERNEL;
     switch (x->code) {
-    case XE_SYSCALL:
-        ev->syscall = true;
-        return;
     case XE_PF:
         ev->addr = x->addr;
-        if (x->addr >> 47) { /* not canonical: a general protection fault, whose address nobody knows */
+        if (x->addr >> 47 && x->addr >> 47 != 0x1ffff) { /* not canonical: a general protection fault, whose address nobody knows */
             ev->addr = 0;
+            break;
+        }
+        if (x->addr >> 47) { /* the kernel's half */
+            ev->code = SEGV_MAPERR;
             break;
         }
         ev->sig = t->fault_bus ? SIGBUS : SIGSEGV;
@@ -249,7 +153,7 @@ static void event(struct thread *t, struct guest_event *ev)
         ev->sig = SIGILL, ev->code = ILL_ILLOPN;
         break;
     case XE_BP: case XE_DB: /* traps: they lie behind the instruction */
-        set_pc(t, at + (t->cpu->insn_flags & XI_LEN_MASK));
+        t->proc->isa->set_pc(t->cpu, at + (t->cpu->insn_flags & XI_LEN_MASK));
         ev->sig = SIGTRAP, ev->code = x->code == XE_BP ? SI_KERNEL : TRAP_BRKPT;
         break;
     case XE_MF: case XE_XM:
@@ -257,6 +161,18 @@ static void event(struct thread *t, struct guest_event *ev)
         break;
     default: ev->addr = 0; break; /* general protection */
     }
+}
+
+static void event(struct thread *t, struct guest_event *ev)
+{
+    uint64_t at = get_pc(t);
+
+    if (t->cpu->exc.code == XE_SYSCALL || (t->cpu->exc.code == XE_PF && t->cpu->exc.addr == at && vsyscall_number(at))) {
+        memset(ev, 0, sizeof *ev);
+        ev->syscall = true;
+        return;
+    }
+    x86_fault_event(t, ev, at);
 }
 
 /* ---- signal frames ----
@@ -344,9 +260,9 @@ static void write_sigpage(struct proc *p, uint8_t *page)
 
 static uint64_t hwcap(struct thread *t, unsigned n) { return n ? 0 : x86_cpuid_features(cpu_of(t)); }
 
-static void cpuinfo(struct thread *t, FILE *f)
+void x86_cpuinfo(struct thread *t, FILE *f)
 {
-    const struct x86_model *m = cpu_of(t)->model;
+    const struct x86_model *m = x86_cpu(t->cpu)->model;
     fprintf(f, "processor\t: 0\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: %s\n\n", m->vendor,
             (m->signature >> 8 & 15) + (m->signature >> 20 & 255), (m->signature >> 4 & 15) | (m->signature >> 12 & 0xf0), m->brand);
 }
@@ -356,14 +272,14 @@ extern const struct abi abi_x86_64;
 const struct abi abi_x86_64 = {
     .target = "x86_64", .machine = "x86_64", .platform = "x86_64", .default_cpu = "qemu64", .be = false, .long_size = 8, .reg64 = true,
     .limit = (uint64_t)1 << 40, .elf_class = ELFCLASS64, .elf_data = ELFDATA2LSB, .elf_machine = EM_X86_64, .elf_flags_ok = any_flags,
-    .calls = calls_64, .n_calls = ARRAY_LEN(calls_64), .errnos = errnos, .signals = signals, .n_signals = 64, .sigset_size = 8,
-    .sig_block = 0, .sig_unblock = 1, .sig_setmask = 2, .sa_flags = sa_flags, .open_flags = open_flags, .mmap_flags = mmap_flags,
-    .sock_flags = sock_flags, .sock_types = sock_types, .sockopts = sockopts, .sol_socket = 1, .fcntls = fcntls, .rlimits = rlimits,
-    .rlim_infinity = UINT64_MAX, .stat = &stat_layout, .stat64 = &stat_layout, .statfs = &statfs_layout, .statfs64 = &statfs_layout,
-    .flock = &flock_layout, .flock64 = &flock_layout, .shmid_ds = &shmid_layout, .semid_ds = &semid_layout, .msqid_ds = &msqid_layout,
-    .lflags = lflags, .cc = control_chars, .n_cc = 19, .ioctls = ioctls, .setup = setup, .start = start, .event = event,
+    .calls = calls_64, .n_calls = ARRAY_LEN(calls_64), .errnos = x86_errnos, .signals = x86_signals, .n_signals = 64, .sigset_size = 8,
+    .sig_block = 0, .sig_unblock = 1, .sig_setmask = 2, .sa_flags = x86_sa_flags, .open_flags = x86_open_flags, .mmap_flags = x86_mmap_flags,
+    .sock_flags = x86_sock_flags, .sock_types = x86_sock_types, .sockopts = x86_sockopts, .sol_socket = 1, .fcntls = x86_fcntls, .rlimits = x86_rlimits,
+    .epoll_packed = true, .rlim_infinity = UINT64_MAX, .stat = &x86_stat, .stat64 = &x86_stat, .statfs = &x86_statfs, .statfs64 = &x86_statfs,
+    .flock = &x86_flock, .flock64 = &x86_flock, .shmid_ds = &x86_shmid, .semid_ds = &x86_semid, .msqid_ds = &x86_msqid,
+    .lflags = x86_lflags, .cc = x86_control_chars, .n_cc = 19, .ioctls = x86_ioctls, .setup = setup, .start = start, .event = event,
     .syscall_number = syscall_number, .arg = arg, .syscall_done = syscall_done, .skip_call = skip_call, .set_second = set_second,
     .get_sp = get_sp, .get_pc = get_pc, .clone = clone_regs, .set_tls = set_tls, .clone_tls_arg = 4, .setup_frame = setup_frame,
-    .sigreturn = restore_frame, .write_sigpage = write_sigpage, .hwcap = hwcap, .cpuinfo = cpuinfo,
+    .sigreturn = restore_frame, .write_sigpage = write_sigpage, .hwcap = hwcap, .cpuinfo = x86_cpuinfo,
 };
 /* clang-format on */

@@ -4,10 +4,11 @@
 #include "user/abi.h"
 
 extern const struct abi abi_mips, abi_mipsel, abi_mipsn32, abi_mipsn32el, abi_mips64, abi_mips64el,
-    abi_x86_64;
+    abi_i386, abi_x86_64;
 
 const struct abi *const abi_list[] = {
-    &abi_mips, &abi_mipsel, &abi_mipsn32, &abi_mipsn32el, &abi_mips64, &abi_mips64el, &abi_x86_64,
+    &abi_mips, &abi_mipsel, &abi_mipsn32, &abi_mipsn32el, &abi_mips64, &abi_mips64el,
+    &abi_i386, &abi_x86_64,
 };
 const unsigned abi_count = ARRAY_LEN(abi_list);
 

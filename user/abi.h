@@ -47,6 +47,9 @@ struct abi {
     const char *default_cpu;
     bool be;
     uint8_t long_size;  /* 4, 8 */
+    uint8_t max_align;  /* members of structures are aligned to their size, but no more than to this; 0: 8 */
+    bool epoll_packed;  /* struct epoll_event has no hole */
+    bool old_sigset;    /* the calls older than rt_* take sets of one long, and sigaction the order handler, mask, flags, restorer */
     bool pairs_aligned; /* 64-bit arguments start at an even register */
     bool reg64;         /* 64-bit arguments take one register even where long is 4 bytes */
     uint64_t limit;     /* user addresses are below */
@@ -74,6 +77,7 @@ struct abi {
     const struct flag_pair *open_flags, *mmap_flags, *sock_flags;
     const struct num_pair *sock_types, *sockopts /* of SOL_SOCKET */, *fcntls, *rlimits,
         *epoll_flags;
+    uint8_t fcntl_lock64; /* number of F_GETLK64; F_SETLK64 and F_SETLKW64 follow; 0: 33 */
     int sol_socket;
     uint64_t rlim_infinity;
     /* layouts */

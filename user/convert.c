@@ -63,6 +63,12 @@ static unsigned kind_size(const struct abi *abi, char kind)
     }
 }
 
+static unsigned kind_align(const struct abi *abi, char kind)
+{
+    unsigned size = kind_size(abi, kind);
+    return abi->max_align && abi->max_align < size ? abi->max_align : size;
+}
+
 static bool kind_signed(char kind)
 {
     return kind >= 'a' && kind != 'p';
@@ -92,9 +98,9 @@ size_t layout_size(const struct abi *abi, const struct layout *l)
 {
     size_t off = 0, max = 1;
     for (unsigned i = 0; i < l->n; i++) {
-        unsigned size = kind_size(abi, l->field[i].kind);
-        off = ALIGN_UP(off, size) + (size_t)size * l->field[i].count;
-        if (size > max) max = size;
+        unsigned size = kind_size(abi, l->field[i].kind), align = kind_align(abi, l->field[i].kind);
+        off = ALIGN_UP(off, align) + (size_t)size * l->field[i].count;
+        if (align > max) max = align;
     }
     return ALIGN_UP(off, max);
 }
@@ -107,7 +113,7 @@ void layout_to_guest(const struct abi *abi, const struct layout *l, const void *
     for (unsigned i = 0; i < l->n; i++) {
         const struct layout_field *f = &l->field[i];
         unsigned size = kind_size(abi, f->kind);
-        off = ALIGN_UP(off, size);
+        off = ALIGN_UP(off, kind_align(abi, f->kind));
         for (unsigned k = 0; k < f->count; k++, off += size)
             if (f->size)
                 guest_st(abi, guest + off, size,
@@ -122,7 +128,7 @@ void layout_to_host(const struct abi *abi, const struct layout *l, const uint8_t
     for (unsigned i = 0; i < l->n; i++) {
         const struct layout_field *f = &l->field[i];
         unsigned size = kind_size(abi, f->kind);
-        off = ALIGN_UP(off, size);
+        off = ALIGN_UP(off, kind_align(abi, f->kind));
         for (unsigned k = 0; k < f->count; k++, off += size) {
             if (!f->size) continue;
             uint64_t v = guest_ld(abi, guest + off, size);

@@ -2,7 +2,7 @@
  * convert.h - structures in the guest's layout, by description.
  *
  * A layout lists fields in order; offsets follow from sizes and natural alignment, which is how
- * every Linux ABI lays its structures out. The host's side is given by offsetof and sizeof.
+ * Linux ABIs lay their structures out (i386 aligns to four bytes at most: abi.h, max_align). The host's side is given by offsetof and sizeof.
  */
 #ifndef USER_CONVERT_H
 #define USER_CONVERT_H

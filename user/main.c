@@ -43,7 +43,7 @@ const struct user_option user_options[] = {
     OPT("strace",     NULL,            "STRACE",       strace,     "log system calls"),
     OPT("seed",       "n",             "RAND_SEED",    seed,       "seed of the random numbers that the guest is given"),
     OPT("trace",      "pattern",       "TRACE",        trace,      "enable trace events"),
-    OPT("accel",      "interp[,...]",  "ACCEL",        accel,      "engine: interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft], jit[,backend=NAME][,...]; help lists all"),
+    OPT("accel",      "NAME[,...]",    "ACCEL",        accel,      "engine: jit[,backend=NAME][,...], interp[,mode=fast|ref][,dispatch=goto|switch][,fp=host|soft]; help lists all"),
     OPT("lockstep",   "a,b",           NULL,           lockstep,   "run the program under two engines and compare them: -lockstep interp,native; more in quern(1)"),
     OPT("version",    NULL,            "VERSION",      version,    "print the version"),
 };
@@ -140,6 +140,7 @@ static int set_up_engine(struct proc *p, struct lockstep_config *ls, struct erro
 {
     struct user_options *o = &p->opt;
     p->engine_config.mode = ENGINE_FAST;
+    accel_default(&p->engine_config);
     if (o->accel && accel_parse(&p->engine_config, o->accel, e)) return -1;
     if (o->singlestep) p->engine_config.max_block = 1;
     if (o->lockstep) {
@@ -159,7 +160,9 @@ static int set_up_engine(struct proc *p, struct lockstep_config *ls, struct erro
 static int find_model(struct proc *p, struct error *e)
 {
     const char *name = p->opt.cpu ? p->opt.cpu : p->abi->default_cpu;
-    p->model = isa_find_model(p->isa, name);
+    bool changed = strchr(name, ',') && p->isa->derive_model;
+    p->model = changed ? p->isa->derive_model(p->isa, name, e) : isa_find_model(p->isa, name);
+    if (!p->model && changed) return -1;
     if (!p->model) {
         error_set(e, "unknown CPU model '%s' for %s", name, p->target);
         error_hint(e, "-cpu help lists them");

@@ -178,7 +178,7 @@ int64_t sys_pselect6(struct thread *t, const uint64_t *a)
  * --------------------------------------------------------------------------------------------------
  */
 /* u32 events, padding, u64 data; the data are the guest's and go through as a number. */
-enum { EPOLL_SIZE = 16, EPOLL_DATA = 8 };
+static unsigned epoll_data_at(const struct abi *abi) { return abi->epoll_packed ? 4 : 8; }
 
 int64_t sys_epoll_create(struct thread *t, const uint64_t *a)
 {
@@ -197,10 +197,10 @@ int64_t sys_epoll_ctl(struct thread *t, const uint64_t *a)
     struct epoll_event ev;
     memset(&ev, 0, sizeof ev);
     if ((int)a[1] != EPOLL_CTL_DEL) {
-        const uint8_t *g = mem_in(t->proc, a[3], EPOLL_SIZE);
+        const uint8_t *g = mem_in(t->proc, a[3], epoll_data_at(t->proc->abi) + 8);
         if (!g) return -EFAULT;
         ev.events = (uint32_t)guest_ld(t->proc->abi, g, 4);
-        ev.data.u64 = guest_ld(t->proc->abi, g + EPOLL_DATA, 8);
+        ev.data.u64 = guest_ld(t->proc->abi, g + epoll_data_at(t->proc->abi), 8);
     }
     return sys_ret(epoll_ctl((int)a[0], (int)a[1], (int)a[2], &ev));
 }
@@ -210,8 +210,9 @@ static int64_t do_epoll(struct thread *t, const uint64_t *a, const struct timesp
 {
     int n = (int)a[2];
     uint64_t mask = 0;
+    unsigned data = epoll_data_at(t->proc->abi), size = data + 8;
     if (n <= 0 || n > 1 << 20) return -EINVAL;
-    uint8_t *g = mem_out(t->proc, a[1], (uint64_t)n * EPOLL_SIZE);
+    uint8_t *g = mem_out(t->proc, a[1], (uint64_t)n * size);
     if (!g) return -EFAULT;
     if (set_addr && !signal_get_set(t, set_addr, &mask)) return -EFAULT;
     if (ts)
@@ -223,8 +224,8 @@ static int64_t do_epoll(struct thread *t, const uint64_t *a, const struct timesp
     const sigset_t *sp = waiting_mask(t, set_addr != 0, mask, &sigs);
     int64_t r = set_addr && signal_pick(t) ? -EINTR : sys_ret(epoll_pwait((int)a[0], v, n, ms, sp));
     for (int64_t i = 0; i < r; i++) {
-        guest_st(t->proc->abi, g + i * EPOLL_SIZE, 4, v[i].events);
-        guest_st(t->proc->abi, g + i * EPOLL_SIZE + EPOLL_DATA, 8, v[i].data.u64);
+        guest_st(t->proc->abi, g + i * size, 4, v[i].events);
+        guest_st(t->proc->abi, g + i * size + data, 8, v[i].data.u64);
     }
     mem_free(v);
     if (r != -EINTR) signal_end_temporary(t);

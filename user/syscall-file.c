@@ -290,10 +290,10 @@ int64_t sys_fcntl(struct thread *t, const uint64_t *a)
 {
     const struct abi *abi = t->proc->abi;
     int fd = (int)a[0], cmd = (int)a[1];
-    if (abi->long_size == 4 && cmd >= 33 &&
-        cmd <= 35) { /* F_GETLK64, F_SETLK64, F_SETLKW64 on MIPS; 12..14 elsewhere */
+    int lock64 = abi->fcntl_lock64 ? abi->fcntl_lock64 : 33;
+    if (abi->long_size == 4 && cmd >= lock64 && cmd <= lock64 + 2) {
         static const int host[] = {F_GETLK, F_SETLK, F_SETLKW};
-        return do_lock(t, fd, host[cmd - 33], a[2], abi->flock64);
+        return do_lock(t, fd, host[cmd - lock64], a[2], abi->flock64);
     }
     cmd = abi_num_to_host(abi->fcntls, cmd);
     switch (cmd) {

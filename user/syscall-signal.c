@@ -12,6 +12,12 @@ static uint64_t bit(int sig)
     return (uint64_t)1 << (sig - 1);
 }
 
+/* Bytes of a set that the old calls take. */
+static unsigned old_set_bytes(const struct abi *abi)
+{
+    return abi->old_sigset ? abi->long_size : abi->sigset_size;
+}
+
 /* ---- actions
  * ------------------------------------------------------------------------------------------ */
 struct action_layout {
@@ -22,7 +28,9 @@ static struct action_layout action_layout(const struct abi *abi, unsigned set_by
 {
     unsigned w = abi->long_size;
     struct action_layout l;
-    if (abi->sa_flags_first)
+    if (set_bytes != abi->sigset_size)
+        l = (struct action_layout){2 * w, 0, w, 4 * w};
+    else if (abi->sa_flags_first)
         l = (struct action_layout){0, w, 2 * w, 2 * w + set_bytes};
     else
         l = (struct action_layout){w, 0, 3 * w, 3 * w + set_bytes};
@@ -85,7 +93,7 @@ int64_t sys_rt_sigaction(struct thread *t, const uint64_t *a)
 
 int64_t sys_sigaction(struct thread *t, const uint64_t *a)
 {
-    return do_sigaction(t, (int)a[0], a[1], a[2], t->proc->abi->sigset_size);
+    return do_sigaction(t, (int)a[0], a[1], a[2], old_set_bytes(t->proc->abi));
 }
 
 int64_t sys_signal(struct thread *t, const uint64_t *a)
@@ -130,7 +138,7 @@ int64_t sys_rt_sigprocmask(struct thread *t, const uint64_t *a)
 }
 int64_t sys_sigprocmask(struct thread *t, const uint64_t *a)
 {
-    return do_sigprocmask(t, a, t->proc->abi->sigset_size);
+    return do_sigprocmask(t, a, old_set_bytes(t->proc->abi));
 }
 
 int64_t sys_sgetmask(struct thread *t, const uint64_t *a)
@@ -167,7 +175,7 @@ int64_t sys_rt_sigpending(struct thread *t, const uint64_t *a)
 }
 int64_t sys_sigpending(struct thread *t, const uint64_t *a)
 {
-    return signal_put_set(t, a[0], pending_mask(t), t->proc->abi->sigset_size) ? 0 : -EFAULT;
+    return signal_put_set(t, a[0], pending_mask(t), old_set_bytes(t->proc->abi)) ? 0 : -EFAULT;
 }
 
 static int64_t do_suspend(struct thread *t, uint64_t mask)
@@ -189,6 +197,11 @@ int64_t sys_rt_sigsuspend(struct thread *t, const uint64_t *a)
 int64_t sys_sigsuspend(struct thread *t, const uint64_t *a)
 {
     uint64_t mask;
+    if (t->proc->abi->old_sigset) { /* the set itself, behind two words that mean nothing */
+        uint8_t set[8] = {0};
+        guest_st(t->proc->abi, set, t->proc->abi->long_size, a[2]);
+        return do_suspend(t, abi_set_to_host(t->proc->abi, set, t->proc->abi->long_size));
+    }
     return signal_get_set(t, a[0], &mask) ? do_suspend(t, mask) : -EFAULT;
 }
 

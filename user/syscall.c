@@ -2,7 +2,7 @@
  * syscall.c - from the registers to a handler and back.
  *
  * Kinds of arguments, one letter each in the tables (they also say how -strace prints them):
- *   d fd   @ directory fd   i int   u unsigned   x bits   m mode   o open flags   M PROT_*   F
+ *   h user or group id of 16 bits   d fd   @ directory fd   i int   u unsigned   x bits   m mode   o open flags   M PROT_*   F
  * MAP_* S signal   s string   P address read   B address written   z size   L signed long l 64 bits
  * (a register pair on 32-bit ABIs)   w 64 bits as two longs, low one first
  */
@@ -38,6 +38,7 @@ static int get_args(struct thread *t, const struct syscall_desc *call, unsigned 
         case '@':
         case 'i':
         case 'S': v = (uint64_t)(int64_t)(int32_t)v; break;
+        case 'h': v = (uint16_t)v == 0xffff ? UINT32_MAX : (uint16_t)v; break;
         case 'u':
         case 'm':
         case 'o':
