@@ -37,6 +37,7 @@ struct jit {
     bool started, stop, busy, off;
     bool ready;                         /* set up: nothing is before some block is hot. Under the engine's lock */
     unsigned early;                     /* blocks that were hot before that */
+    bool no_thread;                     /* the host gives us none: the vCPU's compiles */
     struct jit_region *queue, **tail;
     unsigned queued;
     struct codepool pool;
@@ -444,7 +445,11 @@ void jit_quiesce(struct engine *eng)
 static bool enqueue(struct jit *j, struct jit_region *r)
 {
     pthread_mutex_lock(&j->lock);
-    bool ok = j->queued < QUEUE_MAX && (j->started || start_thread(j));
+    if (!j->started && !start_thread(j) && !j->no_thread) {
+        j->no_thread = true;
+        error_warn("no thread for compiling; compiling where the guest runs");
+    }
+    bool ok = j->started && j->queued < QUEUE_MAX;
     if (ok) {
         r->next = NULL;
         *j->tail = r;
@@ -531,7 +536,7 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     }
     pthread_mutex_unlock(&eng->lock);
     if (!r) return;
-    if (eng->cfg.sync || (j->be->quick && !eng->cfg.async)) {
+    if (eng->cfg.sync || j->no_thread || (j->be->quick && !eng->cfg.async)) {
         pthread_mutex_lock(&j->lock);
         while (j->busy) pthread_cond_wait(&j->idle, &j->lock);
         j->busy = true;

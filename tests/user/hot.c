@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -222,11 +224,33 @@ static void other_thread(void)
     printf("other thread: %d\n", seen);
 }
 
+/* ---- a child, where no file may grow ---- */
+static void fork_limited(void)
+{
+    struct rlimit old, none;
+    unsigned want = count(50000);
+    int status = -1;
+    getrlimit(RLIMIT_FSIZE, &old);
+    none = old;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_FSIZE, &none);
+    pid_t child = fork();
+    if (!child) {
+        int wrong = 0;
+        for (int i = 0; i < 20; i++) wrong += count(50000) != want;
+        _exit(wrong ? 1 : 7);
+    }
+    waitpid(child, &status, 0);
+    setrlimit(RLIMIT_FSIZE, &old);
+    printf("child without files: %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     fault_everywhere();
     signals_everywhere();
+    fork_limited();
     own_page();
     other_view();
     other_thread();
