@@ -253,7 +253,6 @@ static int take_opts(struct blk_node *n, struct web *w, const struct opts *o, st
     uint64_t v = opts_size(o, "readahead", 256 << 10);
 
     if (!s) s = opts_get(o, "filename");
-    if (load_library(e)) return -ENOENT;
     if (!s) return error_set(e, "curl block driver requires an 'url' option"), -EINVAL;
     if (strncasecmp(s, proto, strlen(proto)) || strncmp(s + strlen(proto), "://", 3))
         return error_set(e, "'%s' is no URL of the protocol '%s'", s, proto), -EINVAL;
@@ -303,6 +302,7 @@ static int curl_open(struct blk_node *n, const struct opts *o, unsigned flags, s
     struct web *w = blk_state(n);
     int rc;
 
+    if (load_library(e)) return -ENOENT;
     pthread_once(&once, start_library);
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->idle, NULL);

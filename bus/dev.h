@@ -124,7 +124,7 @@ struct machine_bus {
     struct bus_clock *clock;
     struct pci_bus *pci;         /* the PCI bus (periph/pci/pci.h), set by its host bridge; NULL: none */
     struct ide_channel *ide[4];  /* IDE channels (periph/block/ide.h), set by their controllers: "ide.0"... */
-    struct display *display;     /* the first display adapter's screen (periph/display/display.h); NULL: none */
+    struct display *display;     /* the first display adapter's screen (ui/picture.h); NULL: none */
     struct device *first, *last;
     struct dev_global *globals;  /* -global */
     struct region **owned;       /* mb_own_region */

@@ -63,11 +63,6 @@ static unsigned blk_hash(uint64_t pc, uint64_t key, const uint8_t *page)
     return (unsigned)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BLK_HASH_BITS));
 }
 
-static unsigned page_hash(const uint8_t *page)
-{
-    return (uint32_t)((uint32_t)((uintptr_t)page >> CPU_PAGE_BITS) * 0x9e3779b1u) >> (32 - PAGE_HASH_BITS);
-}
-
 struct code_page *code_page_find(struct engine *eng, const uint8_t *host)
 {
     struct code_page *p = eng->pages[page_hash(host)];
@@ -91,11 +86,16 @@ static void page_add(struct cpu *cpu, struct blk *b, unsigned which, uint64_t va
     if (which) p->granules |= code_granules(0, MAX(b->size - in_first, 1u));
     else p->granules |= code_granules(off, MAX(in_first, 1u));
     if (!p->blocks) {
-        if (!cpu->world->user) mem_protect_code(eng, p->host);
-        else if (cpu->world->user_code_page) cpu->world->user_code_page(cpu, va & CPU_PAGE_MASK);
+        if (!cpu->world->user) mem_protect_code(eng, p->host); /* user mode: user_protect_code(), before it was read */
     }
     b->page_next[which] = p->blocks;
     p->blocks = b;
+}
+
+/* User mode, lock held: another thread may be about to write to the page, so it is protected before code is read from it. */
+void user_protect_code(struct cpu *cpu, uint64_t va)
+{
+    if (cpu->world->user && cpu->world->user_code_page) cpu->world->user_code_page(cpu, va & CPU_PAGE_MASK);
 }
 
 /* ---- links ---------------------------------------------------------------------------------------- */
@@ -149,10 +149,7 @@ static void blk_invalidate(struct engine *eng, struct blk *b)
     jit_block_gone(eng, b);
     page_remove(eng, b, 0);
     if (b->page[1]) page_remove(eng, b, 1);
-    for (unsigned c = 0; c < eng->n_cpus; c++) {
-        struct blk **slot = &eng->cpus[c]->jump_cache[jc_index(b->pc)];
-        if (*slot == b) atomic_store_ptr(slot, (struct blk *)NULL);
-    }
+    for (unsigned c = 0; c < eng->n_cpus; c++) jc_drop(eng->cpus[c], b);
 }
 
 void engine_code_written(struct engine *eng, const void *host, size_t n)
@@ -174,26 +171,31 @@ void engine_code_written(struct engine *eng, const void *host, size_t n)
         }
         /* A device may do this at the request of compiled code, which would go on to blocks of its region by itself. */
         for (unsigned i = 0; i < eng->n_cpus; i++) {
-            if (eng->cpus[i]->xpoint && jit_running_on(eng->cpus[i], page)) cpu_kick(eng->cpus[i]);
+            uint32_t point = atomic_load_u32(&eng->cpus[i]->xpoint); /* another thread's may be gone the next moment */
+            if (point && jit_running_on(eng, point, page)) cpu_kick(eng->cpus[i]);
         }
     }
     pthread_mutex_unlock(&eng->lock);
 }
 
-bool engine_code_page_fault(struct engine *eng, const void *host)
+bool engine_code_pages_open(struct engine *eng, const void *host, size_t n, void (*open)(void *), void *opaque)
 {
-    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1));
+    const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1)), *end = (const uint8_t *)host + n;
     bool found = false;
 
     pthread_mutex_lock(&eng->lock);
-    struct code_page *p = code_page_find(eng, page);
-    if (p) {
+    for (; page < end; page += CPU_PAGE_SIZE) {
+        struct code_page *p = code_page_find(eng, page);
+        if (!p) continue;
         found = true; /* also when another thread was here first: the page is or becomes writable */
         while (p->blocks) blk_invalidate(eng, p->blocks);
     }
+    if (open) open(opaque);
     pthread_mutex_unlock(&eng->lock);
     return found;
 }
+
+bool engine_code_page_fault(struct engine *eng, const void *host) { return engine_code_pages_open(eng, host, 1, NULL, NULL); }
 
 void engine_flush(struct engine *eng)
 {
@@ -400,7 +402,8 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
 
     if (b && b->pc == pc && b->key == key) return b;
     eng->stats.lookups++;
-    const uint8_t *host = cpu_code_page(cpu, pc, false);
+    struct code_unit unit;
+    const uint8_t *host = cpu_code_unit(cpu, pc, false, &unit);
     if (!host) return NULL;
     pthread_mutex_lock(&eng->lock);
     unsigned h = blk_hash(pc, key, host);
@@ -411,6 +414,10 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
     }
     if (!b) {
         bool keep = !cpu->step_over_break;
+        if (keep) {
+            const struct code_page *p = code_page_find(eng, host);
+            if (!p || !p->blocks) user_protect_code(cpu, pc);
+        }
         b = translate(cpu, pc, key, key & KEY_ONE ? 1 : eng->cfg.max_block, host, keep);
         if (b && !b->one_shot) {
             b->hash_next = eng->hash[h];
@@ -422,7 +429,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b);
+    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b, unit.global);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

@@ -12,6 +12,9 @@
 #ifdef HAVE_SYS_MMAN_H
 #include <sys/mman.h>
 #endif
+#ifdef HAVE_MEMFD_CREATE
+#include <sys/resource.h>
+#endif
 #ifdef __linux__
 #include <sys/syscall.h>
 #endif
@@ -20,6 +23,8 @@
 static int shared_fd(size_t size)
 {
 #if defined HAVE_MEMFD_CREATE
+    struct rlimit most; /* of files, and this is one: going over it is a signal */
+    if (getrlimit(RLIMIT_FSIZE, &most) || (most.rlim_cur != RLIM_INFINITY && most.rlim_cur < size)) return -1;
     int fd = memfd_create("quern-code", MFD_CLOEXEC);
     if (fd >= 0 && ftruncate(fd, (off_t)size)) {
         close(fd);

@@ -54,6 +54,9 @@ void engine_code_written(struct engine *, const void *host, size_t n);
 /* User mode, in the SIGSEGV handler: was the fault a write to a page write-protected because of code? Then its
  * blocks are dropped and the caller makes the page writable and retries. */
 bool engine_code_page_fault(struct engine *, const void *host);
+/* The same for the pages of [host, host + n); open(opaque) makes them writable. Until it returns no thread translates: code that
+ * was read before the write would stay unseen. */
+bool engine_code_pages_open(struct engine *, const void *host, size_t n, void (*open)(void *), void *opaque);
 /* User mode, in the SIGSEGV handler once such a page is writable again: if the running block lies on it, and does not end
  * with the store, this does not return: the block is left and the store is done anew, alone, so that what follows is
  * the code that is there then. */

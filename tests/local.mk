@@ -84,6 +84,7 @@ SCRIPT_TESTS += tests/test-gdb.sh
 SCRIPT_TESTS += tests/test-lockstep-user.sh
 SCRIPT_TESTS += tests/test-mutants.sh
 SCRIPT_TESTS += tests/test-jit-tcc.sh
+SCRIPT_TESTS += tests/test-jit-bad.sh
 SCRIPT_TESTS += tests/test-log.sh
 SCRIPT_TESTS += tests/run-user.sh
 SCRIPT_TESTS += tests/test-fuzz.sh

@@ -82,8 +82,10 @@ word() {
 machine() {
     timeout 60 "$build/quern-system-mipsel" -M malta -m 32 -display none -serial null -monitor stdio -kernel "$dir/k" -S "$@" >"$dir/out" 2>&1
 }
+# Until PATTERN is in FILE, or too long.
+wait_for() { for i in $(seq 100); do grep -q -- "$1" "$2" 2>/dev/null && break; sleep 0.1; done; sleep 0.2; }
 wait_a_bit() { sleep 0.5; }
-{ echo cont; wait_a_bit; echo quit; } | machine -d in_asm,exec,cpu,int,cpu_reset -D "$dir/sys" -dfilter 0x80100000+0x40
+{ echo cont; wait_for 'exception 8' "$dir/sys"; echo quit; } | machine -d in_asm,exec,cpu,int,cpu_reset -D "$dir/sys" -dfilter 0x80100000+0x40
 has '^CPU Reset (CPU 0)' "$dir/sys"
 has '^0x80100000:  mtc0	*zero' "$dir/sys"
 has '^0x80100030:  jr	*ra' "$dir/sys"
@@ -93,7 +95,7 @@ has '^pc=0x80100030 ' "$dir/sys"
 has 'CP0 Status' "$dir/sys"
 has 'exception 8\..* epc 80100020' "$dir/sys"
 # Turned on later: what has been translated by then is shown too.
-{ echo cont; wait_a_bit; echo stop; echo 'logfile '"$dir/late"; echo 'log exec'; echo system_reset; echo cont; wait_a_bit; echo quit; } | machine -seed 5
+{ echo cont; wait_a_bit; echo stop; echo 'logfile '"$dir/late"; echo 'log exec'; echo system_reset; echo cont; wait_for '^Trace 0' "$dir/late"; echo quit; } | machine -seed 5
 has '^Trace 0: ' "$dir/late"
 
 

@@ -168,7 +168,6 @@ static void test_models(void)
         }
         mtc0(&f, R(12, 0), 0xffffffff);
         CHECK_EQ(!!(f.m->status & SR_CU1), want[i].fpu);
-        CHECK_EQ(!!(f.c->key & MK_CP1), want[i].fpu);
         CHECK_EQ(!!(f.m->status & SR_KX), f.m->is64);
         CHECK_EQ(f.m->status & (SR_SR | SR_NMI | SR_TS), 0); /* only clearable */
         CHECK_EQ(mips_get_pc(f.m), f.m->is64 ? VA_RESET : (uint32_t)VA_RESET);
@@ -432,11 +431,16 @@ static void test_tlb(void)
 }
 
 /* The engine's TLB must forget exactly what the guest took away. */
+static struct tlb_entry *at(struct fix *f, unsigned mode, uint64_t va)
+{
+    return &cpu_tlb_of(f->c, mode)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+}
+
 static struct tlb_entry *plant(struct fix *f, unsigned mode, uint64_t va)
 {
-    if (!f->c->tlb[mode]) f->c->tlb[mode] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
-    struct tlb_entry *e = &f->c->tlb[mode][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    struct tlb_entry *e = at(f, mode, va);
     e->rd = e->wr = va & CPU_PAGE_MASK;
+    e->phys = va >> 31 ? TLB_GLOBAL : 0;
     return e;
 }
 
@@ -452,9 +456,14 @@ static void test_flush(void)
     mtc0(&f, R(10, 0), 0x00600001); /* same ASID */
     CHECK_EQ(user->rd, 0x00401000);
     mtc0(&f, R(10, 0), 2);
-    CHECK_EQ(user->rd, UINT64_MAX);
-    CHECK_EQ(glob->rd, 0xc0010000);
-    CHECK_EQ(kseg->rd, 0x80123000);
+    CHECK(at(&f, 2, 0x00401000)->rd == UINT64_MAX); /* another address space... */
+    CHECK_EQ(at(&f, 0, 0xc0010000)->rd, 0xc0010000);
+    CHECK_EQ(at(&f, 0, 0x80123000)->rd, 0x80123000);
+    mtc0(&f, R(10, 0), 1);
+    CHECK_EQ(user->rd, 0x00401000); /* ... and back */
+    mtc0(&f, R(10, 0), 2);
+    CHECK_EQ(user->rd, 0x00401000);
+    glob = at(&f, 0, 0xc0010000), kseg = at(&f, 0, 0x80123000);
     tlb_write(&f, 1, 0xc0100002, LO_G, LO_G, 0); /* replaces the global entry */
     CHECK_EQ(glob->rd, UINT64_MAX);
     CHECK_EQ(kseg->rd, 0x80123000);
@@ -478,6 +487,84 @@ static void test_flush(void)
     kseg = plant(&f, 0, VA_KSEG0 + 0x10000);
     mtc0(&f, R(12, 0), 0); /* KX off: 64-bit segments are gone */
     CHECK_EQ(kseg->rd, UINT64_MAX);
+    close_fix(&f);
+}
+
+/* What TLBWR replaces goes on translating until the guest looks for it or flushes. */
+static void write_random(struct fix *f, uint64_t hi, uint64_t lo0, uint64_t lo1)
+{
+    mtc0(f, R(10, 0), hi), mtc0(f, R(2, 0), lo0), mtc0(f, R(3, 0), lo1), mtc0(f, R(5, 0), 0);
+    mips_helper_tlbwr(f->c, 0, 0, 0);
+}
+
+static bool in_first_level(const struct fix *f, uint64_t vpn, unsigned asid)
+{
+    return mips_tlb_find(f->m, vpn, asid) >= 0;
+}
+
+/* One page at 0x10000000 that has just been replaced. *next: an address that was not used yet. */
+static void push_out(struct fix *f, uint64_t *next, uint64_t lo0, uint64_t lo1)
+{
+    write_random(f, 0x10000003, lo0, lo1);
+    for (unsigned i = 0; in_first_level(f, 0x10000000, 3) && i < 4096; i++, *next += 0x2000)
+        write_random(f, *next + 3, LO_V, LO_V);
+    CHECK(!in_first_level(f, 0x10000000, 3));
+}
+
+static void test_second_level(void)
+{
+    struct fix f;
+    struct mmu_hit h;
+    const uint64_t lo0 = 0x123 << 6 | LO_V | LO_D, lo1 = 0x456 << 6 | LO_V;
+    uint64_t next = 0x20000000;
+    open_fix(&f, &mips32_isa, "24Kf", false, false);
+    mtc0(&f, R(12, 0), 0);
+
+    push_out(&f, &next, lo0, lo1);
+    CHECK(xlate(&f, 0x10000010, ACCESS_WRITE, &h) && h.phys == 0x123010);
+    CHECK(xlate(&f, 0x10001010, ACCESS_READ, &h) && h.phys == 0x456010 && !(h.prot & MMU_W));
+    /* what it does not allow is a refill: the handlers of other exceptions would look for an entry */
+    CHECK(!xlate(&f, 0x10001010, ACCESS_WRITE, &h) && f.c->exc.code == (ME_TLBS | ME_TLB_REFILL));
+    mtc0(&f, R(10, 0), 0x10000004); /* another address space */
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+    mtc0(&f, R(10, 0), 0x10000003);
+    CHECK(xlate(&f, 0x10000010, ACCESS_READ, &h));
+    /* looked for: not there, and gone */
+    mips_helper_tlbp(f.c, 0, 0, 0);
+    CHECK(mfc0(&f, R(0, 0)) >> 31 & 1);
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h) && f.c->exc.code == (ME_TLBL | ME_TLB_REFILL));
+
+    push_out(&f, &next, lo0, lo1); /* the same page anew: the engine's copy goes, too */
+    struct tlb_entry *e = plant(&f, 2, 0x10000000);
+    write_random(&f, 0x10000003, 0x777 << 6 | LO_V, lo1);
+    CHECK(xlate(&f, 0x10000010, ACCESS_READ, &h) && h.phys == 0x777010);
+    CHECK_EQ(e->rd, UINT64_MAX);
+    mips_helper_tlbp(f.c, 0, 0, 0); /* it makes room for the next */
+    mtc0(&f, R(10, 0), 0x30002003);
+    mips_helper_tlbwi(f.c, 0, 0, 0);
+
+    push_out(&f, &next, lo0, lo1); /* flushed: by an entry that becomes another one */
+    mtc0(&f, R(0, 0), 1);
+    mtc0(&f, R(10, 0), 0x30000003);
+    mips_helper_tlbwi(f.c, 0, 0, 0);
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+    CHECK_EQ(f.m->tlb2_used, 0);
+
+    push_out(&f, &next, lo0, lo1); /* by somebody who looks through all entries */
+    mips_helper_tlbr(f.c, 0, 0, 0);
+    mtc0(&f, R(10, 0), 3);
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+
+    push_out(&f, &next, lo0, lo1);
+    mtc0(&f, R(6, 0), 2); /* Wired */
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+
+    /* it does not grow beyond its size, and counts right */
+    for (unsigned i = 0; i < 5000; i++, next += 0x2000) write_random(&f, next + 3, LO_V, i % 3 ? LO_V : 0);
+    unsigned used = 0;
+    for (unsigned i = 0; i < MIPS_TLB2_MAX; i++) used += f.m->tlb2[i].inuse;
+    CHECK_EQ(f.m->tlb2_used, used);
+    CHECK(used > MIPS_TLB2_MAX / 2 && !f.m->tlb_doubled);
     close_fix(&f);
 }
 
@@ -805,6 +892,7 @@ int main(void)
     test_segments64();
     test_tlb();
     test_flush();
+    test_second_level();
     test_exceptions();
     test_interrupts();
     test_timer();

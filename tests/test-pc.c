@@ -11,7 +11,7 @@
 #include "periph/pci/i440fx.h"
 #include "periph/pci/piix4.h"
 #include "periph/timer/hpet.h"
-#include "periph/display/display.h"
+#include "ui/picture.h"
 
 /* ---- local and I/O APIC ---- */
 

@@ -813,7 +813,7 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         if (strcmp(s->parallels.v[i], "none") && strcmp(s->parallels.v[i], "null"))
             return error_set(e, "machine '%s' has %u parallel ports for -parallel", c->board->name, c->board->n_parallel);
     }
-    if (s->vga_wanted && !c->board->takes_devices) return error_set(e, "machine '%s' has no display adapter yet", c->board->name);
+    if (s->vga_wanted && !c->board->takes_devices) return error_set(e, "machine '%s': a display adapter is not supported yet", c->board->name);
     if (s->debugcon && !c->board->takes_devices) return error_set(e, "machine '%s' has no place for -debugcon", c->board->name);
     if (s->devices.n && !c->board->takes_devices) return error_set(e, "machine '%s' takes no further devices yet", c->board->name);
     if (parse_devices(s, e)) return -1;

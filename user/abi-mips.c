@@ -166,9 +166,11 @@ int64_t sys_set_thread_area(struct thread *t, const uint64_t *a)
     return 0;
 }
 
-/* Writes to code are seen without being told. */
+/* Writes to code are seen without being told, but for those through another mapping of the same page. */
 int64_t sys_cacheflush(struct thread *t, const uint64_t *a)
 {
+    struct proc *p = t->proc;
+    if (a[0] < p->limit && a[1]) engine_code_written(p->engine, p->base + a[0], (size_t)MIN(a[1], p->limit - a[0]));
     return 0;
 }
 int64_t sys_cachectl(struct thread *t, const uint64_t *a)

@@ -173,8 +173,18 @@ static void track_write(struct proc *p, uint64_t n)
     t->armed[n] = 0;
 }
 
-/* Runs in signal handlers too, so without the lock: the byte and the protection are set to the same
- * values whoever comes second. */
+struct opening { struct proc *p; uint64_t n; };
+
+static void open_page(void *opaque)
+{
+    struct opening *o = opaque;
+    struct proc *p = o->p;
+    p->pages[o->n] &= (uint8_t)~PAGE_CODE;
+    mprotect(p->base + (o->n << p->page_bits), (size_t)p->page_size, PROT_READ | PROT_WRITE);
+}
+
+/* Runs in signal handlers too, so without mem_lock. Under the engine's, as mem_user_code_page: protection and flag agree, and no
+ * code is read between the end of its translations and the write. */
 bool mem_code_fault(struct proc *p, const void *host)
 {
     uint64_t va = (uint64_t)((const uint8_t *)host - p->base);
@@ -182,14 +192,9 @@ bool mem_code_fault(struct proc *p, const void *host)
     uint64_t n = page_of(p, va);
     unsigned f = p->pages[n];
     if ((f & (PAGE_USED | PAGE_WRITE)) != (PAGE_USED | PAGE_WRITE)) return false;
-    uint8_t *page = p->base + (n << p->page_bits);
     if (p->track) track_write(p, n);
-    /* Without the flag another thread is just ahead of us, in either direction: the next try will
-     * tell. */
-    for (uint64_t k = 0; k < p->page_size; k += CPU_PAGE_SIZE)
-        engine_code_page_fault(p->engine, page + k);
-    p->pages[n] &= (uint8_t)~PAGE_CODE;
-    mprotect(page, (size_t)p->page_size, PROT_READ | PROT_WRITE);
+    /* Without the flag another thread was just ahead of us: the next try will tell. */
+    engine_code_pages_open(p->engine, p->base + (n << p->page_bits), (size_t)p->page_size, open_page, &(struct opening){ p, n });
     return true;
 }
 

@@ -157,7 +157,10 @@ static bool write_reg(struct mips_cpu *m, unsigned reg, uint64_t v)
         return true;
     case REG(5, 0): m->pagemask = mips_pagemask_legal(m, w); return true;
     case REG(5, 1): return r2; /* no small pages, no large physical addresses, no execute-inhibit */
-    case REG(6, 0): m->wired = w & index_mask(m); return true;
+    case REG(6, 0):
+        if (m->wired != (w & index_mask(m))) mips_tlb2_drop(m);
+        m->wired = w & index_mask(m);
+        return true;
     case REG(7, 0):
         if (!r2) return false;
         m->hwrena = w & (0xfu | (d->config3 & C3_ULRI ? 1u << 29 : 0));
@@ -332,6 +335,15 @@ uint64_t mips_helper_leave(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t c)
 {
     (void)a, (void)b, (void)c;
     cpu_kick(cpu);
+    return 0;
+}
+
+uint64_t mips_helper_synci(struct cpu *cpu, uint64_t va, uint64_t b, uint64_t c)
+{
+    uint32_t line = cache_line(mips_cpu(cpu));
+    if (!mips_cpu(cpu)->is64) va = (uint32_t)va;
+    va &= ~(uint64_t)(line - 1);
+    if (line && va < cpu->ulimit) engine_code_written(cpu->engine, cpu->ubase + va, line);
     return 0;
 }
 

@@ -168,6 +168,14 @@ void tr_sc(struct mips_tr *t)
 void tr_sync(struct mips_tr *t) { ir_fence(t->b); }
 
 /* Code is kept coherent by the engine, so cache operations have nothing to do; a write to code that
- * is running takes effect at the next block. */
-void tr_synci(struct mips_tr *t) { t->exit = IR_EXIT_MODE; }
+ * is running takes effect at the next block. Only in user mode a page may be written through another mapping unseen. */
+void tr_synci(struct mips_tr *t)
+{
+    if (t->user) {
+        enum ir_type type;
+        ir_id va = address(t, &type);
+        ir_call(t->b, MH_SYNCI, T_I32, IR_NONE, va, IR_NONE, IR_NONE);
+    }
+    t->exit = IR_EXIT_MODE;
+}
 void tr_cache(struct mips_tr *t) { (void)t; }

@@ -36,6 +36,7 @@
     [XR_SEG_BASE + 2] = { "ss_base", OFF(seg_base.u[2]), T, SLOT_SYS }, [XR_SEG_BASE + 3] = { "ds_base", OFF(seg_base.u[3]), T, SLOT_SYS }, \
     [XR_SEG_BASE + 4] = { "fs_base", OFF(seg_base.u[4]), T, SLOT_SYS }, [XR_SEG_BASE + 5] = { "gs_base", OFF(seg_base.u[5]), T, SLOT_SYS }, \
     [XR_FTOP] = { "ftop", OFF(ftop), T_I32, SLOT_FPR }, [XR_FTW] = { "ftw", OFF(ftw), T_I32, SLOT_FPR }, \
+    [XR_CF_OP] = { "cf_op", OFF(cf_op), T_I32, SLOT_FLAG }, [XR_CF_R] = { "cf_r", OFF(cf_r.u), T, SLOT_FLAG }, [XR_CF_B] = { "cf_b", OFF(cf_b.u), T, SLOT_FLAG }, \
     [XR_LIMIT] = { "es_limit", OFF(seg_fast[0]), T_I32, SLOT_SYS }, [XR_LIMIT + 1] = { "cs_limit", OFF(seg_fast[1]), T_I32, SLOT_SYS }, \
     [XR_LIMIT + 2] = { "ss_limit", OFF(seg_fast[2]), T_I32, SLOT_SYS }, [XR_LIMIT + 3] = { "ds_limit", OFF(seg_fast[3]), T_I32, SLOT_SYS }, \
     [XR_LIMIT + 4] = { "fs_limit", OFF(seg_fast[4]), T_I32, SLOT_SYS }, [XR_LIMIT + 5] = { "gs_limit", OFF(seg_fast[5]), T_I32, SLOT_SYS }, \
@@ -125,37 +126,13 @@ static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque,
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
         .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
-        .cpu_size = sizeof(struct x86_cpu), .open_bus = true, .translate = x86_translate, .fault = x86_fault,        \
+        .cpu_size = sizeof(struct x86_cpu), .open_bus = true, .no_fp_notes = true, .translate = x86_translate, .fault = x86_fault,        \
         .mmu = x86_mmu, .exception = x86_exception, .interrupt = x86_interrupt, .has_work = x86_has_work, \
         .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
     }
 const struct guest x86_32_guest = X86_GUEST("x86-32", slots32, T_I32);
 const struct guest x86_64_guest = X86_GUEST("x86-64", slots64, T_I64);
 /* clang-format on */
-
-/* ---- models: only what the translator has ---- */
-
-#define F(f) XF_BIT(XF_##f)
-#define BASE_32 (F(8086) | F(186) | F(286) | F(386) | F(486) | F(P6) | F(CMOV) | F(CX8) | F(CPUID) | F(TSC) | F(CLFLUSH) | F(FXSR))
-#define V2_INT (F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP))
-#define SYS_32 (XSF(DE) | XSF(PSE) | XSF(PAE) | XSF(MCE) | XSF(MTRR) | XSF(PGE) | XSF(MCA) | XSF(PAT) | XSF(PSE36))
-#define SSE (F(MMX) | F(SSE) | F(SSE2) | F(SSE3) | F(SSSE3))
-static const struct x86_model models_def[] = {
-    { BASE_32 | SSE | F(FPU) | F(MSR) | F(SEP), 0x633, SYS_32, "GenuineIntel", "Quern x86, 32 bits" },
-    { F(8086) | F(186) | F(286) | F(386) | F(486) | F(CPUID) | F(FPU), 0x480, 0, "GenuineIntel", "Quern 486" },
-    { F(8086) | F(186) | F(286) | F(386) | F(486) | F(CPUID) | F(FPU) | F(TSC) | F(MSR) | F(CX8), 0x543, XSF(DE) | XSF(PSE), "GenuineIntel", "Quern Pentium" },
-    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU) | F(MSR) | F(SEP), 0x60fb1, SYS_32 | XSF(NX), "AuthenticAMD", "Quern x86, 64 bits" },
-    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU) | F(MSR) | F(SEP) | F(SMAP) | F(INVPCID) | F(RDPID), 0x60fb1,
-      SYS_32 | XSF(NX) | XSF(SMEP) | XSF(PCID) | XSF(PDPE1GB), "AuthenticAMD", "Quern x86, 64 bits" },
-};
-static const struct cpu_model models[] = {
-    { "qemu32", "32-bit processor with what is built", &models_def[0] },
-    { "486", "80486 DX with CPUID", &models_def[1] },
-    { "pentium", "Pentium without MMX", &models_def[2] },
-    { "qemu64", "64-bit processor with what is built", &models_def[3] },
-    { "max", "the same with SMEP, SMAP, PCID and pages of 1 GiB", &models_def[4] },
-};
-enum { MODELS_32 = 3, MODELS_64 = ARRAY_LEN(models) - MODELS_32 };
 
 /* ---- making ---- */
 
@@ -184,6 +161,11 @@ void x86_user_setup(struct cpu *c, bool long_mode)
     struct x86_cpu *x = x86_cpu(c);
 
     c->key = (uint64_t)(long_mode ? X86_64 : X86_32) | XK_SS32 | 3u << XK_CPL_SHIFT | XK_PROT | XK_SSE | XK_AVX | XK_X87;
+    /* What Linux has programs see with sgdt, sidt, smsw, sldt and str, where it keeps the truth to itself (UMIP). */
+    x->gdt = (struct x86_table){ .base = UINT64_C(0xfffffffffffe0000) };
+    x->idt = (struct x86_table){ .base = UINT64_C(0xffffffffffff0000) };
+    x->tr = (struct x86_table){ .sel = 0x40 };
+    x->cr0 = CR0_PG | CR0_AM | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE;
     memset(x->sel, 0, sizeof x->sel);
     x->sel[1] = long_mode ? X86_USER_CS : X86_USER_CS32;
     x->sel[2] = X86_USER_DS;
@@ -213,7 +195,7 @@ static const struct state_field table_state[] = { T(base), T(limit), T(attr), T(
 #undef T
 #define T(f) STATE_STRUCT(struct x86_cpu, f, 1, table_state)
 static const struct state_field state[] = {
-    I(eflags), A(sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
+    I(eflags), A(sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), I(random), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
     I(cr3), I(cr4), I(efer), I(xcr0), A(dr), I(star), I(lstar), I(cstar), I(fmask), I(kernel_gs), I(tsc_aux), I(sysenter_cs), I(sysenter_esp),
     I(sysenter_eip), I(pat), I(mtrr_def), A(mtrr_fixed), A(mtrr_base), A(mtrr_mask), I(misc_enable), I(mcg_status), I(mcg_ctl), A(mc_bank), I(debugctl),
     I(microcode), I(feature_control), I(tsc_offset), I(tsc_deadline), A(pdpte), I(monitor), I(smbase), I(a20_off), I(smm), I(nmi_blocked), I(nmi_pending),
@@ -225,12 +207,12 @@ static const struct state_field state[] = {
 #undef I
 static const struct isa_target targets32[] = { { "i386", false }, { NULL, false } };
 static const struct isa_target targets64[] = { { "x86_64", false }, { NULL, false } };
-#define X86_ISA(w, arch, first, count)                                                                    \
+#define X86_ISA(w, arch)                                                                    \
     {                                                                                              \
-        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = &models[first], .n_models = count, \
-        .gdb_arch = arch, .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
+        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = x86_models_##w, .n_models = X86_MODELS_##w, .derive_model = x86_derive_model, \
+        .gdb_arch = arch, .gdb = x86_gdb_##w, .n_gdb = X86_GDB_FEATURES + (w == 64), .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
         .state = state, .n_state = ARRAY_LEN(state) - 1,                                           \
     }
-const struct isa x86_32_isa = X86_ISA(32, "i386", 0, MODELS_32);
-const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64", MODELS_32, MODELS_64);
+const struct isa x86_32_isa = X86_ISA(32, "i386");
+const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64");
 /* clang-format on */

@@ -7,6 +7,8 @@ libquern_a_SOURCES += \
 	isa/x86/flags.c \
 	isa/x86/helpers.c \
 	isa/x86/helpers.def \
+	isa/x86/gdb.c \
+	isa/x86/models.c \
 	isa/x86/segment-user.c \
 	isa/x86/sys-cpu.c \
 	isa/x86/sys-dump.c \
@@ -24,6 +26,9 @@ libquern_a_SOURCES += \
 	isa/x86/translate-shift.c \
 	isa/x86/translate-simd-fp.c \
 	isa/x86/translate-simd.c \
+	isa/x86/simd-func.c \
+	isa/x86/simd-func.h \
+	isa/x86/translate-simd-func.c \
 	isa/x86/translate-simd.h \
 	isa/x86/translate-string.c \
 	isa/x86/translate-system.c \
@@ -35,6 +40,7 @@ libquern_a_SOURCES += \
 	isa/x86/x86-board.h \
 	isa/x86/x86.def \
 	isa/x86/x86.h \
+	isa/x86/x87-host.h \
 	isa/x86/x87-func.c \
 	isa/x86/x87.c \
 	isa/x86/x87.h

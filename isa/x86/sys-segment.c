@@ -37,11 +37,18 @@ bool x86_desc_read(struct x86_cpu *x, uint16_t sel, bool wide, struct x86_desc *
 {
     const struct x86_table *t = sel & 4 ? &x->ldt : &x->gdt;
     uint32_t at = sel & 0xfff8;
+    uint64_t v;
 
+    if (x->user) {
+        if (!x86_user_descriptor(x, sel, &v)) return false;
+        d->lo = (uint32_t)v, d->hi = (uint32_t)(v >> 32), d->base_hi = 0, d->at = 0;
+        fill(d);
+        return true;
+    }
     if (sel & 4 && !(t->sel & 0xfffc)) return false;
     if (at + 7 > t->limit) return false;
     d->at = cut(x, t->base + at);
-    uint64_t v = x86_sys_ld(x, d->at, 8);
+    v = x86_sys_ld(x, d->at, 8);
     d->lo = (uint32_t)v, d->hi = (uint32_t)(v >> 32), d->base_hi = 0;
     if (wide && !(d->hi & SA_S)) {
         if (at + 15 > t->limit) return false;

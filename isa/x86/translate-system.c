@@ -363,7 +363,6 @@ static ir_id ask(struct x86_tr *t, ir_id sel, unsigned what)
 /* lar lsl */
 void x86_tr_lar(struct x86_tr *t)
 {
-    if (refused(t)) return;
     ir_id v = ask(t, x_zx(t, x_get(t, 1), 2), t->arg);
     unsigned skip = ir_label(t->b);
     zf_from(t, v);
@@ -376,7 +375,6 @@ void x86_tr_lar(struct x86_tr *t)
 /* verr verw */
 void x86_tr_ver(struct x86_tr *t)
 {
-    if (refused(t)) return;
     zf_from(t, ask(t, x_zx(t, x_get(t, 0), 2), 2 + t->arg));
 }
 
@@ -399,7 +397,6 @@ static unsigned table_size(const struct x86_tr *t) { return t->mode == X86_64 ? 
 
 void x86_tr_sgdt(struct x86_tr *t)
 {
-    if (refused(t)) return;
     ir_call(t->b, XH_SGDT, T_I32, IR_NONE, x_ea(t), k32(t, t->arg), k32(t, table_size(t)));
 }
 
@@ -420,12 +417,12 @@ static void store_word(struct x86_tr *t, ir_id v)
 
 void x86_tr_store_sel(struct x86_tr *t)
 {
-    if (!refused(t)) store_word(t, selector(t, 6 + t->arg));
+    store_word(t, selector(t, 6 + t->arg));
 }
 
 void x86_tr_smsw(struct x86_tr *t)
 {
-    if (!refused(t)) store_word(t, ir_call(t->b, XH_GET_CR, t->w, xt(t), k32(t, 0), IR_NONE, IR_NONE));
+    store_word(t, ir_call(t->b, XH_GET_CR, t->w, xt(t), k32(t, 0), IR_NONE, IR_NONE));
 }
 
 /* ---- control and debug registers ---- */
@@ -507,8 +504,7 @@ void x86_tr_swapgs(struct x86_tr *t) { do0(t, XH_SWAPGS); }
 
 void x86_tr_rdpid(struct x86_tr *t)
 {
-    if (t->x->user) x_set(t, 0, xk(t, (uint64_t)t->x->c.index));
-    else x_set(t, 0, call0(t, XH_TSC_AUX));
+    x_set_full(t, t->i.rm, t->x->user ? xk(t, (uint64_t)t->x->c.index) : call0(t, XH_TSC_AUX));
 }
 
 /* ---- caches, waiting ---- */

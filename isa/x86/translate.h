@@ -73,6 +73,8 @@ void x_put_pair(struct x86_tr *, ir_id v);                      /* edx:eax from 
 struct x_cond { enum ir_type type; enum ir_cond cond; ir_id a, b; };
 /* a: the operation's first operand when it is known and stays what it is, or IR_NONE */
 void x_flags(struct x86_tr *, unsigned kind, unsigned bytes, ir_id r, ir_id b, ir_id a);
+void x_flags_incdec(struct x86_tr *, unsigned dec, unsigned bytes, ir_id r); /* when CF is not known, or not of this block */
+bool x_carry_far(const struct x86_tr *);                        /* is that so? */
 void x_flags_unknown(struct x86_tr *);                          /* at labels: what is known holds no longer */
 ir_id x_flags_all(struct x86_tr *);                             /* the six flags in an I32 cell */
 void x_flags_set(struct x86_tr *, ir_id flags32);               /* from an I32 cell */

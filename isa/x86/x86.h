@@ -27,7 +27,9 @@ enum x86_slot {
     XR_FTOP = XR_ST_SE + 8,      /* I32 */
     XR_FTW,                      /* I32 */
     XR_VEC,       /* 16 vector registers of four I64 cells */
-    XR_LIMIT = XR_VEC + 64,      /* es cs ss ds fs gs; I32: offsets up to it need no further check, see seg_fast in struct x86_cpu */
+    XR_CF_OP = XR_VEC + 64,      /* with X86_CC_INC2 and DEC2: the state that CF is of; as CC_OP, CC_R, CC_B */
+    XR_CF_R, XR_CF_B,
+    XR_LIMIT,                    /* es cs ss ds fs gs; I32: offsets up to it need no further check, see seg_fast in struct x86_cpu */
     XR_COUNT = XR_LIMIT + 6
 };
 
@@ -49,6 +51,8 @@ enum x86_cc {
     X86_CC_SAR = 40,
     X86_CC_MUL = 44,     /* CC_B: CF and OF */
     X86_CC_BLS = 48,     /* CC_B: CF; OF 0 */
+    X86_CC_INC2 = 56,    /* as INC, DEC; CF is that of the state before, which is kept: see XR_CF_OP */
+    X86_CC_DEC2 = 60,
     X86_CC_SHRD = 52,    /* CC_B: the operand before the last bit was shifted */
 };
 enum x86_eflag {
@@ -109,7 +113,8 @@ struct x86_cpu {
     struct cpu c;
     union { uint32_t w[16]; uint64_t d[16]; } gpr;
     union x86_cell pc, cc_r, cc_b, df;
-    uint32_t cc_op;
+    uint32_t cc_op, cf_op;
+    union x86_cell cf_r, cf_b;
     union { uint32_t w[6]; uint64_t d[6]; } seg_base;
     uint64_t mm[8];
     uint32_t st_se[8];
@@ -120,6 +125,8 @@ struct x86_cpu {
     const struct x86_model *model;
     uint32_t eflags;         /* what is neither arithmetic nor DF */
     uint16_t sel[6];
+    uint64_t random;         /* state of the generator behind rdrand */
+    uint64_t stash[4];       /* simd-func.c: within one instruction */
     uint64_t user_tls[3], *user_ldt; /* user mode: descriptors, see segment-user.c; the second is the process's */
     uint16_t fcw, fsw;       /* fsw without TOP */
     uint16_t fsw_pending;    /* flags of a store that has not been made */
@@ -165,7 +172,8 @@ static inline void x86_set_cell(const struct x86_cpu *x, union x86_cell *u, uint
     else u->w = (uint32_t)v;
 }
 
-/* flags.c: the six flags that an operation leaves; EFLAGS as a whole, read and written (all bits; the caller masks). */
+/* flags.c: the six flags of the CPU's lazy state; those that an operation leaves (not INC2, DEC2); EFLAGS as a whole, read and written (all bits; the caller masks). */
+uint32_t x86_flags_now(const struct x86_cpu *);
 uint32_t x86_cc_flags(unsigned op, uint64_t r, uint64_t b);
 uint32_t x86_get_eflags(const struct x86_cpu *);
 void x86_set_eflags(struct x86_cpu *, uint32_t value);
@@ -183,6 +191,8 @@ enum { X86_USER_CS32 = 0x23, X86_USER_DS = 0x2b, X86_USER_CS = 0x33, X86_USER_TL
 bool x86_user_load_segment(struct x86_cpu *, unsigned seg, uint16_t sel);
 void x86_user_reload(struct x86_cpu *);
 uint32_t x86_descriptor_base(uint64_t descriptor);
+/* user mode: the descriptor that a selector names; false: there is none. */
+bool x86_user_descriptor(const struct x86_cpu *, uint16_t sel, uint64_t *d);
 /* MXCSR as a program sees it. A write takes the rounding mode and flushing into effect. */
 uint32_t x86_get_mxcsr(struct x86_cpu *);
 void x86_set_mxcsr(struct x86_cpu *, uint32_t value);
@@ -190,6 +200,11 @@ void x86_set_mxcsr(struct x86_cpu *, uint32_t value);
 /* The 512 bytes of FXSAVE, FXRSTOR. */
 void x86_fxsave_image(struct x86_cpu *, uint8_t image[512]);
 void x86_fxrstor_image(struct x86_cpu *, const uint8_t image[512]);
+/* models.c */
+enum { X86_MODELS_32 = 9, X86_MODELS_64 = 13 };
+extern const struct cpu_model x86_models_32[X86_MODELS_32], x86_models_64[X86_MODELS_64];
+const struct cpu_model *x86_derive_model(const struct isa *, const char *text, struct error *);
+void x86_cpuid(const struct x86_cpu *, uint32_t leaf, uint32_t sub, uint32_t r[4]); /* eax, ebx, ecx, edx */
 /* CPUID leaf 1, edx */
 uint32_t x86_cpuid_features(const struct x86_cpu *);
 
@@ -200,6 +215,10 @@ enum x86_helper {
 };
 #define HELPER(N, fn, flags, reads, writes) uint64_t fn(struct cpu *, uint64_t, uint64_t, uint64_t);
 #include "isa/x86/helpers.def"
+
+/* gdb.c: the core, the x87 and SSE, and user mode's segment bases */
+enum { X86_GDB_FEATURES = 2 };
+extern const struct isa_gdb_feature x86_gdb_32[X86_GDB_FEATURES], x86_gdb_64[X86_GDB_FEATURES + 1];
 
 extern const struct guest x86_32_guest, x86_64_guest;
 extern const struct isa x86_32_isa, x86_64_isa;

@@ -6,7 +6,7 @@
 #define PERIPH_DISPLAY_VGA_H
 
 #include "bus/dev.h"
-#include "periph/display/display.h"
+#include "ui/picture.h"
 
 enum { VBE_ID, VBE_XRES, VBE_YRES, VBE_BPP, VBE_ENABLE, VBE_BANK, VBE_VIRT_WIDTH, VBE_VIRT_HEIGHT };
 enum { VBE_X_OFFSET = 8, VBE_Y_OFFSET, VBE_MEMORY, VBE_REGS };

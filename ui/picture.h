@@ -1,9 +1,10 @@
 /*
- * display.h - what a display adapter offers to whoever looks at its screen: the present picture.
+ * picture.h - a picture of a screen: what a display adapter offers to whoever looks at it, and how it is written to a file.
  */
-#ifndef PERIPH_DISPLAY_DISPLAY_H
-#define PERIPH_DISPLAY_DISPLAY_H
+#ifndef UI_PICTURE_H
+#define UI_PICTURE_H
 
+#include "util/error.h"
 #include "util/host.h"
 
 /* Rows from top to bottom, three bytes (red, green, blue) for each pixel. picture_free releases. */
@@ -22,5 +23,8 @@ struct display {
     void (*draw)(void *opaque, struct picture *); /* at least one pixel */
     void *opaque;
 };
+
+/* What d shows now, to a file: PNG if the name ends in .png, else PPM. 0, or -1 + error (PNG needs zlib). */
+int display_save(struct display *d, const char *path, struct error *e);
 
 #endif
