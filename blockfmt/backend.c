@@ -252,10 +252,10 @@ int blk_parse_on_error(const char *text, bool read, enum blk_on_error *out)
 }
 
 void blk_set_on_error(struct blk_backend *b, enum blk_on_error read, enum blk_on_error write,
-                      void (*stop)(void *opaque, struct blk_backend *, bool read, int rc), void *opaque)
+                      void (*told)(void *opaque, const struct blk_io_error *), void *opaque)
 {
     b->on_read_error = read, b->on_write_error = write;
-    b->stop = stop, b->stop_opaque = opaque;
+    b->told = told, b->told_opaque = opaque;
 }
 
 enum blk_on_error blk_error_action(struct blk_backend *b, bool read, int rc)
@@ -263,9 +263,8 @@ enum blk_on_error blk_error_action(struct blk_backend *b, bool read, int rc)
     enum blk_on_error what = read ? b->on_read_error : b->on_write_error;
 
     if (what == BLK_ON_ERROR_ENOSPC) what = rc == -ENOSPC ? BLK_ON_ERROR_STOP : BLK_ON_ERROR_REPORT;
-    if (what != BLK_ON_ERROR_STOP) return what;
-    if (!b->stop) return BLK_ON_ERROR_REPORT;
-    b->stop(b->stop_opaque, b, read, rc);
+    if (what == BLK_ON_ERROR_STOP && !b->told) what = BLK_ON_ERROR_REPORT;
+    if (b->told) b->told(b->told_opaque, &(struct blk_io_error){b, read, what, rc});
     return what;
 }
 
@@ -317,6 +316,26 @@ int blk_discard(struct blk_backend *b, uint64_t offset, uint64_t n)
 {
     int rc = writable(b, offset, n);
     return rc ? rc : blk_node_discard(b->root, offset, n);
+}
+
+int blk_copy_range(struct blk_backend *from, uint64_t from_offset, struct blk_backend *to, uint64_t to_offset, uint64_t n)
+{
+    int rc = in_range(from, from_offset, n);
+
+    if (!rc) rc = writable(to, to_offset, n);
+    while (n && !rc) {
+        struct blk_status a, b;
+        rc = blk_status(from, from_offset, n, NULL, &a);
+        if (!rc) rc = blk_node_status(to->root, to_offset, a.bytes, &b);
+        if (rc) break;
+        if (!(a.flags & BLK_ST_OFFSET) || (a.flags & (BLK_ST_COMPRESSED | BLK_ST_ENCRYPTED)) || !(b.flags & BLK_ST_OFFSET) ||
+            to->root->drv != &blk_drv_raw)
+            return -ENOTSUP;
+        uint64_t k = MIN(a.bytes, b.bytes);
+        rc = node_copy(to->root, to_offset, b.file, b.offset, a.file, a.offset, k);
+        from_offset += k, to_offset += k, n -= k;
+    }
+    return rc;
 }
 
 int blk_flush(struct blk_backend *b) { return b->flags & BLK_RDONLY ? 0 : blk_node_flush(b->root); }

@@ -141,11 +141,9 @@ int blk_bitmap_merge(struct blk_bitmap *dst, const struct blk_bitmap *src, struc
 
 void bitmaps_mark(struct blk_node *n, uint64_t offset, uint64_t len)
 {
-    pthread_rwlock_rdlock(&n->gate);
     for (struct blk_bitmap *b = n->bitmaps; b; b = b->next) {
         if (b->flags & BLK_BITMAP_ENABLED) change(b, offset, len, true);
     }
-    pthread_rwlock_unlock(&n->gate);
 }
 
 void bitmaps_resize(struct blk_node *n, uint64_t size)

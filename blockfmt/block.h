@@ -182,16 +182,26 @@ int blk_write_flags(struct blk_backend *, uint64_t offset, const void *buf, size
 int blk_zero(struct blk_backend *, uint64_t offset, uint64_t n, unsigned flags);
 int blk_discard(struct blk_backend *, uint64_t offset, uint64_t n);
 int blk_flush(struct blk_backend *);
+/* Lets the host copy n bytes of one image to another: where both lie as they are in files of the same kind, which only raw
+ * images do for certain. Nobody else writes the source meanwhile. -ENOTSUP: not here. */
+int blk_copy_range(struct blk_backend *from, uint64_t from_offset, struct blk_backend *to, uint64_t to_offset, uint64_t n);
 /* VM state lies behind the disk's contents in images that can store it (qcow2): -ENOTSUP elsewhere. */
 int blk_vmstate_read(struct blk_backend *, uint64_t pos, void *buf, size_t n);
 int blk_vmstate_write(struct blk_backend *, uint64_t pos, const void *buf, size_t n);
 
-/* What a device does about a failed request (werror=, rerror=): enospc stops for -ENOSPC and reports others. With stop,
- * the function is called first, by the thread of the device. */
+/* What a device does about a failed request (werror=, rerror=): enospc stops for -ENOSPC and reports others. The function is
+ * told of each one, with what will be done (what management calls BLOCK_IO_ERROR), by the thread of the device; at STOP it
+ * stops the machine. */
 enum blk_on_error { BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE, BLK_ON_ERROR_STOP, BLK_ON_ERROR_ENOSPC };
+struct blk_io_error {
+    struct blk_backend *blk;
+    bool read;
+    enum blk_on_error action; /* REPORT, IGNORE or STOP */
+    int rc;                   /* -ENOSPC, -EIO, ... */
+};
 int blk_parse_on_error(const char *, bool read, enum blk_on_error *); /* -EINVAL */
 void blk_set_on_error(struct blk_backend *, enum blk_on_error read, enum blk_on_error write,
-                      void (*stop)(void *opaque, struct blk_backend *, bool read, int rc), void *opaque);
+                      void (*told)(void *opaque, const struct blk_io_error *), void *opaque);
 /* REPORT, IGNORE or STOP. STOP without a function to call is REPORT. */
 enum blk_on_error blk_error_action(struct blk_backend *, bool read, int rc);
 

@@ -6,6 +6,7 @@
  * own that is kept; requests that find their bytes in a buffer cost nothing. Requests run beside each other.
  */
 #include "blockfmt/driver.h"
+#include "util/lazy.h"
 #include "config.h"
 
 static int curl_parse(const char *filename, struct opts *o, struct error *e)
@@ -31,9 +32,21 @@ static const struct opt_desc curl_opts[] = {
 
 #ifdef HAVE_CURL
 
+#define CURL_DISABLE_TYPECHECK /* calls go through pointers */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <strings.h>
+
+#ifdef QUERN_SO_CURL
+#define FUNCTIONS(X) X(curl_easy_cleanup) X(curl_easy_getinfo) X(curl_easy_init) X(curl_easy_perform) \
+    X(curl_easy_setopt) X(curl_easy_strerror) X(curl_global_init)
+LAZY_LIBRARY(FUNCTIONS, QUERN_SO_CURL)
+#define L(f) lib.f
+#define load_library(e) lazy_load(&lazy, e)
+#else
+#define L(f) f
+#define load_library(e) 0
+#endif
 
 enum { SLOTS = 8, MAX_FETCH = 32 << 20 };
 
@@ -58,7 +71,7 @@ struct web {
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static void start_library(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+static void start_library(void) { L(curl_global_init)(CURL_GLOBAL_DEFAULT); }
 
 static size_t on_body(char *p, size_t size, size_t count, void *opaque)
 {
@@ -85,34 +98,34 @@ static size_t on_header(char *p, size_t size, size_t count, void *opaque)
 
 static CURL *new_handle(struct web *w, char *why)
 {
-    CURL *h = curl_easy_init();
+    CURL *h = L(curl_easy_init)();
 
     if (!h) return NULL;
-    curl_easy_setopt(h, CURLOPT_URL, w->url);
+    L(curl_easy_setopt)(h, CURLOPT_URL, w->url);
 #if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https,ftp,ftps");
-    curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, "http,https,ftp,ftps");
+    L(curl_easy_setopt)(h, CURLOPT_PROTOCOLS_STR, "http,https,ftp,ftps");
+    L(curl_easy_setopt)(h, CURLOPT_REDIR_PROTOCOLS_STR, "http,https,ftp,ftps");
 #else
-    curl_easy_setopt(h, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS | CURLPROTO_FTP | CURLPROTO_FTPS));
-    curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS | CURLPROTO_FTP | CURLPROTO_FTPS));
+    L(curl_easy_setopt)(h, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS | CURLPROTO_FTP | CURLPROTO_FTPS));
+    L(curl_easy_setopt)(h, CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS | CURLPROTO_FTP | CURLPROTO_FTPS));
 #endif
-    curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, (long)w->verify);
-    curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, w->verify ? 2L : 0L);
+    L(curl_easy_setopt)(h, CURLOPT_SSL_VERIFYPEER, (long)w->verify);
+    L(curl_easy_setopt)(h, CURLOPT_SSL_VERIFYHOST, w->verify ? 2L : 0L);
     /* A server that is silent so long is given up, a slow one is not. */
-    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, w->timeout);
-    curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, w->timeout);
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h, CURLOPT_AUTOREFERER, 1L);
-    curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(h, CURLOPT_MAXREDIRS, 10L);
-    curl_easy_setopt(h, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(h, CURLOPT_ERRORBUFFER, why);
-    if (w->user) curl_easy_setopt(h, CURLOPT_USERNAME, w->user);
-    if (w->password) curl_easy_setopt(h, CURLOPT_PASSWORD, w->password);
-    if (w->proxy_user) curl_easy_setopt(h, CURLOPT_PROXYUSERNAME, w->proxy_user);
-    if (w->proxy_password) curl_easy_setopt(h, CURLOPT_PROXYPASSWORD, w->proxy_password);
-    if (w->cookie) curl_easy_setopt(h, CURLOPT_COOKIE, w->cookie);
+    L(curl_easy_setopt)(h, CURLOPT_CONNECTTIMEOUT, w->timeout);
+    L(curl_easy_setopt)(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    L(curl_easy_setopt)(h, CURLOPT_LOW_SPEED_TIME, w->timeout);
+    L(curl_easy_setopt)(h, CURLOPT_NOSIGNAL, 1L);
+    L(curl_easy_setopt)(h, CURLOPT_AUTOREFERER, 1L);
+    L(curl_easy_setopt)(h, CURLOPT_FOLLOWLOCATION, 1L);
+    L(curl_easy_setopt)(h, CURLOPT_MAXREDIRS, 10L);
+    L(curl_easy_setopt)(h, CURLOPT_FAILONERROR, 1L);
+    L(curl_easy_setopt)(h, CURLOPT_ERRORBUFFER, why);
+    if (w->user) L(curl_easy_setopt)(h, CURLOPT_USERNAME, w->user);
+    if (w->password) L(curl_easy_setopt)(h, CURLOPT_PASSWORD, w->password);
+    if (w->proxy_user) L(curl_easy_setopt)(h, CURLOPT_PROXYUSERNAME, w->proxy_user);
+    if (w->proxy_password) L(curl_easy_setopt)(h, CURLOPT_PROXYPASSWORD, w->proxy_password);
+    if (w->cookie) L(curl_easy_setopt)(h, CURLOPT_COOKIE, w->cookie);
     return h;
 }
 
@@ -139,10 +152,10 @@ static int fetch(struct web *w, struct slot *s, uint64_t start, size_t n)
     }
     s->start = start, s->len = 0, s->want = n;
     snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)start, (unsigned long long)(start + n - 1));
-    curl_easy_setopt(s->easy, CURLOPT_RANGE, range);
-    curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s);
-    rc = host_error(curl_easy_perform(s->easy));
+    L(curl_easy_setopt)(s->easy, CURLOPT_RANGE, range);
+    L(curl_easy_setopt)(s->easy, CURLOPT_WRITEFUNCTION, on_body);
+    L(curl_easy_setopt)(s->easy, CURLOPT_WRITEDATA, s);
+    rc = host_error(L(curl_easy_perform)(s->easy));
     if (!rc && s->len < n) rc = -EIO;
     if (rc) s->len = 0;
     return rc;
@@ -207,7 +220,7 @@ static int curl_read(struct blk_node *node, uint64_t offset, void *buf, size_t n
 static void release(struct web *w)
 {
     for (int i = 0; i < SLOTS; i++) {
-        if (w->slots[i].easy) curl_easy_cleanup(w->slots[i].easy);
+        if (w->slots[i].easy) L(curl_easy_cleanup)(w->slots[i].easy);
         mem_free(w->slots[i].buf);
     }
     mem_free(w->url);
@@ -271,13 +284,13 @@ static int ask_size(struct blk_node *n, struct web *w, const struct opts *o, str
 
     if (!h) return -ENOMEM;
     w->ranges = !http || opts_bool(o, "force-range", false);
-    curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
-    curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(h, CURLOPT_HEADERDATA, w);
-    c = curl_easy_perform(h);
-    if (!c) c = curl_easy_getinfo(h, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
-    curl_easy_cleanup(h);
-    if (c) return error_set(e, "CURL: Error opening file: %s", *why ? why : curl_easy_strerror(c)), host_error(c);
+    L(curl_easy_setopt)(h, CURLOPT_NOBODY, 1L);
+    L(curl_easy_setopt)(h, CURLOPT_HEADERFUNCTION, on_header);
+    L(curl_easy_setopt)(h, CURLOPT_HEADERDATA, w);
+    c = L(curl_easy_perform)(h);
+    if (!c) c = L(curl_easy_getinfo)(h, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    L(curl_easy_cleanup)(h);
+    if (c) return error_set(e, "CURL: Error opening file: %s", *why ? why : L(curl_easy_strerror)(c)), host_error(c);
     if (size < 0) return error_set(e, "Server didn't report file size."), -EINVAL;
     if (!w->ranges) return error_set(e, "Server does not support 'range' (byte ranges)."), -ENOTSUP;
     w->size = (uint64_t)size;
@@ -289,6 +302,7 @@ static int curl_open(struct blk_node *n, const struct opts *o, unsigned flags, s
     struct web *w = blk_state(n);
     int rc;
 
+    if (load_library(e)) return -ENOENT;
     pthread_once(&once, start_library);
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->idle, NULL);

@@ -72,6 +72,9 @@ struct blk_driver {
      * anything in buf. Beside others with BLK_LOCK_OWN and READERS. NULL: never. */
     int (*read_now)(struct blk_node *, uint64_t offset, void *buf, size_t n);
     int (*write)(struct blk_node *, uint64_t offset, const void *buf, size_t n, unsigned flags); /* NULL: read-only driver */
+    /* Protocols: takes bytes from another node of the same driver, without their passing through here. -ENOTSUP (or NULL): the
+     * caller copies them. */
+    int (*copy_from)(struct blk_node *, uint64_t offset, struct blk_node *from, uint64_t from_offset, uint64_t n);
     /* -ENOTSUP (or NULL): the core writes zeros. */
     int (*zero)(struct blk_node *, uint64_t offset, uint64_t n, unsigned flags);
     int (*discard)(struct blk_node *, uint64_t offset, uint64_t n);  /* NULL: ignored */

@@ -11,6 +11,9 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <sys/uio.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -250,6 +253,28 @@ static int file_write(struct blk_node *n, uint64_t offset, const void *buf, size
     return 0;
 }
 
+#if defined(__linux__) && defined(SYS_copy_file_range)
+static int file_copy_from(struct blk_node *n, uint64_t offset, struct blk_node *from, uint64_t from_offset, uint64_t len)
+{
+    const struct file *f = blk_state(n), *g = blk_state(from);
+    int64_t in = (int64_t)from_offset, out = (int64_t)offset;
+
+    if (!f->regular || !g->regular) return -ENOTSUP;
+    while (len) {
+        long k = syscall(SYS_copy_file_range, g->fd, &in, f->fd, &out, (size_t)MIN(len, UINT64_C(1) << 30), 0u);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0)
+            return errno == ENOSYS || errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == EPERM || errno == EBADF
+                       ? -ENOTSUP : -errno;
+        if (!k) return -ENOTSUP; /* the source ends in the middle of its last sector */
+        len -= (uint64_t)k;
+    }
+    return 0;
+}
+#else
+#define file_copy_from NULL
+#endif
+
 static int file_flush(struct blk_node *n)
 {
     struct file *f = blk_state(n);
@@ -436,7 +461,7 @@ static const struct blk_create_opt file_create_opts[] = {
 #define FILE_COMMON                                                                                \
     .kind = BLK_PROTOCOL, .locking = BLK_LOCK_OWN, .grows = true, .state_size = sizeof(struct file), \
     .open_opts = file_opts, .open = file_open, .close = file_close, .reopen = file_reopen,         \
-    .read = file_read, .read_now = file_read_now, .write = file_write, .zero = file_zero,          \
+    .read = file_read, .read_now = file_read_now, .copy_from = file_copy_from, .write = file_write, .zero = file_zero,          \
     .discard = file_discard, .flush = file_flush, .status = file_status, .truncate = file_truncate, .info = file_info, \
     .set_perm = file_set_perm, .create = file_create, .create_opts = file_create_opts
 

@@ -62,8 +62,8 @@ struct blk_backend {
     unsigned flags;
     char *path;
     enum blk_on_error on_read_error, on_write_error;
-    void (*stop)(void *opaque, struct blk_backend *, bool read, int rc);
-    void *stop_opaque;
+    void (*told)(void *opaque, const struct blk_io_error *);
+    void *told_opaque;
 };
 
 /* graph.c */
@@ -93,8 +93,12 @@ struct blk_node *node_snapshot(struct blk_graph *, struct blk_node *base, unsign
 void node_lock(struct blk_node *, bool reads);
 void node_lock_all(struct blk_node *);
 void node_unlock(struct blk_node *);
+/* Bytes of `n` from offset, which lie at `at` of its file, come from another file. */
+int node_copy(struct blk_node *n, uint64_t offset, struct blk_node *file, uint64_t at, struct blk_node *from, uint64_t from_at,
+              uint64_t len);
 
 /* bitmap.c */
+/* With the node's gate held, in whichever way. */
 void bitmaps_mark(struct blk_node *, uint64_t offset, uint64_t n);
 void bitmaps_resize(struct blk_node *, uint64_t size);
 

@@ -167,10 +167,17 @@ static int write_bounced(struct blk_node *n, uint64_t offset, const uint8_t *p, 
     return rc;
 }
 
+/* For dirty bitmaps, before the gate opens: who holds it alone sees all that has been written. Failed requests count,
+ * they may be half done. */
+static void note_change(struct blk_node *n, uint64_t offset, uint64_t len)
+{
+    if (atomic_load(&n->marking)) bitmaps_mark(n, offset, len);
+}
+
 static int write_locked(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
     const uint8_t *p = buf;
-    uint64_t end = offset + len;
+    uint64_t start = offset, end = offset + len;
     int rc = 0;
 
     if (unaligned(n, offset, buf, len)) {
@@ -186,6 +193,7 @@ static int write_locked(struct blk_node *n, uint64_t offset, const void *buf, si
         }
     }
     if (!rc) grow(n, end);
+    note_change(n, start, end - start);
     node_unlock(n);
     return rc;
 }
@@ -208,8 +216,22 @@ int blk_node_write(struct blk_node *n, uint64_t offset, const void *buf, size_t 
     rc = check_write(n, offset, len, &flags);
     if (!rc) before_change(n, offset, len);
     if (!rc) rc = write_locked(n, offset, buf, len, flags);
-    if (atomic_load(&n->marking)) bitmaps_mark(n, offset, len); /* failed ones too: they may be half done */
     if (!rc && fua) rc = blk_node_flush(n);
+    return rc;
+}
+
+int node_copy(struct blk_node *n, uint64_t offset, struct blk_node *file, uint64_t at, struct blk_node *from, uint64_t from_at,
+              uint64_t len)
+{
+    int rc;
+
+    if (file->drv != from->drv || !file->drv->copy_from || file == from || (file->flags & BLK_RDONLY) || n->before) return -ENOTSUP;
+    node_lock(n, false);
+    node_lock(file, false);
+    rc = file->drv->copy_from(file, at, from, from_at, len);
+    node_unlock(file);
+    note_change(n, offset, len);
+    node_unlock(n);
     return rc;
 }
 
@@ -239,6 +261,7 @@ static int zero_part(struct blk_node *n, uint64_t offset, uint64_t len, unsigned
         node_lock(n, false);
         rc = n->drv->zero(n, offset, len, flags);
         if (!rc) grow(n, offset + len);
+        note_change(n, offset, len);
         node_unlock(n);
     }
     if (rc == -ENOTSUP && !(flags & BLK_NO_FALLBACK))
@@ -267,7 +290,6 @@ int blk_node_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned fl
     } else {
         rc = zero_part(n, at, left, flags);
     }
-    if (atomic_load(&n->marking)) bitmaps_mark(n, offset, len);
     if (!rc && fua) rc = blk_node_flush(n);
     return rc;
 }
@@ -284,8 +306,8 @@ int blk_node_discard(struct blk_node *n, uint64_t offset, uint64_t len)
     before_change(n, offset, len);
     node_lock(n, false);
     rc = n->drv->discard(n, offset, len);
+    note_change(n, offset, len);
     node_unlock(n);
-    if (atomic_load(&n->marking)) bitmaps_mark(n, offset, len);
     return rc == -ENOTSUP ? 0 : rc;
 }
 

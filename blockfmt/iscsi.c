@@ -5,6 +5,7 @@
  */
 #include "blockfmt/driver.h"
 #include "blockfmt/uri.h"
+#include "util/lazy.h"
 #include "config.h"
 
 /* iscsi://[user[%password]@]host[:port]/target/lun */
@@ -65,6 +66,21 @@ static const struct opt_desc iscsi_opts[] = {
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
 
+#ifdef QUERN_SO_ISCSI
+#define FUNCTIONS(X) X(iscsi_create_context) X(iscsi_destroy_context) X(iscsi_full_connect_sync) \
+    X(iscsi_get_error) X(iscsi_is_logged_in) X(iscsi_logout_sync) X(iscsi_modesense6_sync) \
+    X(iscsi_read16_sync) X(iscsi_readcapacity16_sync) X(iscsi_set_header_digest) \
+    X(iscsi_set_initiator_username_pwd) X(iscsi_set_session_type) X(iscsi_set_targetname) \
+    X(iscsi_set_timeout) X(iscsi_synchronizecache16_sync) X(iscsi_unmap_sync) X(iscsi_write16_sync) \
+    X(iscsi_writesame16_sync) X(scsi_datain_unmarshall) X(scsi_free_scsi_task)
+LAZY_LIBRARY(FUNCTIONS, QUERN_SO_ISCSI)
+#define L(f) lib.f
+#define load_library(e) lazy_load(&lazy, e)
+#else
+#define L(f) f
+#define load_library(e) 0
+#endif
+
 struct lun {
     struct iscsi_context *context;
     int lun;
@@ -75,8 +91,8 @@ struct lun {
 static void release(struct lun *l)
 {
     if (!l->context) return;
-    if (iscsi_is_logged_in(l->context)) iscsi_logout_sync(l->context);
-    iscsi_destroy_context(l->context);
+    if (L(iscsi_is_logged_in)(l->context)) L(iscsi_logout_sync)(l->context);
+    L(iscsi_destroy_context)(l->context);
 }
 
 /* Takes the task. */
@@ -96,7 +112,7 @@ static int finish(struct lun *l, struct scsi_task *t)
             rc = -EBUSY;
         }
     }
-    scsi_free_scsi_task(t);
+    L(scsi_free_scsi_task)(t);
     return rc;
 }
 
@@ -107,7 +123,7 @@ static int digest(struct lun *l, const char *s, struct error *e)
         {"crc32c-none", ISCSI_HEADER_DIGEST_CRC32C_NONE}, {"none-crc32c", ISCSI_HEADER_DIGEST_NONE_CRC32C}};
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (!strcmp(kinds[i].name, s)) return iscsi_set_header_digest(l->context, kinds[i].d), 0;
+        if (!strcmp(kinds[i].name, s)) return L(iscsi_set_header_digest)(l->context, kinds[i].d), 0;
     }
     return error_set(e, "Invalid header-digest setting : %s", s), -EINVAL;
 }
@@ -120,12 +136,12 @@ static int chap(struct blk_node *n, struct lun *l, const struct opts *o, struct 
 
     if (!user) {
         user = getenv("LIBISCSI_CHAP_USERNAME"), password = getenv("LIBISCSI_CHAP_PASSWORD");
-        if (user && password) iscsi_set_initiator_username_pwd(l->context, user, password);
+        if (user && password) L(iscsi_set_initiator_username_pwd)(l->context, user, password);
         return 0;
     }
     if (id && !s) return error_set(e, "No secret with id '%s'", id), -ENOENT;
     text = s ? mem_printf("%.*s", (int)s->len, (const char *)s->data) : mem_strdup(password ? password : "");
-    iscsi_set_initiator_username_pwd(l->context, user, text);
+    L(iscsi_set_initiator_username_pwd)(l->context, user, text);
     mem_free(text);
     return 0;
 }
@@ -137,13 +153,13 @@ static int capacity(struct blk_node *n, struct lun *l, struct error *e)
     int rc = -EIO;
 
     for (int tries = 0; tries < 5; tries++) { /* the first answers may tell of resets */
-        if (t) scsi_free_scsi_task(t);
-        t = iscsi_readcapacity16_sync(l->context, l->lun);
+        if (t) L(scsi_free_scsi_task)(t);
+        t = L(iscsi_readcapacity16_sync)(l->context, l->lun);
         if (!t || t->status == SCSI_STATUS_GOOD || t->sense.key != SCSI_SENSE_UNIT_ATTENTION) break;
     }
     if (!t || t->status != SCSI_STATUS_GOOD) {
-        error_set(e, "iSCSI: failed to send readcapacity16 command: %s", iscsi_get_error(l->context));
-    } else if (!(c = scsi_datain_unmarshall(t))) {
+        error_set(e, "iSCSI: failed to send readcapacity16 command: %s", L(iscsi_get_error)(l->context));
+    } else if (!(c = L(scsi_datain_unmarshall)(t))) {
         error_set(e, "iSCSI: failed to unmarshall readcapacity16 data");
     } else if (c->block_length < 512 || c->block_length > 65536 || (c->block_length & (c->block_length - 1)) ||
                c->returned_lba >= INT64_MAX / c->block_length) {
@@ -154,17 +170,17 @@ static int capacity(struct blk_node *n, struct lun *l, struct error *e)
         blk_set_size(n, (c->returned_lba + 1) * c->block_length);
         rc = 0;
     }
-    if (t) scsi_free_scsi_task(t);
+    if (t) L(scsi_free_scsi_task)(t);
     return rc;
 }
 
 static bool write_protected(struct lun *l)
 {
-    struct scsi_task *t = iscsi_modesense6_sync(l->context, l->lun, 1, SCSI_MODESENSE_PC_CURRENT, SCSI_MODEPAGE_RETURN_ALL_PAGES, 0, 255);
-    struct scsi_mode_sense *m = t && t->status == SCSI_STATUS_GOOD ? scsi_datain_unmarshall(t) : NULL;
+    struct scsi_task *t = L(iscsi_modesense6_sync)(l->context, l->lun, 1, SCSI_MODESENSE_PC_CURRENT, SCSI_MODEPAGE_RETURN_ALL_PAGES, 0, 255);
+    struct scsi_mode_sense *m = t && t->status == SCSI_STATUS_GOOD ? L(scsi_datain_unmarshall)(t) : NULL;
     bool yes = m && (m->device_specific_parameter & 0x80);
 
-    if (t) scsi_free_scsi_task(t);
+    if (t) L(scsi_free_scsi_task)(t);
     return yes;
 }
 
@@ -175,20 +191,21 @@ static int iscsi_open(struct blk_node *n, const struct opts *o, unsigned flags, 
     uint64_t number = opts_number(o, "lun", 0);
     int rc;
 
+    if (load_library(e)) return -ENOENT;
     if (!portal || !target) return error_set(e, "Need all of transport, portal and target options"), -EINVAL;
     if ((s = opts_get(o, "transport")) && strcmp(s, "tcp")) return error_set(e, "Unsupported transport: %s", s), -ENOTSUP;
     if (number > 16383) return error_set(e, "Invalid parameter for lun"), -EINVAL;
     l->lun = (int)number;
-    l->context = iscsi_create_context(name ? name : "iqn.2008-11.org.linux-kvm");
+    l->context = L(iscsi_create_context)(name ? name : "iqn.2008-11.org.linux-kvm");
     if (!l->context) return error_set(e, "iSCSI: Failed to create iSCSI context."), -ENOMEM;
-    iscsi_set_targetname(l->context, target);
-    iscsi_set_session_type(l->context, ISCSI_SESSION_NORMAL);
-    iscsi_set_header_digest(l->context, ISCSI_HEADER_DIGEST_NONE_CRC32C);
-    iscsi_set_timeout(l->context, (int)MIN(opts_number(o, "timeout", 0), UINT64_C(100000)));
+    L(iscsi_set_targetname)(l->context, target);
+    L(iscsi_set_session_type)(l->context, ISCSI_SESSION_NORMAL);
+    L(iscsi_set_header_digest)(l->context, ISCSI_HEADER_DIGEST_NONE_CRC32C);
+    L(iscsi_set_timeout)(l->context, (int)MIN(opts_number(o, "timeout", 0), UINT64_C(100000)));
     rc = chap(n, l, o, e);
     if (!rc && (s = opts_get(o, "header-digest"))) rc = digest(l, s, e);
-    if (!rc && iscsi_full_connect_sync(l->context, portal, l->lun)) {
-        error_set(e, "iSCSI: Failed to connect to LUN : %s", iscsi_get_error(l->context));
+    if (!rc && L(iscsi_full_connect_sync)(l->context, portal, l->lun)) {
+        error_set(e, "iSCSI: Failed to connect to LUN : %s", L(iscsi_get_error)(l->context));
         rc = -EIO;
     }
     if (!rc) rc = capacity(n, l, e);
@@ -213,11 +230,11 @@ static int iscsi_reopen(struct blk_node *n, unsigned flags, bool prepare, struct
 static int iscsi_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
 {
     struct lun *l = blk_state(n);
-    struct scsi_task *t = iscsi_read16_sync(l->context, l->lun, offset / l->block, (uint32_t)len, (int)l->block, 0, 0, 0, 0, 0);
+    struct scsi_task *t = L(iscsi_read16_sync)(l->context, l->lun, offset / l->block, (uint32_t)len, (int)l->block, 0, 0, 0, 0, 0);
 
     if (t && t->status == SCSI_STATUS_GOOD) {
         if (t->datain.size < 0 || (size_t)t->datain.size < len) {
-            scsi_free_scsi_task(t);
+            L(scsi_free_scsi_task)(t);
             return -EIO;
         }
         memcpy(buf, t->datain.data, len);
@@ -230,14 +247,14 @@ static int iscsi_write(struct blk_node *n, uint64_t offset, const void *buf, siz
     struct lun *l = blk_state(n);
 
     if (flags & BLK_RESIZE) return -ENOSPC;
-    return finish(l, iscsi_write16_sync(l->context, l->lun, offset / l->block, (unsigned char *)(uintptr_t)buf, (uint32_t)len,
+    return finish(l, L(iscsi_write16_sync)(l->context, l->lun, offset / l->block, (unsigned char *)(uintptr_t)buf, (uint32_t)len,
                                         (int)l->block, 0, 0, 0, 0, 0));
 }
 
 static int iscsi_flush(struct blk_node *n)
 {
     struct lun *l = blk_state(n);
-    int rc = finish(l, iscsi_synchronizecache16_sync(l->context, l->lun, 0, 0, 0, 0));
+    int rc = finish(l, L(iscsi_synchronizecache16_sync)(l->context, l->lun, 0, 0, 0, 0));
     return rc == -EINVAL ? 0 : rc; /* a target without a cache need not know the command */
 }
 
@@ -252,7 +269,7 @@ static int iscsi_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigne
     block = mem_zalloc(l->block);
     while (len && !rc) {
         uint64_t k = MIN(len, UINT64_C(4) << 20); /* what targets without a limit of their own take */
-        rc = finish(l, iscsi_writesame16_sync(l->context, l->lun, offset / l->block, block, l->block, (uint32_t)(k / l->block),
+        rc = finish(l, L(iscsi_writesame16_sync)(l->context, l->lun, offset / l->block, block, l->block, (uint32_t)(k / l->block),
                                               0, l->unmaps && (flags & BLK_MAY_UNMAP), 0, 0));
         offset += k, len -= k;
     }
@@ -272,7 +289,7 @@ static int iscsi_discard(struct blk_node *n, uint64_t offset, uint64_t len)
     while (at < end && !rc) {
         uint64_t k = MIN(end - at, UINT64_C(64) << 20);
         struct unmap_list list = {at / l->block, (uint32_t)(k / l->block)};
-        rc = finish(l, iscsi_unmap_sync(l->context, l->lun, 0, 0, &list, 1));
+        rc = finish(l, L(iscsi_unmap_sync)(l->context, l->lun, 0, 0, &list, 1));
         at += k;
     }
     return rc == -EINVAL ? -ENOTSUP : rc;

@@ -23,7 +23,7 @@ struct blk_job {
     struct blk_node *source, *target; /* referenced */
     struct blk_bitmap *todo, *taken;
     char *backing_name;
-    bool pivot, was_readonly, finished;
+    bool pivot, was_readonly, finished, empty; /* empty: what was committed goes from the top */
     int rc;                           /* why it failed */
     uint64_t cursor, moved, next_at;  /* moved: bytes of this step */
     atomic_bool cancelled;

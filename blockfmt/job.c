@@ -192,8 +192,30 @@ static struct blk_node *overlay_of(struct blk_node *root, const struct blk_node 
     return x;
 }
 
+/* Empties the top when the base has all of it: while no request is inside. */
+static int empty_top(struct blk_job *j, struct error *e)
+{
+    uint64_t at, n;
+    int rc = 0;
+
+    while (!rc) {
+        rc = blk_node_flush(j->target);
+        node_lock_all(j->source);
+        at = 0;
+        if (rc || !blk_bitmap_run(j->todo, &at, &n)) break;
+        node_unlock(j->source);
+        while (!rc) rc = step_copy(j);
+        if (rc < 0) return rc;
+        rc = 0;
+    }
+    if (!rc && j->source->drv->make_empty) rc = j->source->drv->make_empty(j->source, e);
+    node_unlock(j->source);
+    return rc;
+}
+
 static int finish_commit(struct blk_job *j, int rc, struct error *e)
 {
+    if (!rc && j->empty) rc = empty_top(j, e);
     drop_todo(j);
     if (!rc) rc = blk_node_flush(j->target);
     if (!rc && j->pivot && j->source == j->blk->root) {
@@ -261,6 +283,20 @@ struct blk_job *blk_job_commit_data(struct blk_backend *b, struct blk_node *base
     struct blk_node *top = b->root;
     while (top->drv->kind == BLK_FILTER && top->file) top = top->file;
     return commit(b, top, base, false, NULL, o, e);
+}
+
+int blk_commit(struct blk_backend *b, struct error *e)
+{
+    struct blk_job *j;
+    int rc;
+
+    if (!b->root->backing && !blk_node_backing(b->root)) return error_set(e, "%s", strerror(ENOTSUP)), -ENOTSUP;
+    j = blk_job_commit_data(b, NULL, NULL, e);
+    if (!j) return -EIO;
+    j->empty = true;
+    rc = blk_job_run(j, e);
+    blk_job_free(j);
+    return rc;
 }
 
 /* ---- mirror --------------------------------------------------------------------------------------- */

@@ -42,6 +42,9 @@ struct blk_job *blk_job_commit(struct blk_backend *, struct blk_node *top, struc
                                const struct blk_job_opts *, struct error *);
 /* The same for the tools: only the data; the graph stays. */
 struct blk_job *blk_job_commit_data(struct blk_backend *, struct blk_node *base, const struct blk_job_opts *, struct error *);
+/* All of it at once, for `commit`: what the backend's top image holds goes to its backing file (which is opened for writing
+ * meanwhile) and from the top. Requests may go on. -ENOTSUP without a backing file. */
+int blk_commit(struct blk_backend *, struct error *);
 /* Copies what images below the root hold (down to, but without, base; NULL: all) into the root, whose backing becomes
  * base. */
 struct blk_job *blk_job_stream(struct blk_backend *, struct blk_node *base, const char *backing_name,

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 enum {
     MAX_THREADS = 16,
@@ -42,6 +43,8 @@ struct worker {
     struct session *s;
     uint8_t *out, *in;      /* out: answers; in: data to be written */
     size_t out_room, out_len, in_room;
+    bool at_once;           /* the data of the last request to read were in memory */
+    long preempted;         /* how often this thread was */
 };
 
 struct request {
@@ -144,7 +147,9 @@ static void do_read(struct worker *w, const struct request *r)
     } else {
         p = room_for(w, head + n) + head;
     }
-    rc = blk_read(blk, r->offset, p, n);
+    rc = n <= BATCH ? blk_read_now(blk, r->offset, p, n) : -EAGAIN;
+    w->at_once = rc != -EAGAIN;
+    if (!w->at_once) rc = blk_read(blk, r->offset, p, n);
     if (rc) return answer(w, r, rc);
     if (c->structured && !(r->flags & NBD_CMD_DF) && n >= 512 && blk_is_zero(p, n)) {
         p = room_for(w, NBD_CHUNK_SIZE + 12);
@@ -370,6 +375,20 @@ static void shrink(struct worker *w)
     if (w->in_room > KEEP) blk_free_aligned(w->in), w->in = NULL, w->in_room = 0;
 }
 
+/* Did a request wait for something, by the time it took? Not when its data were at hand, nor when other threads had the
+ * processor meanwhile, which says nothing. */
+static bool waited(struct worker *w, const struct request *r, uint64_t ns)
+{
+    bool preempted = false;
+
+    if (ns <= SLOW_NS + r->len / 2 || (r->type == NBD_CMD_READ && w->at_once)) return false;
+#ifdef RUSAGE_THREAD
+    struct rusage u;
+    if (!getrusage(RUSAGE_THREAD, &u)) preempted = u.ru_nivcsw != w->preempted, w->preempted = u.ru_nivcsw;
+#endif
+    return !preempted;
+}
+
 static void serve(struct worker *w)
 {
     struct session *s = w->s;
@@ -402,11 +421,11 @@ static void serve(struct worker *w)
         else answer(w, &r, work(w, &r));
         t = loop_now_ns() - t;
         if (turn) {
-            if (t > SLOW_NS + r.len / 2) s->slow = MIN(s->slow + SLOW_STEP, SLOW_MAX);
+            if (waited(w, &r, t)) s->slow = MIN(s->slow + SLOW_STEP, SLOW_MAX);
             else if (s->slow) s->slow--;
         } else {
             flush_out(w);
-            if (t > SLOW_NS + r.len / 2) { /* it still is */
+            if (waited(w, &r, t)) { /* it still is */
                 pthread_mutex_lock(&s->turn);
                 turn = true;
                 s->slow = MIN(s->slow + SLOW_STEP, SLOW_MAX);

@@ -4,6 +4,7 @@
  */
 #include "blockfmt/driver.h"
 #include "blockfmt/uri.h"
+#include "util/lazy.h"
 #include "config.h"
 
 /* nfs://host/directory/file[?uid=N&gid=N&tcp-syn-count=N&readahead=N&pagecache=N&debug=N] */
@@ -58,13 +59,26 @@ static const struct blk_create_opt nfs_create_opts[] = {
 #include <nfsc/libnfs.h>
 #include <sys/stat.h>
 
+#ifdef QUERN_SO_NFS
+#define FUNCTIONS(X) X(nfs_close) X(nfs_creat) X(nfs_destroy_context) X(nfs_fstat64) X(nfs_fsync) \
+    X(nfs_ftruncate) X(nfs_get_error) X(nfs_init_context) X(nfs_mount) X(nfs_open) X(nfs_pread) \
+    X(nfs_pwrite) X(nfs_set_debug) X(nfs_set_gid) X(nfs_set_pagecache) X(nfs_set_readahead) \
+    X(nfs_set_tcp_syncnt) X(nfs_set_uid)
+LAZY_LIBRARY(FUNCTIONS, QUERN_SO_NFS)
+#define L(f) lib.f
+#define load_library(e) lazy_load(&lazy, e)
+#else
+#define L(f) f
+#define load_library(e) 0
+#endif
+
 /* Newer libraries have the arguments the other way round. */
 #ifdef LIBNFS_API_V2
-#define PREAD(c, f, offset, n, p)  nfs_pread(c, f, p, n, offset)
-#define PWRITE(c, f, offset, n, p) nfs_pwrite(c, f, p, n, offset)
+#define PREAD(c, f, offset, n, p)  L(nfs_pread)(c, f, p, n, offset)
+#define PWRITE(c, f, offset, n, p) L(nfs_pwrite)(c, f, p, n, offset)
 #else
-#define PREAD(c, f, offset, n, p)  nfs_pread(c, f, offset, n, p)
-#define PWRITE(c, f, offset, n, p) nfs_pwrite(c, f, offset, n, p)
+#define PREAD(c, f, offset, n, p)  L(nfs_pread)(c, f, offset, n, p)
+#define PWRITE(c, f, offset, n, p) L(nfs_pwrite)(c, f, offset, n, p)
 #endif
 
 enum { PART = 1 << 20, MAX_READAHEAD = 1 << 20, MAX_PAGES = (8 << 20) / 4096, MAX_DEBUG = 2 };
@@ -77,28 +91,28 @@ struct nfs_disk {
 
 static void release(struct nfs_disk *d)
 {
-    if (d->file) nfs_close(d->context, d->file);
-    if (d->context) nfs_destroy_context(d->context);
+    if (d->file) L(nfs_close)(d->context, d->file);
+    if (d->context) L(nfs_destroy_context)(d->context);
 }
 
 static int take_opts(struct nfs_disk *d, const struct opts *o, unsigned flags, struct error *e)
 {
     uint64_t v;
 
-    if (opts_get(o, "user")) nfs_set_uid(d->context, (int)opts_number(o, "user", 0));
-    if (opts_get(o, "group")) nfs_set_gid(d->context, (int)opts_number(o, "group", 0));
-    if (opts_get(o, "tcp-syn-count")) nfs_set_tcp_syncnt(d->context, (int)opts_number(o, "tcp-syn-count", 0));
+    if (opts_get(o, "user")) L(nfs_set_uid)(d->context, (int)opts_number(o, "user", 0));
+    if (opts_get(o, "group")) L(nfs_set_gid)(d->context, (int)opts_number(o, "group", 0));
+    if (opts_get(o, "tcp-syn-count")) L(nfs_set_tcp_syncnt)(d->context, (int)opts_number(o, "tcp-syn-count", 0));
     if ((v = opts_number(o, "readahead-size", 0))) {
         if (flags & BLK_DIRECT) return error_set(e, "Cannot enable NFS readahead if cache.direct = on"), -EINVAL;
-        nfs_set_readahead(d->context, (uint32_t)MIN(v, (uint64_t)MAX_READAHEAD));
+        L(nfs_set_readahead)(d->context, (uint32_t)MIN(v, (uint64_t)MAX_READAHEAD));
         d->cached = true;
     }
     if ((v = opts_number(o, "page-cache-size", 0))) {
         if (flags & BLK_DIRECT) return error_set(e, "Cannot enable NFS pagecache if cache.direct = on"), -EINVAL;
-        nfs_set_pagecache(d->context, (uint32_t)MIN(v, (uint64_t)MAX_PAGES));
+        L(nfs_set_pagecache)(d->context, (uint32_t)MIN(v, (uint64_t)MAX_PAGES));
         d->cached = true;
     }
-    if ((v = opts_number(o, "debug", 0))) nfs_set_debug(d->context, (int)MIN(v, (uint64_t)MAX_DEBUG));
+    if ((v = opts_number(o, "debug", 0))) L(nfs_set_debug)(d->context, (int)MIN(v, (uint64_t)MAX_DEBUG));
     return 0;
 }
 
@@ -108,21 +122,22 @@ static int mount_and_open(struct nfs_disk *d, const struct opts *o, unsigned fla
     char *dir;
     int rc;
 
+    if (load_library(e)) return -ENOENT;
     if (!host || !path) return error_set(e, "Parameter '%s' is missing", host ? "path" : "server.host"), -EINVAL;
     if (type && strcmp(type, "inet")) return error_set(e, "Invalid parameter '%s' for server.type", type), -EINVAL;
     slash = strrchr(path, '/');
     if (!slash || !slash[1]) return error_set(e, "'%s' names no file", path), -EINVAL;
-    d->context = nfs_init_context();
+    d->context = L(nfs_init_context)();
     if (!d->context) return error_set(e, "Failed to init NFS context"), -ENOMEM;
     rc = take_opts(d, o, flags, e);
     if (rc) return rc;
     dir = mem_printf("%.*s", (int)MAX(slash - path, 1), path);
-    rc = nfs_mount(d->context, host, dir);
+    rc = L(nfs_mount)(d->context, host, dir);
     mem_free(dir);
-    if (rc < 0) return error_set(e, "Failed to mount nfs share: %s", nfs_get_error(d->context)), rc;
-    rc = make ? nfs_creat(d->context, slash, 0644, &d->file)
-              : nfs_open(d->context, slash, flags & BLK_RDONLY ? O_RDONLY : O_RDWR, &d->file);
-    if (rc < 0) return error_set(e, "Failed to %s file : %s", make ? "create" : "open", nfs_get_error(d->context)), rc;
+    if (rc < 0) return error_set(e, "Failed to mount nfs share: %s", L(nfs_get_error)(d->context)), rc;
+    rc = make ? L(nfs_creat)(d->context, slash, 0644, &d->file)
+              : L(nfs_open)(d->context, slash, flags & BLK_RDONLY ? O_RDONLY : O_RDWR, &d->file);
+    if (rc < 0) return error_set(e, "Failed to %s file : %s", make ? "create" : "open", L(nfs_get_error)(d->context)), rc;
     return 0;
 }
 
@@ -133,8 +148,8 @@ static int nfs_open_disk(struct blk_node *n, const struct opts *o, unsigned flag
     int rc = mount_and_open(d, o, flags, false, e);
 
     if (!rc) {
-        rc = nfs_fstat64(d->context, d->file, &st);
-        if (rc < 0) error_set(e, "Failed to fstat file: %s", nfs_get_error(d->context));
+        rc = L(nfs_fstat64)(d->context, d->file, &st);
+        if (rc < 0) error_set(e, "Failed to fstat file: %s", L(nfs_get_error)(d->context));
         else if (!S_ISREG(st.nfs_mode)) error_set(e, "it is not a regular file"), rc = -EINVAL;
         else blk_set_size(n, st.nfs_size), rc = 0;
     }
@@ -181,7 +196,7 @@ static int nfs_write_disk(struct blk_node *n, uint64_t offset, const void *buf, 
 static int nfs_flush_disk(struct blk_node *n)
 {
     struct nfs_disk *d = blk_state(n);
-    int rc = nfs_fsync(d->context, d->file);
+    int rc = L(nfs_fsync)(d->context, d->file);
     return rc < 0 ? rc : 0;
 }
 
@@ -191,8 +206,8 @@ static int nfs_truncate_disk(struct blk_node *n, uint64_t size, enum blk_preallo
     int rc;
 
     if (prealloc != BLK_PREALLOC_OFF) return error_set(e, "Unsupported preallocation mode"), -ENOTSUP;
-    rc = nfs_ftruncate(d->context, d->file, size);
-    return rc < 0 ? (error_set(e, "Failed to truncate file: %s", nfs_get_error(d->context)), rc) : 0;
+    rc = L(nfs_ftruncate)(d->context, d->file, size);
+    return rc < 0 ? (error_set(e, "Failed to truncate file: %s", L(nfs_get_error)(d->context)), rc) : 0;
 }
 
 static int nfs_info(struct blk_node *n, struct blk_info *i)
@@ -200,7 +215,7 @@ static int nfs_info(struct blk_node *n, struct blk_info *i)
     struct nfs_disk *d = blk_state(n);
     struct nfs_stat_64 st;
 
-    if (nfs_fstat64(d->context, d->file, &st) < 0) return 0;
+    if (L(nfs_fstat64)(d->context, d->file, &st) < 0) return 0;
     i->allocated = st.nfs_blocks * 512;
     i->zero_init = true;
     return 0;
@@ -213,8 +228,8 @@ static int nfs_make_disk(struct blk_graph *g, const char *filename, const struct
     int rc = nfs_parse(filename, &where, e);
 
     if (!rc) rc = mount_and_open(&d, &where, 0, true, e);
-    if (!rc && (rc = nfs_ftruncate(d.context, d.file, opts_size(o, "size", 0))) < 0)
-        error_set(e, "Failed to truncate file: %s", nfs_get_error(d.context));
+    if (!rc && (rc = L(nfs_ftruncate)(d.context, d.file, opts_size(o, "size", 0))) < 0)
+        error_set(e, "Failed to truncate file: %s", L(nfs_get_error)(d.context));
     release(&d);
     opts_free(&where);
     return rc < 0 ? rc : 0;

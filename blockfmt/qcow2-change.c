@@ -3,13 +3,13 @@
  *
  * Reference counts and COPIED flags are in different places and must agree, so neither can be written first. Hence all
  * that a change touches is written anew, to clusters that are free before and after it: the active L1 table, those L2
- * tables whose flags change, the snapshot table and all reference counts. Then one write of the header's first sector
+ * tables whose flags change, the snapshot table, and reference counts. Then one write of the header's first sector
  * puts the new structures in the place of the old. Until then the image is what it was, from then on it is the new one;
  * there is nothing to undo and no time at which check finds anything.
  */
 #include "blockfmt/qcow2.h"
 
-#define FAR (UINT64_C(1) << 24) /* clusters behind the end of the file that tables may name */
+#define MAX_LOADED (UINT64_C(1) << 28) /* counts in memory at a time: 1 GiB of them */
 
 int qcow2_change_begin(struct qcow2_change *k, struct qcow2 *s)
 {
@@ -18,69 +18,111 @@ int qcow2_change_begin(struct qcow2_change *k, struct qcow2 *s)
     *k = (struct qcow2_change){.s = s};
     if (!rc) rc = qcow2_writeback(s); /* what the frees of the first changed */
     if (!rc && s->lazy) rc = qcow2_writeback_counts(s);
-    k->limit = ((blk_node_size(s->file) + s->cluster_size - 1) >> s->cluster_bits) + FAR;
     return rc;
 }
 
 void qcow2_change_end(struct qcow2_change *k)
 {
+    for (uint64_t r = 0; r < k->regions; r++) mem_free(k->counts[r]);
     mem_free(k->counts);
+    mem_free(k->blocks);
     mem_free(k->l1);
 }
 
-/* Counts of all regions up to that of cluster c. */
-static int load(struct qcow2_change *k, uint64_t c)
+static uint64_t clusters(const struct qcow2 *s, uint64_t bytes) { return (bytes + s->cluster_size - 1) >> s->cluster_bits; }
+
+/* The counts of a region, to be changed. Those of regions that are never asked for stay as they are, in their place. */
+static int region(struct qcow2_change *k, uint64_t r, uint32_t **out)
 {
     struct qcow2 *s = k->s;
-    uint64_t per = UINT64_C(1) << s->rb_bits, n, v;
+    uint64_t per = UINT64_C(1) << s->rb_bits, v;
+    int rc = 0;
 
-    if (c < k->n) return 0;
-    if (c >= k->limit) return -EINVAL;
-    n = ALIGN_UP(MAX(c + 1, MIN(k->limit - FAR + per, k->n + k->n / 8)), per);
-    k->counts = mem_realloc(k->counts, n * sizeof *k->counts);
-    for (; k->n < n; k->n++) {
-        int rc = qcow2_refcount_get(s, k->n, &v);
-        if (rc || v > UINT32_MAX) return rc ? rc : -EINVAL;
-        k->counts[k->n] = (uint32_t)v;
+    if (r >= k->regions) {
+        uint64_t n = MAX(r + 1, k->regions + k->regions / 2);
+        if (r >= QCOW2_MAX_RT / 8) return -EFBIG;
+        k->counts = mem_realloc(k->counts, n * sizeof *k->counts);
+        k->blocks = mem_realloc(k->blocks, n * sizeof *k->blocks);
+        for (; k->regions < n; k->regions++) k->counts[k->regions] = NULL, k->blocks[k->regions] = 0;
     }
+    if (!k->counts[r]) {
+        k->top = MAX(k->top, r + 1);
+        k->loaded += per;
+        if (k->loaded > MAX_LOADED + per) return -EFBIG;
+        uint32_t *p = NEW_ARRAY(uint32_t, per);
+        for (uint64_t i = 0; i < per && !rc; i++) {
+            rc = qcow2_refcount_get(s, (r << s->rb_bits) + i, &v);
+            if (!rc && v > UINT32_MAX) rc = -EINVAL;
+            p[i] = (uint32_t)v;
+        }
+        if (rc) {
+            mem_free(p);
+            return rc;
+        }
+        k->counts[r] = p;
+    }
+    *out = k->counts[r];
+    return 0;
+}
+
+/* As it will be. */
+static int count_of(struct qcow2_change *k, uint64_t c, uint64_t *count)
+{
+    uint64_t r = c >> k->s->rb_bits;
+
+    if (r >= k->regions || !k->counts[r]) return qcow2_refcount_get(k->s, c, count);
+    *count = k->counts[r][c & ((UINT64_C(1) << k->s->rb_bits) - 1)];
     return 0;
 }
 
 /* Counts that contradict the tables are refused: check is to mend them first. */
 static int add(struct qcow2_change *k, uint64_t c, uint64_t n, int delta)
 {
-    uint64_t most = MIN(qcow2_refcount_max(k->s), (uint64_t)UINT32_MAX);
+    uint64_t most = MIN(qcow2_refcount_max(k->s), (uint64_t)UINT32_MAX), count;
+    uint32_t *p;
 
     for (; n; n--, c++) {
-        int rc = load(k, c);
-        if (rc || !k->counts[c] || (delta > 0 && k->counts[c] >= most)) return rc ? rc : -EINVAL;
-        k->counts[c] += (uint32_t)delta;
+        int rc = count_of(k, c, &count);
+        if (!rc && (!count || (delta > 0 && count >= most))) rc = -EINVAL;
+        if (!rc) rc = region(k, c >> k->s->rb_bits, &p);
+        if (rc) return rc;
+        p[c & ((UINT64_C(1) << k->s->rb_bits) - 1)] += (uint32_t)delta;
     }
     return 0;
 }
-
-static uint64_t clusters(const struct qcow2 *s, uint64_t bytes) { return (bytes + s->cluster_size - 1) >> s->cluster_bits; }
 
 int qcow2_change_drop(struct qcow2_change *k, uint64_t offset, uint64_t bytes)
 {
     return bytes ? add(k, offset >> k->s->cluster_bits, clusters(k->s, bytes), -1) : 0;
 }
 
+static int set(struct qcow2_change *k, uint64_t c, uint64_t n, uint32_t value)
+{
+    uint32_t *p;
+
+    for (; n; n--, c++) {
+        int rc = region(k, c >> k->s->rb_bits, &p);
+        if (rc) return rc;
+        p[c & ((UINT64_C(1) << k->s->rb_bits) - 1)] = value;
+    }
+    return 0;
+}
+
 /* n clusters in a row that are free now and afterwards. */
 static int place(struct qcow2_change *k, uint64_t n, uint64_t *offset)
 {
-    uint64_t run = 0, c = k->hint, old;
+    uint64_t run = 0, c = k->hint, old, new;
 
     for (; run < n; c++) {
-        int rc = load(k, c);
-        if (!rc && !k->counts[c]) rc = qcow2_refcount_get(k->s, c, &old);
-        if (rc) return rc == -EINVAL ? -EFBIG : rc;
-        run = k->counts[c] || old ? 0 : run + 1;
+        int rc = qcow2_refcount_get(k->s, c, &old);
+        if (!rc) rc = count_of(k, c, &new);
+        if (rc) return rc;
+        run = old || new ? 0 : run + 1;
+        if (c > QCOW2_OFFSET_MASK >> k->s->cluster_bits) return -EFBIG;
     }
-    for (uint64_t i = c - n; i < c; i++) k->counts[i] = 1;
     if (n == 1) k->hint = c;
     *offset = (c - n) << k->s->cluster_bits;
-    return 0;
+    return set(k, c - n, n, 1);
 }
 
 int qcow2_change_count(struct qcow2_change *k, const uint64_t *l1, uint32_t n, int delta)
@@ -127,25 +169,25 @@ int qcow2_change_l1(struct qcow2_change *k, const uint64_t *l1, uint32_t n, uint
 static int flags_of(struct qcow2_change *k, uint8_t *t, uint64_t *entry)
 {
     struct qcow2 *s = k->s;
-    uint64_t at = *entry & QCOW2_OFFSET_MASK, c = at >> s->cluster_bits;
+    uint64_t at = *entry & QCOW2_OFFSET_MASK, c = at >> s->cluster_bits, count;
     bool changed = false;
     int rc = blk_node_read(s->file, at, t, s->cluster_size);
 
     for (uint32_t i = 0; i < s->cluster_size && !rc; i += 1u << s->entry_shift) {
         uint64_t e = ld64_be(t + i), host = e & QCOW2_OFFSET_MASK;
         if ((e & QCOW2_COMPRESSED) || !host || (host & qcow2_cluster_mask(s))) continue;
-        rc = load(k, host >> s->cluster_bits);
-        if (rc || (k->counts[host >> s->cluster_bits] == 1) == !!(e & QCOW2_COPIED)) continue;
+        rc = count_of(k, host >> s->cluster_bits, &count);
+        if (rc || (count == 1) == !!(e & QCOW2_COPIED)) continue;
         st64_be(t + i, e ^ QCOW2_COPIED);
         changed = true;
     }
-    if (!rc) rc = load(k, c);
     if (!rc && changed) {
         rc = add(k, c, 1, -1);
         if (!rc) rc = place(k, 1, &at);
         if (!rc) rc = blk_node_write(s->file, at, t, s->cluster_size, 0);
     }
-    if (!rc) *entry = at | (k->counts[at >> s->cluster_bits] == 1 ? QCOW2_COPIED : 0);
+    if (!rc) rc = count_of(k, at >> s->cluster_bits, &count);
+    if (!rc) *entry = at | (count == 1 ? QCOW2_COPIED : 0);
     return rc;
 }
 
@@ -161,48 +203,53 @@ static int active_tables(struct qcow2_change *k)
     return rc;
 }
 
-static bool region_used(const struct qcow2_change *k, uint64_t region)
+static bool all_free(const struct qcow2_change *k, uint64_t r)
 {
     uint64_t per = UINT64_C(1) << k->s->rb_bits;
-    const uint32_t *p = k->counts + region * per;
+    const uint32_t *p = k->counts[r];
 
     while (per && !*p) p++, per--;
-    return per != 0;
+    return !per;
 }
 
-/* The places of the new counts: a block for each region in use, found when the blocks themselves need no more, and the
- * table. What lies further behind the end of the file than any of this stays as it is. */
+/* The places of the new counts: the table, and a block for each region with changes. Finding them changes counts too, so
+ * until it does not any more. */
 static int place_counts(struct qcow2_change *k)
 {
     struct qcow2 *s = k->s;
-    uint64_t per = s->cluster_size / 8, regions = 0, tclusters = 0;
+    uint64_t per = s->cluster_size / 8, tclusters = 0, dropped = 0;
+    uint8_t *seen = NULL; /* regions whose old block is dropped */
+    bool more = true;
     int rc = qcow2_change_drop(k, s->rt_offset, (uint64_t)s->rt_size * 8);
 
-    /* The regions are those loaded now: a block is dropped once, also when loading goes on below. */
-    while (!rc) {
-        bool more = false;
-        for (uint64_t r = 0; r < k->n >> s->rb_bits && !rc; r++) {
-            if (r >= regions) {
-                k->blocks = mem_realloc(k->blocks, (r + 1) * sizeof *k->blocks);
-                k->blocks[r] = 0;
-                regions = r + 1, more = true;
+    while (more && !rc) {
+        more = false;
+        for (uint64_t r = 0; r < k->regions && !rc; r++) {
+            if (!k->counts[r]) continue;
+            if (r >= dropped) {
+                seen = mem_realloc(seen, k->regions);
+                memset(seen + dropped, 0, k->regions - dropped);
+                dropped = k->regions;
+            }
+            if (!seen[r]) {
+                seen[r] = 1, more = true;
                 if (r < s->rt_size && (s->rt[r] & QCOW2_OFFSET_MASK)) rc = qcow2_change_drop(k, s->rt[r] & QCOW2_OFFSET_MASK, s->cluster_size);
             }
-            if (rc || k->blocks[r] || !region_used(k, r)) continue;
-            rc = place(k, 1, &k->blocks[r]);
+            if (rc || k->blocks[r] || all_free(k, r)) continue;
+            uint64_t at; /* the array may move */
+            rc = place(k, 1, &at);
+            if (!rc) k->blocks[r] = at, more = true;
+        }
+        if (!rc && tclusters * per < MAX(k->top, (uint64_t)s->rt_size)) {
+            if (tclusters) rc = set(k, k->rt_offset >> s->cluster_bits, tclusters, 0);
+            tclusters = (MAX(k->top, (uint64_t)s->rt_size) + per - 1) / per;
+            if (!rc && tclusters << s->cluster_bits > QCOW2_MAX_RT) rc = -EFBIG;
+            if (!rc) rc = place(k, tclusters, &k->rt_offset);
             more = true;
         }
-        if (rc) break;
-        if (tclusters * per < MAX(regions, (uint64_t)s->rt_size)) {
-            for (uint64_t i = 0; i < tclusters; i++) k->counts[(k->rt_offset >> s->cluster_bits) + i] = 0;
-            tclusters = (MAX(regions, (uint64_t)s->rt_size) + per - 1) / per;
-            if (tclusters << s->cluster_bits > QCOW2_MAX_RT) return -EFBIG;
-            rc = place(k, tclusters, &k->rt_offset);
-            more = true;
-        }
-        if (!more) break;
     }
-    k->regions = regions, k->rt_size = tclusters * per;
+    mem_free(seen);
+    k->rt_size = tclusters * per;
     return rc;
 }
 
@@ -214,11 +261,12 @@ static int write_counts(struct qcow2_change *k)
     int rc = 0;
 
     k->rt = NEW_ARRAY(uint64_t, k->rt_size);
-    for (uint64_t r = 0; r < k->rt_size; r++) k->rt[r] = r < k->regions ? k->blocks[r] : r < s->rt_size ? s->rt[r] : 0;
-    for (uint64_t r = 0; r < k->regions && !rc; r++) {
-        if (!k->blocks[r]) continue;
+    for (uint64_t r = 0; r < k->rt_size; r++)
+        k->rt[r] = r < k->regions && k->counts[r] ? k->blocks[r] : r < s->rt_size ? s->rt[r] : 0;
+    for (uint64_t r = 0; r < k->top && !rc; r++) {
+        if (!k->counts[r] || !k->blocks[r]) continue;
         memset(buf, 0, s->cluster_size);
-        for (uint64_t i = 0; i < per; i++) qcow2_refcount_write(s, buf, i, k->counts[r * per + i]);
+        for (uint64_t i = 0; i < per; i++) qcow2_refcount_write(s, buf, i, k->counts[r][i]);
         rc = blk_node_write(s->file, k->blocks[r], buf, s->cluster_size, 0);
     }
     blk_free_aligned(buf);
@@ -233,18 +281,21 @@ static int write_counts(struct qcow2_change *k)
 static void discard(struct qcow2_change *k)
 {
     struct qcow2 *s = k->s;
-    uint64_t first = 0, run = 0, old;
+    uint64_t per = UINT64_C(1) << s->rb_bits, first = 0, run = 0, old;
 
-    for (uint64_t c = 0; c <= k->n; c++) {
-        bool freed = c < k->n && !k->counts[c] && !qcow2_refcount_get(s, c, &old) && old;
-        if (!freed && run) {
-            (void)blk_node_discard(s->file, first << s->cluster_bits, run << s->cluster_bits);
-            run = 0;
-        } else if (freed) {
-            if (!run) first = c;
-            run++;
+    for (uint64_t r = 0; r < k->regions; r++) {
+        for (uint64_t i = 0; k->counts[r] && i < per; i++) {
+            uint64_t c = (r << s->rb_bits) + i;
+            if (k->counts[r][i] || qcow2_refcount_get(s, c, &old) || !old) continue;
+            if (run && first + run == c) {
+                run++;
+                continue;
+            }
+            if (run) (void)blk_node_discard(s->file, first << s->cluster_bits, run << s->cluster_bits);
+            first = c, run = 1;
         }
     }
+    if (run) (void)blk_node_discard(s->file, first << s->cluster_bits, run << s->cluster_bits);
 }
 
 int qcow2_change_commit(struct qcow2_change *k, uint64_t size)
@@ -275,7 +326,6 @@ int qcow2_change_commit(struct qcow2_change *k, uint64_t size)
         rc = qcow2_switch(s, 24, now, was, sizeof now);
     }
     mem_free(table);
-    mem_free(k->blocks);
     if (rc) {
         mem_free(k->rt);
         return rc;

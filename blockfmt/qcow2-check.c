@@ -9,11 +9,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* A count for each cluster of the file, in pieces, as a file may be mostly holes. */
+enum { PIECE_BITS = 12 };
+#define MAX_PIECES (UINT64_C(1) << 18) /* 4 GiB of counts */
+struct counts {
+    uint32_t **piece;
+    uint64_t n, n_pieces;
+    bool full; /* there was no room for more */
+};
+
 struct checker {
     struct qcow2 *s;
     struct blk_check *c;
     unsigned fix;
-    uint32_t *used;      /* references found, by cluster; those of the refcount structures last */
+    struct counts used;  /* references found, by cluster; those of the refcount structures last */
     uint64_t n;          /* clusters of the file */
     uint64_t last_host;
     uint8_t *table;      /* room for one */
@@ -37,6 +46,57 @@ static void say(struct checker *k, const char *fmt, ...)
 
 
 
+static void counts_init(struct counts *v, uint64_t n)
+{
+    *v = (struct counts){.n = n};
+    v->piece = NEW_ARRAY(uint32_t *, (n >> PIECE_BITS) + 1);
+}
+
+static void counts_free(struct counts *v)
+{
+    for (uint64_t i = 0; v->piece && i <= v->n >> PIECE_BITS; i++) mem_free(v->piece[i]);
+    mem_free(v->piece);
+    v->piece = NULL;
+}
+
+static inline uint32_t counts_get(const struct counts *v, uint64_t c)
+{
+    const uint32_t *p = c < v->n ? v->piece[c >> PIECE_BITS] : NULL;
+    return p ? p[c & ((1u << PIECE_BITS) - 1)] : 0;
+}
+
+static inline void counts_add(struct counts *v, uint64_t c)
+{
+    uint32_t **p = &v->piece[c >> PIECE_BITS], *x;
+
+    if (!*p) {
+        if (v->n_pieces == MAX_PIECES) {
+            v->full = true;
+            return;
+        }
+        v->n_pieces++;
+        *p = NEW_ARRAY(uint32_t, 1u << PIECE_BITS);
+    }
+    x = &(*p)[c & ((1u << PIECE_BITS) - 1)];
+    if (*x < UINT32_MAX) ++*x;
+}
+
+static void counts_copy(struct counts *to, const struct counts *from)
+{
+    counts_init(to, from->n);
+    for (uint64_t i = 0; i <= from->n >> PIECE_BITS; i++) {
+        if (!from->piece[i]) continue;
+        to->piece[i] = mem_alloc(sizeof(uint32_t) << PIECE_BITS);
+        memcpy(to->piece[i], from->piece[i], sizeof(uint32_t) << PIECE_BITS);
+    }
+}
+
+/* How many clusters from c on have no reference for certain: to the end of an absent piece. */
+static inline uint64_t counts_hole(const struct counts *v, uint64_t c)
+{
+    return c < v->n && v->piece[c >> PIECE_BITS] ? 0 : (UINT64_C(1) << PIECE_BITS) - (c & ((1u << PIECE_BITS) - 1));
+}
+
 /* Counts a reference to all clusters that the bytes touch; false: they are not in the file. */
 static bool refer(struct checker *k, uint64_t offset, uint64_t bytes)
 {
@@ -48,9 +108,7 @@ static bool refer(struct checker *k, uint64_t offset, uint64_t bytes)
             (unsigned long long)offset, (unsigned long long)bytes);
         return false;
     }
-    for (uint64_t c = offset >> bits; c <= (offset + bytes - 1) >> bits; c++) {
-        if (k->used[c] < UINT32_MAX) k->used[c]++;
-    }
+    for (uint64_t c = offset >> bits; c <= (offset + bytes - 1) >> bits; c++) counts_add(&k->used, c);
     return true;
 }
 
@@ -233,6 +291,7 @@ static int count_references(struct checker *k)
     if (s->n_snapshots && !refer(k, s->snapshots_offset, s->snapshots_bytes)) k->c->corruptions++, k->damaged = true;
     for (uint32_t i = 0; i < s->n_snapshots && !rc; i++) rc = check_snapshot(k, &s->snapshots[i]);
     if (!rc) rc = check_bitmaps(k);
+    if (!rc && k->used.full) rc = -EFBIG;
     if (s->crypto_offset && !refer(k, s->crypto_offset, s->crypto_length)) k->c->corruptions++;
     return rc;
 }
@@ -259,12 +318,13 @@ static void count_structures(struct checker *k)
     /* Blocks that lie on something else count nothing. */
     for (uint32_t i = 0; i < s->rt_size; i++) {
         uint64_t b = s->rt[i] & QCOW2_OFFSET_MASK;
-        if (!b || k->used[b >> s->cluster_bits] == 1) continue;
-        say(k, "ERROR refcount block %u refcount=%u", i, k->used[b >> s->cluster_bits]);
+        uint32_t used = counts_get(&k->used, b >> s->cluster_bits);
+        if (!b || used == 1) continue;
+        say(k, "ERROR refcount block %u refcount=%u", i, used);
         k->rebuild = true;
     }
     for (uint64_t c = s->rt_offset >> s->cluster_bits, n = (uint64_t)s->rt_size * 8 >> s->cluster_bits; n && c < k->n; c++, n--) {
-        if (k->used[c] > 1) k->rebuild = true;
+        if (counts_get(&k->used, c) > 1) k->rebuild = true;
     }
 }
 
@@ -280,11 +340,12 @@ static int compare_counts(struct checker *k)
     uint64_t end = MAX(k->n, (uint64_t)s->rt_size << s->rb_bits), count, most = qcow2_refcount_max(s);
 
     for (uint64_t c = 0; c < end; c++) {
-        uint64_t used = c < k->n ? k->used[c] : 0, region = UINT64_C(1) << s->rb_bits;
+        uint64_t used = counts_get(&k->used, c), left = (UINT64_C(1) << s->rb_bits) - (c & ((UINT64_C(1) << s->rb_bits) - 1));
         bool there = next_block(k, c);
         int rc = 0;
-        if (c >= k->n && !there) { /* regions without a block count nothing */
-            c |= region - 1;
+        if (!there && !used) { /* regions without a block count nothing */
+            uint64_t hole = counts_hole(&k->used, c);
+            if (hole) c += MIN(hole, left) - 1;
             continue;
         }
         rc = qcow2_refcount_get(s, c, &count);
@@ -311,37 +372,59 @@ static int compare_counts(struct checker *k)
     return 0;
 }
 
-/* New refcount structures for `used` (n clusters, without the old structures), behind the end of the file. */
-static int build_counts(struct qcow2 *s, const uint32_t *used, uint64_t n, unsigned order, struct error *e)
+static bool region_used(const struct counts *used, uint64_t c, uint64_t n)
+{
+    for (uint64_t end = c + n; c < end; c++) {
+        uint64_t hole = counts_hole(used, c);
+        if (hole) c += hole - 1;
+        else if (counts_get(used, c)) return true;
+    }
+    return false;
+}
+
+/* New refcount structures for `used` (without the old structures), behind the end of the file. */
+static int build_counts(struct qcow2 *s, const struct counts *used, unsigned order, struct error *e)
 {
     struct qcow2 as = {.refcount_order = order};
     unsigned rb_bits = s->cluster_bits + 3 - order;
     uint64_t per = UINT64_C(1) << rb_bits, most = order == 6 ? UINT64_MAX : (UINT64_C(1) << (1u << order)) - 1;
-    uint64_t rb = 0, rt = 0, first = n, at;
+    uint64_t n = used->n, rb = 0, rt = 0, first = n, at, next;
     uint8_t *buf, head[12], be[4];
     int rc;
 
     for (uint64_t c = 0; c < n; c++) {
-        if (used[c] > most)
+        uint64_t hole = counts_hole(used, c);
+        if (hole) {
+            c += hole - 1;
+            continue;
+        }
+        if (counts_get(used, c) > most)
             return error_set(e, "Cannot decrease refcount entry width to %u bits: Cluster at offset 0x%llx has a refcount of %u",
-                             1u << order, (unsigned long long)(c << s->cluster_bits), used[c]), -ENOTSUP;
+                             1u << order, (unsigned long long)(c << s->cluster_bits), counts_get(used, c)), -ENOTSUP;
     }
-    for (;;) { /* blocks for all regions up to and with themselves */
-        uint64_t blocks = (first + rb + rt + per - 1) >> rb_bits, table = (blocks * 8 + s->cluster_size - 1) >> s->cluster_bits;
+    /* Blocks for the regions in use, which lie before that of `first`, and for that and all behind it. */
+    uint64_t before = 0;
+    for (uint64_t i = 0; i < first >> rb_bits; i++) before += region_used(used, i << rb_bits, per);
+    for (;;) {
+        uint64_t regions = (first + rb + rt + per - 1) >> rb_bits, blocks = before + regions - (first >> rb_bits);
+        uint64_t table = (regions * 8 + s->cluster_size - 1) >> s->cluster_bits;
         if (blocks <= rb && table <= rt) break;
         rb = MAX(blocks, rb), rt = MAX(table, rt);
+        if (rt << s->cluster_bits > QCOW2_MAX_RT) break;
     }
     if (rt << s->cluster_bits > QCOW2_MAX_RT) return error_set(e, "the refcount table would be too large"), -EFBIG;
     rc = qcow2_writeback(s);
     buf = mem_alloc(s->cluster_size);
     uint64_t entries = rt << (s->cluster_bits - 3), *table = NEW_ARRAY(uint64_t, entries), *host = NEW_ARRAY(uint64_t, entries);
-    for (uint64_t i = 0; i < rb && !rc; i++) {
+    next = first;
+    for (uint64_t i = 0; i < entries && next < first + rb && !rc; i++) {
+        if (i < first >> rb_bits && !region_used(used, i << rb_bits, per)) continue;
         memset(buf, 0, s->cluster_size);
         for (uint64_t j = 0; j < per; j++) {
             uint64_t c = (i << rb_bits) + j;
-            qcow2_refcount_write(&as, buf, j, c < n ? used[c] : c >= first && c < first + rb + rt);
+            qcow2_refcount_write(&as, buf, j, c < n ? counts_get(used, c) : c >= first && c < first + rb + rt);
         }
-        at = (first + i) << s->cluster_bits;
+        at = next++ << s->cluster_bits;
         host[i] = at;
         st64_be(&table[i], at);
         rc = blk_node_write(s->file, at, buf, s->cluster_size, 0);
@@ -386,7 +469,7 @@ static int copied_wrong(struct qcow2 *s, const struct checker *k, uint64_t e, ui
 
     *wrong = false;
     if ((e & QCOW2_COMPRESSED) || !host || (host & qcow2_cluster_mask(s)) || s->external) return 0;
-    if (k->exact) *count = k->used[host >> s->cluster_bits];
+    if (k->exact) *count = counts_get(&k->used, host >> s->cluster_bits);
     else rc = qcow2_refcount_get(s, host >> s->cluster_bits, count);
     *wrong = !rc && (*count == 1) != !!(e & QCOW2_COPIED);
     return rc;
@@ -452,7 +535,7 @@ static int start(struct checker *k, struct qcow2 *s, unsigned fix, struct blk_ch
     qcow2_cache_drop(&s->l2c);
     k->n = (blk_node_size(s->file) + s->cluster_size - 1) >> s->cluster_bits;
     if (k->n > UINT64_C(1) << 34) return -EFBIG;
-    k->used = NEW_ARRAY(uint32_t, k->n + 1);
+    counts_init(&k->used, k->n);
     k->table = blk_alloc_aligned(s->cluster_size);
     return 0;
 }
@@ -465,8 +548,8 @@ int qcow2_rebuild(struct qcow2 *s, unsigned order, struct error *e)
 
     if (!rc) rc = count_references(&k);
     if (!rc && (c.corruptions || c.check_errors)) rc = (error_set(e, "the image has errors: check it first"), -EIO);
-    if (!rc) rc = build_counts(s, k.used, k.n, order, e);
-    mem_free(k.used);
+    if (!rc) rc = build_counts(s, &k.used, order, e);
+    counts_free(&k.used);
     blk_free_aligned(k.table);
     return rc;
 }
@@ -476,7 +559,7 @@ int qcow2_check_locked(struct qcow2 *s, unsigned fix, struct blk_check *c, struc
     struct checker k;
     bool broken = s->broken;
     uint64_t before;
-    uint32_t *plain = NULL;
+    struct counts plain = {NULL, 0, 0, false};
     int rc = start(&k, s, fix, c);
 
     if (rc) goto out;
@@ -485,15 +568,14 @@ int qcow2_check_locked(struct qcow2 *s, unsigned fix, struct blk_check *c, struc
     rc = count_references(&k);
     if (rc) goto out;
     if (fix & BLK_FIX_ERRORS) { /* for building anew */
-        plain = NEW_ARRAY(uint32_t, k.n + 1);
-        memcpy(plain, k.used, (size_t)k.n * sizeof *plain);
+        counts_copy(&plain, &k.used);
     }
     before = c->corruptions;
     count_structures(&k);
-    rc = compare_counts(&k);
+    rc = k.used.full ? -EFBIG : compare_counts(&k);
     if (!rc && k.rebuild && (fix & BLK_FIX_ERRORS) && !c->check_errors) {
         say(&k, "Rebuilding refcount structure");
-        rc = build_counts(s, plain, k.n, s->refcount_order, e);
+        rc = build_counts(s, &plain, s->refcount_order, e);
         if (!rc) {
             c->corruptions_fixed += c->corruptions - before;
             c->corruptions = before;
@@ -515,8 +597,8 @@ int qcow2_check_locked(struct qcow2 *s, unsigned fix, struct blk_check *c, struc
     }
 out:
     if (broken) s->broken = true;
-    mem_free(plain);
-    mem_free(k.used);
+    counts_free(&plain);
+    counts_free(&k.used);
     blk_free_aligned(k.table);
     if (rc) error_set(e, "check: %s", strerror(-rc)), c->check_errors++;
     return rc;

@@ -307,6 +307,11 @@ static bool mostly_holes(struct qcow2 *s)
     real = below.allocated >> s->cluster_bits;
     enough = MAX(real * 10 / 9, real + 2);
     for (uint64_t c = 0, end = (blk_node_size(s->file) + s->cluster_size - 1) >> s->cluster_bits; c < end && counted < enough; c++) {
+        if (c >> s->rb_bits >= s->rt_size) break;
+        if (!(s->rt[c >> s->rb_bits] & QCOW2_OFFSET_MASK)) { /* nothing is counted here */
+            c |= (UINT64_C(1) << s->rb_bits) - 1;
+            continue;
+        }
         if (qcow2_refcount_get(s, c, &count)) return false;
         counted += count != 0;
     }

@@ -239,11 +239,11 @@ int qcow2_snapshots_write(struct qcow2 *, uint32_t old_n); /* old_n: how many th
  * end to free); commit writes it all and switches; end, always. An error before the switch has changed nothing. */
 struct qcow2_change {
     struct qcow2 *s;
-    uint32_t *counts;           /* as they will be; n of them, whole regions of the file */
-    uint64_t n, limit, hint;
+    uint32_t **counts;          /* by region: as they will be; NULL: as they are */
+    uint64_t *blocks, regions;  /* places of the new refcount blocks; regions: entries of both */
+    uint64_t top, loaded, hint; /* top: behind the last region that changes */
     uint64_t *l1;
     uint32_t l1_size;
-    uint64_t *blocks, regions;  /* places of the new refcount blocks */
     uint64_t *rt, rt_size, rt_offset;
 };
 int qcow2_change_begin(struct qcow2_change *, struct qcow2 *);

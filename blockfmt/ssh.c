@@ -6,6 +6,7 @@
  */
 #include "blockfmt/driver.h"
 #include "blockfmt/uri.h"
+#include "util/lazy.h"
 #include "config.h"
 
 static int set_if(struct opts *o, const char *key, const char *value) { return value ? opts_set(o, key, value), 0 : 0; }
@@ -56,6 +57,21 @@ static const struct blk_create_opt ssh_create_opts[] = {
 #include <libssh/libssh.h>
 #include <libssh/sftp.h>
 
+#ifdef QUERN_SO_SSH
+#define FUNCTIONS(X) X(sftp_attributes_free) X(sftp_close) X(sftp_extension_supported) X(sftp_free) \
+    X(sftp_fstat) X(sftp_fsync) X(sftp_get_error) X(sftp_init) X(sftp_new) X(sftp_open) X(sftp_read) \
+    X(sftp_seek64) X(sftp_setstat) X(sftp_write) X(ssh_clean_pubkey_hash) X(ssh_connect) X(ssh_disconnect) \
+    X(ssh_free) X(ssh_get_error) X(ssh_get_publickey_hash) X(ssh_get_server_publickey) X(ssh_key_free) \
+    X(ssh_new) X(ssh_options_parse_config) X(ssh_options_set) X(ssh_session_is_known_server) \
+    X(ssh_userauth_none) X(ssh_userauth_publickey_auto)
+LAZY_LIBRARY(FUNCTIONS, QUERN_SO_SSH)
+#define L(f) lib.f
+#define load_library(e) lazy_load(&lazy, e)
+#else
+#define L(f) f
+#define load_library(e) 0
+#endif
+
 enum { PART = 32 << 10 /* what every server takes in one packet */ };
 
 struct remote {
@@ -92,27 +108,27 @@ static int check_hash(ssh_session s, const char *type, const char *hex, struct e
     size_t n = 0;
     int rc = -1;
 
-    if (ssh_get_server_publickey(s, &key)) return error_set(e, "failed to read remote host key"), -EINVAL;
+    if (L(ssh_get_server_publickey)(s, &key)) return error_set(e, "failed to read remote host key"), -EINVAL;
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-        if (!strcmp(types[i].name, type)) rc = ssh_get_publickey_hash(key, types[i].type, &hash, &n);
+        if (!strcmp(types[i].name, type)) rc = L(ssh_get_publickey_hash)(key, types[i].type, &hash, &n);
     }
-    ssh_key_free(key);
+    L(ssh_key_free)(key);
     if (rc) return error_set(e, "cannot compute a hash '%s' of the host key", type), -EINVAL;
     rc = same_hash(hex, hash, n) ? 0 : -EPERM;
-    ssh_clean_pubkey_hash(&hash);
+    L(ssh_clean_pubkey_hash)(&hash);
     if (rc) error_set(e, "remote host key does not match host_key_check '%s'", hex);
     return rc;
 }
 
 static int check_known(ssh_session s, struct error *e)
 {
-    switch (ssh_session_is_known_server(s)) {
+    switch (L(ssh_session_is_known_server)(s)) {
     case SSH_KNOWN_HOSTS_OK: return 0;
     case SSH_KNOWN_HOSTS_CHANGED: error_set(e, "host key does not match the one in known_hosts"); break;
     case SSH_KNOWN_HOSTS_OTHER: error_set(e, "host key for this server not found, another type exists"); break;
     case SSH_KNOWN_HOSTS_UNKNOWN:
     case SSH_KNOWN_HOSTS_NOT_FOUND: error_set(e, "no host key was found in known_hosts"); break;
-    default: error_set(e, "error while checking for known server: %s", ssh_get_error(s));
+    default: error_set(e, "error while checking for known server: %s", L(ssh_get_error)(s));
     }
     return -EPERM;
 }
@@ -143,12 +159,12 @@ static int check_host(ssh_session s, const struct opts *o, struct error *e)
 
 static int failed(const struct remote *r, const char *what, struct error *e)
 {
-    return error_set(e, "%s: %s", what, ssh_get_error(r->session)), -EIO;
+    return error_set(e, "%s: %s", what, L(ssh_get_error)(r->session)), -EIO;
 }
 
 static int host_error(const struct remote *r)
 {
-    switch (sftp_get_error(r->sftp)) {
+    switch (L(sftp_get_error)(r->sftp)) {
     case SSH_FX_OK: return 0;
     case SSH_FX_NO_SUCH_FILE:
     case SSH_FX_NO_SUCH_PATH: return -ENOENT;
@@ -161,11 +177,11 @@ static int host_error(const struct remote *r)
 
 static void release(struct remote *r)
 {
-    if (r->file) sftp_close(r->file);
-    if (r->sftp) sftp_free(r->sftp);
+    if (r->file) L(sftp_close)(r->file);
+    if (r->sftp) L(sftp_free)(r->sftp);
     if (r->session) {
-        ssh_disconnect(r->session);
-        ssh_free(r->session);
+        L(ssh_disconnect)(r->session);
+        L(ssh_free)(r->session);
     }
     mem_free(r->path);
 }
@@ -177,35 +193,36 @@ static int dial(struct remote *r, const struct opts *o, int mode, struct error *
     uint64_t p = 22;
     int rc;
 
+    if (load_library(e)) return -ENOENT;
     if (!host) host = opts_get(o, "host");
     if (!port) port = opts_get(o, "port");
     if (!host || !path) return error_set(e, "Parameter '%s' is missing", host ? "path" : "server.host"), -EINVAL;
     if (port && (opt_parse_number("server.port", port, 65535, &p, e))) return -EINVAL;
     r->path = mem_strdup(path);
-    r->session = ssh_new();
+    r->session = L(ssh_new)();
     if (!r->session) return -ENOMEM;
     unsigned number = (unsigned)p;
-    if (ssh_options_set(r->session, SSH_OPTIONS_HOST, host) || ssh_options_set(r->session, SSH_OPTIONS_PORT, &number) ||
-        (user && ssh_options_set(r->session, SSH_OPTIONS_USER, user)) || ssh_options_parse_config(r->session, NULL))
+    if (L(ssh_options_set)(r->session, SSH_OPTIONS_HOST, host) || L(ssh_options_set)(r->session, SSH_OPTIONS_PORT, &number) ||
+        (user && L(ssh_options_set)(r->session, SSH_OPTIONS_USER, user)) || L(ssh_options_parse_config)(r->session, NULL))
         return failed(r, "failed to set the session's options", e);
-    if (ssh_options_set(r->session, SSH_OPTIONS_PORT, &number)) return failed(r, "failed to set the port", e);
-    if (ssh_connect(r->session) != SSH_OK) return failed(r, "failed to establish SSH session", e);
+    if (L(ssh_options_set)(r->session, SSH_OPTIONS_PORT, &number)) return failed(r, "failed to set the port", e);
+    if (L(ssh_connect)(r->session) != SSH_OK) return failed(r, "failed to establish SSH session", e);
     rc = check_host(r->session, o, e);
     if (rc) return rc;
-    if (ssh_userauth_none(r->session, NULL) != SSH_AUTH_SUCCESS &&
-        ssh_userauth_publickey_auto(r->session, NULL, NULL) != SSH_AUTH_SUCCESS) {
+    if (L(ssh_userauth_none)(r->session, NULL) != SSH_AUTH_SUCCESS &&
+        L(ssh_userauth_publickey_auto)(r->session, NULL, NULL) != SSH_AUTH_SUCCESS) {
         error_set(e, "failed to authenticate using publickey authentication and the identities held by your ssh-agent");
         return -EPERM;
     }
-    r->sftp = sftp_new(r->session);
+    r->sftp = L(sftp_new)(r->session);
     if (!r->sftp) return failed(r, "failed to open the SFTP subsystem", e);
-    if (sftp_init(r->sftp)) return failed(r, "failed to initialize SFTP", e);
-    r->file = sftp_open(r->sftp, path, mode, 0644);
+    if (L(sftp_init)(r->sftp)) return failed(r, "failed to initialize SFTP", e);
+    r->file = L(sftp_open)(r->sftp, path, mode, 0644);
     if (!r->file) {
         rc = host_error(r);
-        return error_set(e, "failed to open remote file '%s': %s", path, rc ? strerror(-rc) : ssh_get_error(r->session)), rc ? rc : -EIO;
+        return error_set(e, "failed to open remote file '%s': %s", path, rc ? strerror(-rc) : L(ssh_get_error)(r->session)), rc ? rc : -EIO;
     }
-    r->can_sync = sftp_extension_supported(r->sftp, "fsync@openssh.com", "1");
+    r->can_sync = L(sftp_extension_supported)(r->sftp, "fsync@openssh.com", "1");
     return 0;
 }
 
@@ -216,8 +233,8 @@ static int ssh_open(struct blk_node *n, const struct opts *o, unsigned flags, st
     int rc = dial(r, o, flags & BLK_RDONLY ? O_RDONLY : O_RDWR, e);
 
     if (!rc) {
-        a = sftp_fstat(r->file);
-        if (a) blk_set_size(n, a->size), sftp_attributes_free(a);
+        a = L(sftp_fstat)(r->file);
+        if (a) blk_set_size(n, a->size), L(sftp_attributes_free)(a);
         else rc = failed(r, "failed to read the file's attributes", e);
     }
     if (rc) release(r);
@@ -238,9 +255,9 @@ static int ssh_read(struct blk_node *n, uint64_t offset, void *buf, size_t len)
     struct remote *r = blk_state(n);
     uint8_t *p = buf;
 
-    if (sftp_seek64(r->file, offset)) return -EIO;
+    if (L(sftp_seek64)(r->file, offset)) return -EIO;
     while (len) {
-        ssize_t k = sftp_read(r->file, p, MIN(len, (size_t)PART));
+        ssize_t k = L(sftp_read)(r->file, p, MIN(len, (size_t)PART));
         if (k < 0) return host_error(r) ? host_error(r) : -EIO;
         if (!k) return memset(p, 0, len), 0; /* its end */
         p += k, len -= (size_t)k;
@@ -253,9 +270,9 @@ static int ssh_write(struct blk_node *n, uint64_t offset, const void *buf, size_
     struct remote *r = blk_state(n);
     const uint8_t *p = buf;
 
-    if (sftp_seek64(r->file, offset)) return -EIO;
+    if (L(sftp_seek64)(r->file, offset)) return -EIO;
     while (len) {
-        ssize_t k = sftp_write(r->file, p, MIN(len, (size_t)PART));
+        ssize_t k = L(sftp_write)(r->file, p, MIN(len, (size_t)PART));
         if (k <= 0) return host_error(r) ? host_error(r) : -EIO;
         p += k, len -= (size_t)k;
     }
@@ -266,7 +283,7 @@ static int ssh_flush(struct blk_node *n)
 {
     struct remote *r = blk_state(n);
 
-    if (r->can_sync) return sftp_fsync(r->file) < 0 ? -EIO : 0;
+    if (r->can_sync) return L(sftp_fsync)(r->file) < 0 ? -EIO : 0;
     if (!r->warned) error_warn("ssh server does not support fsync: '%s' may lose what was flushed", r->path);
     r->warned = true;
     return 0;
@@ -275,7 +292,7 @@ static int ssh_flush(struct blk_node *n)
 static int set_size(struct remote *r, uint64_t size)
 {
     struct sftp_attributes_struct a = {.flags = SSH_FILEXFER_ATTR_SIZE, .size = size};
-    return sftp_setstat(r->sftp, r->path, &a) < 0 ? -EIO : 0;
+    return L(sftp_setstat)(r->sftp, r->path, &a) < 0 ? -EIO : 0;
 }
 
 static int ssh_truncate(struct blk_node *n, uint64_t size, enum blk_prealloc prealloc, struct error *e)

@@ -129,7 +129,7 @@ static bool follow(struct tree *t, struct node *x)
     const struct vvfat *s = t->s;
     uint32_t end = s->bits == 12 ? 0xff8 : s->bits == 16 ? 0xfff8 : 0x0ffffff8, room = 0;
 
-    for (uint32_t c = x->first; c < end;) {
+    for (uint32_t c = x->first; !x->n_chain || c < end;) { /* an end is none to begin with */
         if (c < 2 || c >= s->clusters + 2) return problem(t, "a chain of clusters leads nowhere", x->name);
         if (t->used[c]) return problem(t, "a cluster belongs to two files", x->name);
         t->used[c] = 1;

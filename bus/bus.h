@@ -44,6 +44,8 @@ struct region *region_new_romd(const char *name, uint64_t size, const struct mmi
 void region_set_romd(struct region *, bool direct_reads);
 struct region *region_new_mmio(const char *name, uint64_t size, const struct mmio_ops *, void *opaque);
 struct region *region_new_alias(const char *name, struct region *target, uint64_t offset, uint64_t size);
+/* An alias through which nothing can be written: what it shows of RAM behaves as ROM. */
+void region_set_readonly(struct region *alias, bool);
 void region_delete(struct region *);
 
 /* Puts child into parent at offset; higher priority hides lower; equal: the later one wins. */

@@ -19,6 +19,7 @@ struct device;
 struct machine_bus;   /* a machine's tree of devices; see below */
 struct pci_bus;
 struct ide_channel;
+struct display;
 
 enum prop_kind { PROP_U8, PROP_U16, PROP_U32, PROP_U64, PROP_SIZE, PROP_BOOL, PROP_STR, PROP_CHR, PROP_DRIVE, PROP_NETDEV, PROP_MAC };
 struct prop_desc {
@@ -123,14 +124,17 @@ struct machine_bus {
     struct bus_clock *clock;
     struct pci_bus *pci;         /* the PCI bus (periph/pci/pci.h), set by its host bridge; NULL: none */
     struct ide_channel *ide[4];  /* IDE channels (periph/block/ide.h), set by their controllers: "ide.0"... */
+    struct display *display;     /* the first display adapter's screen (ui/picture.h); NULL: none */
     struct device *first, *last;
     struct dev_global *globals;  /* -global */
     struct region **owned;       /* mb_own_region */
     unsigned n_owned;
     void *machine;               /* the machine's own */
     void (*request)(struct machine_bus *, int what); /* enum mb_request: from devices */
+    int exit_code;               /* of MB_EXIT */
 };
-enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND };
+/* MB_EXIT ends the program's run; exit_code says with which status. */
+enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND, MB_EXIT };
 
 /* Makes the memory space ("system", 2^mem_size_bits bytes), the I/O space (64 KiB) and the clock. */
 struct machine_bus *mb_new(uint64_t mem_size_bits);

@@ -191,6 +191,13 @@ void region_set_enabled(struct region *r, bool enabled)
     region_changed(r);
 }
 
+void region_set_readonly(struct region *r, bool readonly)
+{
+    if (r->readonly == readonly) return;
+    r->readonly = readonly;
+    region_changed(r);
+}
+
 void region_set_romd(struct region *r, bool direct)
 {
     if (r->kind != REGION_ROMD || r->direct == direct) return;

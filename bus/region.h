@@ -14,6 +14,7 @@ struct region {
     char *name;
     enum region_kind kind;
     bool enabled, direct;         /* direct: ROMD reads come from the contents */
+    bool readonly;                /* an alias that shows RAM as ROM */
     int priority;
     uint64_t size, last;          /* last = offset of the last byte */
     uint64_t id;                  /* order of creation */

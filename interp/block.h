@@ -104,6 +104,10 @@ static inline uint64_t code_granules(unsigned at, unsigned n)
 }
 
 enum { BLK_HASH_BITS = 16, PAGE_HASH_BITS = 12 };
+static inline unsigned page_hash(const uint8_t *page)
+{
+    return (uint32_t)((uint32_t)((uintptr_t)page >> CPU_PAGE_BITS) * 0x9e3779b1u) >> (32 - PAGE_HASH_BITS);
+}
 
 struct watchpoint { uint64_t va, len; enum watch_kind kind; };
 
@@ -137,10 +141,12 @@ struct engine {
 
 /* The jump cache: the page picks one of JC_GROUPS groups, the address in the page one of JC_PLACES places. cpu->jc_pages tells
  * for each group whose it is, so that the flush of a page, which is frequent where the guest's TLB is small, leaves others'. */
-enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 6, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
+enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 7, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
        JC_BITS = JC_GROUP_BITS + JC_PLACE_BITS, JC_SIZE = 1 << JC_BITS };
 #define JC_EMPTY 0xffffffffu  /* in jc_pages: nothing is in the group */
-#define JC_MIXED 0xfffffffeu  /* blocks of several pages; else jc_page() of all */
+#define JC_PAGE  0x000fffffu  /* jc_page() of all blocks, unless */
+#define JC_MIXED 0x00100000u  /* it has blocks of several pages */
+#define JC_LOCAL 0x00200000u  /* some are not global */
 
 static inline uint32_t jc_page(uint64_t pc) { return (uint32_t)pc >> CPU_PAGE_BITS; }
 
@@ -150,15 +156,27 @@ static inline unsigned jc_index(uint64_t pc)
     return (unsigned)(((page ^ (page >> JC_GROUP_BITS)) & (JC_GROUPS - 1)) << JC_PLACE_BITS | ((pc >> 2 ^ pc >> 8) & (JC_PLACES - 1)));
 }
 
-static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b)
+static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b, bool global)
 {
     unsigned i = jc_index(pc);
     uint32_t *whose = &cpu->jc_pages[i >> JC_PLACE_BITS];
-    if (*whose != jc_page(pc)) *whose = *whose == JC_EMPTY ? jc_page(pc) : JC_MIXED;
+    if (*whose == JC_EMPTY) *whose = jc_page(pc);
+    else if ((*whose & JC_PAGE) != jc_page(pc)) *whose |= JC_MIXED;
+    if (!global) *whose |= JC_LOCAL;
     atomic_store_ptr(&cpu->jump_cache[i], b);
 }
 
+/* tlb.c. What is known of one address space. */
+struct mmu_context {
+    uint64_t id, used;
+    struct tlb_entry *tlb[CPU_MMU_MODES]; /* of the current one: those in the CPU */
+    struct blk **jump_cache;
+    uint32_t *jc_pages;
+};
+void tlb_init(struct cpu *);
+void tlb_free(struct cpu *);
 void jc_flush(struct cpu *); /* all of it */
+void jc_drop(struct cpu *, const struct blk *);
 
 /* How a run of blocks ended. */
 enum xexit {
@@ -220,8 +238,9 @@ bool blk_retranslate(struct cpu *, struct blk *, struct arena *, struct jit_bloc
 
 /* mem.c */
 const uint8_t *cpu_code_page(struct cpu *, uint64_t va, bool probe); /* host address of the page holding va, or NULL */
-/* The same; page_bits: log2 of the size of the part of the page it is true of, CPU_PAGE_BITS for all of it. */
-const uint8_t *cpu_code_unit(struct cpu *, uint64_t va, bool probe, unsigned *page_bits);
+/* The same; bits: log2 of the size of the part of the page it is true of, CPU_PAGE_BITS for all of it. */
+struct code_unit { unsigned bits; bool global; };
+const uint8_t *cpu_code_unit(struct cpu *, uint64_t va, bool probe, struct code_unit *);
 uint64_t mem_slow_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
 void mem_slow_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
 /* LD2, ST2: v[0] at va, v[1] at va + 8 */

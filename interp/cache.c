@@ -63,11 +63,6 @@ static unsigned blk_hash(uint64_t pc, uint64_t key, const uint8_t *page)
     return (unsigned)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BLK_HASH_BITS));
 }
 
-static unsigned page_hash(const uint8_t *page)
-{
-    return (uint32_t)((uint32_t)((uintptr_t)page >> CPU_PAGE_BITS) * 0x9e3779b1u) >> (32 - PAGE_HASH_BITS);
-}
-
 struct code_page *code_page_find(struct engine *eng, const uint8_t *host)
 {
     struct code_page *p = eng->pages[page_hash(host)];
@@ -154,10 +149,7 @@ static void blk_invalidate(struct engine *eng, struct blk *b)
     jit_block_gone(eng, b);
     page_remove(eng, b, 0);
     if (b->page[1]) page_remove(eng, b, 1);
-    for (unsigned c = 0; c < eng->n_cpus; c++) {
-        struct blk **slot = &eng->cpus[c]->jump_cache[jc_index(b->pc)];
-        if (*slot == b) atomic_store_ptr(slot, (struct blk *)NULL);
-    }
+    for (unsigned c = 0; c < eng->n_cpus; c++) jc_drop(eng->cpus[c], b);
 }
 
 void engine_code_written(struct engine *eng, const void *host, size_t n)
@@ -410,7 +402,8 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
 
     if (b && b->pc == pc && b->key == key) return b;
     eng->stats.lookups++;
-    const uint8_t *host = cpu_code_page(cpu, pc, false);
+    struct code_unit unit;
+    const uint8_t *host = cpu_code_unit(cpu, pc, false, &unit);
     if (!host) return NULL;
     pthread_mutex_lock(&eng->lock);
     unsigned h = blk_hash(pc, key, host);
@@ -436,7 +429,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b);
+    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b, unit.global);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

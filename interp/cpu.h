@@ -54,12 +54,14 @@ struct mmu_hit {
     uint8_t page_bits;    /* log2 of the page's size; smaller than CPU_PAGE_BITS: never cached, and code there is translated anew
                              each time it runs */
     bool uncached;        /* informative */
+    bool global;          /* the same in all contexts (cpu_mmu_context()) */
 };
 enum { MMU_R = 1, MMU_W = 2, MMU_X = 4 };
 #define CPU_PAGE_BITS  12
 #define CPU_PAGE_SIZE  (1u << CPU_PAGE_BITS)
 #define CPU_PAGE_MASK  (~(uint64_t)(CPU_PAGE_SIZE - 1))
 #define CPU_MMU_MODES  16
+#define CPU_CONTEXTS   8
 #define CPU_GUARD      ((uint64_t)1 << 18)
 /* for guests with addresses of 64 bits: a word, times 8, may be added. Only where address space is plentiful */
 #if defined __x86_64__
@@ -101,6 +103,7 @@ struct tlb_entry {        /* va page in the tag when valid, all ones when not */
 #define TLB_SIZE  (1u << TLB_BITS)
 #define TLB_SLOW  0x800u  /* in a tag: never equal to a page address */
 #define TLB_IO    0x400u  /* with TLB_SLOW: no memory, a device at phys */
+#define TLB_GLOBAL 1u     /* in phys: so in all contexts */
 #define TLB_ROM   0x200u  /* with TLB_SLOW, in the write tag: memory that is not written like that */
 
 /* ---- what an ISA tells the engine ----------------------------------------------------------- */
@@ -113,6 +116,8 @@ struct guest {
     ir_id pc_slot;                        /* exact only outside of blocks and in exceptions */
     uint8_t addr_type;                    /* type of addresses and of the pc slot */
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
+    bool no_fp_notes;                     /* cpu_fp_last_flags() is never called */
+    bool open_bus;                        /* system mode: there are no bus errors. Where nothing answers, reads give all ones */
     /* Translates one block from b->blk.pc in mode b->blk.key. See isa/isa.h for the rules. */
     void (*translate)(struct ir_builder *b);
     /* System mode: va -> phys. False: cpu->exc holds the exception. probe: leave cpu->exc and MMU state alone. Where data and
@@ -126,6 +131,8 @@ struct guest {
     bool (*interrupt)(struct cpu *);
     /* System mode: would an interrupt wake the halted cpu? */
     bool (*has_work)(struct cpu *);
+    /* System mode: the id for cpu_mmu_context() in the present state. May be NULL: always 0 */
+    uint64_t (*mmu_context)(struct cpu *);
     /* MMU mode for data and code in the current state (monitor, gdb, fetch) */
     unsigned (*mmu_mode)(struct cpu *);
     /* for -d in_asm; as isa.disas (isa/isa.h). May be NULL */
@@ -214,6 +221,10 @@ struct cpu {
     unsigned mmu_now;
     struct blk **jump_cache;
     uint32_t *jc_pages;              /* see block.h */
+    struct mmu_context *contexts[CPU_CONTEXTS]; /* the first ones are there; tlb, jump_cache, jc_pages are those of the current one */
+    unsigned context;                /* its number */
+    uint64_t context_clock;          /* counts changes */
+    uint8_t *written_pages;          /* system mode: of each page_hash(), whether a TLB entry may let writes to such a page through */
 
     /* floating point */
     struct fp_env fp;                /* the ISA keeps rounding and rules here; flags: cpu_fp_flags() */
@@ -247,10 +258,15 @@ void cpu_host_fault(struct cpu *, const void *ucontext);
 /* Asks the cpu to leave at the next block boundary; any thread, async-signal safe. */
 void cpu_kick(struct cpu *);
 
-/* TLB upkeep, for ISAs: all modes. */
+/* TLB upkeep, for ISAs: all modes and contexts. */
 void cpu_tlb_flush(struct cpu *);
 void cpu_tlb_flush_page(struct cpu *, uint64_t va);
 void cpu_tlb_flush_range(struct cpu *, uint64_t va, uint64_t size);
+/* Address spaces (ASID, PCID): translations asked for from now on, unless struct mmu_hit calls them global, belong to `id`, and
+ * those of id from before are back; what is taken from another one meanwhile must be flushed there. An ISA that says
+ * nothing has one context, 0. May be called while a block runs, by a helper with which the block ends. */
+void cpu_mmu_context(struct cpu *, uint64_t id);
+void cpu_tlb_flush_range_in(struct cpu *, uint64_t id, uint64_t va, uint64_t size);
 
 /* Guest memory by virtual address in the CPU's current mode, from helpers (HELPER_MEM): faults raise.
  * mem = IR_M* attributes. */

@@ -21,12 +21,7 @@ struct engine *engine_new(const struct engine_config *cfg, struct error *e)
     pthread_mutex_init(&eng->odd_sizes, NULL);
     pthread_cond_init(&eng->safe, NULL);
     if (eng->cfg.backend && eng->cfg.mode == ENGINE_FAST) {
-        struct error why = ERROR_INIT; /* everything runs in the interpreter too */
-        eng->jit = jit_new(eng, &why);
-        if (!eng->jit) {
-            error_warn("JIT backend '%s' can't be used: %s; interpreting", eng->cfg.backend->name, why.msg);
-            eng->cfg.backend = NULL;
-        }
+        eng->jit = jit_new(eng);
     }
     return eng;
 }
@@ -85,9 +80,7 @@ struct cpu *cpu_new(const struct guest *guest, const struct cpu_world *world, st
     cpu->engine = eng;
     cpu->bus = bus;
     cpu->index = index;
-    cpu->jump_cache = NEW_ARRAY(struct blk *, JC_SIZE);
-    cpu->jc_pages = NEW_ARRAY(uint32_t, JC_GROUPS);
-    memset(cpu->jc_pages, 0xff, JC_GROUPS * sizeof cpu->jc_pages[0]);
+    tlb_init(cpu);
     cpu_fp_changed(cpu);
     pthread_mutex_lock(&eng->lock);
     if (eng->n_cpus == eng->cap_cpus) {
@@ -111,10 +104,8 @@ void cpu_delete(struct cpu *cpu)
         }
     }
     pthread_mutex_unlock(&eng->lock);
-    for (unsigned m = 0; m < CPU_MMU_MODES; m++) free(cpu->tlb[m]);
+    tlb_free(cpu);
     arena_free(&cpu->scratch);
-    free(cpu->jump_cache);
-    free(cpu->jc_pages);
     free(cpu);
 }
 
@@ -330,6 +321,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     cpu->xpoint = 0;
     cpu->io.replay = cpu->io.late = false, cpu->io.n = 0;
     cpu->xlink = NULL;
+    if (!cpu->world->user && g->mmu_context) cpu_mmu_context(cpu, g->mmu_context(cpu));
     if (counted) go_inside(eng);
     fp_enter(cpu);
 

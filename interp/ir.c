@@ -498,14 +498,15 @@ bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
     }
     while (n) {
         uint64_t page = pc & CPU_PAGE_MASK;
-        unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off), bits = CPU_PAGE_BITS;
+        unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off);
+        struct code_unit unit;
         /* where permission is given in less than pages (memory protection units), each such unit is asked for */
         if (b->code_mask != CPU_PAGE_MASK) k = MIN(k, (unsigned)(~(pc | b->code_mask) + 1));
         if (page != b->code_vpage || b->code_mask != CPU_PAGE_MASK) {
-            const uint8_t *host = cpu_code_unit(b->cpu, pc, pc != b->blk.pc, &bits);
+            const uint8_t *host = cpu_code_unit(b->cpu, pc, pc != b->blk.pc, &unit);
             if (!host) return false;
-            if (bits < CPU_PAGE_BITS) {
-                if (~(~UINT64_C(0) << bits) < ~b->code_mask) b->code_mask = ~UINT64_C(0) << bits;
+            if (unit.bits < CPU_PAGE_BITS) {
+                if (~(~UINT64_C(0) << unit.bits) < ~b->code_mask) b->code_mask = ~UINT64_C(0) << unit.bits;
                 b->blk.one_shot = true; /* links and jumps inside of a page do not ask again */
                 k = MIN(k, (unsigned)(~(pc | b->code_mask) + 1));
             }

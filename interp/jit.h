@@ -127,7 +127,7 @@ struct jit_backend {
     void (*release)(void *state, struct jit_code *);
     /* A host fault (SIGSEGV, SIGBUS) at an address in code->text: puts exact state into cells, cpu->icount_left and cpu->xpoint.
      * Async-signal safe. False: it was no guest access. NULL: its code has these right at all times. */
-    bool (*recover)(const struct jit_code *, struct cpu *, const void *ucontext);
+    bool (*recover)(const struct jit_code *, struct cpu *, const void *ucontext); /* may end in jit_run_again() */
     /* What link->code holds while the link's target has no body: code that returns the link. NULL: no bodies. */
     const void *(*exit_stub)(void *state);
     /* All code memory is about to be reused: forget everything. May be NULL. */
@@ -159,9 +159,15 @@ void jit_code_flush_icache(const void *rx, size_t n);
  * the cell's width, zero-extended to 64 bits. */
 uint64_t jit_ld(struct cpu *, uint64_t va, unsigned mem, unsigned mmu);
 void jit_st(struct cpu *, uint64_t va, uint64_t v, unsigned mem, unsigned mmu);
+void jit_ld2(struct cpu *, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu);
+void jit_st2(struct cpu *, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu);
+/* A vector op on runs of cells, by the C code that is the authority. */
+void jit_vec(struct cpu *, const struct ir_op *, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c);
 uint64_t jit_cas(struct cpu *, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu);
 uint64_t jit_rmw(struct cpu *, uint64_t va, uint64_t v, unsigned what, unsigned mem, unsigned mmu);
 ATTR_NORETURN void jit_fetch_fault(struct cpu *, uint64_t va);
+/* From recover(), the state of an earlier point being in its place: nothing since then counts, execution goes on there. */
+ATTR_NORETURN void jit_run_again(struct cpu *, const void *ucontext);
 /* Any op of class PURE to FPCV, FCMP and FMA, by the reference: eval_pure() or fp_exec(). */
 uint64_t jit_op(struct cpu *, const struct ir_op *, uint64_t a, uint64_t b, uint64_t c);
 
@@ -208,7 +214,7 @@ static inline uint64_t jit_abi(void)
 
 struct jit_point { struct blk *blk; const struct jit_code *code; uint16_t mark; };
 const struct jit_point *jit_point_get(const struct engine *, uint32_t point);
-struct jit *jit_new(struct engine *, struct error *);
+struct jit *jit_new(struct engine *);
 void jit_delete(struct engine *);
 /* A new block in fast mode: sets b->x to what counts its runs. Lock held. */
 void jit_block_made(struct engine *, struct blk *);

@@ -1,80 +1,11 @@
 /*
- * mem.c - guest memory: the software TLB and its slow paths (system mode), direct access (user mode), code pages.
+ * mem.c - guest memory: filling the software TLB, its slow paths (system mode), direct access (user mode), code pages.
  */
 #include "interp/block.h"
 
 #include <stdlib.h>
 
-/* ---- TLB ------------------------------------------------------------------------------------ */
-
-static void tlb_clear(struct tlb_entry *t)
-{
-    for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
-}
-
-void jc_flush(struct cpu *cpu)
-{
-    for (unsigned i = 0; i < JC_GROUPS; i++) {
-        if (cpu->jc_pages[i] == JC_EMPTY) continue;
-        cpu->jc_pages[i] = JC_EMPTY;
-        memset(&cpu->jump_cache[i << JC_PLACE_BITS], 0, JC_PLACES * sizeof cpu->jump_cache[0]);
-    }
-}
-
-static void jc_flush_page(struct cpu *cpu, uint64_t va)
-{
-    unsigned group = jc_index(va) >> JC_PLACE_BITS;
-    uint32_t page = jc_page(va), whose = cpu->jc_pages[group];
-    struct blk **jc = &cpu->jump_cache[group << JC_PLACE_BITS];
-
-    if (whose == JC_MIXED) {
-        for (unsigned i = 0; i < JC_PLACES; i++) {
-            struct blk *b = jc[i];
-            if (b && jc_page(b->pc) == page) atomic_store_ptr(&jc[i], (struct blk *)NULL);
-        }
-    } else if (whose == page) {
-        cpu->jc_pages[group] = JC_EMPTY;
-        memset(jc, 0, JC_PLACES * sizeof *jc);
-    }
-}
-
-void cpu_tlb_flush(struct cpu *cpu)
-{
-    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
-        if (cpu->tlb[m]) tlb_clear(cpu->tlb[m]);
-    }
-    jc_flush(cpu);
-}
-
-void cpu_tlb_flush_page(struct cpu *cpu, uint64_t va)
-{
-    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
-        if (!cpu->tlb[m]) continue;
-        struct tlb_entry *e = &cpu->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
-        e->rd = e->wr = UINT64_MAX;
-    }
-    jc_flush_page(cpu, va); /* blocks on two pages are never in it */
-}
-
-void cpu_tlb_flush_range(struct cpu *cpu, uint64_t va, uint64_t size)
-{
-    if (size > TLB_SIZE / 4 * (uint64_t)CPU_PAGE_SIZE) {
-        cpu_tlb_flush(cpu);
-        return;
-    }
-    for (uint64_t p = va & CPU_PAGE_MASK; p - (va & CPU_PAGE_MASK) < size + (va & ~CPU_PAGE_MASK); p += CPU_PAGE_SIZE) {
-        cpu_tlb_flush_page(cpu, p);
-    }
-}
-
-struct tlb_entry *cpu_tlb_of(struct cpu *cpu, unsigned mmu)
-{
-    if (!cpu->tlb[mmu]) {
-        cpu->tlb[mmu] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
-        tlb_clear(cpu->tlb[mmu]);
-    }
-    return cpu->tlb[mmu];
-}
+/* ---- TLB: filling (what it is made of: tlb.c) ------------------------------------------------------ */
 
 static bool watched_page(const struct engine *eng, uint64_t va)
 {
@@ -111,26 +42,12 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
             const struct code_page *p = slow ? NULL : code_page_find(cpu->engine, pp.host);
             if (slow || pp.readonly || (p && p->blocks)) e->wr |= TLB_SLOW;
             if (pp.readonly) e->wr |= TLB_ROM;
+            if (!(e->wr & TLB_SLOW)) cpu->written_pages[page_hash(pp.host)] = 1;
         }
         e->addend = (uintptr_t)pp.host - (uintptr_t)(va & CPU_PAGE_MASK);
-        e->phys = hit.phys & CPU_PAGE_MASK;
+        e->phys = (hit.phys & CPU_PAGE_MASK) | (hit.global ? TLB_GLOBAL : 0);
     }
     return r;
-}
-
-/* New code on a host page: writes to it must be seen. */
-void mem_protect_code(struct engine *eng, const uint8_t *host)
-{
-    for (unsigned c = 0; c < eng->n_cpus; c++) {
-        struct cpu *cpu = eng->cpus[c];
-        for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
-            if (!cpu->tlb[m]) continue;
-            for (unsigned i = 0; i < TLB_SIZE; i++) {
-                struct tlb_entry *e = &cpu->tlb[m][i];
-                if (e->wr != UINT64_MAX && !(e->wr & TLB_IO) && (uintptr_t)(e->wr & CPU_PAGE_MASK) + e->addend == (uintptr_t)host) e->wr |= TLB_SLOW;
-            }
-        }
-    }
 }
 
 ATTR_NORETURN void mem_fault(struct cpu *cpu, enum mem_fault f, enum mem_access acc, uint64_t va)
@@ -338,9 +255,9 @@ static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, uns
     struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
     uint64_t tag = acc == ACCESS_WRITE ? e->wr : e->rd;
 
-    if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, e->phys | (va & ~CPU_PAGE_MASK), false };
+    if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, (e->phys & CPU_PAGE_MASK) | (va & ~CPU_PAGE_MASK), false };
     if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX) {
-        return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), e->phys | (va & ~CPU_PAGE_MASK), false };
+        return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), (e->phys & CPU_PAGE_MASK) | (va & ~CPU_PAGE_MASK), false };
     }
     return tlb_fill(cpu, va, acc, mmu);
 }
@@ -365,7 +282,10 @@ static uint64_t sys_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu)
     if (r.host) return host_ld(r.host, mem);
     uint64_t v = 0;
     if (!io_repeat(cpu, r.phys, size, false, &v)) {
-        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+        if (!cpu->world->mmio_read(cpu->bus, cpu, r.phys, size, &v)) {
+            if (!cpu->guest->open_bus) mem_fault(cpu, FAULT_BUS, ACCESS_READ, va);
+            v = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+        }
         io_done(cpu, r.phys, size, false, v);
     }
     return bus_order(v, mem);
@@ -378,7 +298,7 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     if (va & (size - 1)) {
         if (mem & IR_MALIGN) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
         if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) {
-            tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
+            tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu); /* both pages must do before anything is written */
             for (unsigned i = 0; i < size; i++) {
                 sys_st(cpu, va + i, v >> 8 * (mem & IR_MBE ? size - 1 - i : i), IR_M8, mmu);
             }
@@ -393,7 +313,8 @@ static void sys_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsig
     }
     if (io_repeat(cpu, r.phys, size, true, NULL)) return;
     v &= size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
-    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem))) mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
+    if (!cpu->world->mmio_write(cpu->bus, cpu, r.phys, size, bus_order(v, mem)) && !cpu->guest->open_bus)
+        mem_fault(cpu, FAULT_BUS, ACCESS_WRITE, va);
     io_done(cpu, r.phys, size, true, v);
 }
 
@@ -572,7 +493,7 @@ static void rmw_begin(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
     if (cpu->engine->n_watches) watch_check(cpu, va, size, true);
     struct reach r = tlb_fill(cpu, va, ACCESS_WRITE, mmu);
     bool edge = (va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE;
-    if (edge) tlb_fill(cpu, va + size - 1, ACCESS_WRITE, mmu);
+    if (edge) tlb_fill(cpu, (va + size - 1) & CPU_PAGE_MASK, ACCESS_WRITE, mmu);
     if (!edge && r.host && !r.readonly) st_point(cpu, r.host, size);
     else if (cpu->xpoint) unit_again(cpu);
     else io_point(cpu);
@@ -691,9 +612,9 @@ uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsign
 
 /* Host address of the page of va for fetching. probe: no exception is left behind. Not probing means the dispatcher asks:
  * cpu->exc then holds the fetch fault. */
-const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, unsigned *page_bits)
+const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, struct code_unit *u)
 {
-    *page_bits = CPU_PAGE_BITS;
+    *u = (struct code_unit){ CPU_PAGE_BITS, true };
     if (cpu->world->user) {
         const uint8_t *p = va < cpu->ulimit ? cpu->world->user_code(cpu, va & CPU_PAGE_MASK) : NULL;
         if (!p && !probe) cpu->guest->fault(cpu, FAULT_USER, ACCESS_EXEC, va);
@@ -704,14 +625,14 @@ const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, unsigned 
     if (!cpu->guest->mmu(cpu, va, ACCESS_EXEC, cpu->guest->mmu_mode(cpu), probe, &hit)) return NULL;
     cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
     if (!pp.host && !probe) cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, va);
-    *page_bits = MIN(hit.page_bits, CPU_PAGE_BITS);
+    *u = (struct code_unit){ MIN(hit.page_bits, CPU_PAGE_BITS), hit.global };
     return pp.host;
 }
 
 const uint8_t *cpu_code_page(struct cpu *cpu, uint64_t va, bool probe)
 {
-    unsigned bits;
-    return cpu_code_unit(cpu, va, probe, &bits);
+    struct code_unit u;
+    return cpu_code_unit(cpu, va, probe, &u);
 }
 
 ATTR_NORETURN void fetch_fault(struct cpu *cpu, uint64_t va)

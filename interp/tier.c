@@ -22,6 +22,9 @@
 #include <ucontext.h>
 #endif
 
+/* The set-up waits until a block has run so many times longer than others have to, or so many are hot: a program that is over
+ * soon does without. */
+enum { FIRST = 8, FIRST_BLOCKS = 48 };
 enum { POINT_BITS = 12, POINT_CHUNKS = 4096, QUEUE_MAX = 512, BATCH_MAX = 64, NEVER = -1 };
 
 struct jit {
@@ -33,6 +36,8 @@ struct jit {
     pthread_t thread;
     bool started, stop, busy, off;
     bool no_thread;                     /* the host gives us none: the vCPU's compiles */
+    bool ready;                         /* set up: nothing is before some block is hot. Under the engine's lock */
+    unsigned early;                     /* blocks that were hot before that */
     struct jit_region *queue, **tail;
     unsigned queued;
     struct codepool pool;
@@ -190,6 +195,12 @@ const struct jit_code *jit_code_at(const struct engine *eng, const void *pc)
     return p >= (const uint8_t *)c->text && p < (const uint8_t *)c->text + c->text_size ? c : NULL;
 }
 
+ATTR_NORETURN void jit_run_again(struct cpu *cpu, const void *context)
+{
+    cpu_fp_signal(cpu, context);
+    engine_run_again(cpu);
+}
+
 void jit_host_fault(struct cpu *cpu, const void *context)
 {
     const void *pc = NULL;
@@ -316,7 +327,7 @@ void jit_flush(struct engine *eng)
     struct jit *j = eng->jit;
     if (!j) return;
     pthread_mutex_lock(&j->lock);
-    if (j->be->flush) j->be->flush(j->state);
+    if (j->be->flush && j->ready) j->be->flush(j->state);
     release_all(j);
     atomic_store_u32(&j->n_by_addr, 0);
     j->n_points = 1;
@@ -450,6 +461,41 @@ static bool enqueue(struct jit *j, struct jit_region *r)
     return ok;
 }
 
+/* Engine's lock held. What can't be done without is said once, and everything is interpreted. */
+static bool set_up(struct jit *j)
+{
+    const struct engine_config *c = &j->eng->cfg;
+    struct error why = ERROR_INIT;
+
+    if (j->ready || j->off) return !j->off;
+    if (codepool_init(&j->pool, c->code_size ? c->code_size : (size_t)32 << 20, &why)) {
+        j->cap_by_addr = (uint32_t)(j->pool.size / 64);
+        j->by_addr = NEW_ARRAY(const struct jit_code *, j->cap_by_addr);
+        j->state = j->be->init(j->eng, &why);
+    }
+    if (!j->state) {
+        error_warn("JIT backend '%s' can't be used: %s; interpreting", j->be->name, why.msg);
+        error_clear(&why);
+        j->off = true;
+        return false;
+    }
+    j->pool_base = j->pool.used;
+    if (j->be->exit_stub) j->stub = j->be->exit_stub(j->state);
+    j->ready = true;
+    return true;
+}
+
+/* Links made before that lead nowhere yet. Engine's lock held. */
+static void set_links(struct jit *j, const struct jit_region *r)
+{
+    for (unsigned i = 0; i < r->n; i++) {
+        struct blk *b = r->blocks[i].blk;
+        for (unsigned l = 0; l < b->n_links; l++) {
+            if (!b->links[l].code) jit_link_changed(j->eng, &b->links[l], b->links[l].to);
+        }
+    }
+}
+
 void jit_hot(struct cpu *cpu, struct blk *b)
 {
     struct engine *eng = cpu->engine;
@@ -464,6 +510,10 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     count_from(b, UINT32_MAX); /* unless something better is decided below */
     if (eng->flush_wanted || j->off || log_on(LOG_UNCHAINED)) {
         count_from(b, MAX(runs_before, 16u));
+    } else if (!j->ready && !eng->cfg.threshold && !eng->cfg.chaos && !eng->cfg.sync && b->runs <= runs_before &&
+               j->early < FIRST_BLOCKS) {
+        j->early++;
+        count_from(b, (FIRST - 1) * runs_before);
     } else if (b->jit_wanted) {
         count_from(b, threshold(j, 2));
     } else if (tier == 2 && b->in_region && !b->waited) {
@@ -475,9 +525,10 @@ void jit_hot(struct cpu *cpu, struct blk *b)
             if (chance(j) % 3 == 0) tier = j->be->tiers & 2 && !eng->cfg.no_regions ? 2 : tier;
             if (chance(j) % 2048 == 0) eng->flush_wanted = 1;
         }
-        r = region_form(cpu, b, tier);
+        if (set_up(j)) r = region_form(cpu, b, tier);
     }
     if (r) {
+        set_links(j, r);
         b->jit_wanted = true;
         for (unsigned i = 0; i < r->n && tier == 2; i++) r->blocks[i].blk->in_region = true;
         r->count = tier == 1 && (j->be->tiers & 2) && !eng->cfg.no_regions;
@@ -515,7 +566,7 @@ void jit_hot_here(struct cpu *cpu)
 
 /* ---- life ------------------------------------------------------------------------------------------------ */
 
-struct jit *jit_new(struct engine *eng, struct error *e)
+struct jit *jit_new(struct engine *eng)
 {
     struct jit *j = NEW(struct jit);
     const struct engine_config *c = &eng->cfg;
@@ -528,21 +579,7 @@ struct jit *jit_new(struct engine *eng, struct error *e)
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->work, NULL);
     pthread_cond_init(&j->idle, NULL);
-    if (codepool_init(&j->pool, c->code_size ? c->code_size : (size_t)32 << 20, e)) {
-        j->cap_by_addr = (uint32_t)(j->pool.size / 64);
-        j->by_addr = NEW_ARRAY(const struct jit_code *, j->cap_by_addr);
-        eng->jit = j;
-        j->state = j->be->init(eng, e);
-        eng->jit = NULL;
-    }
-    if (!j->state) {
-        codepool_free(&j->pool);
-        free(j->by_addr);
-        free(j);
-        return NULL;
-    }
-    j->pool_base = j->pool.used;
-    if (j->be->exit_stub) j->stub = j->be->exit_stub(j->state);
+    j->pool.child_fd = -1;
     if (c->perfmap) {
         char path[64];
         snprintf(path, sizeof path, "/tmp/perf-%ld.map", (long)getpid());
@@ -563,7 +600,7 @@ void jit_delete(struct engine *eng)
     pthread_mutex_unlock(&j->lock);
     if (j->started) pthread_join(j->thread, NULL);
     release_all(j);
-    if (j->be->fini) j->be->fini(j->state);
+    if (j->be->fini && j->state) j->be->fini(j->state);
     codepool_free(&j->pool);
     for (unsigned i = 0; i < POINT_CHUNKS; i++) free(j->points[i]);
     if (j->perf) fclose(j->perf);
@@ -615,6 +652,9 @@ void jit_get_stats(const struct engine *eng, struct jit_stats *s)
 /* ---- what compiled code calls ------------------------------------------------------------------------------ */
 
 uint64_t jit_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { return mem_slow_ld(cpu, va, mem, mmu); }
+void jit_ld2(struct cpu *cpu, uint64_t va, uint64_t v[2], unsigned mem, unsigned mmu) { mem_slow_ld2(cpu, va, v, mem, mmu); }
+void jit_st2(struct cpu *cpu, uint64_t va, const uint64_t v[2], unsigned mem, unsigned mmu) { mem_slow_st2(cpu, va, v, mem, mmu); }
+void jit_vec(struct cpu *cpu, const struct ir_op *o, uint64_t *d, const uint64_t *a, const uint64_t *b, const uint64_t *c) { vec_exec(cpu, o, d, a, b, c); }
 void jit_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
 uint64_t jit_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu)
 {

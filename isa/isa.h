@@ -40,12 +40,17 @@ struct isa_reg {
     void (*set)(struct cpu *, unsigned arg, uint64_t value);
     unsigned arg;
     unsigned regnum;         /* ISA_REGNUM(gdb's number); 0: one more than the register before it */
+    const char *type;        /* as gdb's target description has it; NULL: by size */
+    /* of registers of more than 64 bits: the rest */
+    uint64_t (*get_high)(struct cpu *, unsigned arg);
+    void (*set_high)(struct cpu *, unsigned arg, uint64_t value);
 };
 #define ISA_REGNUM(n) ((n) + 1)
 struct isa_gdb_feature {
     const char *name;        /* "org.gnu.gdb.mips.cpu" */
     const struct isa_reg *regs;
     unsigned n_regs;
+    const char *types;       /* XML of the types that its registers name, or NULL */
 };
 
 /* A program name suffix that means this ISA. */
@@ -60,6 +65,8 @@ struct isa {
     const struct guest *guest;
     const struct cpu_model *models;
     unsigned n_models;
+    /* A model with changes ("NAME,+feature,-feature"), to be freed by mem_free. NULL + error. May be NULL. */
+    const struct cpu_model *(*derive_model)(const struct isa *, const char *text, struct error *);
     const char *gdb_arch;               /* <architecture> of target.xml */
     const struct isa_gdb_feature *gdb;
     unsigned n_gdb;

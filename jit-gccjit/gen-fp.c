@@ -67,21 +67,163 @@ static void unless(struct gen *g, gj_rv *ok, gcc_jit_block *otherwise)
     g->blk = on;
 }
 
+/* ---- tests put off (gen.h) ------------------------------------------------------------------------------- */
+
+void gen_txn_unit(struct gen *g, unsigned at, unsigned mark)
+{
+    struct gen_txn *t = &g->txn;
+    if (t->open) return;
+    t->watch = true;
+    t->at = at, t->mark = mark, t->charge = gen_uncharged(g);
+    t->dirty = g->f.dirty;
+    memset(&t->changed, 0, sizeof t->changed);
+    while (t->n_temps) t->temp_has[t->temp_changed[--t->n_temps]] = 0;
+}
+
+void gen_txn_cell(struct gen *g, unsigned i)
+{
+    struct gen_txn *t = &g->txn;
+    t->cell[i] = 0;
+    if (set_has(&t->changed, i)) return;
+    set_add(&t->changed, i);
+    gj_rv *v = gcc_jit_lvalue_as_rvalue(g->cell[i].var);
+    t->old[i] = gx_var(g, gcc_jit_rvalue_get_type(v));
+    gx_set(g, t->old[i], v);
+}
+
+void gen_txn_temp(struct gen *g, unsigned i, gj_lv *var)
+{
+    struct gen_txn *t = &g->txn;
+    t->temp[i] = 0;
+    if (t->temp_has[i]) return;
+    t->temp_has[i] = 1;
+    t->temp_changed[t->n_temps++] = (uint16_t)i;
+    gj_rv *v = gcc_jit_lvalue_as_rvalue(var);
+    t->old_temp[i] = gx_var(g, gcc_jit_rvalue_get_type(v));
+    t->new_temp[i] = var;
+    gx_set(g, t->old_temp[i], v);
+}
+
+gcc_jit_block *gen_fp_fail(struct gen *g, unsigned at)
+{
+    struct gen_txn *t = &g->txn;
+    if (!t->open && !gen_uncharged(g)) return gen_slow_entry(g, at, &g->f.dirty);
+    gcc_jit_block *here = g->blk, *fail = gx_block(g);
+    g->blk = fail;
+    if (!t->open) {
+        gen_take(g, gen_uncharged(g));
+        gx_jump(g, gen_slow_entry(g, at, &g->f.dirty));
+        g->blk = here;
+        return fail;
+    }
+    for (unsigned i = 0; i < g->n_cells; i++) {
+        if (set_has(&t->changed, i)) gx_set(g, g->cell[i].var, gcc_jit_lvalue_as_rvalue(t->old[i]));
+    }
+    for (unsigned i = 0; i < t->n_temps; i++) {
+        unsigned n = t->temp_changed[i];
+        gx_set(g, t->new_temp[n], gcc_jit_lvalue_as_rvalue(t->old_temp[n]));
+    }
+    if (t->charge) gen_take(g, t->charge);
+    gx_jump(g, gen_slow_entry(g, t->at, &t->dirty));
+    g->blk = here;
+    return fail;
+}
+
+/* Comparing two values with each other tells whether one of them is a NaN. */
+static bool can_test_two(const struct gen *g)
+{
+#if defined __x86_64__
+    return !(g->r->h->fp_fast & FP_FAST_DENORMAL);
+#else
+    return (void)g, false;
+#endif
+}
+
+static void test_two(struct gen *g, const struct gen_pending *a, const struct gen_pending *b)
+{
+    gj_lv *nan = gx_var(g, g->u8);
+    gcc_jit_extended_asm *s = gcc_jit_block_add_extended_asm(g->blk, NULL, a->w == 64 ? "ucomisd %2,%1" : "ucomiss %2,%1");
+    gcc_jit_extended_asm_add_output_operand(s, NULL, "=@ccp", nan);
+    gcc_jit_extended_asm_add_input_operand(s, NULL, "x", gcc_jit_lvalue_as_rvalue(a->z));
+    gcc_jit_extended_asm_add_input_operand(s, NULL, "xm", gcc_jit_lvalue_as_rvalue(b->z));
+    unless(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, gcc_jit_lvalue_as_rvalue(nan), gx_int(g, g->u8, 0)), gen_fp_fail(g, g->txn.at));
+}
+
+void gen_settle(struct gen *g)
+{
+    struct gen_txn *t = &g->txn;
+    struct gen_pending *first = NULL;
+    for (unsigned i = 0; t->open && i < t->n; i++) {
+        struct gen_pending *p = &t->pending[i];
+        if (p->covered || p->tested) continue;
+        if (first && first->w == p->w && can_test_two(g)) {
+            test_two(g, first, p);
+            first = NULL;
+            continue;
+        }
+        if (first) unless(g, number_test(g, gcc_jit_lvalue_as_rvalue(first->z), first->w), gen_fp_fail(g, t->at));
+        first = p;
+    }
+    if (first) unless(g, number_test(g, gcc_jit_lvalue_as_rvalue(first->z), first->w), gen_fp_fail(g, t->at));
+    t->open = false;
+}
+
+void gen_txn_stop(struct gen *g)
+{
+    if (!g->blk) g->txn.open = false;
+    gen_settle(g);
+    g->txn.watch = false;
+}
+
+static struct gen_pending *pending_of(struct gen *g, ir_id x)
+{
+    unsigned n = !g->txn.open || ir_is_const(x) ? 0 : ir_is_slot(x) ? g->txn.cell[x] : g->txn.temp[x - IR_TEMP];
+    return n ? &g->txn.pending[n - 1] : NULL;
+}
+
+static void test_pending(struct gen *g, unsigned at, ir_id x)
+{
+    struct gen_pending *p = pending_of(g, x);
+    if (!p || p->tested) return;
+    unless(g, number_test(g, gcc_jit_lvalue_as_rvalue(p->z), p->w), gen_fp_fail(g, at));
+    p->tested = true;
+}
+
+void gen_test_operands(struct gen *g, unsigned at)
+{
+    const struct ir_op *o = &g->r->blocks[g->b].ops[at];
+    const ir_id x[] = { o->a, o->b, o->c };
+    for (unsigned i = 0; i < 3; i++) {
+        if (x[i] != IR_NONE) test_pending(g, at, x[i]);
+    }
+}
+
 static void need_number(struct gen *g, unsigned at, ir_id x)
 {
+    test_pending(g, at, x);
     if (gen_known_number(g, x)) return;
-    unless(g, gen_is_number(g, x), gen_slow_entry(g, at));
+    unless(g, gen_is_number(g, x), gen_fp_fail(g, at));
     if (ir_is_slot(x)) set_add(&g->f.number, x);
     else if (ir_is_temp(x)) g->f.temp_number[x - IR_TEMP] = 1;
 }
 
 /* Keeps the compiler from moving what is computed from v to before this place, or v from disappearing: what it does to the host's
  * flags is not known to it. */
-static void pin(struct gen *g, gj_lv *v, bool is_float)
+static void hide(struct gen *g, gj_lv *v, bool is_float, bool here)
 {
     gcc_jit_extended_asm *a = gcc_jit_block_add_extended_asm(g->blk, NULL, "");
-    gcc_jit_extended_asm_set_volatile_flag(a, 1);
+    gcc_jit_extended_asm_set_volatile_flag(a, here);
     gcc_jit_extended_asm_add_output_operand(a, NULL, is_float ? GJ_FLOAT_CONSTRAINT : "+r", v);
+}
+
+static void pin(struct gen *g, gj_lv *v, bool is_float) { hide(g, v, is_float, true); }
+
+gj_rv *gen_opaque(struct gen *g, gj_rv *v)
+{
+    gj_lv *p = gx_var(g, gcc_jit_rvalue_get_type(v));
+    gx_set(g, p, v);
+    hide(g, p, true, false);
+    return gcc_jit_lvalue_as_rvalue(p);
 }
 
 gj_rv *gen_pinned(struct gen *g, gj_rv *v, bool is_float)
@@ -113,11 +255,29 @@ static void note(struct gen *g, const struct ir_op *o, bool two, bool aux)
 /* The result z (of bits zbits) of op: a number, and none that might be the guest's in another way. */
 static void check_result(struct gen *g, unsigned at, gj_lv *z, gcc_jit_type *ut, unsigned w, bool can_be_tiny)
 {
-    unless(g, number_test(g, gcc_jit_lvalue_as_rvalue(z), w), gen_slow_entry(g, at));
+    if (!g->txn.watch) unless(g, number_test(g, gcc_jit_lvalue_as_rvalue(z), w), gen_fp_fail(g, at));
     if (!can_be_tiny || !(g->r->h->fp_fast & FP_FAST_TINY)) return;
     gj_rv *twice = doubled(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(z), ut), w);
     uint64_t low = w == 64 ? f64_MIN_NORMAL << 1 : f32_MIN_NORMAL << 1;
-    unless(g, gx_cmp(g, GCC_JIT_COMPARISON_NE, twice, gx_int(g, ut, low)), gen_slow_entry(g, at));
+    unless(g, gx_cmp(g, GCC_JIT_COMPARISON_NE, twice, gx_int(g, ut, low)), gen_fp_fail(g, at));
+}
+
+/* z, computed from a and b (or IR_NONE), has been written to d. */
+static void put_off(struct gen *g, const struct ir_op *o, gj_lv *z, unsigned w, struct gen_pending *a, struct gen_pending *b)
+{
+    struct gen_txn *t = &g->txn;
+    if (!t->watch) return;
+    if (a) a->covered = true;
+    if (b) b->covered = true;
+    if (!t->open) {
+        t->open = true;
+        t->n = 0;
+        memset(t->cell, 0, sizeof t->cell);
+        memset(t->temp, 0, sizeof t->temp);
+    }
+    t->pending[t->n++] = (struct gen_pending){ .z = z, .w = (uint8_t)w };
+    *(ir_is_slot(o->d) ? &t->cell[o->d] : &t->temp[o->d - IR_TEMP]) = (uint8_t)t->n;
+    if (t->n == GEN_MAX_PENDING) gen_settle(g);
 }
 
 static gj_rv *host_op(struct gen *g, const struct ir_op *o, gcc_jit_type *t, gj_rv *a, gj_rv *b)
@@ -148,8 +308,10 @@ static void arithmetic(struct gen *g, unsigned at, const struct ir_op *o)
     gj_lv *z = gx_var(g, ft);
     gx_set(g, z, host_op(g, o, ft, a, b));
     check_result(g, at, z, ut, w, FPX_CAN_BE_TINY(o->op));
+    struct gen_pending *pa = pending_of(g, o->a), *pb = two ? pending_of(g, o->b) : NULL;
     note(g, o, two, false);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
+    put_off(g, o, z, w, pa, pb);
     if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
     else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
 }
@@ -215,7 +377,7 @@ static void to_int(struct gen *g, unsigned at, const struct ir_op *o)
     gcc_jit_type *ut = is64 ? g->u64 : g->u32, *it = o->type == T_I64 ? g->i64 : g->i32;
     uint64_t high = is64 ? ((uint64_t)(1023 + limit) << 53) : ((uint64_t)(127 + limit) << 24); /* 2 to that, doubled bits */
 
-    unless(g, gx_cmp(g, GCC_JIT_COMPARISON_LT, doubled(g, gen_read(g, o->a).r, is64 ? 64 : 32), gx_int(g, ut, high)), gen_slow_entry(g, at));
+    unless(g, gx_cmp(g, GCC_JIT_COMPARISON_LT, doubled(g, gen_read(g, o->a).r, is64 ? 64 : 32), gx_int(g, ut, high)), gen_fp_fail(g, at));
     gj_rv *x = gen_pinned(g, gen_read_float(g, o->a), true);
     gj_lv *z = gx_var(g, it);
     gx_set(g, z, gx_cast(g, x, it));
@@ -233,8 +395,10 @@ static void between(struct gen *g, unsigned at, const struct ir_op *o)
     gx_set(g, z, gx_cast(g, x, ft));
     pin(g, z, true);
     check_result(g, at, z, narrow ? g->u32 : g->u64, narrow ? 32 : 64, narrow);
+    struct gen_pending *pa = pending_of(g, o->a);
     note(g, o, false, true);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(z), true);
+    put_off(g, o, z, narrow ? 32 : 64, pa, NULL);
     if (ir_is_slot(o->d)) set_add(&g->f.number, o->d);
     else if (ir_is_temp(o->d)) g->f.temp_number[o->d - IR_TEMP] = 1;
 }
@@ -243,7 +407,7 @@ void gen_fp(struct gen *g, unsigned at)
 {
     const struct ir_op *o = &g->r->blocks[g->b].ops[at];
     if (!g->f.fp_ok) {
-        unless(g, gen_fp_expected(g), gen_slow_entry(g, at));
+        unless(g, gen_fp_expected(g), gen_fp_fail(g, at));
         g->f.fp_ok = true;
     }
     switch (o->op) {

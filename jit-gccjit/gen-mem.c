@@ -4,7 +4,8 @@
  * In user mode any access may end in a host fault. On x86-64 it is an asm statement that has all variables whose cells are
  * stale as further operands and writes down, in the section .quern.map, where the compiler put them: nothing is stored, and
  * backend.c finds the state by the address of the fault. An entry is: offset of the access in the function, number of
- * the region, point (these three 32 bits), then text: offset,bytes,operand; for each cell, and a zero. Elsewhere the variables are
+ * the region, point (these three 32 bits; GJ_AGAIN in the point: the state is that of an earlier unit, from which on all is done
+ * again), then text: offset,bytes,operand-less; for each cell (less: what is to be subtracted from it), and a zero. Elsewhere the variables are
  * stored in front of each access. All accesses are volatile: the compiler must not move one over another.
  */
 #include "jit-gccjit/gen.h"
@@ -19,6 +20,7 @@ void gen_sync(struct gen *g, unsigned mark, bool clean)
         struct gen_cell *c = &g->cell[i];
         if (!set_has(&g->f.dirty, i)) continue;
         gj_rv *v = gcc_jit_lvalue_as_rvalue(c->var);
+        if (i == g->ic && gen_uncharged(g)) v = gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->i64, v, gx_int(g, g->i64, gen_uncharged(g)));
         gen_cell_store(g, c->offset, gcc_jit_rvalue_get_type(v), v, g->r->h->user);
         if (clean) set_del(&g->f.dirty, i);
     }
@@ -53,12 +55,14 @@ static void fence(struct gen *g)
     gcc_jit_block_add_eval(g->blk, NULL, gcc_jit_context_new_call(g->ctx, NULL, f, 0, NULL));
 }
 
-/* The address as u64. */
+static bool host_adds_disp(const struct gen *, const struct ir_op *);
+
+/* The address as u64, without what the host adds. */
 static gj_rv *address(struct gen *g, const struct ir_op *o)
 {
     gcc_jit_type *t = o->aux & IR_A64 ? g->u64 : g->u32;
     gj_rv *a = gen_read(g, o->a).r;
-    int disp = o->op == OP_CAS || o->op == OP_RMW ? 0 : IR_DISP(o);
+    int disp = o->op == OP_CAS || o->op == OP_RMW || host_adds_disp(g, o) ? 0 : IR_DISP(o);
     if (disp) a = gx_bin(g, GCC_JIT_BINARY_OP_PLUS, t, a, gx_int(g, t, (uint64_t)(int64_t)disp));
     gj_lv *v = gx_var(g, g->u64);
     gx_set(g, v, gx_cast(g, a, g->u64));
@@ -101,16 +105,19 @@ static gcc_jit_extended_asm *mapped(struct gen *g, unsigned mark, const char *in
 {
     char text[2048];
     size_t n;
+    const bool again = g->txn.open;
+    const struct gen_set *dirty = again ? &g->txn.dirty : &g->f.dirty;
 
     *n_cells = 0;
     for (unsigned i = 0; i < g->n_cells; i++) {
-        if (set_has(&g->f.dirty, i) && *n_cells < MAX_MAPPED) cells[(*n_cells)++] = i;
+        if (set_has(dirty, i) && *n_cells < MAX_MAPPED) cells[(*n_cells)++] = i;
     }
     n = (size_t)snprintf(text, sizeof text, "771: %s\n\t.pushsection .quern.map,\"\",@progbits\n\t.long 771b-r%u,%u,%u\n\t.asciz \"", insn, g->number, g->number,
-                         g->r->blocks[g->b].first_mark + mark);
+                         (g->r->blocks[g->b].first_mark + (again ? g->txn.mark : mark)) | (again ? GJ_AGAIN : 0));
     for (unsigned i = 0; i < *n_cells; i++) {
         const struct gen_cell *c = &g->cell[cells[i]];
-        n += (size_t)snprintf(text + n, sizeof text - n, "%u,%u,%%%u;", (unsigned)c->offset, c->type == T_I64 ? 8u : 4u, i + 3);
+        unsigned less = cells[i] != g->ic ? 0 : again ? g->txn.charge : gen_uncharged(g);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%u,%u,%%%u-%u;", (unsigned)c->offset, c->type == T_I64 ? 8u : 4u, i + 3, less);
     }
     snprintf(text + n, sizeof text - n, "\"\n\t.popsection");
     gcc_jit_extended_asm *a = gcc_jit_block_add_extended_asm(g->blk, NULL, text);
@@ -122,15 +129,17 @@ static void add_cells(struct gen *g, gcc_jit_extended_asm *a, const unsigned *ce
 {
     for (unsigned i = 0; i < n; i++) {
         const struct gen_cell *c = &g->cell[cells[i]];
-        gcc_jit_extended_asm_add_input_operand(a, NULL, c->kind == KIND_FLOAT ? "xm" : "rmn", gcc_jit_lvalue_as_rvalue(c->var));
+        gj_lv *v = g->txn.open && set_has(&g->txn.changed, cells[i]) ? g->txn.old[cells[i]] : c->var;
+        gcc_jit_extended_asm_add_input_operand(a, NULL, c->kind == KIND_FLOAT ? "xm" : "rmn", gcc_jit_lvalue_as_rvalue(v));
     }
 }
 
 /* What does not go into an asm statement is stored. */
 static void store_rest(struct gen *g)
 {
-    unsigned n = 0;
-    for (unsigned i = g->n_cells; i-- > 0;) n += set_has(&g->f.dirty, i);
+    unsigned n = 0, then = 0;
+    for (unsigned i = g->n_cells; i-- > 0;) n += set_has(&g->f.dirty, i), then += set_has(&g->txn.dirty, i);
+    if (g->txn.watch && (n > MAX_MAPPED || then > MAX_MAPPED)) gen_txn_stop(g);
     for (unsigned i = 0; i < g->n_cells && n > MAX_MAPPED; i++) {
         if (!set_has(&g->f.dirty, i)) continue;
         gj_rv *v = gcc_jit_lvalue_as_rvalue(g->cell[i].var);
@@ -148,20 +157,33 @@ static bool float_access(struct gen *g, const struct ir_op *o)
     return !((o->attr & IR_MBE)) && (o->attr & IR_MSIZE) == (o->type == T_I64 ? IR_M64 : IR_M32) && float_cell(g, o->op == OP_LD ? o->d : o->b);
 }
 
+/* Addresses of 32 bits, not to be looked at before: what the displacement leads to beyond them is in the guard areas (cpu.h), where
+ * a fault makes the interpreter do it. So it can be the host's. */
+static bool host_adds_disp(const struct gen *g, const struct ir_op *o)
+{
+    return g->maps && (o->op == OP_LD || o->op == OP_ST) && !(o->aux & IR_A64) && !((o->attr & IR_MALIGN) && (o->attr & IR_MSIZE) != IR_M8);
+}
+
 static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, gj_lv *as_float, gj_lv *loaded)
 {
     const unsigned size = o->attr & IR_MSIZE;
     const bool swap = (o->attr & IR_MBE) && size, is_load = o->op == OP_LD;
     const bool fp = float_access(g, o);
     gcc_jit_type *t = mem_type(g, o->attr, false);
-    static const char *const ld[] = { "movzbl (%1,%2),%0", "movzwl (%1,%2),%0", "movl (%1,%2),%0", "movq (%1,%2),%0" };
-    static const char *const st[] = { "movb %b2,(%0,%1)", "movw %w2,(%0,%1)", "movl %k2,(%0,%1)", "movq %2,(%0,%1)" };
+    static const char *const ld[] = { "movzbl %d(%%1,%%2),%%0", "movzwl %d(%%1,%%2),%%0", "movl %d(%%1,%%2),%%0", "movq %d(%%1,%%2),%%0" };
+    static const char *const st[] = { "movb %%b2,%d(%%0,%%1)", "movw %%w2,%d(%%0,%%1)", "movl %%k2,%d(%%0,%%1)", "movq %%2,%d(%%0,%%1)" };
+    const char *form = is_load ? ld[size] : st[size];
+    char insn[48];
     unsigned cells[MAX_MAPPED], n;
+
+    if (fp && is_load) form = size == IR_M64 ? "movsd %d(%%1,%%2),%%0" : "movss %d(%%1,%%2),%%0";
+    else if (fp) form = size == IR_M64 ? "movsd %%2,%d(%%0,%%1)" : "movss %%2,%d(%%0,%%1)";
+    snprintf(insn, sizeof insn, form, host_adds_disp(g, o) ? IR_DISP(o) : 0);
 
     store_rest(g);
     if (is_load) {
         gj_lv *v = fp ? as_float : gx_var(g, size == IR_M64 ? g->u64 : g->u32);
-        gcc_jit_extended_asm *a = mapped(g, mark, fp ? (size == IR_M64 ? "movsd (%1,%2),%0" : "movss (%1,%2),%0") : ld[size], cells, &n);
+        gcc_jit_extended_asm *a = mapped(g, mark, insn, cells, &n);
         gcc_jit_extended_asm_add_output_operand(a, NULL, fp ? "=x" : "=r", v);
         gcc_jit_extended_asm_add_input_operand(a, NULL, "r", base);
         gcc_jit_extended_asm_add_input_operand(a, NULL, "r", va);
@@ -181,13 +203,14 @@ static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, g
     if (!fp) v = gx_cast(g, v, size == IR_M64 ? g->u64 : g->u32);
     gj_lv *w = gx_var(g, gcc_jit_rvalue_get_type(v));
     gx_set(g, w, v);
-    gcc_jit_extended_asm *a = mapped(g, mark, fp ? (size == IR_M64 ? "movsd %2,(%0,%1)" : "movss %2,(%0,%1)") : st[size], cells, &n);
+    gcc_jit_extended_asm *a = mapped(g, mark, insn, cells, &n);
     gcc_jit_extended_asm_add_input_operand(a, NULL, "r", base);
     gcc_jit_extended_asm_add_input_operand(a, NULL, "r", va);
     gcc_jit_extended_asm_add_input_operand(a, NULL, fp ? "x" : "r", gcc_jit_lvalue_as_rvalue(w));
     add_cells(g, a, cells, n);
 }
 #else
+static bool host_adds_disp(const struct gen *g, const struct ir_op *o) { return (void)g, (void)o, false; }
 static bool float_access(struct gen *g, const struct ir_op *o) { return (void)g, (void)o, false; }
 static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, gj_lv *as_float, gj_lv *loaded)
 {
@@ -195,7 +218,7 @@ static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, g
 }
 #endif
 
-static void load_store(struct gen *g, const struct ir_op *o, unsigned mark)
+static void load_store(struct gen *g, unsigned at, const struct ir_op *o, unsigned mark)
 {
     const bool user = g->r->h->user, is_load = o->op == OP_LD;
     const unsigned size = 1u << (o->attr & IR_MSIZE);
@@ -244,10 +267,15 @@ static void load_store(struct gen *g, const struct ir_op *o, unsigned mark)
     if (!base || ok) { /* out of line; leaves the flow as it was */
         struct gen_flow keep = g->f;
         g->blk = rare;
-        gen_sync(g, mark, false);
-        gj_rv *v = slow(g, o, va);
-        if (as_float) gx_set(g, as_float, gx_bits(g, gx_cast(g, v, cell), gcc_jit_rvalue_get_type(gcc_jit_lvalue_as_rvalue(as_float))));
-        else if (is_load) gx_set(g, loaded, gx_cast(g, v, cell));
+        gj_rv *v = NULL;
+        if (g->txn.open) {
+            gx_jump(g, gen_fp_fail(g, at));
+        } else {
+            gen_sync(g, mark, false);
+            v = slow(g, o, va);
+        }
+        if (v && as_float) gx_set(g, as_float, gx_bits(g, gx_cast(g, v, cell), gcc_jit_rvalue_get_type(gcc_jit_lvalue_as_rvalue(as_float))));
+        else if (v) gx_set(g, loaded, gx_cast(g, v, cell));
         gx_jump(g, on);
         g->f = keep;
         g->f.point = -1;
@@ -284,7 +312,7 @@ void gen_mem(struct gen *g, unsigned at, unsigned mark)
 
     switch (o->op) {
     case OP_LD:
-    case OP_ST: load_store(g, o, mark); return;
+    case OP_ST: load_store(g, at, o, mark); return;
     case OP_FENCE:
         if (!HOST_TSO || (o->aux & IR_FENCE_WR)) fence(g);
         return;

@@ -63,6 +63,7 @@ static gj_rv *read_raw(struct gen *g, ir_id x, unsigned *kind)
 struct gv gen_read(struct gen *g, ir_id x)
 {
     if (ir_is_const(x)) return gx_const(g, gen_type_of(g, x) == T_I64 ? 64 : 32, g->r->blocks[g->b].consts[x - IR_CONST]);
+    if (ir_is_slot(x) && g->bits[x]) return (struct gv){ .r = gcc_jit_lvalue_as_rvalue(g->bits[x]) };
     unsigned kind, type = gen_type_of(g, x);
     gj_rv *v = read_raw(g, x, &kind);
     return (struct gv){ .r = kind == KIND_FLOAT ? gx_bits(g, v, int_type(g, type)) : v };
@@ -84,6 +85,8 @@ gj_rv *gen_u64(struct gen *g, ir_id x) { return x == IR_NONE ? gx_int(g, g->u64,
 
 void gen_assign_cell(struct gen *g, unsigned i, gj_rv *v)
 {
+    if (g->txn.watch) gen_txn_cell(g, i);
+    g->bits[i] = NULL;
     gx_set(g, g->cell[i].var, v);
     set_add(&g->f.dirty, i);
 }
@@ -91,15 +94,22 @@ void gen_assign_cell(struct gen *g, unsigned i, gj_rv *v)
 void gen_write(struct gen *g, ir_id d, gj_rv *v, bool is_float)
 {
     unsigned type = gen_type_of(g, d), kind = ir_is_temp(d) ? g->temp_kind[d - IR_TEMP] : g->cell[d].kind;
-    if (kind == KIND_FLOAT && !is_float) v = gen_pinned(g, gx_bits(g, v, float_type(g, type)), true); /* a map can't describe a constant */
+    gj_lv *bits = NULL;
+    if (kind == KIND_FLOAT && !is_float) {
+        bits = gx_var(g, int_type(g, type));
+        gx_set(g, bits, v);
+        v = gen_opaque(g, gx_bits(g, gcc_jit_lvalue_as_rvalue(bits), float_type(g, type))); /* a map can't describe a constant */
+    }
     if (kind == KIND_INT && is_float) v = gx_bits(g, v, int_type(g, type));
     if (ir_is_temp(d)) {
-        gx_set(g, temp_var(g, d, &kind), v);
+        gj_lv *t = temp_var(g, d, &kind);
+        if (g->txn.watch) gen_txn_temp(g, d - IR_TEMP, t);
+        gx_set(g, t, v);
         g->f.temp_number[d - IR_TEMP] = 0;
         return;
     }
     set_del(&g->f.number, d);
-    if (g->cell[d].var) gen_assign_cell(g, d, v);
+    if (g->cell[d].var) gen_assign_cell(g, d, v), g->bits[d] = bits;
     else gen_cell_store(g, g->cell[d].offset, kind_type(g, type, kind), v, g->r->h->user);
 }
 
@@ -109,11 +119,18 @@ gj_rv *gen_table(struct gen *g, unsigned index, gcc_jit_type *t)
     return gcc_jit_lvalue_as_rvalue(gcc_jit_context_new_array_access(g->ctx, NULL, p, gx_int(g, g->u64, index)));
 }
 
-gcc_jit_block *gen_slow_entry(struct gen *g, unsigned at)
+static void set_or(struct gen_set *to, const struct gen_set *from)
+{
+    for (unsigned i = 0; i < GEN_WORDS; i++) to->w[i] |= from->w[i];
+}
+
+gcc_jit_block *gen_slow_entry(struct gen *g, unsigned at, const struct gen_set *dirty)
 {
     struct gen_per_block *p = &g->pb[g->b];
-    if (!p->slow_at) p->slow_at = calloc(g->r->blocks[g->b].h->n_ops, sizeof *p->slow_at);
+    unsigned n = g->r->blocks[g->b].h->n_ops;
+    if (!p->slow_at) p->slow_at = calloc(n, sizeof *p->slow_at), p->slow_dirty = calloc(n, sizeof *p->slow_dirty);
     if (!p->slow_at[at]) p->slow_at[at] = gx_block(g);
+    set_or(&p->slow_dirty[at], dirty);
     return p->slow_at[at];
 }
 
@@ -190,11 +207,6 @@ static bool helper_reads(const struct gen *g, const struct gj_helper *h, unsigne
 static bool helper_writes(const struct gen *g, const struct gj_helper *h, unsigned i)
 {
     return i >= g->r->h->n_slots ? i != g->ic : h->writes >> g->cell[i].cls & 1;
-}
-
-static void set_or(struct gen_set *to, const struct gen_set *from)
-{
-    for (unsigned i = 0; i < GEN_WORDS; i++) to->w[i] |= from->w[i];
 }
 
 static void edge_dirty(struct gen *g, int to, const struct gen_set *d, bool *changed)
@@ -320,7 +332,9 @@ static void pure(struct gen *g, unsigned at)
         bool number = gen_known_number(g, o->a);
         unsigned kind;
         gj_rv *v = read_raw(g, o->a, &kind);
+        unsigned pending = ir_is_slot(o->a) ? g->txn.cell[o->a] : g->txn.temp[o->a - IR_TEMP];
         gen_write(g, o->d, v, kind == KIND_FLOAT);
+        *(ir_is_slot(o->d) ? &g->txn.cell[o->d] : &g->txn.temp[o->d - IR_TEMP]) = (uint8_t)pending;
         if (number && ir_is_slot(o->d)) set_add(&g->f.number, o->d);
         else if (number) g->f.temp_number[o->d - IR_TEMP] = 1;
         return;
@@ -334,6 +348,7 @@ static void pure(struct gen *g, unsigned at)
         v = gx_pure(g, o, a, b, c).r;
     }
     if (!v) {
+        gen_txn_stop(g);
         by_reference(g, at);
         return;
     }
@@ -382,6 +397,12 @@ static void call(struct gen *g, const struct ir_op *o, unsigned mark)
 
 /* ---- ways out ------------------------------------------------------------------------------------------------ */
 
+void gen_take(struct gen *g, unsigned n)
+{
+    gj_lv *ic = g->cell[g->ic].var;
+    gx_set(g, ic, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->i64, gcc_jit_lvalue_as_rvalue(ic), gx_int(g, g->i64, n)));
+}
+
 static void give_back(struct gen *g, unsigned n)
 {
     gj_rv *ic = gcc_jit_lvalue_as_rvalue(g->cell[g->ic].var);
@@ -414,6 +435,13 @@ static void by_link(struct gen *g, unsigned l)
 {
     const struct gj_block *h = g->r->blocks[g->b].h;
     int to = h->to[l];
+    if (g->rounds && to == (int)g->b && g->round + 1 < g->rounds) {
+        g->next_f = g->f, g->next_txn = g->txn;
+        gx_jump(g, g->next_round);
+        return;
+    }
+    gen_txn_stop(g);
+    if (g->rounds) gen_take(g, gen_uncharged(g));
     give_back(g, h->refund[l]);
     if (to >= 0) {
         if (h->check[l]) {
@@ -486,6 +514,8 @@ static void charge(struct gen *g)
     gx_branch(g, no, undo, on, 1);
     g->blk = undo;
     struct gen_flow keep = g->f;
+    /* opaque: else the compiler keeps the count of before in a register of its own */
+    gen_assign_cell(g, g->ic, gen_pinned(g, ic, false));
     give_back(g, h->n_insns);
     store_pc(g, gx_int(g, int_type(g, g->r->h->addr_type), h->pc));
     gen_cell_store(g, offsetof(struct cpu, key), g->u64, gx_int(g, g->u64, h->key), g->r->h->user);
@@ -516,14 +546,24 @@ static gcc_jit_block *label_block(struct gen *g, unsigned label)
     return g->label[label];
 }
 
-static void body(struct gen *g)
+/* Can op o be done again, if it is found later that something before it was not right? */
+static bool undoable(const struct gen *g, const struct ir_op *o)
+{
+    if (g->rounds && (o->op == OP_BRC || o->op == OP_GOTO)) return true; /* by_link() sees to it */
+    if (o->op != OP_INSN && ir_is_slot(o->d) && !g->cell[o->d].var) return false;
+    return o->op == OP_INSN || is_pure(o) || gen_fp_inline(o) || (o->op == OP_LD && (g->maps || (!g->r->h->user && g->txn.open)));
+}
+
+static void ops(struct gen *g)
 {
     const struct gen_block *b = &g->r->blocks[g->b];
     unsigned mark = 0, marks = 0;
+    const bool puts_off = g->has_fp && !g->slow;
 
-    charge(g);
+    memset(g->bits, 0, sizeof g->bits);
     for (unsigned i = 0; i < b->h->n_ops && !g->why; i++) {
         const struct ir_op *o = &b->ops[i];
+        if (g->txn.watch && !undoable(g, o)) gen_txn_stop(g);
         if (o->op == OP_LABEL) {
             bool fell = g->blk != NULL;
             if (!fell && !g->label_seen[o->aux]) continue; /* nothing leads here */
@@ -536,16 +576,20 @@ static void body(struct gen *g)
             g->blk = l;
             continue;
         }
-        if (o->op == OP_INSN) {
-            mark = marks++;
-            continue;
-        }
+        if (!is_pure(o) && !is_fp(o) && !is_mem(o) && o->op != OP_INSN) memset(g->bits, 0, sizeof g->bits);
+        if (o->op == OP_INSN) mark = marks++;
         if (!g->blk) continue;
         if (g->slow && g->pb[g->b].slow_at && g->pb[g->b].slow_at[i]) {
             gcc_jit_block *at = g->pb[g->b].slow_at[i];
             gx_jump(g, at);
             g->blk = at;
             g->f.point = -1;
+            memset(g->bits, 0, sizeof g->bits);
+            set_or(&g->f.dirty, &g->pb[g->b].slow_dirty[i]);
+        }
+        if (o->op == OP_INSN) {
+            if (puts_off && !(o->attr & IR_INSN_CONT)) gen_txn_unit(g, i, mark);
+            continue;
         }
         switch (o->op) {
         case OP_BR:
@@ -562,10 +606,13 @@ static void body(struct gen *g)
         }
         case OP_BRC: {
             gcc_jit_block *on = gx_block(g), *out = gx_block(g);
+            if (g->txn.open) gen_test_operands(g, i);
             gx_branch(g, gx_cond(g, o->attr, o->type, gen_read(g, o->a), gen_read(g, o->b)), out, on, -1);
             struct gen_flow keep = g->f;
+            if (g->rounds) g->brc_txn = g->txn;
             g->blk = out;
             by_link(g, o->aux);
+            if (g->rounds) g->txn = g->brc_txn;
             g->f = keep;
             g->blk = on;
             break;
@@ -574,7 +621,10 @@ static void body(struct gen *g)
         case OP_IND: indirect(g, o); break;
         case OP_EXIT: leave_by_exit(g, o); break;
         case OP_CALL: call(g, o, mark); break;
-        case OP_LD: case OP_ST: case OP_CAS: case OP_RMW: case OP_FENCE: gen_mem(g, i, mark); break;
+        case OP_LD: case OP_ST: case OP_CAS: case OP_RMW: case OP_FENCE:
+            if (g->txn.open) gen_test_operands(g, i);
+            gen_mem(g, i, mark);
+            break;
         case OP_FETCHF: {
             gj_rv *arg[] = { g->cpu, gen_u64(g, o->a) };
             gen_sync(g, mark, true);
@@ -583,12 +633,62 @@ static void body(struct gen *g)
             break;
         }
         default:
-            if (is_pure(o)) pure(g, i);
-            else if (!g->slow && g->has_fp && gen_fp_inline(o)) gen_fp(g, i);
+            if (is_pure(o)) {
+                if (g->txn.open && o->op != OP_MOV) gen_test_operands(g, i);
+                pure(g, i);
+            } else if (!g->slow && g->has_fp && gen_fp_inline(o)) gen_fp(g, i);
             else if (is_fp(o)) by_reference(g, i);
             else on_cells(g, i, mark);
         }
     }
+}
+
+/* How many rounds of a block that is a loop are worth being made one piece. What is gained is the tests of results, and of the count,
+ * so there must be floats; and nothing that may set cpu->kick. */
+static unsigned rounds_of(const struct gen *g, unsigned n)
+{
+    const struct gj_block *h = g->r->blocks[n].h;
+    bool loop = false, fp = false;
+    if (!g->maps || !g->has_fp || g->has_calls || h->n_labels || h->n_ind || h->n_insns > 24 || g->pb[n].kick) return 0;
+    for (unsigned l = 0; l < h->n_links; l++) {
+        if (h->to[l] != (int)n) continue;
+        if (loop || h->check[l] || h->refund[l]) return 0;
+        loop = true;
+    }
+    for (unsigned i = 0; i < h->n_ops; i++) {
+        const struct ir_op *o = &g->r->blocks[n].ops[i];
+        if (!is_pure(o) && !gen_fp_inline(o) && o->op != OP_INSN && o->op != OP_LD && o->op != OP_BRC && o->op != OP_GOTO) return 0;
+        fp |= gen_fp_inline(o);
+    }
+    return !loop || !fp ? 0 : h->n_insns <= 12 ? 4 : 2;
+}
+
+static void body(struct gen *g)
+{
+    gj_rv *ic = gcc_jit_lvalue_as_rvalue(g->cell[g->ic].var);
+    unsigned rounds = g->slow ? 0 : rounds_of(g, g->b);
+
+    g->txn.watch = g->txn.open = false;
+    g->rounds = g->round = 0;
+    if (rounds) {
+        gcc_jit_block *many = gx_block(g), *one = gx_block(g);
+        struct gen_flow keep = g->f;
+        gx_branch(g, gx_cmp(g, GCC_JIT_COMPARISON_GE, ic, gx_int(g, g->i64, rounds * g->r->blocks[g->b].h->n_insns)), many, one, 0);
+        g->rounds = rounds;
+        for (g->blk = many; g->round < rounds; g->round++) {
+            g->next_round = gx_block(g);
+            ops(g);
+            g->blk = g->next_round;
+            g->f = g->next_f, g->txn = g->next_txn;
+        }
+        gcc_jit_block_end_with_return(g->blk, NULL, gx_int(g, g->u64, JIT_REFUSE)); /* nothing leads here */
+        g->txn.watch = g->txn.open = false;
+        g->rounds = g->round = 0;
+        g->f = keep;
+        g->blk = one;
+    }
+    charge(g);
+    ops(g);
 }
 
 /* Enters the fast version of the block if what it takes for granted holds. */
@@ -682,7 +782,7 @@ static void find_cells(struct gen *g)
         const struct gen_block *b = &g->r->blocks[n];
         for (unsigned i = 0; i < b->h->n_ops; i++) {
             const struct ir_op *o = &b->ops[i];
-            if (gen_fp_inline(o)) g->has_fp = true;
+            if (gen_fp_inline(o) && (h->fp_fast & FP_FAST)) g->has_fp = true;
             if (o->op == OP_CALL && !pure_helper(helper(g, o))) g->has_calls = true;
             if ((o->op == OP_LD || o->op == OP_ST) && !g->has_mmu) g->mmu = IR_MMU(o), g->has_mmu = true;
             if (o->op == OP_INSN) continue;
@@ -922,7 +1022,7 @@ bool gen_region(gcc_jit_context *ctx, const struct gen_region *r, unsigned numbe
         }
         epilogue(g);
     }
-    for (unsigned n = 0; n < r->h->n_blocks; n++) free(g->pb[n].slow_at);
+    for (unsigned n = 0; n < r->h->n_blocks; n++) free(g->pb[n].slow_at), free(g->pb[n].slow_dirty);
     free(g->pb);
     free(g->label);
     free(g->label_flow);

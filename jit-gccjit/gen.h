@@ -72,6 +72,28 @@ struct gen_flow {             /* what is known at a place */
     int point;                /* that cpu->xpoint holds, or -1 */
 };
 
+/*
+ * Results of host arithmetic whose test for NaN is put off (fast versions only). An operation on a NaN gives a NaN, so a result
+ * that others are computed from needs no test of its own. When a test fails, everything since the start of the unit in
+ * which the first of them was computed is undone, by copies of the variables that changed, and done again by the slow version;
+ * so there is nothing in between that cannot be: a store, a call, a way out. A load may be: if it faults, the state is
+ * that of this start.
+ */
+enum { GEN_MAX_PENDING = 32 };
+struct gen_pending { gj_lv *z; uint8_t w; bool covered, tested; }; /* covered: by the test of another */
+struct gen_txn {
+    bool watch;               /* changes are noted: a run of results may still begin in this unit */
+    bool open;                /* there are results to be tested */
+    unsigned at, mark, n;     /* the unit: number of its INSN op, its mark */
+    unsigned charge;          /* instructions to be charged when all is undone (gen.rounds) */
+    struct gen_set dirty, changed; /* at its start; since then */
+    gj_lv *old[GEN_MAX_CELLS], *old_temp[IR_MAX_TEMPS], *new_temp[IR_MAX_TEMPS];
+    uint16_t temp_changed[IR_MAX_TEMPS], n_temps; /* a list */
+    uint8_t temp_has[IR_MAX_TEMPS];
+    uint8_t cell[GEN_MAX_CELLS], temp[IR_MAX_TEMPS]; /* number in pending + 1 of what it holds */
+    struct gen_pending pending[GEN_MAX_PENDING];
+};
+
 struct gen {
     gcc_jit_context *ctx;
     const struct gen_region *r;
@@ -98,12 +120,22 @@ struct gen {
     unsigned b;
     bool slow;
     struct gen_flow f;
+    struct gen_txn txn;
+    gj_lv *bits[GEN_MAX_CELLS]; /* the integer that was written to a cell of the kind of floats, while it is what the cell holds: so
+                                   that putting a double together from two words does not go through its register */
+    /* A loop of one block, several rounds of which are made as one piece: how many, the current one, where the next begins and with
+     * what. It charges nothing until it is left or begins anew: the count is less by gen_uncharged() than the variable says. */
+    unsigned rounds, round;
+    gcc_jit_block *next_round;
+    struct gen_flow next_f;
+    struct gen_txn next_txn, brc_txn;
     gj_lv *temp[2][2][IR_MAX_TEMPS]; /* by type and kind */
     uint8_t temp_kind[IR_MAX_TEMPS];
     struct gen_per_block {
         struct gen_set dirty_in, number_in, used;
         gcc_jit_block *check, *body[2];  /* where edges lead; by slow */
         gcc_jit_block **slow_at; /* by op: where the slow version is entered */
+        struct gen_set *slow_dirty; /* and what may be dirty then */
         bool kick;               /* something before it may have set cpu->kick */
     } *pb;
     gcc_jit_block **label;
@@ -139,10 +171,13 @@ void gen_cell_store(struct gen *, uint32_t offset, gcc_jit_type *, gj_rv *, bool
 gj_rv *gen_table(struct gen *, unsigned index, gcc_jit_type *);
 gj_rv *gen_helper_op(struct gen *, unsigned at, gj_rv *a, gj_rv *b, gj_rv *c); /* jit_op for op `at` of the block: u64 */
 gj_rv *gen_u64(struct gen *, ir_id);
-gcc_jit_block *gen_slow_entry(struct gen *, unsigned at);
+gcc_jit_block *gen_slow_entry(struct gen *, unsigned at, const struct gen_set *dirty);
 void gen_assign_cell(struct gen *, unsigned cell, gj_rv *); /* a variable changes */
+void gen_take(struct gen *, unsigned n);               /* n instructions off the count, outside units */
 
 unsigned gen_operand_cells(const struct ir_op *, unsigned k); /* k: 0 d, 1 a, 2 b, 3 c */
+
+static inline unsigned gen_uncharged(const struct gen *g) { return g->rounds ? (g->round + 1) * g->r->blocks[g->b].h->n_insns : 0; }
 
 /* gen-fp.c */
 bool gen_fp_inline(const struct ir_op *);
@@ -150,8 +185,20 @@ bool gen_fp_inline(const struct ir_op *);
 gj_rv *gen_fp_expected(struct gen *);
 /* The same value, of which the compiler knows nothing. */
 gj_rv *gen_pinned(struct gen *, gj_rv *, bool is_float);
+/* The same, for a float, but free to move and to disappear. */
+gj_rv *gen_opaque(struct gen *, gj_rv *);
 /* An op for which that holds, in the fast version. */
 void gen_fp(struct gen *, unsigned at);
+/* Where to go when the fast version cannot do op `at`. */
+gcc_jit_block *gen_fp_fail(struct gen *, unsigned at);
+/* Op `at` looks at bits of its operands: they are tested now. */
+void gen_test_operands(struct gen *, unsigned at);
+/* Tests that were put off are made here. */
+void gen_settle(struct gen *);
+void gen_txn_unit(struct gen *, unsigned at, unsigned mark); /* a unit starts */
+void gen_txn_stop(struct gen *);                             /* settles; what comes cannot be undone */
+void gen_txn_cell(struct gen *, unsigned cell);              /* before a change */
+void gen_txn_temp(struct gen *, unsigned temp, gj_lv *);
 /* The test that a cell holds no NaN of the width of its type. */
 gj_rv *gen_is_number(struct gen *, ir_id);
 bool gen_known_number(const struct gen *, ir_id);

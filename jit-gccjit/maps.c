@@ -1,9 +1,12 @@
 /*
  * maps.c - reading the compiler's operands out of the section .quern.map, and the state out of registers by them.
  *
- * An operand is text as the assembler takes it (AT&T): %register, $number, or displacement(%base,%index,scale).
+ * An operand is text as the assembler takes it (AT&T): %register, $number, or displacement(%base,%index,scale); then a minus and
+ * what is to be subtracted.
  */
 #include "jit-gccjit/maps.h"
+
+#include "jit-gccjit/proto.h"
 
 #include <stdlib.h>
 #if defined __linux__ && defined __x86_64__
@@ -18,6 +21,7 @@ struct place {
     int8_t base, index;    /* registers; -1: none */
     uint8_t scale;
     int64_t k;
+    uint32_t less;
 };
 struct access { uint32_t at, point, first, n; };
 struct gj_maps {
@@ -124,7 +128,13 @@ struct gj_maps *gj_maps_new(const uint8_t *p, size_t size, unsigned number, cons
             *o = (struct place){ .offset = (uint32_t)strtoul(s, &e, 10) };
             if (*e == ',') o->bytes = (uint8_t)strtoul(e + 1, &e, 10);
             s = e + 1;
-            if (*e != ',' || !operand(&s, o) || *s++ != ';') *why = "a place of a variable that is not understood";
+            bool good = *e == ',' && operand(&s, o) && *s++ == '-';
+            if (good) {
+                o->less = (uint32_t)strtoul(s, &e, 10);
+                s = e;
+                good = *s++ == ';';
+            }
+            if (!good) *why = "a place of a variable that is not understood";
             else m->n_places++, a->n++;
         }
     }
@@ -161,9 +171,15 @@ bool gj_maps_recover(const struct gj_maps *m, const uint8_t *text, struct cpu *c
             memcpy(&v, (const void *)(uintptr_t)address, o->bytes);
         }
         }
+        v -= o->less;
         memcpy((char *)cpu + o->offset, &v, o->bytes); /* little-endian hosts */
     }
-    cpu->xpoint = (uint32_t)points[a->point];
+    cpu->xpoint = (uint32_t)points[a->point & ~(uint32_t)GJ_AGAIN];
+    if (a->point & GJ_AGAIN) {
+        /* What is invalid has not been found out yet (gen-fp.c); all of it will be done again. */
+        if (uc->uc_mcontext.fpregs) uc->uc_mcontext.fpregs->mxcsr &= ~1u;
+        jit_run_again(cpu, context);
+    }
     return true;
 }
 #else

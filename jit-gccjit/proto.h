@@ -15,6 +15,7 @@ enum {
     GJ_HELLO = 0x716a6831, GJ_REQUEST = 0x716a7131, GJ_REPLY = 0x716a7231,
     GJ_MAX_SIZE = 1 << 28, /* of a message */
     GJ_BATCH = 32,
+    GJ_AGAIN = 1 << 30,    /* in maps (gen-mem.c) */
 };
 
 struct gj_hello {

@@ -115,6 +115,7 @@ static const char *const options[] = {
     "-fno-strict-aliasing", "-ffp-contract=off", "-frounding-math", "-fsignaling-nans", "-fno-math-errno",
     "-fno-pic", "-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fcf-protection=none",
     "-ffunction-sections", "-fno-toplevel-reorder", "-fno-reorder-blocks-and-partition", "-fno-ipa-icf", /* each function in one piece */
+    "-fno-tree-vectorize", "-fno-tree-slp-vectorize", /* it packs variables that live in a loop to store them together after it */
     "-fno-schedule-insns", "-fno-schedule-insns2", /* the host's FP flags are not known to the scheduler */
     "--param=builtin-expect-probability=100",
 };

@@ -22,7 +22,8 @@ static unsigned operand_class(const struct ir_op *o, unsigned i)
     case OP_DEPOSIT: return o->type == T_I64 && (o->aux == (32u << 8) || o->aux == (32u | 32u << 8)) ? NEITHER : INT;
     case OP_LD: return i == 3 ? NEITHER : INT;
     case OP_ST: return i == 1 ? NEITHER : INT;
-    case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: case OP_FMA: return FLT;
+    case OP_LD2: case OP_ST2: return i == 0 ? INT : NEITHER;
+    case OP_FADD: case OP_FSUB: case OP_FMUL: case OP_FDIV: case OP_FSQRT: case OP_FMA: case OP_FMIN: case OP_FMAX: return FLT;
     case OP_FCMP: return i == 3 ? INT : FLT;
     case OP_F32_F64: case OP_F64_F32: return FLT;
     case OP_I32_F32: case OP_I32_F64: return i == 3 ? FLT : NEITHER;
@@ -33,7 +34,14 @@ static unsigned operand_class(const struct ir_op *o, unsigned i)
     }
 }
 
-struct score { uint64_t use[3]; };
+/* vec: as part of a vector, which is best kept in memory */
+struct score { uint64_t use[3], vec; };
+
+static uint64_t worth(const struct score *s)
+{
+    uint64_t use = s->use[INT] + s->use[FLT] + s->use[NEITHER];
+    return use > 2 * s->vec ? use - 2 * s->vec : 0;
+}
 
 static unsigned class_of(const struct score *s, bool fpr)
 {
@@ -83,17 +91,25 @@ static void count_uses(struct plan *p, unsigned k)
             if (g->guest->slots[x[n]].cls == SLOT_FPR) fpr = true;
             else gpr = true;
         }
+        if (o->op == OP_LD2) x[2] = o->c;
         for (unsigned n = 0; n < 4; n++) {
             if (x[n] == IR_NONE || ir_is_const(x[n])) continue;
-            unsigned c = operand_class(o, n);
-            if (ir_is_slot(x[n])) {
-                p->slots[x[n]].use[c] += jb->weight;
-            } else {
-                unsigned t = x[n] - IR_TEMP;
-                if (c == NEITHER && fpr != gpr) c = fpr ? FLT : INT;
-                p->temps[k][t].use[c] += jb->weight;
-                if (gb->temp_first[t] == UINT16_MAX) gb->temp_first[t] = (uint16_t)i;
-                gb->temp_last[t] = (uint16_t)i;
+            unsigned c = operand_class(o, n), cells = 1;
+            bool vec = ir_op_info[o->op].cls == CLASS_VEC && !(o->op == OP_VDUP && n == 0) && !(o->op == OP_VREDUCE && n == 3);
+            if (vec) cells = ir_vec_cells(o, (n + 1) & 3);
+            for (unsigned m = 0; m < cells; m++) {
+                ir_id id = (ir_id)(x[n] + m);
+                if (ir_is_slot(id)) {
+                    if (vec) p->slots[id].vec += jb->weight;
+                    else p->slots[id].use[c] += jb->weight;
+                } else {
+                    unsigned t = id - IR_TEMP;
+                    if (c == NEITHER && fpr != gpr) c = fpr ? FLT : INT;
+                    if (vec) p->temps[k][t].vec += jb->weight;
+                    else p->temps[k][t].use[c] += jb->weight;
+                    if (gb->temp_first[t] == UINT16_MAX) gb->temp_first[t] = (uint16_t)i;
+                    gb->temp_last[t] = (uint16_t)i;
+                }
             }
         }
     }
@@ -113,11 +129,11 @@ static uint64_t place_temps(const struct plan *p, unsigned k, unsigned cls, cons
         if (d == IR_NONE || !ir_is_temp(d)) continue;
         unsigned t = d - IR_TEMP;
         const struct score *s = &p->temps[k][t];
-        if (gb->temp_first[t] != i || class_of(s, false) != cls) continue;
+        if (gb->temp_first[t] != i || class_of(s, false) != cls || !worth(s)) continue;
         for (unsigned r = 0; r < n; r++) {
             if (busy_until[r] >= (int)i) continue;
             busy_until[r] = gb->temp_last[t];
-            won += s->use[INT] + s->use[FLT] + s->use[NEITHER];
+            won += worth(s);
             if (keep) gb->temp_reg[t] = (int8_t)regs[r];
             break;
         }
@@ -134,7 +150,7 @@ static void assign(struct plan *p, unsigned cls)
 
     for (unsigned s = 0; s < g->guest->n_slots; s++) {
         const struct score *sc = &p->slots[s];
-        uint64_t w = sc->use[INT] + sc->use[FLT] + sc->use[NEITHER];
+        uint64_t w = worth(sc);
         if (w && allocatable(g, (ir_id)s) && class_of(sc, g->guest->slots[s].cls == SLOT_FPR) == cls) wants[n++] = (struct want){ w, (ir_id)s };
     }
     qsort(wants, n, sizeof *wants, by_weight);
@@ -172,6 +188,31 @@ uint32_t gen_written(const struct gen *g, const struct ir_op *o)
     return m;
 }
 
+static uint32_t run_bits(const struct gen *g, ir_id x, unsigned n)
+{
+    uint32_t m = 0;
+    if (x == IR_NONE || ir_is_const(x)) return 0;
+    for (unsigned i = 0; i < n; i++) m |= gen_slot_bit(g, (ir_id)(x + i));
+    return m;
+}
+
+uint32_t gen_reads(const struct gen *g, const struct ir_op *o)
+{
+    bool vec = ir_op_info[o->op].cls == CLASS_VEC;
+    uint32_t m = 0;
+    ir_id in[3];
+
+    op_inputs(o, in);
+    for (unsigned n = 0; n < 3; n++) m |= run_bits(g, in[n], vec ? ir_vec_cells(o, n + 1) : 1);
+    return m;
+}
+
+uint32_t gen_writes(const struct gen *g, const struct ir_op *o)
+{
+    uint32_t m = run_bits(g, o->d, ir_op_info[o->op].cls == CLASS_VEC ? ir_vec_cells(o, 0) : 1);
+    return o->op == OP_LD2 ? m | run_bits(g, o->c, 1) : m;
+}
+
 static bool grow(uint32_t *set, uint32_t by)
 {
     bool more = (by & ~*set) != 0;
@@ -192,7 +233,7 @@ static bool dirty_pass(struct gen *g, unsigned k, uint32_t *at, uint32_t *label)
         if (o->op == OP_LABEL) cur |= label[o->aux];
         at[i] = cur;
         if (op_syncs(o)) cur = 0;
-        if (o->d != IR_NONE) cur |= gen_slot_bit(g, o->d);
+        cur |= gen_writes(g, o);
         switch (o->op) {
         case OP_BR:
             label[o->aux] |= cur;
@@ -220,7 +261,6 @@ static bool live_pass(struct gen *g, unsigned k, const uint32_t *dirty, uint32_t
     memset(label, 0, (jb->n_labels + 1u) * sizeof *label);
     for (unsigned i = jb->n_ops; i-- > 0;) {
         const struct ir_op *o = &jb->ops[i];
-        ir_id in[3];
         switch (o->op) {
         case OP_BR: cur = label[o->aux]; break;
         case OP_BRL: cur |= label[o->aux]; break;
@@ -238,21 +278,18 @@ static bool live_pass(struct gen *g, unsigned k, const uint32_t *dirty, uint32_t
         }
         gb->live[i] = cur;
         if (o->op == OP_LABEL) label[o->aux] = cur;
-        if (o->d != IR_NONE) cur &= ~gen_slot_bit(g, o->d);
+        cur &= ~gen_writes(g, o);
         if (op_syncs(o)) cur = (cur & ~(g->regs->clobbered | gen_written(g, o))) | dirty[i];
-        else if (o->op == OP_LD || o->op == OP_ST) cur |= dirty[i];
-        op_inputs(o, in);
-        for (unsigned n = 0; n < 3; n++) {
-            if (in[n] != IR_NONE) cur |= gen_slot_bit(g, in[n]);
-        }
+        else if (o->op == OP_LD || o->op == OP_ST || o->op == OP_LD2 || o->op == OP_ST2) cur |= dirty[i];
+        cur |= gen_reads(g, o);
     }
     return grow(&gb->live_in, cur | gb->dirty_in);
 }
 
-/* An FP operation must be noted if anything can look before the next one. */
-static void note_pass(struct gen_block *gb)
+/* An FP operation must be noted if anything can look before the next one; never for guests that do not look. */
+static void note_pass(struct gen_block *gb, bool notes)
 {
-    bool seen = true;
+    bool seen = notes;
     for (unsigned i = gb->jb->n_ops; i-- > 0;) {
         const struct ir_op *o = &gb->jb->ops[i];
         switch (o->op) {
@@ -264,7 +301,7 @@ static void note_pass(struct gen_block *gb)
             break;
         case OP_INSN: break;
         default:
-            if ((ir_op_info[o->op].flags & (F_FAULT | F_EFFECT | F_END))) seen = true;
+            if ((ir_op_info[o->op].flags & (F_FAULT | F_EFFECT | F_END)) || o->op == OP_VFP) seen = notes;
         }
     }
 }
@@ -288,7 +325,7 @@ static void flow(struct gen *g)
             more |= live_pass(g, k, dirty, label);
         }
     }
-    for (unsigned k = 0; k < g->r->n; k++) note_pass(&g->blocks[k]);
+    for (unsigned k = 0; k < g->r->n; k++) note_pass(&g->blocks[k], !g->guest->no_fp_notes);
 }
 
 void gen_allocate(struct gen *g)

@@ -162,7 +162,7 @@ void gen_learn(const struct gen *g, const struct jit_block *jb, struct gen_fact 
             if (g->guest->helpers[o->aux].writes >> g->guest->slots[s].cls & 1) forget(g, known, (ir_id)s);
         }
         break;
-    case OP_LD: case OP_ST:
+    case OP_LD: case OP_ST: case OP_LD2: case OP_ST2:
         if (g->r->user && (o->aux & IR_A64) && !ir_is_const(o->a)) { /* it was inside */
             struct gen_fact *f = &known[place(g, o->a)];
             f->near = (uint64_t)(IR_DISP(o) < 0 ? -IR_DISP(o) : IR_DISP(o)), f->near_by = 0;
@@ -170,6 +170,8 @@ void gen_learn(const struct gen *g, const struct jit_block *jb, struct gen_fact 
         break;
     default: break;
     }
+    if (o->op == OP_LD2) known[place(g, o->c)] = unknown(T_I64);
+    for (unsigned n = op_is_vec(o) && o->op != OP_LD2 ? ir_vec_cells(o, 0) : 1; n-- > 1;) known[place(g, (ir_id)(o->d + n))] = unknown(T_I64);
     if (o->d != IR_NONE) known[place(g, o->d)] = *result;
 }
 
@@ -313,6 +315,7 @@ static uint32_t through(struct region *r, unsigned k)
             f = gen_result(g, jb, r->cur, o);
             if (f.s > 32 && !(next && next->op == OP_SX32 && next->a == o->d && next->d == o->d)) bad |= gen_slot_bit(g, o->d);
         }
+        if (op_is_vec(o) || o->op == OP_ST2) bad |= gen_writes(g, o) | gen_reads(g, o);
         gen_learn(g, jb, r->cur, o, &f);
         switch (o->op) {
         case OP_BRC: case OP_GOTO:

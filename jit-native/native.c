@@ -22,7 +22,7 @@ static bool native_compile(void *state, const struct jit_region *r, struct jit_c
     for (unsigned i = 0; i < r->n; i++) {
         for (unsigned k = 0; k < r->blocks[i].n_ops; k++) {
             unsigned op = r->blocks[i].ops[k].op;
-            if (ir_op_info[op].cls != CLASS_VEC && op != OP_LD2 && op != OP_ST2) continue;
+            if (host_has_vectors() || (ir_op_info[op].cls != CLASS_VEC && op != OP_LD2 && op != OP_ST2)) continue;
             *why = "vectors or pairs of cells";
             return false;
         }

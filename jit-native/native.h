@@ -75,16 +75,21 @@ struct native_code {
     uint8_t type[REGS];
 };
 
-/* Where each operand of an op comes from: IR_NONE where there is none. */
+/* Where each operand of an op comes from: IR_NONE where there is none. Of vectors the first cell. */
 static inline void op_inputs(const struct ir_op *o, ir_id in[3])
 {
-    in[0] = o->op == OP_INSN ? IR_NONE : o->a, in[1] = o->b, in[2] = o->c;
+    in[0] = o->op == OP_INSN ? IR_NONE : o->a, in[1] = o->b, in[2] = o->op == OP_LD2 ? IR_NONE : o->c;
 }
+/* Does the op have operands of more than one cell, or two results? */
+static inline bool op_is_vec(const struct ir_op *o) { return ir_op_info[o->op].cls == CLASS_VEC || o->op == OP_LD2; }
 /* Ops that store all state and call C code each time. */
 static inline bool op_syncs(const struct ir_op *o) { return o->op == OP_CALL || o->op == OP_CAS || o->op == OP_RMW || o->op == OP_FETCHF; }
 
 /* alloc.c: fills all of g but the labels. */
 void gen_allocate(struct gen *);
+/* Registers of slots that are operands, and results, of the op. */
+uint32_t gen_reads(const struct gen *, const struct ir_op *);
+uint32_t gen_writes(const struct gen *, const struct ir_op *);
 /* Registers of slots that the op may write besides d: those of a helper. */
 uint32_t gen_written(const struct gen *, const struct ir_op *);
 static inline uint32_t reg_bit(int r) { return r < 0 ? 0 : 1u << r; }
@@ -116,6 +121,8 @@ struct host;
 struct host *host_init(struct engine *, struct error *);
 void host_fini(struct host *);
 const struct host_regs *host_regs(const struct host *);
+/* Has it vectors (CLASS_VEC, LD2, ST2)? */
+bool host_has_vectors(void);
 jit_entry_fn host_entry(const struct host *, bool user);
 const void *host_exit_stub(const struct host *);
 /* Compiles what gen_allocate() has prepared: fills text, text_size, body, and the points (in the arena). */

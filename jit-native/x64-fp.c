@@ -196,6 +196,50 @@ static void compare(struct x64 *c)
     x64_place(e, k->back);
 }
 
+/* d = a byte of aux by the relation */
+static void relation(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = o->type == T_I64;
+    struct cold *k = begin(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2);
+
+    x64_mov_imm(e, RCX, o->aux & 0xff);
+    x64_mov_imm(e, RDX, o->aux >> 8 & 0xff);
+    x64_mov_imm(e, RAX, o->aux >> 16 & 0xff);
+    x64_op(e, 0x2e | X_0F | (w ? X_66 : 0), false, xa, x64_r(xb));
+    x64_jcc(e, X_P, k->label);
+    x64_cmov(e, X_C, false, RAX, x64_r(RCX));
+    x64_cmov(e, X_Z, false, RAX, x64_r(RDX));
+    if (c->gb->noted[c->i]) {
+        note_xmm(c, AT_CPU(fp_note.a), w, xa);
+        note_xmm(c, AT_CPU(fp_note.b), w, xb);
+        note_op(c, noted_op(o));
+        x64_op_imm(e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, o->aux);
+    }
+    x64_done(c, o->d, RAX);
+    x64_place(e, k->back);
+}
+
+/* SSE's minimum and maximum, for guests that have them; a NaN raises a flag, so it goes the slow way. */
+static bool minmax(struct x64 *c, unsigned op)
+{
+    const struct ir_op *o = c->o;
+    bool w = o->type == T_I64;
+
+    if (o->attr != IR_FMM_X86 || !c->g->guest->no_fp_notes) return false;
+    struct cold *k = begin(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2), d = result(c);
+    x64_op(&c->e, 0x2e | X_0F | (w ? X_66 : 0), false, xa, x64_r(xb));
+    x64_jcc(&c->e, X_P, k->label);
+    move_xmm(c, d, xa);
+    x64_op(&c->e, op | X_0F | (w ? X_F2 : X_F3), false, d, x64_r(xb));
+    x64_done_xmm(c, o->d, d);
+    x64_place(&c->e, k->back);
+    return true;
+}
+
 bool x64_lower_fp(struct x64 *c)
 {
     const struct ir_op *o = c->o;
@@ -219,9 +263,11 @@ bool x64_lower_fp(struct x64 *c)
     case OP_F64_I32: return to_int(c, true, false);
     case OP_F64_I64: return to_int(c, true, true);
     case OP_FCMP:
-        if (o->aux) return false; /* with values */
-        compare(c);
+        if (o->aux) relation(c);
+        else compare(c);
         return true;
+    case OP_FMIN: return minmax(c, 0x5d);
+    case OP_FMAX: return minmax(c, 0x5f);
     default: return false;
     }
 }

@@ -221,6 +221,7 @@ void host_fini(struct host *h)
     free(h);
 }
 
+bool host_has_vectors(void) { return true; }
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 
@@ -258,12 +259,15 @@ static void lower(struct x64 *c)
     switch (c->o->op) {
     case OP_LD: x64_lower_ld(c); return;
     case OP_ST: x64_lower_st(c); return;
+    case OP_LD2: x64_lower_ld2(c); return;
+    case OP_ST2: x64_lower_st2(c); return;
     case OP_CAS: case OP_RMW: x64_lower_atomic(c); return;
     case OP_INSN: case OP_LABEL: case OP_BR: case OP_BRL: case OP_BRC: case OP_GOTO: case OP_IND: case OP_EXIT: case OP_CALL: case OP_FENCE: case OP_FETCHF:
         x64_lower_control(c);
         return;
     default:
-        if (!x64_lower_int(c) && !x64_lower_bits(c) && !x64_lower_fp(c)) x64_lower_op(c);
+        if (ir_op_info[c->o->op].cls == CLASS_VEC) x64_lower_vec(c);
+        else if (!x64_lower_int(c) && !x64_lower_bits(c) && !x64_lower_fp(c)) x64_lower_op(c);
     }
 }
 
@@ -341,7 +345,8 @@ static void block(struct x64 *c, unsigned k)
             if (o->d == c->flags.d && o->op != OP_SETC) c->flags.d = IR_NONE;
             if (o->d != IR_NONE) {
                 f = gen_result(g, c->jb, c->known, o);
-                c->dirty |= gen_slot_bit(g, o->d);
+                c->dirty |= gen_writes(g, o);
+                if (op_is_vec(o)) c->flags.d = IR_NONE;
                 if (g->narrow) result_is_whole(c, o, low, &f);
                 if (ir_is_slot(o->d) && g->guest->slots[o->d].cls == SLOT_MODE) c->key_kept = false;
             }

@@ -8,7 +8,8 @@
  */
 #include "jit-native/x64.h"
 
-static unsigned size_of(const struct ir_op *o) { return 1u << (o->attr & IR_MSIZE); }
+static bool is_pair(const struct ir_op *o) { return o->op == OP_LD2 || o->op == OP_ST2; }
+static unsigned size_of(const struct ir_op *o) { return is_pair(o) ? 16 : 1u << (o->attr & IR_MSIZE); }
 
 /* Slow ways: the address is in rax. */
 static void cold_ld(struct x64 *c, const struct cold *k)
@@ -223,6 +224,128 @@ void x64_lower_st(struct x64 *c)
         if (be) x64_op(e, 0xf1 | X_0F38 | (size == 1 ? X_66 : 0), size == 3, r, x64_m(m));
         else x64_op(e, size == 0 ? 0x88 | X_B : size == 1 ? 0x89 | X_66 : 0x89, size == 3, r, x64_m(m));
     }
+    if (k) x64_place(e, k->back);
+}
+
+/* ---- two cells ---- */
+
+/* Orders of bytes and alignments that are not x86's go the slow way. */
+static bool plain_pair(const struct ir_op *o) { return !(o->attr & IR_MBE) && (!(o->attr & IR_MALIGN) || (o->attr & IR_MPAIR)); }
+
+static void cold_ld2(struct x64 *c, const struct cold *k)
+{
+    const struct ir_op *o = k->o;
+    bool w = (o->aux & IR_A64) != 0;
+    struct x64_mem m = x64_scratch_cells(c);
+
+    x64_cold_begin(c, k);
+    x64_mov(&c->e, w, RSI, RAX);
+    x64_lea(&c->e, true, RDX, m);
+    x64_mov_imm(&c->e, RCX, o->attr);
+    x64_mov_imm(&c->e, R8, IR_MMU(o));
+    x64_set_point(c);
+    x64_mov_imm(&c->e, RAX, (uintptr_t)jit_ld2);
+    x64_call_abs(&c->e, c->h->stubs.call);
+    x64_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
+    x64_restore_temps(c);
+    x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
+    x64_done(c, o->d, RAX);
+    m.disp += 8;
+    x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
+    x64_done(c, o->c, RAX);
+    x64_jmp(&c->e, k->back);
+}
+
+static void cold_st2(struct x64 *c, const struct cold *k)
+{
+    const struct ir_op *o = k->o;
+    bool w = (o->aux & IR_A64) != 0;
+    struct x64_mem m = x64_scratch_cells(c);
+
+    x64_cold_begin(c, k);
+    x64_mov(&c->e, w, RSI, RAX);
+    x64_lea(&c->e, true, RDX, m);
+    x64_load_cell(c, RCX, o->b);
+    x64_op(&c->e, 0x89, true, RCX, x64_m(m));
+    x64_load_cell(c, RCX, o->c);
+    m.disp += 8;
+    x64_op(&c->e, 0x89, true, RCX, x64_m(m));
+    x64_mov_imm(&c->e, RCX, o->attr);
+    x64_mov_imm(&c->e, R8, IR_MMU(o));
+    x64_set_point(c);
+    x64_mov_imm(&c->e, RAX, (uintptr_t)jit_st2);
+    x64_call_abs(&c->e, c->h->stubs.call);
+    x64_cold_end(c, k);
+}
+static void cold_ld2_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_ld2); }
+static void cold_st2_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_st2); }
+
+/* The slow way always. */
+static struct cold *slow_pair(struct x64 *c, cold_fn slow)
+{
+    (void)x64_point(c);
+    struct cold *k = x64_cold(c, slow);
+    address(c, RAX, (c->o->aux & IR_A64) != 0);
+    x64_jmp(&c->e, k->label);
+    return k;
+}
+
+void x64_lower_ld2(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool user = c->g->r->user;
+    struct cold *k;
+
+    if (!plain_pair(o)) {
+        k = slow_pair(c, cold_ld2);
+        x64_place(e, k->back);
+        return;
+    }
+    struct x64_mem m = user ? user_address(c, cold_ld2_user, &k) : tlb_address(c, cold_ld2, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
+    if (x64_reg(c, o->d) == IN_MEMORY && x64_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
+        if (user) x64_may_fault(c);
+        x64_op(e, 0x10 | X_0F, false, XMM0, x64_m(m)); /* movups */
+        x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(lo));
+    } else {
+        if (user) x64_may_fault(c);
+        x64_op(e, 0x10 | X_0F | X_F2, false, XMM0, x64_m(m));
+        m.disp += 8;
+        if (user) x64_may_fault(c);
+        x64_op(e, 0x10 | X_0F | X_F2, false, XMM1, x64_m(m));
+        x64_done_xmm(c, o->d, XMM0);
+        x64_done_xmm(c, o->c, XMM1);
+    }
+    if (k) x64_place(e, k->back);
+}
+
+/* One store, so that all of it or nothing is written. */
+void x64_lower_st2(struct x64 *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool user = c->g->r->user;
+    struct cold *k;
+
+    if (!plain_pair(o)) {
+        k = slow_pair(c, cold_st2);
+        x64_place(e, k->back);
+        return;
+    }
+    struct x64_mem lo = { 0 }, hi = { 0 };
+    bool cells = !ir_is_const(o->b) && !ir_is_const(o->c) && x64_reg(c, o->b) == IN_MEMORY && x64_reg(c, o->c) == IN_MEMORY;
+    if (cells) lo = x64_cell(c, o->b), hi = x64_cell(c, o->c);
+    if (cells && hi.disp == lo.disp + 8) {
+        x64_op(e, 0x10 | X_0F, false, XMM0, x64_m(lo));
+    } else {
+        unsigned b = x64_use_xmm(c, o->b, XMM0);
+        if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
+        x64_op(e, 0x6c | X_0F | X_66, false, XMM0, x64_r(x64_use_xmm(c, o->c, XMM1))); /* punpcklqdq */
+    }
+    struct x64_mem m = user ? user_address(c, cold_st2_user, &k) : tlb_address(c, cold_st2, offsetof(struct tlb_entry, wr), &k);
+    if (user) x64_may_fault(c);
+    x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
     if (k) x64_place(e, k->back);
 }
 

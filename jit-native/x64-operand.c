@@ -31,7 +31,7 @@ bool x64_imm(const struct x64 *c, ir_id x, bool w, int32_t *imm)
 struct x64_mem x64_cell(const struct x64 *c, ir_id x)
 {
     size_t off = ir_is_slot(x) ? c->g->guest->slots[x].offset
-                               : offsetof(struct cpu, temps) + 8u * (IR_MAX_TEMPS - 1 - (x - IR_TEMP)); /* the last are nearest */
+                               : offsetof(struct cpu, temps) + 8u * (IR_MAX_TEMPS - c->jb->n_temps + (x - IR_TEMP)); /* as near as can be */
     return x64_at(RBP, (int32_t)off - CPU_BIAS);
 }
 

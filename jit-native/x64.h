@@ -147,7 +147,15 @@ bool x64_lower_bits(struct x64 *);    /* x64-bits.c */
 bool x64_lower_fp(struct x64 *);      /* x64-fp.c */
 void x64_lower_ld(struct x64 *);      /* x64-mem.c */
 void x64_lower_st(struct x64 *);
+void x64_lower_ld2(struct x64 *);
+void x64_lower_st2(struct x64 *);
 void x64_lower_atomic(struct x64 *);
+void x64_lower_vec(struct x64 *);     /* x64-vec.c */
+/* Two cells into an XMM register and back; XMM2 is scratch. bytes: 8 (one cell) or 16 */
+void x64_vec_get(struct x64 *, unsigned xmm, ir_id x, unsigned bytes);
+void x64_vec_put(struct x64 *, ir_id d, unsigned xmm, unsigned bytes);
+/* Room for two cells that belongs to no temporary. */
+struct x64_mem x64_scratch_cells(struct x64 *);
 void x64_lower_op(struct x64 *);      /* through jit_op() */
 void x64_lower_control(struct x64 *); /* x64-control.c */
 void x64_block_entry(struct x64 *);

@@ -22,10 +22,18 @@ static bool takes(const struct board *b, const struct isa *isa)
     return false;
 }
 
+static bool is_called(const struct board *b, const char *name)
+{
+    if (!strcmp(b->name, name)) return true;
+    for (const char *const *v = b->versions; v && *v; v++)
+        if (!strcmp(*v, name)) return true;
+    return false;
+}
+
 const struct board *board_find(const char *name, const struct isa *isa)
 {
     for (unsigned i = 0; i < board_count; i++)
-        if (!strcmp(board_list[i]->name, name) && takes(board_list[i], isa)) return board_list[i];
+        if (is_called(board_list[i], name) && takes(board_list[i], isa)) return board_list[i];
     return NULL;
 }
 

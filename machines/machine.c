@@ -64,6 +64,7 @@ static void request(struct machine_bus *mb, int what)
     switch (what) {
     case MB_RESET: machine_post(m, MACHINE_RESET); break;
     case MB_POWEROFF: machine_post(m, MACHINE_POWEROFF); break;
+    case MB_EXIT: machine_post(m, MACHINE_QUIT); break;
     default: break; /* suspend: no board wakes up yet, so it is no more than waiting */
     }
 }

@@ -17,7 +17,7 @@ struct machine;
 struct chardev;
 struct blk_backend;
 
-enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_DRIVES = 32, MACHINE_MAX_CPUS = 64 };
+enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_PARALLEL = 3, MACHINE_MAX_DRIVES = 32, MACHINE_MAX_CPUS = 64 };
 
 enum drive_if { DRIVE_IDE, DRIVE_PFLASH, DRIVE_MTD, DRIVE_SD, DRIVE_FLOPPY, DRIVE_NONE };
 struct drive_config {
@@ -41,8 +41,19 @@ struct machine_config {
     struct chardev *serial[MACHINE_MAX_SERIAL]; /* NULL: not connected */
     struct drive_config *drives;
     unsigned n_drives;
+    struct chardev *parallel[MACHINE_MAX_PARALLEL], *debugcon; /* PCs */
     const char *uuid, *name;
     bool no_defaults;
+    /* PCs: -boot, and what is left out */
+    const char *boot_order;        /* letters; NULL: the board's default */
+    bool boot_menu, no_fd_bootchk, no_acpi, no_hpet, no_smm, no_vga;
+    /* -device, in order; for boards with buses that take devices */
+    const struct machine_device {
+        const char *driver, *id;   /* id: or NULL */
+        const struct machine_prop { const char *name, *value; } *props;
+        unsigned n_props;
+    } *devices;
+    unsigned n_devices;
     /* -global: defaults of device properties, given to mb_add_global before the board is made */
     const struct machine_global { const char *driver, *prop, *value; } *globals;
     unsigned n_globals;
@@ -56,12 +67,15 @@ struct machine_config {
 
 struct board {
     const char *name;              /* "malta" */
+    const char *const *versions;   /* further names, NULL-ended; the first is what `name` stands for. May be NULL */
     const char *help;
     const char *const *isas;       /* ISA names it can take; NULL-ended. The first model fitting the target is default */
     const char *default_cpu32, *default_cpu64;
     uint64_t default_ram, max_ram; /* bytes */
     unsigned max_cpus;
     unsigned n_serial;             /* UARTs that -serial connects to */
+    unsigned n_parallel;           /* parallel ports that -parallel connects to */
+    bool takes_devices;            /* -device, -debugcon */
     bool is_default;               /* of its ISA */
     /* Builds the board. m->cfg is set, m->mb, m->clock and m->engine exist. 0 or -1 (the machine is then deleted). */
     int (*init)(struct machine *, struct error *);

@@ -205,7 +205,7 @@ int machine_run(struct machine *m)
 {
     m->last_poll = host_now();
     for (;;) {
-        if (take_events(m)) return 0;
+        if (take_events(m)) return m->mb->exit_code;
         if (m->state != MACHINE_RUNNING) {
             poll_host(m, MAX_WAIT_NS);
             continue;

@@ -240,12 +240,14 @@ static char *make_xml(const struct gdb_stub *g)
 
         snprintf(line, sizeof line, "<feature name=\"%s\">", ft->name);
         text_str(&t, line);
+        if (ft->types) text_str(&t, ft->types);
         for (unsigned i = 0; i < ft->n_regs; i++, num++) {
             const struct isa_reg *r = &ft->regs[i];
             bool is_float = fpu && r->name[0] == 'f' && r->name[1] >= '0' && r->name[1] <= '9';
             if (r->regnum) num = r->regnum - 1;
-            snprintf(line, sizeof line, "<reg name=\"%s\" bitsize=\"%u\"%s regnum=\"%u\"/>", r->name, r->bits,
-                     !is_float ? "" : r->bits == 32 ? " type=\"ieee_single\"" : " type=\"ieee_double\"", num);
+            const char *type = r->type ? r->type : !is_float ? NULL : r->bits == 32 ? "ieee_single" : "ieee_double";
+            snprintf(line, sizeof line, "<reg name=\"%s\" bitsize=\"%u\"%s%s%s regnum=\"%u\"/>", r->name, r->bits, type ? " type=\"" : "",
+                     type ? type : "", type ? "\"" : "", num);
             text_str(&t, line);
         }
         text_str(&t, "</feature>");
@@ -256,22 +258,23 @@ static char *make_xml(const struct gdb_stub *g)
 
 static void register_bytes(const struct gdb_stub *g, const struct isa_reg *r, struct cpu *cpu, struct text *t)
 {
-    uint64_t v = r->get ? r->get(cpu, r->arg) : cpu_get_slot(cpu, (ir_id)r->arg);
+    uint64_t v = r->get ? r->get(cpu, r->arg) : cpu_get_slot(cpu, (ir_id)r->arg), high = r->get_high ? r->get_high(cpu, r->arg) : 0;
     unsigned n = r->bits / 8u;
     uint8_t buf[16] = { 0 };
 
-    for (unsigned i = 0; i < n && i < 8; i++) buf[g->t.big_endian ? n - 1 - i : i] = (uint8_t)(v >> (8 * i));
+    for (unsigned i = 0; i < n && i < 16; i++) buf[g->t.big_endian ? n - 1 - i : i] = (uint8_t)((i < 8 ? v : high) >> 8 * (i & 7));
     text_hex(t, buf, MIN(n, (unsigned)sizeof buf));
 }
 
 static void set_register(const struct gdb_stub *g, const struct isa_reg *r, struct cpu *cpu, const uint8_t *buf)
 {
     unsigned n = r->bits / 8u;
-    uint64_t v = 0;
+    uint64_t v[2] = { 0 };
 
-    for (unsigned i = 0; i < n && i < 8; i++) v |= (uint64_t)buf[g->t.big_endian ? n - 1 - i : i] << (8 * i);
-    if (r->set) r->set(cpu, r->arg, v);
-    else if (!r->get) cpu_set_slot(cpu, (ir_id)r->arg, v);
+    for (unsigned i = 0; i < n && i < 16; i++) v[i / 8] |= (uint64_t)buf[g->t.big_endian ? n - 1 - i : i] << 8 * (i & 7);
+    if (r->set_high) r->set_high(cpu, r->arg, v[1]);
+    if (r->set) r->set(cpu, r->arg, v[0]);
+    else if (!r->get) cpu_set_slot(cpu, (ir_id)r->arg, v[0]);
 }
 
 static void read_registers(struct gdb_stub *g)

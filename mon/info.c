@@ -4,6 +4,7 @@
 #include "mon/internal.h"
 
 #include "blockfmt/block.h"
+#include "blockfmt/job.h"
 #include "interp/jit.h"
 
 void mon_info_version(struct monitor *m, const struct mon_args *a) { mon_printf(m, "%s\n", PACKAGE_VERSION); }
@@ -145,6 +146,29 @@ void mon_info_block(struct monitor *m, const struct mon_args *a)
         if (mon_num(a, "verbose")) mon_printf(m, "    Size:             %llu bytes\n", (unsigned long long)blk_size(d->blk));
     }
     if (want && !any) mon_printf(m, "Error: Device '%s' not found\n", want);
+}
+
+void mon_commit(struct monitor *m, const struct mon_args *a)
+{
+    const struct machine_config *c = &m->env->machine->cfg;
+    const char *want = mon_str(a, "device");
+    bool all = !strcmp(want, "all"), any = all;
+
+    for (unsigned i = 0; i < c->n_drives; i++) {
+        const struct drive_config *d = &c->drives[i];
+        struct error e = ERROR_INIT;
+
+        if (!all && strcmp(d->id, want)) continue;
+        any = true;
+        if (!d->blk) {
+            if (!all) mon_printf(m, "Device '%s' has no medium\n", d->id);
+            continue;
+        }
+        if (all && !blk_node_backing(blk_root(d->blk))) continue;
+        if (blk_commit(d->blk, &e)) mon_printf(m, "'commit' error for '%s': %s\n", d->id, e.msg);
+        error_clear(&e);
+    }
+    if (!any) mon_printf(m, "Device '%s' not found\n", want);
 }
 
 void mon_info_name(struct monitor *m, const struct mon_args *a)

@@ -17,3 +17,8 @@ libquern_a_SOURCES += periph/pci/piix4.c periph/pci/piix4.h periph/pci/piix4_pm.
 libquern_a_SOURCES += periph/pci/piix4_ide.c
 libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/atapi.c
 libquern_a_SOURCES += periph/net/pcnet.c periph/net/pcnet.h
+libquern_a_SOURCES += periph/intc/lapic.c periph/intc/lapic.h periph/intc/ioapic.c periph/intc/ioapic.h
+libquern_a_SOURCES += periph/timer/hpet.c periph/timer/hpet.h periph/pci/i440fx.c periph/pci/i440fx.h
+libquern_a_SOURCES += periph/misc/port92.c periph/char/debugcon.c periph/misc/fw_cfg.c periph/misc/fw_cfg.h
+libquern_a_SOURCES += periph/display/vga.h periph/display/vga.c periph/display/vga-draw.c \
+	periph/display/edid.c periph/display/pci-vga.c

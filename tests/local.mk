@@ -41,11 +41,14 @@ UNIT_TESTS += tests/test-mips-table
 UNIT_TESTS += tests/test-mips-traps
 UNIT_TESTS += tests/test-mon
 UNIT_TESTS += tests/test-opts
+UNIT_TESTS += tests/test-pc
+UNIT_TESTS += tests/test-pc-board
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
 UNIT_TESTS += tests/test-x86-host
 UNIT_TESTS += tests/test-x86-table
+UNIT_TESTS += tests/test-x86-sys
 if JIT_X64
 UNIT_TESTS += tests/test-x64-emit
 endif
@@ -114,7 +117,7 @@ EXTRA_DIST += tests/regress
 ENGINES = interp interp,mode=ref jit,backend=native,threshold=2,threshold2=12 jit,backend=tcc,threshold=2,sync=on \
 	jit,backend=gccjit,threshold=400 jit,chaos=3,sync=on jit,backend=tcc,chaos=4,sync=on jit,backend=null,chaos=5
 ENGINE_TESTS = tests/test-ops tests/test-machine tests/test-malta tests/test-mips-boot tests/test-mips-exec tests/test-mips-priv \
-	tests/test-mips-traps tests/test-pci-ide tests/run-user.sh tests/test-boot.sh tests/test-gdb.sh tests/test-gdb-user.sh \
+	tests/test-mips-traps tests/test-x86-sys tests/test-pci-ide tests/run-user.sh tests/test-boot.sh tests/test-gdb.sh tests/test-gdb-user.sh \
 	tests/test-log.sh tests/test-bad-input.sh
 .PHONY: check-engines
 check-engines: all

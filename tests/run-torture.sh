@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles the programs of GCC's execute tests (gcc.c-torture/execute) for MIPS targets and runs each under
+# Compiles the programs of GCC's execute tests (gcc.c-torture/execute) for the targets named and runs each under
 # qemu-TARGET and quern-TARGET: those that pass by the first have to pass by the second. The programs are
 # GCC's and under its licence; they are read from Debian's package gcc-12-source and no part of this project.
 # Not part of the default tests: a complete run takes minutes for each target.
@@ -11,7 +11,7 @@
 #   -a ACCEL   the value of quern's -accel (default: none given)
 #   -w DIR     work directory, kept; unpacked sources in it are used again (default: a temporary one)
 #   -k NAME    only programs whose name contains NAME; what they print is kept in DIR
-#   TARGET     mipsel, mips, mips64el, mips64, mipsn32el, mipsn32 (default mipsel); n32 needs the packages
+#   TARGET     mipsel, mips, mips64el, mips64, mipsn32el, mipsn32, i386, x86_64 (default mipsel); n32 needs the packages
 #              libc6-dev-mipsn32-mips64el-cross and libn32gcc-12-dev-mips64el-cross, or those for mips64
 # The sources: /usr/src/gcc-12/gcc-12.*.tar.xz, or the tar file or unpacked tree $QUERN_TORTURE names.
 set -u
@@ -35,6 +35,8 @@ compiler() {
     mips64) echo mips64-linux-gnuabi64-gcc ;;
     mipsn32el) echo mips64el-linux-gnuabi64-gcc -mabi=n32 ;;
     mipsn32) echo mips64-linux-gnuabi64-gcc -mabi=n32 ;;
+    i386) if command -v i686-linux-gnu-gcc >/dev/null; then echo i686-linux-gnu-gcc; else echo gcc -m32; fi ;;
+    x86_64) if command -v x86_64-linux-gnu-gcc >/dev/null; then echo x86_64-linux-gnu-gcc; else echo gcc; fi ;;
     *) die "no cross compiler known for $1" ;;
     esac
 }
@@ -54,7 +56,8 @@ worker() {
     stem=$TORTURE_WORK/run/$target$level-$(echo "${name%.c}" | tr / -)
     files=$source flags=
     # Programs for x86 alone, and those that need a higher level than asked for, say so.
-    if grep -q 'dg-skip-if.*! { i?86' "$source"; then
+    case $target in i386 | x86_64) foreign= ;; *) foreign=1 ;; esac
+    if [ $foreign ] && grep -q 'dg-skip-if.*! { i?86' "$source"; then
         echo "unsupported $name $level" >>"$TORTURE_RESULTS"
         return
     fi

@@ -3,6 +3,7 @@
  * locks, and a qcow2 image written by several threads.
  */
 #include "blockfmt/driver.h"
+#include "blockfmt/job.h"
 #include "tests/count.h"
 #include "util/json.h"
 
@@ -133,6 +134,23 @@ static void test_chain(void)
     struct blk_check c = {0};
     CHECK(!blk_check(b, 0, &c, &e) && !c.corruptions && !c.leaks);
     CHECK(!blk_truncate(b, 2 << 20, BLK_PREALLOC_OFF, &e) && blk_size(b) == 2 << 20);
+    blk_close(b);
+    /* commit: the base gets it, the top is empty, and shows the same */
+    CHECK(!make("over.qcow2", "qcow2", "1M", "backing_file=base.qcow2,backing_fmt=qcow2"));
+    b = open_image("over.qcow2", NULL, BLK_UNMAP, &e);
+    memset(buf, 9, sizeof buf);
+    CHECK(b && !blk_write(b, 65536, buf, 1000) && !blk_write(b, 900000, buf, 5000) && !blk_zero(b, 458752, 65536, 0));
+    CHECK(!blk_commit(b, &e));
+    if (e.set) printf("%s\n", e.msg);
+    CHECK(!blk_status(b, 0, 1 << 20, blk_node_backing(blk_root(b)), &st) && !(st.flags & BLK_ST_ALLOCATED));
+    CHECK(!blk_read(b, 65536, buf, 1001) && buf[0] == 9 && buf[999] == 9 && buf[1000] == 7);
+    CHECK(!blk_write(b, 0, buf, 1)); /* still there to be written */
+    blk_close(b);
+    b = open_image("base.qcow2", NULL, 0, &e);
+    CHECK(b && blk_size(b) == 1 << 20 && !blk_read(b, 900000, buf, 5000) && buf[0] == 9 && buf[4999] == 9);
+    CHECK(b && !blk_read(b, 458752, buf, 10) && !buf[0] && !blk_check(b, 0, &c, &e) && !c.corruptions && !c.leaks);
+    CHECK(blk_commit(b, &e) == -ENOTSUP);
+    error_clear(&e);
     blk_close(b);
     /* an image that is its own backing is not made; two that are each other's are not opened */
     char *path = at("loop1.qcow2"), *other = at("loop2.qcow2");

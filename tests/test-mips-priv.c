@@ -168,7 +168,6 @@ static void test_models(void)
         }
         mtc0(&f, R(12, 0), 0xffffffff);
         CHECK_EQ(!!(f.m->status & SR_CU1), want[i].fpu);
-        CHECK_EQ(!!(f.c->key & MK_CP1), want[i].fpu);
         CHECK_EQ(!!(f.m->status & SR_KX), f.m->is64);
         CHECK_EQ(f.m->status & (SR_SR | SR_NMI | SR_TS), 0); /* only clearable */
         CHECK_EQ(mips_get_pc(f.m), f.m->is64 ? VA_RESET : (uint32_t)VA_RESET);
@@ -432,11 +431,16 @@ static void test_tlb(void)
 }
 
 /* The engine's TLB must forget exactly what the guest took away. */
+static struct tlb_entry *at(struct fix *f, unsigned mode, uint64_t va)
+{
+    return &cpu_tlb_of(f->c, mode)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+}
+
 static struct tlb_entry *plant(struct fix *f, unsigned mode, uint64_t va)
 {
-    if (!f->c->tlb[mode]) f->c->tlb[mode] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
-    struct tlb_entry *e = &f->c->tlb[mode][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    struct tlb_entry *e = at(f, mode, va);
     e->rd = e->wr = va & CPU_PAGE_MASK;
+    e->phys = va >> 31 ? TLB_GLOBAL : 0;
     return e;
 }
 
@@ -452,9 +456,14 @@ static void test_flush(void)
     mtc0(&f, R(10, 0), 0x00600001); /* same ASID */
     CHECK_EQ(user->rd, 0x00401000);
     mtc0(&f, R(10, 0), 2);
-    CHECK_EQ(user->rd, UINT64_MAX);
-    CHECK_EQ(glob->rd, 0xc0010000);
-    CHECK_EQ(kseg->rd, 0x80123000);
+    CHECK(at(&f, 2, 0x00401000)->rd == UINT64_MAX); /* another address space... */
+    CHECK_EQ(at(&f, 0, 0xc0010000)->rd, 0xc0010000);
+    CHECK_EQ(at(&f, 0, 0x80123000)->rd, 0x80123000);
+    mtc0(&f, R(10, 0), 1);
+    CHECK_EQ(user->rd, 0x00401000); /* ... and back */
+    mtc0(&f, R(10, 0), 2);
+    CHECK_EQ(user->rd, 0x00401000);
+    glob = at(&f, 0, 0xc0010000), kseg = at(&f, 0, 0x80123000);
     tlb_write(&f, 1, 0xc0100002, LO_G, LO_G, 0); /* replaces the global entry */
     CHECK_EQ(glob->rd, UINT64_MAX);
     CHECK_EQ(kseg->rd, 0x80123000);

@@ -187,10 +187,10 @@ static void test_jumps(struct box *b)
 
     run(b, 0, branch, 4, regs);
     check_eq(mips_gpr(b->m, 4), 0x110, "mtc0 in a branch's slot", "a0");
-    check_eq(b->c->key & MK_CP1, MK_CP1, "mtc0 in a branch's slot", "mode");
+    check_eq(b->m->status & STATUS_CU1, STATUS_CU1, "mtc0 in a branch's slot", "Status");
     run(b, 0, jump, 4, regs);
     check_eq(mips_gpr(b->m, 4), 0x110, "mtc0 in a jump's slot", "a0");
-    check_eq(b->c->key & MK_CP1, MK_CP1, "mtc0 in a jump's slot", "mode");
+    check_eq(b->m->status & STATUS_CU1, STATUS_CU1, "mtc0 in a jump's slot", "Status");
     run(b, 0x00400000 * 0, annulled, 4, regs);
     check_eq(S64(mips_gpr(b->m, 4)), 0, "annulled slot", "status read into a0");
 

@@ -717,10 +717,11 @@ static void test_in_flight(struct rig *r)
     in(r, 0x1f7, 1);
 }
 
-static unsigned stops;
-static void count_stop(void *opaque, struct blk_backend *b, bool read, int rc)
+static unsigned errors, stops;
+static void count_errors(void *opaque, const struct blk_io_error *x)
 {
-    stops += read && rc == -EIO;
+    errors += x->read && x->rc == -EIO;
+    stops += x->action == BLK_ON_ERROR_STOP;
 }
 
 /* rerror=report, ignore and stop: with stop the request comes again and succeeds. */
@@ -746,13 +747,13 @@ static void test_error_policy(const char *path)
         if (!blk) printf("%s\n", e.msg);
         CHECK(blk);
         if (!blk) return;
-        blk_set_on_error(blk, policies[i], BLK_ON_ERROR_REPORT, count_stop, NULL);
+        blk_set_on_error(blk, policies[i], BLK_ON_ERROR_REPORT, count_errors, NULL);
         rig_up(&r, false);
         struct device *hd = dev_create(r.mb, dev_find("ide-hd"), r.ide, NULL);
         dev_set_ptr(hd, "drive", blk);
         CHECK(dev_realize(hd, &e) == 0);
         mb_reset(r.mb);
-        stops = 0;
+        errors = stops = 0;
         begin_read(&r, 50);
         time_busy(&r);
         uint8_t st = (uint8_t)in(&r, 0x1f7, 1);
@@ -763,7 +764,7 @@ static void test_error_policy(const char *path)
             read_pio(&r, 0x1f0, b, 512);
             CHECK(policies[i] == BLK_ON_ERROR_IGNORE || ld32_le(b) == 50);
         }
-        CHECK(stops == (policies[i] == BLK_ON_ERROR_STOP));
+        CHECK(errors == 1 && stops == (policies[i] == BLK_ON_ERROR_STOP));
         rig_down(&r);
         blk_close(blk);
     }

@@ -2,8 +2,9 @@
  * img-convert.c - quern-img convert: copies what the sources hold into a new or existing image.
  *
  * The sources are one range of bytes, one after the other. Threads take pieces of it (all zeros, or up to 2 MiB of
- * data), read theirs, and write: in order, so that the new image lies in its file in the order of the disk, or as they
- * come (-W; compressed qcow2, where compressing is most of the work and place means little).
+ * data) and read them; they are written in order, so that the new image lies in its file in the order of the disk, or as
+ * they come (-W; compressed qcow2, where compressing is most of the work and place means little). In order, a thread
+ * whose piece is not next leaves it in a ring and reads on; the one that has the next writes all that are ready.
  */
 #include "tools/img.h"
 
@@ -14,6 +15,7 @@
 #define BUFFER      (2u << 20)
 #define PACKED      (256u << 10) /* the same when compressing: the work is in the parts, not in their number */
 #define MAX_THREADS 16
+#define RING        6           /* pieces that are read ahead of the one being written */
 
 struct source {
     struct blk_backend *blk;
@@ -24,6 +26,13 @@ struct source {
 struct piece {
     uint64_t at, n, ticket;
     bool zero, skip; /* skip: the target's backing file has it */
+    bool unread;     /* for the host to copy */
+};
+
+struct slot {
+    struct piece x;
+    uint8_t *buf;
+    bool ready;
 };
 
 struct copy {
@@ -31,15 +40,18 @@ struct copy {
     int n_in;
     struct blk_backend *out;
     uint64_t sparse;    /* runs of zeros at least this long are not written; 0: all is written */
-    bool compress, ordered, out_is_zero, above_backing, salvage, quiet;
+    bool compress, ordered, offload, out_is_zero, above_backing, salvage, quiet;
     uint64_t unit;      /* of compression */
     uint64_t buffer;    /* bytes of a piece */
     uint64_t total, rate;
     double start;
 
     pthread_mutex_t lock; /* of all below */
-    pthread_cond_t turn;
-    uint64_t next, taken, written, done; /* next: byte; taken, written: tickets; done: bytes */
+    pthread_cond_t room; /* in the ring */
+    struct slot ring[RING]; /* by ticket */
+    unsigned waiting;
+    bool writing;
+    uint64_t next, taken, written, done; /* next: byte; taken, written: tickets of those that need work; done: bytes */
     struct img_progress progress;
     int rc;
     const char *failed;  /* what the error was about: "reading" */
@@ -198,42 +210,104 @@ static int write_piece(struct copy *k, const struct piece *x, const uint8_t *p)
 static void fail(struct copy *k, int rc, const char *what, uint64_t at)
 {
     if (!k->rc) k->rc = rc, k->failed = what, k->failed_at = at;
-    pthread_cond_broadcast(&k->turn);
+    pthread_cond_broadcast(&k->room);
 }
 
-static int work(struct blk_req *r)
+static int copy_by_host(struct copy *k, const struct piece *x)
+{
+    int rc = 0;
+
+    for (uint64_t at = x->at, end = x->at + x->n; at < end && !rc;) {
+        struct source *s = source_of(k, at);
+        uint64_t n = MIN(end, s->end) - at;
+        rc = blk_copy_range(s->blk, at - s->start, k->out, at, n);
+        at += n;
+    }
+    return rc;
+}
+
+static void piece_done(struct copy *k, const struct piece *x)
+{
+    k->done += x->n;
+    img_progress_show(&k->progress, k->done, k->total);
+    if (k->rate) img_limit(k->start, k->done, k->rate); /* the others wait too */
+}
+
+/* (with the lock) The next piece that needs work; false: the end, or an error. */
+static bool take(struct copy *k, struct piece *x)
+{
+    while (!k->rc) {
+        int rc = next_piece(k, x);
+        if (rc < 0) fail(k, rc, "reading block status of", k->next);
+        if (rc <= 0) return false;
+        if (!x->skip && !(x->zero && k->out_is_zero)) return true;
+        k->taken--;
+        piece_done(k, x);
+    }
+    return false;
+}
+
+/* (with the lock) Reads or writes a piece without it. */
+static int transfer(struct copy *k, struct piece *x, uint8_t **buf, bool write)
+{
+    int rc = 0;
+
+    if (!write) x->unread = k->offload && !x->zero;
+    pthread_mutex_unlock(&k->lock);
+    bool by_host = write && x->unread && (rc = copy_by_host(k, x)) != -ENOTSUP;
+    if (!by_host && !x->zero && x->unread == write) {
+        if (!*buf) *buf = mem_alloc(MAX(k->buffer, k->unit));
+        rc = read_piece(k, x, *buf);
+    }
+    if (write && !by_host && !rc) rc = write_piece(k, x, *buf);
+    pthread_mutex_lock(&k->lock);
+    if (write && x->unread && !by_host) k->offload = false; /* nor will it do others */
+    if (rc) fail(k, rc, write ? "writing" : "reading", x->at);
+    return rc;
+}
+
+static int work_unordered(struct blk_req *r)
 {
     struct copy *k = r->opaque;
     uint8_t *buf = NULL;
-    struct piece x = {0};
-    int rc;
+    struct piece x;
+
+    pthread_mutex_lock(&k->lock);
+    while (take(k, &x) && !transfer(k, &x, &buf, false) && !transfer(k, &x, &buf, true)) piece_done(k, &x);
+    pthread_mutex_unlock(&k->lock);
+    mem_free(buf);
+    return 0;
+}
+
+static int work_ordered(struct blk_req *r)
+{
+    struct copy *k = r->opaque;
 
     pthread_mutex_lock(&k->lock);
     while (!k->rc) {
-        rc = next_piece(k, &x);
-        if (rc < 0) fail(k, rc, "reading block status of", k->next);
-        if (rc <= 0) break;
-        pthread_mutex_unlock(&k->lock);
-        rc = 0;
-        if (!x.zero && !x.skip) {
-            if (!buf) buf = mem_alloc(MAX(k->buffer, k->unit));
-            rc = read_piece(k, &x, buf);
+        struct slot *s;
+        if (k->taken - k->written == RING) {
+            k->waiting++;
+            pthread_cond_wait(&k->room, &k->lock);
+            k->waiting--;
+            continue;
         }
-        pthread_mutex_lock(&k->lock);
-        if (rc) fail(k, rc, "reading", x.at);
-        while (k->ordered && k->written != x.ticket && !k->rc) pthread_cond_wait(&k->turn, &k->lock);
-        if (k->rc) break;
-        pthread_mutex_unlock(&k->lock);
-        rc = write_piece(k, &x, buf);
-        pthread_mutex_lock(&k->lock);
-        if (rc) fail(k, rc, "writing", x.at);
-        k->written++, k->done += x.n;
-        if (k->ordered) pthread_cond_broadcast(&k->turn);
-        img_progress_show(&k->progress, k->done, k->total);
-        if (k->rate) img_limit(k->start, k->done, k->rate); /* the others wait too */
+        s = &k->ring[k->taken % RING];
+        if (!take(k, &s->x) || transfer(k, &s->x, &s->buf, false)) break;
+        s->ready = true;
+        if (k->writing) continue;
+        k->writing = true;
+        while (!k->rc && (s = &k->ring[k->written % RING])->ready && !transfer(k, &s->x, &s->buf, true)) {
+            s->ready = false;
+            k->written++;
+            piece_done(k, &s->x);
+            /* not for every single one: who is woken finds work for a while */
+            if (k->waiting && k->taken - k->written <= RING / 2) pthread_cond_signal(&k->room);
+        }
+        k->writing = false;
     }
+    pthread_cond_broadcast(&k->room);
     pthread_mutex_unlock(&k->lock);
-    mem_free(buf);
     return 0;
 }
 
@@ -243,15 +317,16 @@ static int copy_all(struct copy *k, unsigned threads)
     struct blk_req r[MAX_THREADS];
 
     pthread_mutex_init(&k->lock, NULL);
-    pthread_cond_init(&k->turn, NULL);
+    pthread_cond_init(&k->room, NULL);
     k->start = img_seconds();
     for (unsigned i = 0; i < threads; i++) {
-        r[i] = (struct blk_req){.blk = k->out, .op = BLK_OP_FN, .fn = work, .opaque = k};
+        r[i] = (struct blk_req){.blk = k->out, .op = BLK_OP_FN, .fn = k->ordered ? work_ordered : work_unordered, .opaque = k};
         blk_submit(ctx, &r[i]);
     }
     blk_ctx_drain(ctx);
     blk_ctx_delete(ctx);
-    pthread_cond_destroy(&k->turn);
+    pthread_cond_destroy(&k->room);
+    for (unsigned i = 0; i < RING; i++) mem_free(k->ring[i].buf);
     pthread_mutex_destroy(&k->lock);
     if (k->rc) error_report("error while %s at byte %llu: %s", k->failed, (unsigned long long)k->failed_at, strerror(-k->rc));
     return k->rc;
@@ -438,6 +513,7 @@ static int open_target(struct blk_graph *g, struct convert *v, struct copy *k, c
     /* An image that is there is emptied at once, where that costs nothing. */
     if (!k->out_is_zero && v->no_create && !backed && k->sparse && k->total == blk_size(k->out))
         k->out_is_zero = !blk_zero(k->out, 0, k->total, BLK_MAY_UNMAP | BLK_NO_FALLBACK);
+    k->offload = v->offload;
     k->ordered = !v->out_of_order && !(k->compress && !strcmp(driver, "qcow2"));
     return 0;
 }

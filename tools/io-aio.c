@@ -29,6 +29,8 @@ static void aio_done(struct blk_req *r)
     mem_free(a);
 }
 
+enum { MAX_IN_FLIGHT = 256 }; /* each has its buffer */
+
 static int aio_start(struct io *io, const struct io_rw *w, enum blk_op op)
 {
     struct aio *a;
@@ -40,6 +42,7 @@ static int aio_start(struct io *io, const struct io_rw *w, enum blk_op op)
                               .done = aio_done};
     if (op != BLK_OP_ZERO) a->req.buf = io_buffer(io, w->len);
     if (op == BLK_OP_WRITE) (void)io_fill(w, a->req.buf);
+    while (blk_ctx_pending(io->ctx) >= MAX_IN_FLIGHT) blk_ctx_wait(io->ctx);
     blk_submit(io->ctx, &a->req);
     return 0;
 }

@@ -385,7 +385,7 @@ static int attach_named(struct sysopts *s, struct drive_config *d, struct drive_
     return d->blk ? 0 : -1;
 }
 
-int sysopts_open_drives(struct sysopts *s, void (*stop)(void *, struct blk_backend *, bool, int), void *opaque, struct error *e)
+int sysopts_open_drives(struct sysopts *s, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *e)
 {
     if (!s->blocks) s->blocks = blk_graph_new();
     if (s->lockstep_text && s->blockdevs.n) return error_set(e, "-blockdev: a node cannot be in both machines of -lockstep");
@@ -404,7 +404,7 @@ int sysopts_open_drives(struct sysopts *s, void (*stop)(void *, struct blk_backe
                 d->blk = open_one(s, s->blocks, d, f, e);
                 if (!d->blk) return error_prefix(e, "-drive file=%s", f->path ? f->path : ""), -1;
             }
-            if (d->blk && !f->borrowed) blk_set_on_error(d->blk, f->on_read_error, f->on_write_error, stop, opaque);
+            if (d->blk && !f->borrowed) blk_set_on_error(d->blk, f->on_read_error, f->on_write_error, told, opaque);
             s->second_drives[i] = *d;
             s->second_drives[i].blk = NULL;
             if (!second) continue;

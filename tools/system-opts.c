@@ -57,11 +57,14 @@ void sysopts_init(struct sysopts *s, const char *target, const struct isa *isa, 
 void sysopts_free(struct sysopts *s)
 {
     struct str_list *lists[] = { &s->strings, &s->chardevs, &s->serials, &s->monitors,
-                                 &s->mons, &s->gdbs, &s->firmware, &s->globals };
+                                 &s->mons, &s->gdbs, &s->firmware, &s->globals, &s->devices, &s->parallels };
 
     for (unsigned i = 0; i < ARRAY_LEN(lists); i++) str_list_free(lists[i]);
     sysopts_free_drives(s);
     mem_free((void *)s->cfg.globals);
+    for (unsigned i = 0; i < s->cfg.n_devices; i++) mem_free((void *)s->cfg.devices[i].props);
+    mem_free((void *)s->cfg.devices);
+    mem_free(s->debugcon);
     mem_free((void *)s->cfg.firmware_path);
     mem_free(s->machine_name);
     mem_free(s->cpu_name);
@@ -103,7 +106,12 @@ static int list_boards(struct sysopts *s)
     for (unsigned i = 0; i < board_count; i++) {
         const struct board *b = board_list[i];
         if (!board_fits(b, s->isa)) continue;
-        printf("%-20s %s%s\n", b->name, b->help, b == def ? " (default)" : "");
+        if (b->versions && b->versions[0])
+            printf("%-20s %s (alias of %s)\n", b->name, b->help, b->versions[0]);
+        else
+            printf("%-20s %s%s\n", b->name, b->help, b == def ? " (default)" : "");
+        for (const char *const *v = b->versions; v && *v; v++)
+            printf("%-20s %s%s\n", *v, b->help, b == def && v == b->versions ? " (default)" : "");
     }
     return DONE;
 }
@@ -208,6 +216,10 @@ int opt_machine(struct sysopts *s, const char *arg, struct error *e)
         } else if (!strcmp(k, "kernel")) s->cfg.kernel = keep(s, v);
         else if (!strcmp(k, "initrd")) s->cfg.initrd = keep(s, v);
         else if (!strcmp(k, "append")) s->cfg.append = keep(s, v);
+        else if (!strcmp(k, "smm") && strcmp(v, "auto")) {
+            rc = opt_parse_bool(k, v, &on, e);
+            if (!rc) s->cfg.no_smm = !on;
+        } else if (!strcmp(k, "smm")) s->cfg.no_smm = false;
         else if (!strcmp(k, "firmware")) s->cfg.bios = keep(s, v);
         else {
             /* Properties that exist elsewhere are taken when they ask for what is so anyway. */
@@ -338,7 +350,35 @@ int opt_device(struct sysopts *s, const char *arg, struct error *e)
         return DONE;
     }
     if (!strncmp(arg, "ide-hd", 6) || !strncmp(arg, "ide-cd", 6)) return opt_ide_device(s, arg, e);
-    return error_set(e, "adding devices is not supported yet");
+    str_list_add(&s->devices, arg);
+    return 0;
+}
+
+/* What -device said, for the board. */
+static int parse_devices(struct sysopts *s, struct error *e)
+{
+    struct machine_device *all = NEW_ARRAY(struct machine_device, s->devices.n + 1);
+
+    s->cfg.devices = all;
+    for (unsigned i = 0; i < s->devices.n; i++) {
+        struct machine_device *d = &all[i];
+        struct machine_prop *props;
+        struct opts o;
+
+        if (opts_parse(&o, s->devices.v[i], "driver", NULL, e)) return -1;
+        props = NEW_ARRAY(struct machine_prop, o.n + 1);
+        d->props = props;
+        s->cfg.n_devices = i + 1;
+        for (unsigned k = 0; k < o.n; k++) {
+            const char *name = keep(s, o.v[k].name), *value = keep(s, o.v[k].value);
+            if (!strcmp(name, "driver")) d->driver = value;
+            else if (!strcmp(name, "id")) d->id = value;
+            else props[d->n_props++] = (struct machine_prop){ name, value };
+        }
+        opts_free(&o);
+        if (!d->driver) return error_set(e, "Parameter 'driver' is missing");
+    }
+    return 0;
 }
 
 int opt_global(struct sysopts *s, const char *arg, struct error *e)
@@ -429,7 +469,13 @@ int opt_display(struct sysopts *s, const char *arg, struct error *e)
 }
 
 int opt_nographic(struct sysopts *s, const char *arg, struct error *e) { return s->nographic = true, 0; }
-int opt_vga(struct sysopts *s, const char *arg, struct error *e) { return only_none(arg, e); }
+int opt_vga(struct sysopts *s, const char *arg, struct error *e)
+{
+    if (strcmp(arg, "none") && strcmp(arg, "std")) return error_set(e, "'%s' is not supported yet (std and none are)", arg);
+    s->cfg.no_vga = !strcmp(arg, "none");
+    s->vga_wanted = !s->cfg.no_vga;
+    return 0;
+}
 int opt_vnc(struct sysopts *s, const char *arg, struct error *e) { return s->display_given = true, only_none(arg, e); }
 int opt_nic(struct sysopts *s, const char *arg, struct error *e) { return only_none(arg, e); }
 
@@ -457,8 +503,12 @@ int opt_serial(struct sysopts *s, const char *arg, struct error *e)
 
 int opt_parallel(struct sysopts *s, const char *arg, struct error *e)
 {
-    return !strcmp(arg, "none") || !strcmp(arg, "null") ? 0 : error_set(e, "parallel ports are not supported yet");
+    if (s->parallels.n == MACHINE_MAX_PARALLEL) return error_set(e, "too many parallel ports (at most %d)", MACHINE_MAX_PARALLEL);
+    str_list_add(&s->parallels, arg);
+    return 0;
 }
+
+int opt_debugcon(struct sysopts *s, const char *arg, struct error *e) { return replace(&s->debugcon, arg), 0; }
 
 int opt_monitor(struct sysopts *s, const char *arg, struct error *e)
 {
@@ -502,6 +552,32 @@ int opt_kernel(struct sysopts *s, const char *arg, struct error *e) { return s->
 int opt_append(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.append = keep(s, arg), 0; }
 int opt_initrd(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.initrd = keep(s, arg), 0; }
 int opt_bios(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.bios = keep(s, arg), 0; }
+
+int opt_no_acpi(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.no_acpi = true, 0; }
+int opt_no_hpet(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.no_hpet = true, 0; }
+int opt_no_fd_bootchk(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.no_fd_bootchk = true, 0; }
+
+int opt_boot(struct sysopts *s, const char *arg, struct error *e)
+{
+    static const struct opt_desc desc[] = {
+        { "order", OPT_STRING, NULL }, { "once", OPT_STRING, NULL },   { "menu", OPT_BOOL, NULL },
+        { "splash", OPT_STRING, NULL }, { "splash-time", OPT_STRING, NULL }, { "reboot-timeout", OPT_STRING, NULL },
+        { "strict", OPT_BOOL, NULL },  { NULL, OPT_STRING, NULL },
+    };
+    static const char *const later[] = { "once", "splash", "splash-time", "reboot-timeout" };
+    struct opts o;
+    int rc = 0;
+
+    if (opts_parse(&o, arg, "order", desc, e)) return -1;
+    for (unsigned i = 0; i < ARRAY_LEN(later) && !rc; i++) {
+        if (opts_get(&o, later[i])) rc = error_set(e, "-boot %s= is not supported yet", later[i]);
+    }
+    if (!rc && opts_bool(&o, "strict", false)) rc = error_set(e, "-boot strict=on is not supported yet");
+    if (opts_get(&o, "order")) s->cfg.boot_order = keep(s, opts_get(&o, "order"));
+    s->cfg.boot_menu = opts_bool(&o, "menu", s->cfg.boot_menu);
+    opts_free(&o);
+    return rc;
+}
 
 static const char *const default_firmware[] = { "/usr/local/share/quern", "/usr/share/quern", "/usr/share/qemu", NULL };
 
@@ -733,6 +809,14 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
                              c->board->n_serial, s->serials.n);
         }
     }
+    for (unsigned i = c->board->n_parallel; i < s->parallels.n; i++) {
+        if (strcmp(s->parallels.v[i], "none") && strcmp(s->parallels.v[i], "null"))
+            return error_set(e, "machine '%s' has %u parallel ports for -parallel", c->board->name, c->board->n_parallel);
+    }
+    if (s->vga_wanted && !c->board->takes_devices) return error_set(e, "machine '%s': a display adapter is not supported yet", c->board->name);
+    if (s->debugcon && !c->board->takes_devices) return error_set(e, "machine '%s' has no place for -debugcon", c->board->name);
+    if (s->devices.n && !c->board->takes_devices) return error_set(e, "machine '%s' takes no further devices yet", c->board->name);
+    if (parse_devices(s, e)) return -1;
     if (!c->kernel && (c->append || c->initrd)) {
         return error_set(e, "%s only allowed with -kernel option", c->append ? "-append" : "-initrd");
     }

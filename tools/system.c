@@ -5,6 +5,7 @@
 #include "tools/system.h"
 
 #include "blockfmt/block.h"
+#include "blockfmt/job.h"
 #include "chardev/term.h"
 #include "mon/gdb.h"
 #include "mon/monitor.h"
@@ -166,6 +167,16 @@ static int add_monitor(struct system *sys, struct chardev *c, struct error *e)
     return 0;
 }
 
+/* Ids in properties of -device: one program has one set of character devices. */
+static struct chr_set *resolve_chrs;
+
+static void *resolve_backend(enum prop_kind kind, const char *id, struct error *e)
+{
+    struct chardev *c = kind == PROP_CHR && resolve_chrs ? chr_find(resolve_chrs, id) : NULL;
+    if (!c) error_set(e, "there is no backend '%s' for it", id);
+    return c;
+}
+
 static int make_chardevs(struct system *sys, struct error *e)
 {
     struct sysopts *o = &sys->opts;
@@ -197,6 +208,20 @@ static int make_chardevs(struct system *sys, struct error *e)
         if (mon && c && add_monitor(sys, c, e)) return -1;
         if (i < MACHINE_MAX_SERIAL) o->cfg.serial[i] = c;
     }
+    for (unsigned i = 0; i <= o->parallels.n; i++) { /* and the debug port */
+        const char *text = i < o->parallels.n ? o->parallels.v[i] : o->debugcon;
+        char *id = i < o->parallels.n ? mem_printf("parallel%u", i) : mem_printf("debugcon");
+        int rc = text ? chr_new_string(sys->chrs, id, text, &c, &mon, e) : 0;
+        mem_free(id);
+        if (rc) {
+            error_prefix(e, "%s %s", i < o->parallels.n ? "-parallel" : "-debugcon", text);
+            return -1;
+        }
+        if (!text) continue;
+        if (mon && c && add_monitor(sys, c, e)) return -1;
+        if (i < o->parallels.n) o->cfg.parallel[i] = c;
+        else o->cfg.debugcon = c;
+    }
     for (unsigned i = 0; i < o->monitors.n; i++) {
         char *id = mem_printf("compat_monitor%u", i);
         int rc = chr_new_string(sys->chrs, id, o->monitors.v[i], &c, &mon, e);
@@ -217,11 +242,13 @@ static int make_chardevs(struct system *sys, struct error *e)
 
 /* ---- drives --------------------------------------------------------------------------------------- */
 
-/* werror=stop, rerror=stop: on a device's own thread. */
-static void stop_on_error(void *opaque, struct blk_backend *b, bool read, int rc)
+/* A request of a device failed; on the device's own thread. */
+static void io_error(void *opaque, const struct blk_io_error *x)
 {
     struct system *sys = opaque;
-    error_warn("%s error on '%s': %s; the machine is stopped", read ? "read" : "write", blk_path(b), strerror(-rc));
+
+    if (x->action != BLK_ON_ERROR_STOP) return; /* the guest sees it, or is not to */
+    error_warn("%s error on '%s': %s; the machine is stopped", x->read ? "read" : "write", blk_path(x->blk), strerror(-x->rc));
     if (sys->machine) machine_post(sys->machine, MACHINE_STOP);
 }
 
@@ -240,7 +267,18 @@ static void quit(void *opaque)
 }
 
 /* Ctrl-A s: write -snapshot data back. */
-static void commit(void *opaque) { error_report("writing snapshot data back is not supported yet"); }
+static void commit(void *opaque)
+{
+    const struct sysopts *o = &((struct system *)opaque)->opts;
+
+    for (unsigned i = 0; i < o->cfg.n_drives; i++) {
+        const struct drive_config *d = &o->drives[i];
+        struct error e = ERROR_INIT;
+        if (!d->blk || !blk_node_backing(blk_root(d->blk))) continue;
+        if (blk_commit(d->blk, &e)) error_report("'%s': %s", d->id, e.msg);
+        error_clear(&e);
+    }
+}
 
 static struct machine *make_pair(struct system *sys, struct error *e)
 {
@@ -299,11 +337,13 @@ static int run(struct system *sys, struct error *e)
     if (!sys->loop) return 1;
     install_signals(sys->loop);
     sys->chrs = chr_set_new(sys->loop);
+    resolve_chrs = sys->chrs;
+    dev_resolve_backend = resolve_backend;
     chr_set_escape(sys->chrs, o->echr);
     chr_set_actions(sys->chrs, quit, commit, sys);
     log_set(o->log_items);
     set_process_name(o->process_name);
-    if (make_chardevs(sys, e) || sysopts_open_drives(o, stop_on_error, sys, e) || make_machine(sys, e)) return 1;
+    if (make_chardevs(sys, e) || sysopts_open_drives(o, io_error, sys, e) || make_machine(sys, e)) return 1;
     chr_focus_first(sys->chrs);
     if (chr_wait_connected(sys->chrs, e)) return signal_number ? (error_clear(e), 0) : 1;
     if (write_pidfile(sys, e) || daemon_ready(sys, e)) return 1;
@@ -326,6 +366,7 @@ static void clean_up(struct system *sys)
     for (unsigned i = 0; i < MAX_MONITORS; i++) monitor_delete(sys->monitors[i]);
     if (sys->lockstep) lockstep_delete(sys->lockstep);
     else if (sys->machine) machine_delete(sys->machine);
+    resolve_chrs = NULL;
     chr_set_delete(sys->chrs);
     signal_loop = NULL;
     loop_delete(sys->loop);

@@ -37,9 +37,11 @@ struct sysopts {
     struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */
     char *machine_name, *cpu_name, *process_name, *pidfile;
     struct str_list strings;      /* owns strings that cfg points to */
+    struct str_list devices, parallels;
+    char *debugcon;
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;
     bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given;
-    bool image_given;
+    bool image_given, vga_wanted;
     uint8_t echr;
     uint32_t log_items;
 };
@@ -61,8 +63,8 @@ void sysopts_init(struct sysopts *, const char *target, const struct isa *, bool
 void sysopts_free(struct sysopts *);
 /* Parses a command line. As an option's handler. */
 int sysopts_parse(struct sysopts *, int argc, char **argv, struct error *);
-/* system-drives.c: opens what -blockdev and -drive said; errors of requests with the policy stop call stop(opaque). */
-int sysopts_open_drives(struct sysopts *, void (*stop)(void *, struct blk_backend *, bool, int), void *opaque, struct error *);
+/* system-drives.c: opens what -blockdev and -drive said; told: of each failed request, see block.h. */
+int sysopts_open_drives(struct sysopts *, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *);
 void sysopts_close_drives(struct sysopts *);
 void sysopts_free_drives(struct sysopts *);
 /* After parsing: board, CPU model and limits. 0 or -1. */

@@ -135,8 +135,12 @@ void x86_fault_event(struct thread *t, struct guest_event *ev, uint64_t at)
     switch (x->code) {
     case XE_PF:
         ev->addr = x->addr;
-        if (x->addr >> 47) { /* not canonical: a general protection fault, whose address nobody knows */
+        if (x->addr >> 47 && x->addr >> 47 != 0x1ffff) { /* not canonical: a general protection fault, whose address nobody knows */
             ev->addr = 0;
+            break;
+        }
+        if (x->addr >> 47) { /* the kernel's half */
+            ev->code = SEGV_MAPERR;
             break;
         }
         ev->sig = t->fault_bus ? SIGBUS : SIGSEGV;

@@ -160,7 +160,9 @@ static int set_up_engine(struct proc *p, struct lockstep_config *ls, struct erro
 static int find_model(struct proc *p, struct error *e)
 {
     const char *name = p->opt.cpu ? p->opt.cpu : p->abi->default_cpu;
-    p->model = isa_find_model(p->isa, name);
+    bool changed = strchr(name, ',') && p->isa->derive_model;
+    p->model = changed ? p->isa->derive_model(p->isa, name, e) : isa_find_model(p->isa, name);
+    if (!p->model && changed) return -1;
     if (!p->model) {
         error_set(e, "unknown CPU model '%s' for %s", name, p->target);
         error_hint(e, "-cpu help lists them");

@@ -17,6 +17,7 @@
 
 #if defined(__GNUC__) && !defined(QUERN_PORTABLE)
 #define HOST_GNU        1
+#define HOST_TYPEOF(x)  __typeof__(x)
 #define likely(x)       __builtin_expect(!!(x), 1)
 #define unlikely(x)     __builtin_expect(!!(x), 0)
 #define ATTR_NORETURN   __attribute__((noreturn))

@@ -4,6 +4,7 @@
 #include "util/tls.h"
 #include "util/loop.h"
 #include "util/sock.h"
+#include "util/lazy.h"
 #include "config.h"
 
 #include <errno.h>
@@ -18,6 +19,31 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#ifdef QUERN_SO_GNUTLS
+#define FUNCTIONS(X) X(gnutls_anon_allocate_client_credentials) X(gnutls_anon_allocate_server_credentials) \
+    X(gnutls_anon_free_client_credentials) X(gnutls_anon_free_server_credentials) \
+    X(gnutls_anon_set_server_known_dh_params) X(gnutls_bye) X(gnutls_certificate_allocate_credentials) \
+    X(gnutls_certificate_free_credentials) X(gnutls_certificate_server_set_request) \
+    X(gnutls_certificate_set_x509_crl_file) X(gnutls_certificate_set_x509_key_file2) \
+    X(gnutls_certificate_set_x509_trust_file) X(gnutls_certificate_verification_status_print) \
+    X(gnutls_certificate_verify_peers3) X(gnutls_credentials_set) X(gnutls_deinit) X(gnutls_error_is_fatal) \
+    X(gnutls_free) X(gnutls_handshake) X(gnutls_init) X(gnutls_priority_set_direct) \
+    X(gnutls_psk_allocate_client_credentials) X(gnutls_psk_allocate_server_credentials) \
+    X(gnutls_psk_free_client_credentials) X(gnutls_psk_free_server_credentials) \
+    X(gnutls_psk_set_client_credentials) X(gnutls_psk_set_server_credentials_file) \
+    X(gnutls_psk_set_server_known_dh_params) X(gnutls_record_check_pending) X(gnutls_record_recv) \
+    X(gnutls_record_send) X(gnutls_server_name_set) X(gnutls_strerror) X(gnutls_transport_set_errno) \
+    X(gnutls_transport_set_ptr) X(gnutls_transport_set_pull_function) X(gnutls_transport_set_push_function)
+LAZY_LIBRARY(FUNCTIONS, QUERN_SO_GNUTLS)
+#define L(f) lib.f
+#define L_FREE lib.gnutls_free /* a variable */
+#define load_library(e) lazy_load(&lazy, e)
+#else
+#define L(f) f
+#define L_FREE &gnutls_free
+#define load_library(e) 0
+#endif
 
 enum creds_kind { CREDS_ANON, CREDS_PSK, CREDS_X509 };
 
@@ -67,22 +93,22 @@ static int load_x509(struct tls_creds *c, const char *dir, const char *password,
     cert = file_of(dir, c->server ? "server-cert.pem" : "client-cert.pem", c->server, e);
     key = file_of(dir, c->server ? "server-key.pem" : "client-key.pem", c->server || cert, e);
     if ((c->server || cert) && (!cert || !key)) goto out;
-    if (gnutls_certificate_allocate_credentials(&c->cert)) {
+    if (L(gnutls_certificate_allocate_credentials)(&c->cert)) {
         error_set(e, "Cannot allocate credentials");
         goto out;
     }
-    rc = gnutls_certificate_set_x509_trust_file(c->cert, ca, GNUTLS_X509_FMT_PEM);
+    rc = L(gnutls_certificate_set_x509_trust_file)(c->cert, ca, GNUTLS_X509_FMT_PEM);
     if (rc < 0) {
-        error_set(e, "Cannot load CA certificate '%s': %s", ca, gnutls_strerror(rc));
+        error_set(e, "Cannot load CA certificate '%s': %s", ca, L(gnutls_strerror)(rc));
         goto out;
     }
-    rc = cert ? gnutls_certificate_set_x509_key_file2(c->cert, cert, key, GNUTLS_X509_FMT_PEM, password, 0) : 0;
+    rc = cert ? L(gnutls_certificate_set_x509_key_file2)(c->cert, cert, key, GNUTLS_X509_FMT_PEM, password, 0) : 0;
     if (rc < 0) {
-        error_set(e, "Cannot load certificate '%s' & key '%s': %s", cert, key, gnutls_strerror(rc));
+        error_set(e, "Cannot load certificate '%s' & key '%s': %s", cert, key, L(gnutls_strerror)(rc));
         goto out;
     }
-    rc = crl ? gnutls_certificate_set_x509_crl_file(c->cert, crl, GNUTLS_X509_FMT_PEM) : 0;
-    if (rc < 0) error_set(e, "Cannot load CRL '%s': %s", crl, gnutls_strerror(rc));
+    rc = crl ? L(gnutls_certificate_set_x509_crl_file)(c->cert, crl, GNUTLS_X509_FMT_PEM) : 0;
+    if (rc < 0) error_set(e, "Cannot load CRL '%s': %s", crl, L(gnutls_strerror)(rc));
 out:
     mem_free(ca);
     mem_free(crl);
@@ -103,7 +129,7 @@ static int client_psk(struct tls_creds *c, const char *path, const char *user, s
         line[strcspn(line, "\r\n")] = 0;
         if (strncmp(line, user, n) || line[n] != ':') continue;
         gnutls_datum_t key = {(unsigned char *)line + n + 1, (unsigned)strlen(line + n + 1)};
-        rc = gnutls_psk_set_client_credentials(c->psk_client, user, &key, GNUTLS_PSK_KEY_HEX);
+        rc = L(gnutls_psk_set_client_credentials)(c->psk_client, user, &key, GNUTLS_PSK_KEY_HEX);
     }
     if (f) fclose(f);
     memset(line, 0, sizeof line);
@@ -118,24 +144,24 @@ static int load_psk(struct tls_creds *c, const char *dir, const char *user, stru
 
     if (!path) return -1;
     if (c->server) {
-        rc = gnutls_psk_allocate_server_credentials(&c->psk_server);
-        if (!rc) rc = gnutls_psk_set_server_credentials_file(c->psk_server, path);
-        if (!rc) gnutls_psk_set_server_known_dh_params(c->psk_server, GNUTLS_SEC_PARAM_MEDIUM);
+        rc = L(gnutls_psk_allocate_server_credentials)(&c->psk_server);
+        if (!rc) rc = L(gnutls_psk_set_server_credentials_file)(c->psk_server, path);
+        if (!rc) L(gnutls_psk_set_server_known_dh_params)(c->psk_server, GNUTLS_SEC_PARAM_MEDIUM);
     } else {
-        rc = gnutls_psk_allocate_client_credentials(&c->psk_client);
+        rc = L(gnutls_psk_allocate_client_credentials)(&c->psk_client);
         if (!rc) rc = client_psk(c, path, user ? user : "qemu", e);
     }
-    if (rc) error_set(e, "Cannot load PSK file '%s': %s", path, gnutls_strerror(rc));
+    if (rc) error_set(e, "Cannot load PSK file '%s': %s", path, L(gnutls_strerror)(rc));
     mem_free(path);
     return rc ? -1 : 0;
 }
 
 static int load_anon(struct tls_creds *c, struct error *e)
 {
-    int rc = c->server ? gnutls_anon_allocate_server_credentials(&c->anon_server)
-                       : gnutls_anon_allocate_client_credentials(&c->anon_client);
-    if (!rc && c->server) gnutls_anon_set_server_known_dh_params(c->anon_server, GNUTLS_SEC_PARAM_MEDIUM);
-    return rc ? error_set(e, "Cannot allocate credentials: %s", gnutls_strerror(rc)) : 0;
+    int rc = c->server ? L(gnutls_anon_allocate_server_credentials)(&c->anon_server)
+                       : L(gnutls_anon_allocate_client_credentials)(&c->anon_client);
+    if (!rc && c->server) L(gnutls_anon_set_server_known_dh_params)(c->anon_server, GNUTLS_SEC_PARAM_MEDIUM);
+    return rc ? error_set(e, "Cannot allocate credentials: %s", L(gnutls_strerror)(rc)) : 0;
 }
 
 struct tls_creds *tls_creds_new(const char *type, const struct opts *o, const char *password, struct error *e)
@@ -159,6 +185,7 @@ struct tls_creds *tls_creds_new(const char *type, const struct opts *o, const ch
         opt_parse_bool("sanity-check", (s = opts_get(o, "sanity-check")) ? s : "on", &sane, e))
         return NULL;
     if (strcmp(type, "tls-creds-anon") && !dir) return error_set(e, "Missing 'dir' property value"), NULL;
+    if (load_library(e)) return NULL;
     c = NEW(struct tls_creds);
     atomic_init(&c->refs, 1);
     c->server = endpoint && !strcmp(endpoint, "server");
@@ -177,11 +204,11 @@ struct tls_creds *tls_creds_ref(struct tls_creds *c) { return atomic_fetch_add(&
 void tls_creds_unref(struct tls_creds *c)
 {
     if (!c || atomic_fetch_sub(&c->refs, 1) > 1) return;
-    if (c->anon_client) gnutls_anon_free_client_credentials(c->anon_client);
-    if (c->anon_server) gnutls_anon_free_server_credentials(c->anon_server);
-    if (c->psk_client) gnutls_psk_free_client_credentials(c->psk_client);
-    if (c->psk_server) gnutls_psk_free_server_credentials(c->psk_server);
-    if (c->cert) gnutls_certificate_free_credentials(c->cert);
+    if (c->anon_client) L(gnutls_anon_free_client_credentials)(c->anon_client);
+    if (c->anon_server) L(gnutls_anon_free_server_credentials)(c->anon_server);
+    if (c->psk_client) L(gnutls_psk_free_client_credentials)(c->psk_client);
+    if (c->psk_server) L(gnutls_psk_free_server_credentials)(c->psk_server);
+    if (c->cert) L(gnutls_certificate_free_credentials)(c->cert);
     mem_free(c->priority);
     mem_free(c);
 }
@@ -223,7 +250,7 @@ static ssize_t push(gnutls_transport_ptr_t opaque, const void *buf, size_t n)
     }
     pthread_mutex_unlock(&s->lock);
     if (!rc) return (ssize_t)n;
-    gnutls_transport_set_errno(s->tls, -rc);
+    L(gnutls_transport_set_errno)(s->tls, -rc);
     return -1;
 }
 
@@ -233,7 +260,7 @@ static ssize_t pull(gnutls_transport_ptr_t opaque, void *buf, size_t n)
     ptrdiff_t k = sock_recv(s->fd, buf, n);
 
     if (k >= 0) return (ssize_t)k;
-    gnutls_transport_set_errno(s->tls, (int)-k);
+    L(gnutls_transport_set_errno)(s->tls, (int)-k);
     return -1;
 }
 
@@ -253,12 +280,12 @@ static int give_creds(struct tls_session *s)
 
     switch (c->kind) {
     case CREDS_ANON:
-        return gnutls_credentials_set(s->tls, GNUTLS_CRD_ANON, c->server ? (void *)c->anon_server : (void *)c->anon_client);
+        return L(gnutls_credentials_set)(s->tls, GNUTLS_CRD_ANON, c->server ? (void *)c->anon_server : (void *)c->anon_client);
     case CREDS_PSK:
-        return gnutls_credentials_set(s->tls, GNUTLS_CRD_PSK, c->server ? (void *)c->psk_server : (void *)c->psk_client);
+        return L(gnutls_credentials_set)(s->tls, GNUTLS_CRD_PSK, c->server ? (void *)c->psk_server : (void *)c->psk_client);
     default:
-        if (c->server) gnutls_certificate_server_set_request(s->tls, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
-        return gnutls_credentials_set(s->tls, GNUTLS_CRD_CERTIFICATE, c->cert);
+        if (c->server) L(gnutls_certificate_server_set_request)(s->tls, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
+        return L(gnutls_credentials_set)(s->tls, GNUTLS_CRD_CERTIFICATE, c->cert);
     }
 }
 
@@ -269,12 +296,12 @@ static int verify(struct tls_session *s, const char *hostname, struct error *e)
     int rc;
 
     if (s->creds->kind != CREDS_X509 || !s->creds->verify) return 0;
-    rc = gnutls_certificate_verify_peers3(s->tls, s->creds->server ? NULL : hostname, &status);
-    if (rc < 0) return error_set(e, "Verify failed: %s", gnutls_strerror(rc));
+    rc = L(gnutls_certificate_verify_peers3)(s->tls, s->creds->server ? NULL : hostname, &status);
+    if (rc < 0) return error_set(e, "Verify failed: %s", L(gnutls_strerror)(rc));
     if (!status) return 0;
-    if (!gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &why, 0)) {
+    if (!L(gnutls_certificate_verification_status_print)(status, GNUTLS_CRT_X509, &why, 0)) {
         error_set(e, "Certificate does not verify: %s", (const char *)why.data);
-        gnutls_free(why.data);
+        (*L_FREE)(why.data);
     }
     return error_set(e, "Certificate does not verify");
 }
@@ -287,22 +314,22 @@ struct tls_session *tls_start(struct tls_creds *c, int fd, const char *hostname,
 
     s->fd = fd, s->creds = tls_creds_ref(c);
     pthread_mutex_init(&s->lock, NULL);
-    rc = gnutls_init(&s->tls, c->server ? GNUTLS_SERVER : GNUTLS_CLIENT);
+    rc = L(gnutls_init)(&s->tls, c->server ? GNUTLS_SERVER : GNUTLS_CLIENT);
     if (rc) {
-        error_set(e, "Cannot initialize session: %s", gnutls_strerror(rc));
+        error_set(e, "Cannot initialize session: %s", L(gnutls_strerror)(rc));
         pthread_mutex_destroy(&s->lock);
         tls_creds_unref(c);
         mem_free(s);
         return NULL;
     }
-    rc = gnutls_priority_set_direct(s->tls, c->priority, &at);
-    if (rc) error_set(e, "Unable to set TLS session priority '%s': %s", c->priority, gnutls_strerror(rc));
-    if (!rc && (rc = give_creds(s))) error_set(e, "Cannot set session credentials: %s", gnutls_strerror(rc));
+    rc = L(gnutls_priority_set_direct)(s->tls, c->priority, &at);
+    if (rc) error_set(e, "Unable to set TLS session priority '%s': %s", c->priority, L(gnutls_strerror)(rc));
+    if (!rc && (rc = give_creds(s))) error_set(e, "Cannot set session credentials: %s", L(gnutls_strerror)(rc));
     if (!rc && hostname && !c->server && c->kind == CREDS_X509)
-        (void)gnutls_server_name_set(s->tls, GNUTLS_NAME_DNS, hostname, strlen(hostname));
-    gnutls_transport_set_ptr(s->tls, s);
-    gnutls_transport_set_push_function(s->tls, push);
-    gnutls_transport_set_pull_function(s->tls, pull);
+        (void)L(gnutls_server_name_set)(s->tls, GNUTLS_NAME_DNS, hostname, strlen(hostname));
+    L(gnutls_transport_set_ptr)(s->tls, s);
+    L(gnutls_transport_set_push_function)(s->tls, push);
+    L(gnutls_transport_set_pull_function)(s->tls, pull);
     while (!rc) {
         uint64_t now = loop_now_ns();
         if (deadline && now >= deadline) {
@@ -310,13 +337,13 @@ struct tls_session *tls_start(struct tls_creds *c, int fd, const char *hostname,
             break;
         }
         if (deadline) set_timeout(fd, deadline - now + 1000000);
-        rc = gnutls_handshake(s->tls);
+        rc = L(gnutls_handshake)(s->tls);
         if (!rc) break;
-        if (!gnutls_error_is_fatal(rc)) {
+        if (!L(gnutls_error_is_fatal)(rc)) {
             rc = 0; /* asked to try again: after a signal, or when the time is over */
             continue;
         }
-        error_set(e, "TLS handshake failed: %s", gnutls_strerror(rc));
+        error_set(e, "TLS handshake failed: %s", L(gnutls_strerror)(rc));
     }
     if (deadline) set_timeout(fd, 0);
     if (!rc) rc = verify(s, hostname, e);
@@ -331,8 +358,8 @@ struct tls_session *tls_start(struct tls_creds *c, int fd, const char *hostname,
 void tls_end(struct tls_session *s, bool goodbye)
 {
     if (!s) return;
-    if (goodbye) (void)gnutls_bye(s->tls, GNUTLS_SHUT_WR);
-    gnutls_deinit(s->tls);
+    if (goodbye) (void)L(gnutls_bye)(s->tls, GNUTLS_SHUT_WR);
+    L(gnutls_deinit)(s->tls);
     pthread_mutex_destroy(&s->lock);
     tls_creds_unref(s->creds);
     mem_free(s->out);
@@ -352,7 +379,7 @@ static int host_error(ssize_t rc)
 ptrdiff_t tls_recv(struct tls_session *s, void *buf, size_t n)
 {
     for (;;) {
-        ssize_t k = gnutls_record_recv(s->tls, buf, n);
+        ssize_t k = L(gnutls_record_recv)(s->tls, buf, n);
         if (k >= 0) return k;
         if (k == GNUTLS_E_INTERRUPTED) continue;
         if (k == GNUTLS_E_REHANDSHAKE) continue; /* a wish, not granted */
@@ -370,7 +397,7 @@ ptrdiff_t tls_send(struct tls_session *s, const void *buf, size_t n)
     s->corked = true;
     pthread_mutex_unlock(&s->lock);
     while (left) {
-        ssize_t k = gnutls_record_send(s->tls, p, left);
+        ssize_t k = L(gnutls_record_send)(s->tls, p, left);
         if (k == GNUTLS_E_INTERRUPTED) continue;
         if (k < 0) return host_error(k);
         p += k, left -= (size_t)k;
@@ -382,7 +409,7 @@ ptrdiff_t tls_send(struct tls_session *s, const void *buf, size_t n)
     return rc ? rc : (ptrdiff_t)n;
 }
 
-bool tls_pending(struct tls_session *s) { return gnutls_record_check_pending(s->tls) > 0; }
+bool tls_pending(struct tls_session *s) { return L(gnutls_record_check_pending)(s->tls) > 0; }
 
 #else
 

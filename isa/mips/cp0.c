@@ -157,7 +157,10 @@ static bool write_reg(struct mips_cpu *m, unsigned reg, uint64_t v)
         return true;
     case REG(5, 0): m->pagemask = mips_pagemask_legal(m, w); return true;
     case REG(5, 1): return r2; /* no small pages, no large physical addresses, no execute-inhibit */
-    case REG(6, 0): m->wired = w & index_mask(m); return true;
+    case REG(6, 0):
+        if (m->wired != (w & index_mask(m))) mips_tlb2_drop(m);
+        m->wired = w & index_mask(m);
+        return true;
     case REG(7, 0):
         if (!r2) return false;
         m->hwrena = w & (0xfu | (d->config3 & C3_ULRI ? 1u << 29 : 0));

@@ -93,6 +93,7 @@ struct mips_tr {
     uint64_t branch_pc;      /* in a slot: the branch's */
     int exit;                /* enum ir_exit to leave by after the instruction (or its unit); -1: go on */
     bool done;               /* the block is complete */
+    bool cp1;                /* Status.CU1 has been asked for */
 };
 
 /* translate.c */

@@ -47,7 +47,6 @@ static uint64_t key_system(const struct mips_cpu *m)
     }
     key |= mode << MK_MMU_SHIFT;
     if (sr & SR_CU0) key |= MK_CP0;
-    if (sr & SR_CU1) key |= MK_CP1;
     if (sr & SR_FR) key |= MK_FR;
     if (mips_r1(m) || (sr & SR_CU3))
         key |= MK_CP3; /* MIPS32 and MIPS64 have no separate enable for COP1X */

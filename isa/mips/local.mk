@@ -12,7 +12,7 @@ libquern_a_SOURCES += \
 	isa/mips/mips.def \
 	isa/mips/mips.h \
 	isa/mips/mips16.def \
-	isa/mips/mmu.c \
+	isa/mips/mmu.c isa/mips/tlb.c \
 	isa/mips/models.c \
 	isa/mips/priv.h \
 	isa/mips/timer.c \

@@ -31,7 +31,8 @@
     [MS_LLADDR] = { "lladdr", OFF(lladdr.u), T, SLOT_SPECIAL },                                    \
     [MS_LLVAL] = { "llval", OFF(llval), T_I64, SLOT_SPECIAL },                                     \
     [MS_FCC] = { "fcc", OFF(fcc), T_I32, SLOT_FLAG },                                              \
-    [MS_ULOCAL] = { "ulocal", OFF(ulocal.u), T, SLOT_SYS },
+    [MS_ULOCAL] = { "ulocal", OFF(ulocal.u), T, SLOT_SYS },                                        \
+    [MS_STATUS] = { "status", OFF(status), T_I32, SLOT_SYS },
 
 #define GPR32_SLOT(n) [MS_GPR0 + n] = { "r" #n, OFF(gpr.w[n]), T_I32, SLOT_GPR },
 static const struct slot_desc mips32_slots[MS_COUNT] = { X32(GPR32_SLOT) SLOTS(w, T_I32) };
@@ -57,7 +58,7 @@ static void mips_dump(struct cpu *, void (*put)(void *, const char *), void *opa
         .cpu_size = sizeof(struct mips_cpu), .translate = mips_translate, .mmu = mips_mmu,         \
         .fault = mips_fault, .exception = mips_exception, .interrupt = mips_interrupt,             \
         .has_work = mips_has_work, .mmu_mode = mips_mmu_mode, .disas = mips_disas,                 \
-        .dump = mips_dump,                                                                         \
+        .dump = mips_dump, .mmu_context = mips_mmu_context,                                        \
     }
 const struct guest mips32_guest = MIPS_GUEST("mips32", mips32_slots, T_I32);
 const struct guest mips64_guest = MIPS_GUEST("mips64", mips64_slots, T_I64);
@@ -80,6 +81,9 @@ static void reset_system(struct mips_cpu *m)
     m->taglo = m->datalo = m->debug = m->desave = m->errctl = 0;
     m->random_seed = 1;
     memset(m->tlb, 0, sizeof m->tlb);
+    memset(m->tlb2, 0, sizeof m->tlb2);
+    m->tlb2_used = m->tlb2_mask = 0;
+    m->tlb_doubled = false;
     mips_put_pc(m, VA_RESET);
     mips_timer_reset(m);
     mips_update_irq(m);
@@ -230,9 +234,9 @@ static void fpr_set(struct cpu *cpu, unsigned n, uint64_t v)
         SPECIAL("fir", w, SPECIAL_FIR, 71)                                                         \
     };                                                                                             \
     static const struct isa_gdb_feature gdb##w[] = {                                               \
-        { "org.gnu.gdb.mips.cpu", gdb_cpu##w, ARRAY_LEN(gdb_cpu##w) },                             \
-        { "org.gnu.gdb.mips.cp0", gdb_cp0##w, ARRAY_LEN(gdb_cp0##w) },                             \
-        { "org.gnu.gdb.mips.fpu", gdb_fpu##w, ARRAY_LEN(gdb_fpu##w) },                             \
+        { "org.gnu.gdb.mips.cpu", gdb_cpu##w, ARRAY_LEN(gdb_cpu##w), NULL },                           \
+        { "org.gnu.gdb.mips.cp0", gdb_cp0##w, ARRAY_LEN(gdb_cp0##w), NULL },                           \
+        { "org.gnu.gdb.mips.fpu", gdb_fpu##w, ARRAY_LEN(gdb_fpu##w), NULL },                           \
     };
 #define GDB_GPR32(n) GDB_GPR(32, n)
 #define GDB_GPR64(n) GDB_GPR(64, n)
@@ -347,6 +351,7 @@ static const struct state_field mips_state[] = {
     I(config3), A(watchlo), A(watchhi), I(taglo), I(datalo), I(debug), I(desave), I(errctl),
     I(perfctl), I(framemask), A(kscratch_lo), I(depc),
     STATE_STRUCT(struct mips_cpu, tlb, MIPS_TLB_MAX, tlb_state),
+    STATE_STRUCT(struct mips_cpu, tlb2, MIPS_TLB2_MAX, tlb_state), I(tlb2_used), I(tlb2_mask), I(tlb_doubled),
     I(irq_level), I(count_base), I(count_stopped), STATE_TIMER(struct mips_cpu, timer), STATE_END,
 };
 #undef I

@@ -34,6 +34,7 @@ enum mips_slot {
     MS_LLADDR, MS_LLVAL,  /* LL: address (type of addresses; all ones: none) and value (I64) */
     MS_FCC,               /* I32: condition codes 0..7 in bits 0..7 (also shown in FCSR) */
     MS_ULOCAL,            /* UserLocal (rdhwr $29) */
+    MS_STATUS,            /* CP0 Status */
     MS_COUNT
 };
 
@@ -42,7 +43,7 @@ enum mips_key {
     MK_KERNEL = 1 << 0,      /* kernel mode (KSU=0 or EXL or ERL); privileged instructions allowed */
     MK_SUPER = 1 << 1,       /* supervisor mode */
     MK_CP0 = 1 << 2,         /* CP0 usable (kernel, or Status.CU0) */
-    MK_CP1 = 1 << 3,         /* Status.CU1 */
+    MK_CP1 = 1 << 3,         /* Linux user mode: there is an FPU. Else code asks Status.CU1, which changes too often to be here */
     MK_FR = 1 << 4,          /* Status.FR: 32 64-bit FPRs */
     MK_CP3 = 1 << 5,         /* Status.CU3 where it matters (MIPS IV COP1X enable on R4000-class) */
     MK_64 = 1 << 6,          /* 64-bit operations allowed (64-bit model, and kernel or PX/UX/SX) */
@@ -80,6 +81,7 @@ struct mips_tlb_entry {
     struct { uint64_t pfn; /* physical address of the page, bits 35:12 in place */ uint8_t c; bool v, d; } page[2];
 };
 #define MIPS_TLB_MAX 64
+enum { MIPS_TLB2_WAYS = 4, MIPS_TLB2_MAX = 256 };
 
 struct mips_model {
     const char *name;
@@ -114,6 +116,10 @@ struct mips_cpu {
     uint32_t kscratch_lo[6];
     uint64_t depc;
     struct mips_tlb_entry tlb[MIPS_TLB_MAX];
+    struct mips_tlb_entry tlb2[MIPS_TLB2_MAX]; /* tlb.c; sets of MIPS_TLB2_WAYS, the newest first */
+    uint32_t tlb2_used, tlb2_mask; /* entries; their mask */
+    bool tlb_doubled;        /* entries of tlb may overlap */
+    uint8_t tlb_hint[64];    /* where to look first; no state */
     uint32_t irq_level;      /* input pins IP0..IP7 as driven from outside (bits 2..7) */
     uint64_t count_base;     /* Count = count_base + ticks since time 0, modulo 2^32 */
     bool count_stopped;

@@ -133,10 +133,18 @@ void mips_kick_if_interrupted(struct mips_cpu *);
 uint64_t mips_seg_mask(const struct mips_cpu *);
 /* The nearest smaller PageMask that the model has. */
 uint32_t mips_pagemask_legal(const struct mips_cpu *, uint32_t value);
-/* Writes EntryHi; also drops the engine's translations of the old ASID. */
+
+/* tlb.c */
+/* Writes EntryHi; the engine then goes by the translations of the new ASID. */
 void mips_set_entryhi(struct mips_cpu *, uint64_t value);
 /* Index of the matching entry or -1. */
-int mips_tlb_find(const struct mips_cpu *, uint64_t va, unsigned asid);
+int mips_tlb_find(struct mips_cpu *, uint64_t va, unsigned asid);
+/* The same in the second level; NULL: none. */
+const struct mips_tlb_entry *mips_tlb2_find(const struct mips_cpu *, uint64_t va, unsigned asid);
+/* Empties the second level. */
+void mips_tlb2_drop(struct mips_cpu *);
+/* struct guest */
+uint64_t mips_mmu_context(struct cpu *);
 
 /* cp0.c */
 /* The next Random: Wired..entries-1. Only for models with a TLB. */

@@ -50,7 +50,9 @@ void tr_di(struct mips_tr *t)
 void tr_tlb(struct mips_tr *t)
 {
     ir_call(t->b, (unsigned)t->arg, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
-    t->exit = IR_EXIT_MODE;
+    /* The refill handler goes on to its ERET. Code that is mapped itself may have changed its own mapping. */
+    bool unmapped = t->key & MK_KERNEL && (uint32_t)t->pc >> 30 == 2 && (!t->is64 || t->pc == (uint64_t)(int64_t)(int32_t)t->pc);
+    if (t->arg == MH_TLBR || !unmapped) t->exit = IR_EXIT_MODE;
 }
 
 void tr_eret(struct mips_tr *t)

@@ -59,9 +59,13 @@ static bool usable(struct mips_tr *t)
         tr_raise_code(t, ME_CPU, 0);
         return false;
     }
-    if (f & MF_CP1 && !(t->key & MK_CP1)) {
+    if (f & MF_CP1 && t->user && !(t->key & MK_CP1)) {
         tr_raise_code(t, ME_CPU, 1);
         return false;
+    }
+    if (f & MF_CP1 && !t->user && !t->cp1) {
+        tr_raise_if(t, T_I32, CC_TZ, MS_STATUS, ir_c32(t->b, 1u << 29 /* CU1 */), ME_CPU, 1);
+        t->cp1 = true; /* writes of Status end the block */
     }
     if ((f & MF_64 && !(t->key & MK_64)) ||
         /* MIPS IV processors have an enable bit for COP1X; later ones do without */

@@ -2,10 +2,9 @@
  * cpu.c - the tables that describe x86 to the rest of the house: slots, helpers, struct guest, struct isa, models, saved
  * state; and making, resetting and printing a CPU.
  *
- * User mode only: struct guest has no MMU, exceptions' delivery or interrupts; making a CPU for system mode is an error.
+ * What only system mode has is in sys-*.c.
  */
-#include "isa/x86/decode.h"
-#include "isa/x86/x86.h"
+#include "isa/x86/sys.h"
 
 #include "bus/dev.h"
 
@@ -37,6 +36,10 @@
     [XR_SEG_BASE + 2] = { "ss_base", OFF(seg_base.u[2]), T, SLOT_SYS }, [XR_SEG_BASE + 3] = { "ds_base", OFF(seg_base.u[3]), T, SLOT_SYS }, \
     [XR_SEG_BASE + 4] = { "fs_base", OFF(seg_base.u[4]), T, SLOT_SYS }, [XR_SEG_BASE + 5] = { "gs_base", OFF(seg_base.u[5]), T, SLOT_SYS }, \
     [XR_FTOP] = { "ftop", OFF(ftop), T_I32, SLOT_FPR }, [XR_FTW] = { "ftw", OFF(ftw), T_I32, SLOT_FPR }, \
+    [XR_CF_OP] = { "cf_op", OFF(cf_op), T_I32, SLOT_FLAG }, [XR_CF_R] = { "cf_r", OFF(cf_r.u), T, SLOT_FLAG }, [XR_CF_B] = { "cf_b", OFF(cf_b.u), T, SLOT_FLAG }, \
+    [XR_LIMIT] = { "es_limit", OFF(seg_fast[0]), T_I32, SLOT_SYS }, [XR_LIMIT + 1] = { "cs_limit", OFF(seg_fast[1]), T_I32, SLOT_SYS }, \
+    [XR_LIMIT + 2] = { "ss_limit", OFF(seg_fast[2]), T_I32, SLOT_SYS }, [XR_LIMIT + 3] = { "ds_limit", OFF(seg_fast[3]), T_I32, SLOT_SYS }, \
+    [XR_LIMIT + 4] = { "fs_limit", OFF(seg_fast[4]), T_I32, SLOT_SYS }, [XR_LIMIT + 5] = { "gs_limit", OFF(seg_fast[5]), T_I32, SLOT_SYS }, \
     X8(MM) X8(VEC4) VEC4(8) VEC4(9) VEC4(10) VEC4(11) VEC4(12) VEC4(13) VEC4(14) VEC4(15)
 static const struct slot_desc slots32[XR_COUNT] = { GPRS("e", "unused", w, T_I32) SLOTS("eip", w, T_I32) };
 static const struct slot_desc slots64[XR_COUNT] = { GPRS("r", "r", d, T_I64) SLOTS("rip", d, T_I64) };
@@ -51,14 +54,17 @@ static const struct helper_desc helpers[XH_COUNT] = {
 
 static void x86_fault(struct cpu *c, enum mem_fault f, enum mem_access acc, uint64_t va)
 {
+    if (!x86_cpu(c)->user) {
+        x86_sys_fault(c, f, acc, va);
+        return;
+    }
     c->exc = (struct exception){ .code = f == FAULT_ALIGN ? XE_GP : XE_PF, .addr = va };
     if (f != FAULT_ALIGN) c->exc.sub = 4u | (acc == ACCESS_WRITE ? 2 : acc == ACCESS_EXEC ? 16 : 0);
 }
 
 static unsigned mmu_mode(struct cpu *c)
 {
-    (void)c;
-    return 0;
+    return x86_cpu(c)->user ? 0 : x86_mmu_mode(c);
 }
 
 unsigned x86_disas(const struct cpu *c, uint64_t key, uint64_t pc, const uint8_t *bytes, size_t n, char *out, size_t size)
@@ -67,12 +73,26 @@ unsigned x86_disas(const struct cpu *c, uint64_t key, uint64_t pc, const uint8_t
     return x86_disas_att(bytes, n, (enum x86_mode)(key & XK_MODE), XF_ALL, pc, out, size);
 }
 
+static void dump_x87(struct x86_cpu *x, void (*put)(void *, const char *), void *opaque)
+{
+    char line[120];
+
+    snprintf(line, sizeof line, "FCW=%04x FSW=%04x [ST=%u] FTW=%02x MXCSR=%08" PRIx32, x->fcw, x->fsw | (x->ftop & 7) << 11, (unsigned)x->ftop & 7,
+             (unsigned)~x->ftw & 0xff, x86_get_mxcsr(x));
+    put(opaque, line);
+    for (unsigned i = 0; i < 8; i += 2) {
+        snprintf(line, sizeof line, "FPR%u=%016" PRIx64 " %04x FPR%u=%016" PRIx64 " %04x", i, x->mm[i], (unsigned)x->st_se[i] & 0xffff, i + 1, x->mm[i + 1],
+                 (unsigned)x->st_se[i + 1] & 0xffff);
+        put(opaque, line);
+    }
+}
+
 static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque, bool fpu)
 {
     static const char names[16][4] = { "AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI", "8 ", "9 ", "10", "11", "12", "13", "14", "15" };
     static const uint8_t order[16] = { 0, 3, 1, 2, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15 };
     struct x86_cpu *x = x86_cpu(c);
-    bool w = x->is64;
+    bool w = x->user ? x->is64 : x86_long(x);
     char line[200];
 
     for (unsigned i = 0; i < (w ? 16u : 8u); i += 4) {
@@ -83,15 +103,18 @@ static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque,
         put(opaque, line);
     }
     uint32_t f = x86_get_eflags(x);
-    snprintf(line, sizeof line, "%cIP=%0*" PRIx64 " %cFL=%08" PRIx32 " [%c%c%c%c%c%c%c] CPL=%u", w ? 'R' : 'E', w ? 16 : 8, x86_cell(x, &x->pc),
-             w ? 'R' : 'E', f, f & XFL_DF ? 'D' : '-', f & XFL_OF ? 'O' : '-', f & XFL_SF ? 'S' : '-', f & XFL_ZF ? 'Z' : '-',
+    int n = snprintf(line, sizeof line, "%cIP=%0*" PRIx64 " %cFL=%08" PRIx32 " [%c%c%c%c%c%c%c] CPL=%u", w ? 'R' : 'E', w ? 16 : 8,
+             x->user ? x86_lin(x) : x86_ip_of(x, x86_lin(x)), w ? 'R' : 'E', f, f & XFL_DF ? 'D' : '-', f & XFL_OF ? 'O' : '-', f & XFL_SF ? 'S' : '-', f & XFL_ZF ? 'Z' : '-',
              f & XFL_AF ? 'A' : '-', f & XFL_PF ? 'P' : '-', f & XFL_CF ? 'C' : '-', (unsigned)(c->key >> XK_CPL_SHIFT & 3));
+    if (!x->user) snprintf(line + n, sizeof line - (size_t)n, " II=%d A20=%d SMM=%d HLT=%d", !!(c->key & XK_SHADOW), !x->a20_off, x->smm, c->halted);
     put(opaque, line);
-    for (unsigned s = 0; s < 6; s++) {
+    if (!x->user) x86_sys_dump(c, put, opaque);
+    for (unsigned s = 0; x->user && s < 6; s++) {
         static const char seg[6][3] = { "ES", "CS", "SS", "DS", "FS", "GS" };
-        snprintf(line, sizeof line, "%s =%04x %0*" PRIx64, seg[s], x->sel[s], w ? 16 : 8, w ? x->seg_base.d[s] : x->seg_base.w[s]);
+        snprintf(line, sizeof line, "%s =%04x %0*" PRIx64, seg[s], x->sel[s], w ? 16 : 8, x->is64 ? x->seg_base.d[s] : x->seg_base.w[s]);
         put(opaque, line);
     }
+    if (fpu) dump_x87(x, put, opaque);
     for (unsigned i = 0; fpu && i < (w ? 16u : 8u); i++) {
         snprintf(line, sizeof line, "XMM%02u=%016" PRIx64 "%016" PRIx64, i, x->vec[i][1], x->vec[i][0]);
         put(opaque, line);
@@ -103,27 +126,13 @@ static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque,
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
         .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
-        .cpu_size = sizeof(struct x86_cpu), .translate = x86_translate, .fault = x86_fault,        \
+        .cpu_size = sizeof(struct x86_cpu), .open_bus = true, .no_fp_notes = true, .translate = x86_translate, .fault = x86_fault,        \
+        .mmu = x86_mmu, .exception = x86_exception, .interrupt = x86_interrupt, .has_work = x86_has_work, \
         .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
     }
 const struct guest x86_32_guest = X86_GUEST("x86-32", slots32, T_I32);
 const struct guest x86_64_guest = X86_GUEST("x86-64", slots64, T_I64);
 /* clang-format on */
-
-/* ---- models: only what the translator has ---- */
-
-#define F(f) XF_BIT(XF_##f)
-#define BASE_32 (F(8086) | F(186) | F(286) | F(386) | F(486) | F(P6) | F(CMOV) | F(CX8) | F(CPUID) | F(TSC) | F(CLFLUSH) | F(FXSR))
-#define V2_INT (F(POPCNT) | F(LZCNT) | F(BMI1) | F(BMI2) | F(MOVBE) | F(ADX) | F(PREFETCHW) | F(RDTSCP))
-#define SSE (F(MMX) | F(SSE) | F(SSE2) | F(SSE3) | F(SSSE3))
-static const struct x86_model models_def[] = {
-    { BASE_32 | SSE | F(FPU), 0x633, "GenuineIntel", "Quern x86, 32 bits" },
-    { BASE_32 | V2_INT | F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE) | SSE | F(FPU), 0x60fb1, "AuthenticAMD", "Quern x86, 64 bits" },
-};
-static const struct cpu_model models[] = {
-    { "qemu32", "32-bit processor with what is built", &models_def[0] },
-    { "qemu64", "64-bit processor with what is built", &models_def[1] },
-};
 
 /* ---- making ---- */
 
@@ -143,7 +152,8 @@ static void reset(struct cpu *c)
     c->fp = (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_FIRST, .nan_negative = true, .muladd_inf_nan = FP_INFZERO_C_QUIET, .muladd_order = FP_MULADD_ABC };
     c->fp_note = (struct fp_note){ 0 };
     x86_set_mxcsr(x, 0x1f80);
-    x86_user_setup(c, x->is64);
+    if (x->user) x86_user_setup(c, x->is64);
+    else x86_sys_reset(x, false);
 }
 
 void x86_user_setup(struct cpu *c, bool long_mode)
@@ -151,6 +161,11 @@ void x86_user_setup(struct cpu *c, bool long_mode)
     struct x86_cpu *x = x86_cpu(c);
 
     c->key = (uint64_t)(long_mode ? X86_64 : X86_32) | XK_SS32 | 3u << XK_CPL_SHIFT | XK_PROT | XK_SSE | XK_AVX | XK_X87;
+    /* What Linux has programs see with sgdt, sidt, smsw, sldt and str, where it keeps the truth to itself (UMIP). */
+    x->gdt = (struct x86_table){ .base = UINT64_C(0xfffffffffffe0000) };
+    x->idt = (struct x86_table){ .base = UINT64_C(0xffffffffffff0000) };
+    x->tr = (struct x86_table){ .sel = 0x40 };
+    x->cr0 = CR0_PG | CR0_AM | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE;
     memset(x->sel, 0, sizeof x->sel);
     x->sel[1] = long_mode ? X86_USER_CS : X86_USER_CS32;
     x->sel[2] = X86_USER_DS;
@@ -162,7 +177,7 @@ static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, b
     struct x86_cpu *x = x86_cpu(c);
 
     (void)big_endian;
-    if (!user) return error_set(e, "x86 machines are not built yet: user mode only");
+    (void)e;
     x->model = model->def;
     x->is64 = c->guest == &x86_64_guest;
     x->user = user;
@@ -171,22 +186,33 @@ static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, b
 }
 
 static void set_pc(struct cpu *c, uint64_t pc) { x86_set_cell(x86_cpu(c), &x86_cpu(c)->pc, pc); }
-static void set_irq(struct cpu *c, unsigned n, bool level) { (void)c, (void)n, (void)level; }
 
 /* clang-format off */
 #define I(f) STATE_INT(struct x86_cpu, f)
+#define A(f) STATE_ARR(struct x86_cpu, f)
+#define T(f) STATE_INT(struct x86_table, f)
+static const struct state_field table_state[] = { T(base), T(limit), T(attr), T(sel), STATE_END };
+#undef T
+#define T(f) STATE_STRUCT(struct x86_cpu, f, 1, table_state)
 static const struct state_field state[] = {
-    I(eflags), STATE_ARR(struct x86_cpu, sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), STATE_END,
+    I(eflags), A(sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), I(random), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
+    I(cr3), I(cr4), I(efer), I(xcr0), A(dr), I(star), I(lstar), I(cstar), I(fmask), I(kernel_gs), I(tsc_aux), I(sysenter_cs), I(sysenter_esp),
+    I(sysenter_eip), I(pat), I(mtrr_def), A(mtrr_fixed), A(mtrr_base), A(mtrr_mask), I(misc_enable), I(mcg_status), I(mcg_ctl), A(mc_bank), I(debugctl),
+    I(microcode), I(feature_control), I(tsc_offset), I(tsc_deadline), A(pdpte), I(monitor), I(smbase), I(a20_off), I(smm), I(nmi_blocked), I(nmi_pending),
+    I(smi_pending), I(init_pending), I(wait_sipi), I(stopped), I(in_mwait), I(db_pending), I(delivering), I(delivering_vector), I(delivering_soft),
+    I(delivering_external), I(ferr), I(ferr_wait), I(pins), STATE_END,
 };
+#undef T
+#undef A
 #undef I
 static const struct isa_target targets32[] = { { "i386", false }, { NULL, false } };
 static const struct isa_target targets64[] = { { "x86_64", false }, { NULL, false } };
-#define X86_ISA(w, arch, first)                                                                    \
+#define X86_ISA(w, arch)                                                                    \
     {                                                                                              \
-        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = &models[first], .n_models = 1, \
-        .gdb_arch = arch, .init = init, .reset = reset, .set_irq = set_irq, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
+        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = x86_models_##w, .n_models = X86_MODELS_##w, .derive_model = x86_derive_model, \
+        .gdb_arch = arch, .gdb = x86_gdb_##w, .n_gdb = X86_GDB_FEATURES + (w == 64), .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
         .state = state, .n_state = ARRAY_LEN(state) - 1,                                           \
     }
-const struct isa x86_32_isa = X86_ISA(32, "i386", 0);
-const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64", 1);
+const struct isa x86_32_isa = X86_ISA(32, "i386");
+const struct isa x86_64_isa = X86_ISA(64, "i386:x86-64");
 /* clang-format on */

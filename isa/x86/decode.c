@@ -175,14 +175,35 @@ static bool fits_modrm(const struct x86_form *f, unsigned line, unsigned i)
     return !(f->mem && i & 8) && !(f->reg && !(i & 8));
 }
 
-static void build_node(struct node *t, unsigned map, unsigned opcode)
+/* Lists of the lines of each opcode, in their order. */
+enum { NO_ENTRY = 0xffff, MAX_ENTRIES = N_DEFS + 8 * 64 };
+struct opcode_lists {
+    uint16_t head[XMAP_COUNT][256], line[MAX_ENTRIES], next[MAX_ENTRIES];
+    unsigned n;
+};
+
+static void list_lines(struct opcode_lists *l)
+{
+    memset(l->head, 0xff, sizeof l->head);
+    l->n = 0;
+    for (unsigned i = N_DEFS; i-- > 0;) {
+        const struct x86_form *f = &forms[i];
+        for (unsigned r = 0; r < (f->plus_r ? 8u : 1u) && l->n < MAX_ENTRIES; r++) {
+            uint16_t *head = &l->head[f->map][(f->opcode + r) & 0xff];
+            l->line[l->n] = (uint16_t)i, l->next[l->n] = *head;
+            *head = (uint16_t)l->n++;
+        }
+    }
+}
+
+static void build_node(struct node *t, const struct opcode_lists *l, unsigned entry)
 {
     uint16_t lines[N_DEFS];
     unsigned n = 0;
 
-    for (unsigned i = 0; i < N_DEFS; i++) {
+    for (; entry != NO_ENTRY; entry = l->next[entry]) {
+        unsigned i = l->line[entry];
         const struct x86_form *f = &forms[i];
-        if (f->map != map || (f->plus_r ? opcode & 0xf8 : opcode) != f->opcode) continue;
         lines[n++] = (uint16_t)i;
         t->modrm |= f->modrm;
         t->split |= f->rm_mask || f->mem || f->reg;
@@ -205,9 +226,12 @@ static void build_node(struct node *t, unsigned map, unsigned opcode)
 
 static void init(void)
 {
+    struct opcode_lists l;
+
     for (unsigned i = 0; i < N_DEFS; i++) parse(i);
+    list_lines(&l);
     for (unsigned m = 0; m < XMAP_COUNT; m++) {
-        for (unsigned o = 0; o < 256; o++) build_node(&top[m][o], m, o);
+        for (unsigned o = 0; o < 256; o++) build_node(&top[m][o], &l, l.head[m][o]);
     }
 }
 

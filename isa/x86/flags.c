@@ -66,10 +66,20 @@ uint32_t x86_cc_flags(unsigned op, uint64_t r, uint64_t b)
     return parity(r) | (r ? 0 : XFL_ZF) | (r & sign ? XFL_SF : 0) | (cf ? XFL_CF : 0) | (of ? XFL_OF : 0) | (af ? XFL_AF : 0);
 }
 
+uint32_t x86_flags_now(const struct x86_cpu *x)
+{
+    uint64_t r = x86_cell(x, &x->cc_r), b = x86_cell(x, &x->cc_b);
+    unsigned op = x->cc_op;
+
+    if ((op & ~3u) != X86_CC_INC2 && (op & ~3u) != X86_CC_DEC2) return x86_cc_flags(op, r, b);
+    b = x86_cc_flags(x->cf_op, x86_cell(x, &x->cf_r), x86_cell(x, &x->cf_b)) & XFL_CF;
+    return x86_cc_flags(op - X86_CC_INC2 + X86_CC_INC, r, b);
+}
+
 uint32_t x86_get_eflags(const struct x86_cpu *x)
 {
     uint32_t df = x86_cell(x, &x->df) == 1 ? 0 : XFL_DF;
-    return x->eflags | XFL_ONE | df | x86_cc_flags(x->cc_op, x86_cell(x, &x->cc_r), x86_cell(x, &x->cc_b));
+    return x->eflags | XFL_ONE | df | x86_flags_now(x);
 }
 
 void x86_set_eflags(struct x86_cpu *x, uint32_t v)

@@ -2,8 +2,7 @@
  * helpers.c - C functions that translated x86 code calls, for what is rare or long: exceptions, EFLAGS, CPUID, double-width
  * signed division, decimal adjustment, CRC32, bit gathering. Follows the Intel SDM volume 2.
  */
-#include "isa/x86/decode.h"
-#include "isa/x86/x86.h"
+#include "isa/x86/sys.h"
 #include "util/log.h"
 
 void x86_raise(struct x86_cpu *x, uint32_t code, uint32_t sub)
@@ -33,6 +32,12 @@ uint64_t x86_helper_cc(struct cpu *c, uint64_t op, uint64_t r, uint64_t b)
     return x86_cc_flags((unsigned)op, r, b);
 }
 
+uint64_t x86_helper_flags(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
+{
+    (void)a, (void)b, (void)d;
+    return x86_flags_now(x86_cpu(c));
+}
+
 uint64_t x86_helper_eflags(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
 {
     (void)a, (void)b, (void)d;
@@ -57,62 +62,26 @@ static void regs(struct x86_cpu *x, uint32_t a, uint32_t b, uint32_t c, uint32_t
     x86_set_gpr(x, 0, a), x86_set_gpr(x, 3, b), x86_set_gpr(x, 1, c), x86_set_gpr(x, 2, d);
 }
 
-/* Bits of the feature words by feature. */
-struct cpuid_bit { uint8_t feature, bit; };
-static const struct cpuid_bit leaf1_d[] = {
-    { XF_FPU, 0 }, { XF_TSC, 4 }, { XF_CX8, 8 }, { XF_SEP, 11 }, { XF_CMOV, 15 }, { XF_CLFLUSH, 19 }, { XF_MMX, 23 }, { XF_FXSR, 24 },
-    { XF_SSE, 25 }, { XF_SSE2, 26 },
-};
-static const struct cpuid_bit leaf1_c[] = {
-    { XF_SSE3, 0 }, { XF_PCLMUL, 1 }, { XF_SSSE3, 9 }, { XF_FMA, 12 }, { XF_CX16, 13 }, { XF_SSE41, 19 }, { XF_SSE42, 20 }, { XF_MOVBE, 22 },
-    { XF_POPCNT, 23 }, { XF_AES, 25 }, { XF_XSAVE, 26 }, { XF_XSAVE, 27 }, { XF_AVX, 28 }, { XF_F16C, 29 }, { XF_RDRAND, 30 },
-};
-static const struct cpuid_bit leaf7_b[] = {
-    { XF_FSGSBASE, 0 }, { XF_BMI1, 3 }, { XF_AVX2, 5 }, { XF_BMI2, 8 }, { XF_RDSEED, 18 }, { XF_ADX, 19 }, { XF_CLFLUSHOPT, 23 },
-    { XF_CLWB, 24 }, { XF_SHA, 29 },
-};
-static const struct cpuid_bit ext_c[] = { { XF_LAHF64, 0 }, { XF_LZCNT, 5 }, { XF_SSE4A, 6 }, { XF_PREFETCHW, 8 } };
-static const struct cpuid_bit ext_d[] = { { XF_SYSCALL, 11 }, { XF_RDTSCP, 27 }, { XF_LM, 29 }, { XF_3DNOWEXT, 30 }, { XF_3DNOW, 31 } };
-
-static uint32_t word(const struct x86_cpu *x, const struct cpuid_bit *b, size_t n)
-{
-    uint32_t v = 0;
-    for (size_t i = 0; i < n; i++) v |= (uint32_t)(x->model->features >> b[i].feature & 1) << b[i].bit;
-    return v;
-}
-#define WORD(list) word(x, list, ARRAY_LEN(list))
-
 uint64_t x86_helper_cpuid(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
 {
     struct x86_cpu *x = x86_cpu(c);
-    const struct x86_model *m = x->model;
-    uint32_t leaf = (uint32_t)x86_gpr(x, 0), sub = (uint32_t)x86_gpr(x, 1);
-    bool lm = m->features & XF_BIT(XF_LM);
+    uint32_t r[4];
 
     (void)a, (void)b, (void)d;
-    switch (leaf) {
-    case 0:
-    case 0x80000000:
-        regs(x, leaf ? 0x80000008 : 7, ld32_le(m->vendor), ld32_le(m->vendor + 8), ld32_le(m->vendor + 4));
-        break;
-    case 1: regs(x, m->signature, 8 << 8 | 1 << 16, WORD(leaf1_c), WORD(leaf1_d)); break;
-    case 7: regs(x, 0, sub ? 0 : WORD(leaf7_b), sub ? 0 : (uint32_t)(m->features >> XF_RDPID & 1) << 22, 0); break;
-    case 0x80000001: regs(x, m->signature, 0, WORD(ext_c), WORD(ext_d)); break;
-    case 0x80000002: case 0x80000003: case 0x80000004: {
-        const char *s = m->brand + 16 * (leaf - 0x80000002);
-        regs(x, ld32_le(s), ld32_le(s + 4), ld32_le(s + 8), ld32_le(s + 12));
-        break;
-    }
-    case 0x80000008: regs(x, lm ? 48 << 8 | 40 : 32 << 8 | 36, 0, 0, 0); break;
-    default: regs(x, 0, 0, 0, 0); break;
-    }
+    x86_cpuid(x, (uint32_t)x86_gpr(x, 0), (uint32_t)x86_gpr(x, 1), r);
+    if (!x->user) x86_sys_cpuid(x, (uint32_t)x86_gpr(x, 0), (uint32_t)x86_gpr(x, 1), r);
+    regs(x, r[0], r[1], r[2], r[3]);
     return 0;
 }
 
 uint64_t x86_helper_rdtsc(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
 {
+    struct x86_cpu *x = x86_cpu(c);
+
     (void)a, (void)b, (void)d;
-    return cpu_icount(c); /* one tick per instruction */
+    if (x->user) return cpu_icount(c); /* one tick per instruction */
+    if (x->cr0 & CR0_PE && x->cpl && x->cr4 & CR4_TSD) x86_gp(x, 0);
+    return x86_tsc(x);
 }
 
 /* ---- arithmetic ---- */
@@ -332,5 +301,3 @@ uint64_t x86_helper_fxsave(struct cpu *c, uint64_t va, uint64_t restore, uint64_
     for (unsigned i = 0; i < (x->is64 ? 416u : 288u); i += 8) cpu_st(c, va + i, ld64_le(image + i), IR_M64, c->mmu_now);
     return 0;
 }
-
-uint32_t x86_cpuid_features(const struct x86_cpu *x) { return WORD(leaf1_d); }

@@ -7,22 +7,40 @@ libquern_a_SOURCES += \
 	isa/x86/flags.c \
 	isa/x86/helpers.c \
 	isa/x86/helpers.def \
+	isa/x86/gdb.c \
+	isa/x86/models.c \
 	isa/x86/segment-user.c \
+	isa/x86/sys-cpu.c \
+	isa/x86/sys-dump.c \
+	isa/x86/sys-except.c \
+	isa/x86/sys-msr.c \
+	isa/x86/sys-paging.c \
+	isa/x86/sys-regs.c \
+	isa/x86/sys-segment.c \
+	isa/x86/sys-smm.c \
+	isa/x86/sys-task.c \
+	isa/x86/sys.h \
 	isa/x86/translate-control.c \
 	isa/x86/translate-flags.c \
 	isa/x86/translate-integer.c \
 	isa/x86/translate-shift.c \
 	isa/x86/translate-simd-fp.c \
 	isa/x86/translate-simd.c \
+	isa/x86/simd-func.c \
+	isa/x86/simd-func.h \
+	isa/x86/translate-simd-func.c \
 	isa/x86/translate-simd.h \
 	isa/x86/translate-string.c \
+	isa/x86/translate-system.c \
 	isa/x86/translate-x87.c \
 	isa/x86/translate.c \
 	isa/x86/translate.h \
 	isa/x86/unbuilt.h \
 	isa/x86/x86-simd.def \
+	isa/x86/x86-board.h \
 	isa/x86/x86.def \
 	isa/x86/x86.h \
+	isa/x86/x87-host.h \
 	isa/x86/x87-func.c \
 	isa/x86/x87.c \
 	isa/x86/x87.h

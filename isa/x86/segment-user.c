@@ -3,14 +3,14 @@
  * the process's own table (LDT). Selectors are those of Linux on x86-64. Translators of the moves that user mode needs.
  *
  * Follows the Intel SDM volume 3, section 3.4, and Linux's modify_ldt(2), set_thread_area(2). Segments have bases here; limits
- * and rights are not checked when memory is accessed. System mode has its own (sys-*.c).
+ * and rights are not checked when memory is accessed. System mode has its own (sys-*.c), which also do what lar, lsl, verr,
+ * verw, sgdt and their like do in both.
  */
 #include "isa/x86/translate.h"
 
 uint32_t x86_descriptor_base(uint64_t d) { return (uint32_t)(d >> 16 & 0xffffff) | (uint32_t)(d >> 56) << 24; }
 
-/* The descriptor that a selector names; false: there is none. */
-static bool find(const struct x86_cpu *x, uint16_t sel, uint64_t *d)
+bool x86_user_descriptor(const struct x86_cpu *x, uint16_t sel, uint64_t *d)
 {
     enum { FLAT_CODE32 = 4, FLAT_DATA = 5, FLAT_CODE64 = 6 };
     static const uint64_t flat[] = { 0xcffb000000ffff, 0xcff3000000ffff, 0xaffb000000ffff };
@@ -48,7 +48,7 @@ bool x86_user_load_segment(struct x86_cpu *x, unsigned seg, uint16_t sel)
         set_base(x, seg, sel, 0);
         return true;
     }
-    if (!find(x, sel, &d)) return false;
+    if (!x86_user_descriptor(x, sel, &d)) return false;
     bool code = d >> 43 & 1, wr = d >> 41 & 1, present = d >> 47 & 1;
     if (!present || (code && !wr) || (seg == 2 && (code || !wr || (sel & 3) != 3))) return false;
     set_base(x, seg, sel, x86_descriptor_base(d));
@@ -60,7 +60,7 @@ void x86_user_reload(struct x86_cpu *x)
 {
     for (unsigned seg = 0; seg < 6; seg++) {
         uint64_t d;
-        if (seg != 1 && x->sel[seg] & ~3 && (x->sel[seg] & 4 || x->sel[seg] >> 3 >= X86_USER_TLS) && find(x, x->sel[seg], &d))
+        if (seg != 1 && x->sel[seg] & ~3 && (x->sel[seg] & 4 || x->sel[seg] >> 3 >= X86_USER_TLS) && x86_user_descriptor(x, x->sel[seg], &d))
             set_base(x, seg, x->sel[seg], x86_descriptor_base(d));
     }
 }

@@ -8,11 +8,12 @@
 
 static unsigned sp_bytes(const struct x86_tr *t) { return t->mode == X86_64 ? 8 : t->key & XK_SS32 ? 4 : 2; }
 
-static ir_id stack_address(struct x86_tr *t, ir_id sp)
+static ir_id stack_address(struct x86_tr *t, ir_id sp, unsigned bytes, bool write)
 {
     bool base = t->mode != X86_64 && t->key >> (XK_BASE_SHIFT + 2) & 1;
 
     if (sp_bytes(t) < 4 || (sp_bytes(t) == 4 && t->cells64)) sp = x_zx(t, sp, sp_bytes(t));
+    x_check(t, sp, 2, bytes, write);
     return base ? x_linear(t, sp, 2) : sp;
 }
 
@@ -22,13 +23,13 @@ ir_id x_push_value(struct x86_tr *t, ir_id sp, unsigned bytes, ir_id v)
 {
     ir_id to = x2(t, OP_SUB, sp, xk(t, bytes));
 
-    ir_st(t->b, t->w, v, stack_address(t, to), 0, x_log2(bytes), t->mmu);
+    ir_st(t->b, t->w, v, stack_address(t, to, bytes, true), 0, x_log2(bytes), t->mmu);
     return to;
 }
 
 ir_id x_pop_value(struct x86_tr *t, ir_id sp, unsigned bytes)
 {
-    return ir_ld(t->b, t->w, xt(t), stack_address(t, sp), 0, x_log2(bytes), t->mmu);
+    return ir_ld(t->b, t->w, xt(t), stack_address(t, sp, bytes, false), 0, x_log2(bytes), t->mmu);
 }
 
 static ir_id moved(struct x86_tr *t, ir_id sp, int64_t by) { return x2(t, OP_ADD, sp, xk(t, (uint64_t)by)); }
@@ -75,8 +76,15 @@ void x86_tr_popa(struct x86_tr *t)
     }
 }
 
+/* Programs of virtual-8086 mode need IOPL 3. */
+static void v86_iopl(struct x86_tr *t)
+{
+    if (!(t->key & XK_PROT) && t->key >> XK_CPL_SHIFT & 3) ir_call(t->b, XH_V86_IOPL, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
+}
+
 void x86_tr_pushf(struct x86_tr *t)
 {
+    v86_iopl(t);
     ir_id f = ir_call(t->b, XH_EFLAGS, T_I32, ir_temp(t->b, T_I32), IR_NONE, IR_NONE, IR_NONE);
 
     if (t->cells64) f = ir_conv(t->b, OP_ZXW, xt(t), f);
@@ -85,10 +93,11 @@ void x86_tr_pushf(struct x86_tr *t)
 
 void x86_tr_popf(struct x86_tr *t)
 {
+    v86_iopl(t);
     ir_id v = x_pop_value(t, SP, t->i.osize);
 
     x_set_sp(t, moved(t, SP, t->i.osize));
-    ir_call(t->b, XH_POPF, T_I32, IR_NONE, v, ir_c32(t->b, t->i.osize), IR_NONE);
+    ir_call(t->b, t->x->user ? XH_POPF : XH_POPF_SYS, T_I32, IR_NONE, v, ir_c32(t->b, t->i.osize), IR_NONE);
     x_flags_unknown(t);
     t->exit = IR_EXIT_IRQ;
 }
@@ -164,14 +173,16 @@ void x86_tr_loop(struct x86_tr *t)
 
 static void indirect(struct x86_tr *t, ir_id to, unsigned hint)
 {
-    if (t->i.osize < 4 || (t->cells64 && t->i.osize == 4)) to = x_zx(t, to, t->i.osize);
-    ir_ind(t->b, t->w, to, hint);
+    ir_ind(t->b, t->w, x_to_linear(t, to), hint);
     t->done = true;
 }
 
+/* The instruction pointer behind this instruction. */
+static uint64_t cut_ip(const struct x86_tr *t) { return t->mode == X86_64 ? t->next : (uint32_t)(t->next - t->cs_base); }
+
 void x86_tr_call(struct x86_tr *t)
 {
-    x_set_sp(t, x_push_value(t, SP, t->i.osize, xk(t, t->next)));
+    x_set_sp(t, x_push_value(t, SP, t->i.osize, xk(t, cut_ip(t))));
     x_goto(t, x_target(t), IR_HINT_CALL);
 }
 
@@ -180,7 +191,7 @@ void x86_tr_call_ind(struct x86_tr *t)
     ir_id to = x_get(t, 0);
 
     if (!x_is_mem(t, 0)) to = ir_mov(t->b, t->w, xt(t), to);
-    x_set_sp(t, x_push_value(t, SP, t->i.osize, xk(t, t->next)));
+    x_set_sp(t, x_push_value(t, SP, t->i.osize, xk(t, cut_ip(t))));
     indirect(t, to, IR_HINT_CALL);
 }
 
@@ -197,11 +208,9 @@ void x86_tr_ret(struct x86_tr *t)
 /* ---- traps ---- */
 
 void x86_tr_int3(struct x86_tr *t) { x_raise(t, XE_BP, 0); }
-void x86_tr_int1(struct x86_tr *t) { x_raise(t, XE_DB, 0); }
+void x86_tr_int1(struct x86_tr *t) { x_raise(t, XE_DB, !t->x->user); }
 void x86_tr_int(struct x86_tr *t) { x_raise(t, XE_INT, (uint8_t)t->i.imm); }
 void x86_tr_ud(struct x86_tr *t) { x_raise(t, XE_UD, 0); }
-void x86_tr_syscall(struct x86_tr *t) { x_raise(t, XE_SYSCALL, 0); }
-void x86_tr_sysenter(struct x86_tr *t) { x_raise(t, XE_SYSENTER, 0); }
 
 void x86_tr_into(struct x86_tr *t)
 {
@@ -237,7 +246,7 @@ void x86_tr_cpuid(struct x86_tr *t)
     t->cc.a = IR_NONE; /* it may be a register that was written */
 }
 
-static void put_pair(struct x86_tr *t, ir_id v)
+void x_put_pair(struct x86_tr *t, ir_id v)
 {
     if (t->cells64) {
         x_set_reg(t, 0, 4, false, v);
@@ -252,13 +261,18 @@ static void put_pair(struct x86_tr *t, ir_id v)
 /* rdtsc rdtscp */
 void x86_tr_rdtsc(struct x86_tr *t)
 {
-    put_pair(t, ir_call(t->b, XH_RDTSC, T_I64, ir_temp(t->b, T_I64), IR_NONE, IR_NONE, IR_NONE));
-    if (t->arg) x_set_reg(t, 1, 4, false, xk(t, (uint64_t)t->x->c.index));
+    x_put_pair(t, ir_call(t->b, XH_RDTSC, T_I64, ir_temp(t->b, T_I64), IR_NONE, IR_NONE, IR_NONE));
+    if (t->arg && t->x->user) x_set_reg(t, 1, 4, false, xk(t, (uint64_t)t->x->c.index));
+    else if (t->arg) x_set_reg(t, 1, 4, false, ir_call(t->b, XH_TSC_AUX, t->w, xt(t), IR_NONE, IR_NONE, IR_NONE));
     t->exit = IR_EXIT_MODE;
 }
 
 void x86_tr_xgetbv(struct x86_tr *t)
 {
+    if (!t->x->user) {
+        x_put_pair(t, ir_call(t->b, XH_XGETBV, T_I64, ir_temp(t->b, T_I64), XR_GPR0 + 1, IR_NONE, IR_NONE));
+        return;
+    }
     x_raise_if(t, t->w, CC_NE, x_zx(t, XR_GPR0 + 1, 4), xk(t, 0), XE_GP, 0);
     x_set_reg(t, 0, 4, false, xk(t, t->features & XF_BIT(XF_AVX) ? 7 : 3));
     x_set_reg(t, 2, 4, false, xk(t, 0));
@@ -269,6 +283,10 @@ void x86_tr_fsgsbase(struct x86_tr *t)
 {
     ir_id base = (ir_id)(XR_SEG_BASE + 4 + (t->arg & 1));
 
+    if (!t->x->user) {
+        ir_id v = t->arg < 2 ? xk(t, 0) : x_zx(t, x_get(t, 0), x_bytes(t, 0));
+        ir_call(t->b, XH_FSGSBASE, T_I32, IR_NONE, ir_c32(t->b, t->arg >= 2), v, IR_NONE);
+    }
     if (t->arg < 2) x_set(t, 0, base);
     else ir_mov(t->b, t->w, base, x_zx(t, x_get(t, 0), x_bytes(t, 0)));
 }

@@ -25,8 +25,11 @@ void x_flags_unknown(struct x86_tr *t)
     t->cc.a = IR_NONE;
 }
 
+static bool two_states(const struct x86_tr *t) { return (t->cc.op & ~3u) >= X86_CC_INC2; }
+
 ir_id x_flags_all(struct x86_tr *t)
 {
+    if (!t->cc.known || two_states(t)) return ir_call(t->b, XH_FLAGS, T_I32, ir_temp(t->b, T_I32), IR_NONE, IR_NONE, IR_NONE);
     ir_id op = t->cc.known ? ir_c32(t->b, t->cc.op) : XR_CC_OP;
 
     return ir_call(t->b, XH_CC, T_I32, ir_temp(t->b, T_I32), op, XR_CC_R, XR_CC_B);
@@ -84,6 +87,21 @@ static struct x_cond by_flags(struct x86_tr *t, unsigned cc)
     return (struct x_cond){ T_I32, set ? CC_TNZ : CC_TZ, f, ir_c32(t->b, masks[cc >> 1]) };
 }
 
+bool x_carry_far(const struct x86_tr *t) { return !t->cc.known || two_states(t); }
+
+/* inc and dec where nothing is known of CF: the state that it is of is put aside, unless that has been done. arg: 1 dec */
+void x_flags_incdec(struct x86_tr *t, unsigned dec, unsigned bytes, ir_id r)
+{
+    if (!t->cc.known) {
+        ir_id d = ir_op2(t->b, OP_SUB, T_I32, ir_temp(t->b, T_I32), XR_CC_OP, ir_c32(t->b, X86_CC_INC2));
+        ir_id other = ir_setc(t->b, T_I32, CC_GEU, ir_temp(t->b, T_I32), d, ir_c32(t->b, 8)), wide = t->cells64 ? ir_conv(t->b, OP_ZXW, xt(t), other) : other;
+        ir_op3(t->b, OP_SELECT, T_I32, XR_CF_OP, other, XR_CC_OP, XR_CF_OP);
+        ir_op3(t->b, OP_SELECT, t->w, XR_CF_R, wide, XR_CC_R, XR_CF_R);
+        ir_op3(t->b, OP_SELECT, t->w, XR_CF_B, wide, XR_CC_B, XR_CF_B);
+    }
+    x_flags(t, dec ? X86_CC_DEC2 : X86_CC_INC2, bytes, r, IR_NONE, IR_NONE);
+}
+
 static struct x_cond never(struct x86_tr *t, bool yes) { return (struct x_cond){ t->w, yes ? CC_EQ : CC_NE, xk(t, 0), xk(t, 0) }; }
 
 static struct x_cond carry(struct x86_tr *t, bool set)
@@ -97,6 +115,7 @@ static struct x_cond carry(struct x86_tr *t, bool set)
     case X86_CC_SBB: return compare(t, set ? CC_LEU : CC_GTU, minuend(t), XR_CC_B, bytes);
     case X86_CC_LOGIC: return never(t, !set);
     case X86_CC_SHL: return test(t, XR_CC_B, sign_bit(bytes), set);
+    case X86_CC_INC2: case X86_CC_DEC2: return by_flags(t, set ? 2 : 3);
     default: return test(t, XR_CC_B, 1, set); /* FLAGS, too */
     }
 }

@@ -106,7 +106,8 @@ void x86_tr_test(struct x86_tr *t)
 void x86_tr_incdec(struct x86_tr *t)
 {
     unsigned bytes = t->size;
-    ir_id c = x_carry(t), one = xk(t, t->arg ? ~UINT64_C(0) : 1), a, r;
+    bool far = x_carry_far(t);
+    ir_id c = far ? IR_NONE : x_carry(t), one = xk(t, t->arg ? ~UINT64_C(0) : 1), a, r;
 
     if (locked(t)) {
         a = rmw(t, IR_RMW_ADD, bytes, one);
@@ -116,7 +117,8 @@ void x86_tr_incdec(struct x86_tr *t)
         r = x2(t, OP_ADD, a, one);
         if (x_is_mem(t, 0)) x_set(t, 0, r);
     }
-    x_flags(t, t->arg ? X86_CC_DEC : X86_CC_INC, bytes, r, c, IR_NONE);
+    if (far) x_flags_incdec(t, t->arg, bytes, r);
+    else x_flags(t, t->arg ? X86_CC_DEC : X86_CC_INC, bytes, r, c, IR_NONE);
     if (!x_is_mem(t, 0)) x_set(t, 0, r);
 }
 

@@ -99,7 +99,7 @@ void v_copy(struct x86_tr *t, ir_id d, ir_id v, unsigned bytes)
 {
     if (d == v) return;
     if (bytes == 8) ir_mov(t->b, T_I64, d, v);
-    else for (unsigned i = 0; i < bytes; i += 16) ir_vec(t->b, OP_VMOV, 3, 16, (ir_id)(d + i / 8), (ir_id)(v + i / 8), IR_NONE, IR_NONE, 0);
+    else for (unsigned i = 0; i < bytes / 8; i++) ir_mov(t->b, T_I64, (ir_id)(d + i), (ir_id)(v + i)); /* scalar code copies registers so */
 }
 
 void v_set(struct x86_tr *t, unsigned k, ir_id v, unsigned bytes)
@@ -142,6 +142,12 @@ void x86_tr_vbin(struct x86_tr *t)
     unsigned bytes = v_bytes(t, 0), k = first(t);
     ir_id b = v_get(t, k + 1), a = v_get(t, k);
 
+    if (a == b && (t->arg & 0xfff) == OP_VXOR) { /* zeros, whatever it was */
+        ir_id d = v_dest(t, 0);
+        for (unsigned i = 0; i < bytes / 8; i++) ir_mov(t->b, T_I64, (ir_id)(d + i), ir_c64(t->b, 0));
+        v_finish(t, 0, bytes);
+        return;
+    }
     v_op(t, (enum ir_opcode)(t->arg & 0xfff), t->arg >> 12 & 3, bytes, v_dest(t, 0), a, b, IR_NONE, t->arg >> 16);
     v_finish(t, 0, bytes);
 }

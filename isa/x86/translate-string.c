@@ -1,5 +1,5 @@
 /*
- * translate-string.c - x86 to IR: movs, cmps, stos, lods, scas. Follows the Intel SDM volume 2.
+ * translate-string.c - x86 to IR: movs, cmps, stos, lods, scas, ins, outs. Follows the Intel SDM volume 2.
  *
  * With a repeat prefix one iteration is one unit that goes back to its own address: registers are exact between iterations, so
  * faults, interrupts and budgets in the middle need nothing special. Instructions retired count iterations.
@@ -91,3 +91,21 @@ void x86_tr_scas(struct x86_tr *t)
     x_flags(t, X86_CC_SUB, element(t), x2(t, OP_SUB, AX, b), b, AX);
     end(t, true);
 }
+
+static ir_id port(struct x86_tr *t) { return x2(t, OP_OR, x_zx(t, XR_GPR0 + 2, 2), xk(t, (uint64_t)element(t) << 16)); }
+
+/* ins outs: the port's side is the helper's */
+static void through_port(struct x86_tr *t, bool in)
+{
+    if (t->x->user) {
+        x_raise(t, XE_GP, 0);
+        return;
+    }
+    begin(t);
+    ir_call(t->b, in ? XH_INS : XH_OUTS, T_I32, IR_NONE, port(t), in ? target(t) : source(t), IR_NONE);
+    advance(t, in ? 7 : 6);
+    end(t, false);
+    if (!t->done) t->exit = IR_EXIT_IRQ;
+}
+void x86_tr_ins(struct x86_tr *t) { through_port(t, true); }
+void x86_tr_outs(struct x86_tr *t) { through_port(t, false); }

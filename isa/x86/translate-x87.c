@@ -101,7 +101,11 @@ void x86_tr_fnstsw(struct x86_tr *t) { x_set(t, 0, in_cell(t, call32(t, what(X87
 void x86_tr_fldcw(struct x86_tr *t) { call(t, what(X87_SET_CW, 0, 0, 0), x_get(t, 0)); }
 void x86_tr_fnclex(struct x86_tr *t) { call(t, what(X87_CLEAR, 0, 0, 0), IR_NONE); }
 void x86_tr_fninit(struct x86_tr *t) { call(t, what(X87_INIT, 0, 0, 0), IR_NONE); }
-void x86_tr_fwait(struct x86_tr *t) { call(t, what(X87_WAIT, 0, 0, 0), IR_NONE); }
+void x86_tr_fwait(struct x86_tr *t)
+{
+    if (!(t->key & XK_X87)) ir_call(t->b, XH_FWAIT, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
+    call(t, what(X87_WAIT, 0, 0, 0), IR_NONE);
+}
 void x86_tr_fnop(struct x86_tr *t)
 {
     if (!t->arg) x86_tr_fwait(t);

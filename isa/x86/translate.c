@@ -2,9 +2,11 @@
  * translate.c - x86 to IR: the block loop, fetching and decoding, operands, addresses, ways out.
  *
  * The bodies are in translate-*.c by topic, named in the table. How instructions behave follows the Intel SDM volume 2;
- * how blocks are formed follows isa/isa.h. Segment limits and rights are not checked (user mode has flat segments).
+ * how blocks are formed follows isa/isa.h. System mode's part is translate-system.c.
  */
 #include "isa/x86/translate.h"
+
+#include "isa/x86/sys.h"
 
 /* ---- values ---- */
 
@@ -67,7 +69,7 @@ static bool has_base(const struct x86_tr *t, unsigned seg)
     return t->mode != X86_64 && t->key >> (XK_BASE_SHIFT + seg) & 1;
 }
 
-static unsigned data_segment(const struct x86_tr *t)
+unsigned x_data_segment(const struct x86_tr *t)
 {
     if (t->i.seg != X86_NO_REG) return t->i.seg;
     return t->i.base == 4 || t->i.base == 5 ? 2 : 3;
@@ -110,7 +112,7 @@ ir_id x_offset(struct x86_tr *t)
 
 void x_address(struct x86_tr *t)
 {
-    unsigned seg = data_segment(t);
+    unsigned seg = x_data_segment(t);
 
     if (t->have_ea) return;
     t->have_ea = true;
@@ -213,7 +215,15 @@ static uint64_t cut_pc(const struct x86_tr *t, uint64_t pc) { return t->mode == 
 uint64_t x_target(const struct x86_tr *t)
 {
     uint64_t to = t->next + (uint64_t)t->i.imm;
-    return t->i.osize == 2 ? to & 0xffff : cut_pc(t, to);
+    return t->i.osize == 2 ? (uint32_t)(((to - t->cs_base) & 0xffff) + t->cs_base) : cut_pc(t, to);
+}
+
+ir_id x_to_linear(struct x86_tr *t, ir_id ip)
+{
+    if (t->i.osize < 4 || (t->cells64 && t->i.osize == 4)) ip = x_zx(t, ip, t->i.osize);
+    if (!t->cs_base) return ip;
+    ip = x2(t, OP_ADD, ip, xk(t, t->cs_base));
+    return t->cells64 ? x1(t, OP_ZX32, ip) : ip;
 }
 
 void x_goto(struct x86_tr *t, uint64_t pc, unsigned hint)
@@ -256,14 +266,29 @@ static bool usable(struct x86_tr *t)
 {
     uint32_t f = t->i.def->flags;
 
-    if (f & XI_PRIV && t->key >> XK_CPL_SHIFT & 3) {
-        x_raise(t, XE_GP, 0);
-        return false;
-    }
     if (f & XI_PROT && !(t->key & XK_PROT)) {
         x_raise(t, XE_UD, 0);
         return false;
     }
+    if (f & XI_PRIV && t->key >> XK_CPL_SHIFT & 3) {
+        x_raise(t, XE_GP, 0);
+        return false;
+    }
+    return x_fp_permitted(t);
+}
+
+/* The instruction's bytes lie within the code segment. Said at translation where the limit is one of the usual ones. */
+static bool within_code(struct x86_tr *t, unsigned len)
+{
+    unsigned cls = t->key >> (XK_SEG_SHIFT + 2) & 3;
+    uint32_t last = (uint32_t)(t->pc - t->cs_base) + len - 1;
+
+    if (cls == X86_SEG_FLAT || (cls == X86_SEG_64K && last <= 0xffff)) return true;
+    if (cls == X86_SEG_64K) {
+        x_raise(t, XE_GP, 0);
+        return false;
+    }
+    x_raise_if(t, T_I32, CC_GTU, ir_c32(t->b, last), XR_LIMIT + 1, XE_GP, 0);
     return true;
 }
 
@@ -304,6 +329,15 @@ static bool unit(struct x86_tr *t)
         ir_fetch_fault(b, cut_pc(t, t->pc + n));
         return false;
     }
+    if (t->key & XK_SHADOW) {
+        t->key &= ~(uint64_t)XK_SHADOW;
+        ir_call(b, XH_UNSHADOW, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
+    }
+    if (t->key & XK_STEP) ir_call(b, XH_STEP, T_I32, IR_NONE, xk(t, t->pc), IR_NONE, IR_NONE);
+    if (!t->x->user && t->mode != X86_64 && !within_code(t, len)) {
+        t->pc = t->next;
+        return true;
+    }
     if (r == X86_TOO_LONG) x_raise(t, XE_GP, 0);
     else if (r == X86_UD) x_raise(t, XE_UD, 0);
     else if (usable(t)) {
@@ -311,6 +345,7 @@ static bool unit(struct x86_tr *t)
         t->size = t->i.form->n_ops ? x_bytes(t, 0) : t->i.osize;
         t->have_ea = false;
         x86_count(t->i.line);
+        x_check_operands(t);
         t->i.def->tr(t);
         enter_mmx(t);
     }
@@ -326,9 +361,13 @@ void x86_translate(struct ir_builder *b)
     t.cells64 = t.x->is64;
     t.w = t.cells64 ? T_I64 : T_I32;
     t.mode = (enum x86_mode)(t.key & XK_MODE);
+    t.cs_base = (uint32_t)(t.key >> XK_CS_SHIFT);
+    if (!t.x->user) t.mmu = (t.key >> XK_CPL_SHIFT & 3) == 3 ? X86_MMU_USER : t.key & XK_SMAP ? X86_MMU_SMAP : X86_MMU_KERNEL;
+    bool one = t.key & (XK_STEP | XK_SHADOW);
     t.cc.a = IR_NONE;
     for (;;) {
         if (!unit(&t) || t.done) return;
+        if (one && t.exit < 0) t.exit = IR_EXIT_IRQ;
         if (t.exit >= 0) {
             ir_exit(b, (enum ir_exit)t.exit, t.pc);
             return;

@@ -16,6 +16,7 @@ struct x86_tr {
     uint64_t key, features;
     enum x86_mode mode;
     bool cells64;            /* registers are 64-bit cells */
+    uint32_t cs_base;
     enum ir_type w;
     unsigned mmu;
     /* the current instruction */
@@ -57,12 +58,23 @@ void x_raise(struct x86_tr *, unsigned code, unsigned sub);     /* always; the b
 void x_raise_if(struct x86_tr *, enum ir_type, enum ir_cond, ir_id a, ir_id b, unsigned code, unsigned sub);
 void x_goto(struct x86_tr *, uint64_t pc, unsigned hint);       /* ends the block */
 uint64_t x_target(const struct x86_tr *);                       /* of a relative jump */
+ir_id x_to_linear(struct x86_tr *, ir_id ip);                   /* an instruction pointer of the operand size */
+unsigned x_data_segment(const struct x86_tr *);                 /* of the memory operand */
 void x_forget(struct x86_tr *, ir_id slot);                     /* a register slot is written: as an operand of flags it is gone */
+
+/* translate-system.c. The check of an access to a segment, where the key says that one is needed; those of an instruction's
+ * operands; whether the mode permits its floating point (else the fault has been emitted). */
+void x_check(struct x86_tr *, ir_id off, unsigned seg, unsigned bytes, bool write);
+void x_check_operands(struct x86_tr *);
+bool x_fp_permitted(struct x86_tr *);
+void x_put_pair(struct x86_tr *, ir_id v);                      /* edx:eax from an I64 cell */
 
 /* flags */
 struct x_cond { enum ir_type type; enum ir_cond cond; ir_id a, b; };
 /* a: the operation's first operand when it is known and stays what it is, or IR_NONE */
 void x_flags(struct x86_tr *, unsigned kind, unsigned bytes, ir_id r, ir_id b, ir_id a);
+void x_flags_incdec(struct x86_tr *, unsigned dec, unsigned bytes, ir_id r); /* when CF is not known, or not of this block */
+bool x_carry_far(const struct x86_tr *);                        /* is that so? */
 void x_flags_unknown(struct x86_tr *);                          /* at labels: what is known holds no longer */
 ir_id x_flags_all(struct x86_tr *);                             /* the six flags in an I32 cell */
 void x_flags_set(struct x86_tr *, ir_id flags32);               /* from an I32 cell */

@@ -314,7 +314,7 @@ void x87_function(struct x86_cpu *x, unsigned which)
         return;
     }
     if (which != F_SQRT && which != F_RNDINT && !odd_value(a) && !odd_value(b) && (denormal(a) || denormal(b)) &&
-        !(which == F_YL2X && a.se & 0x8000)) {
+        !(which == F_YL2X && (a.se & 0x8000 || is_zero(a)))) {
         struct fp_env d = { .flags = FP_IN_DENORMAL };
         x87_take(x, &d);
     }

@@ -3,7 +3,7 @@
  * Follows the Intel SDM volume 1 chapter 8 and volume 2. C1 tells of stack faults only, never of rounding direction.
  * Transcendental functions: x87-func.c.
  */
-#include "isa/x86/x87.h"
+#include "isa/x86/x87-host.h"
 
 /* ---- state ---- */
 
@@ -79,7 +79,7 @@ void x87_push(struct x86_cpu *x, f80_t v)
 
 static void check(struct x86_cpu *x)
 {
-    if (x->fsw & ST_ES) x86_raise(x, XE_MF, 0);
+    if (x->fsw & ST_ES && !x86_ignores_numeric(x)) x86_raise(x, XE_MF, 0);
 }
 
 /* ---- arithmetic, compares ---- */
@@ -125,6 +125,14 @@ static f80_t operand(struct x86_cpu *x, unsigned kind, uint64_t v, struct fp_env
     }
 }
 
+/* The same for an operation: a NaN is not made quiet by being read. */
+static f80_t raw_operand(struct x86_cpu *x, unsigned kind, uint64_t v, struct fp_env *e)
+{
+    if (kind == X87_F32 && (uint32_t)v << 1 > 0xff000000u) return (f80_t){ (v & 0x7fffff) << 40 | UINT64_C(1) << 63, (uint16_t)((v >> 16 & 0x8000) | 0x7fff) };
+    if (kind == X87_F64 && v << 1 > UINT64_C(0xffe0000000000000)) return (f80_t){ v << 11 | UINT64_C(1) << 63, (uint16_t)((v >> 48 & 0x8000) | 0x7fff) };
+    return operand(x, kind, v, e);
+}
+
 static void set_codes(struct x86_cpu *x, uint16_t codes) { x->fsw = (uint16_t)((x->fsw & ~0x4700) | codes); }
 
 /* a = enum x87_op | i << 8 | more << 16; b = an operand's bits. What it returns is by the op. */
@@ -135,6 +143,8 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         { UINT64_C(0xc90fdaa22168c235), 0x4000 }, { UINT64_C(0x9a209a84fbcff799), 0x3ffd }, { UINT64_C(0xb17217f7d1cf79ac), 0x3ffe }, { 0, 0 },
     };
     struct x86_cpu *x = x86_cpu(c);
+    uint64_t done;
+    if (x87_host(x, what, v, &done)) return done;
     struct fp_env e = x87_env(x);
     unsigned i = what >> 8 & 255, k = what >> 16 & 255, n = (unsigned)(what >> 24) & 255;
     f80_t a, b;
@@ -164,7 +174,7 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
     case X87_ARITH_MEM: /* st0 = st0 op v; i: op, k: kind */
         check(x);
         a = x87_st(x, 0);
-        b = operand(x, k, v, &e);
+        b = raw_operand(x, k, v, &e);
         if (empty(x, 0)) e.flags = 0;
         else a = arith(i, a, b, &e);
         beside_invalid(a, b, &e);
@@ -187,7 +197,7 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         check(x);
         bool mem = (what & 255) == X87_COMPARE_MEM, bad = empty(x, 0) || (!mem && empty(x, i));
         a = x87_st(x, 0);
-        b = mem ? operand(x, i, v, &e) : x87_st(x, i);
+        b = mem ? raw_operand(x, i, v, &e) : x87_st(x, i);
         beside_invalid(a, b, &e);
         if (mem && !bad) x87_take(x, &e);
         set_codes(x, bad ? 0x4500 : compare(x, a, b, n));
@@ -324,6 +334,55 @@ uint64_t x86_helper_x87_m80(struct cpu *c, uint64_t va, uint64_t store, uint64_t
     cpu_st(c, end, v.se, IR_M16, c->mmu_now);
     x87_st(x, 0);
     if (!bad) x->fsw &= (uint16_t)~0x200;
+    x87_pop(x);
+    return 0;
+}
+
+/* fbld, fbstp: eighteen decimal digits, the sign in the last byte's highest bit. b = 1: store and pop */
+uint64_t x86_helper_x87_bcd(struct cpu *c, uint64_t va, uint64_t store, uint64_t d)
+{
+    const uint64_t limit = UINT64_C(1000000000000000000);
+    struct x86_cpu *x = x86_cpu(c);
+    struct fp_env e = x87_env(x);
+    uint64_t end = x->is64 ? va + 8 : (uint32_t)(va + 8), lo = 0, v = 0;
+    uint16_t hi = 0;
+
+    (void)d;
+    check(x);
+    if (!store) {
+        lo = cpu_ld(c, va, IR_M64, c->mmu_now), hi = (uint16_t)cpu_ld(c, end, IR_M16, c->mmu_now);
+        for (unsigned i = 18; i-- > 0;) v = v * 10 + (i >= 16 ? hi >> 4 * (i - 16) & 15 : lo >> 4 * i & 15);
+        f80_t r = f80_from_i64((int64_t)v, &e);
+        if (hi & 0x8000) r.se |= 0x8000;
+        x87_push(x, r);
+        return 0;
+    }
+    bool bad = empty(x, 0);
+    f80_t a = bad ? indefinite() : x87_st(x, 0);
+    bool neg = a.se & 0x8000;
+    a.se &= 0x7fff;
+    if (neg && e.round == FP_RUP) e.round = FP_RDN; /* of the magnitude */
+    else if (neg && e.round == FP_RDN) e.round = FP_RUP;
+    v = (uint64_t)f80_to_i64(a, (enum fp_round)e.round, &e);
+    if (bad || e.flags & FP_INVALID || v >= limit) {
+        e.flags = FP_INVALID;
+        lo = UINT64_C(0xc000000000000000), hi = 0xffff;
+    } else {
+        for (unsigned i = 0; i < 18; i++, v /= 10) {
+            if (i < 16) lo |= v % 10 << 4 * i;
+            else hi |= (uint16_t)(v % 10 << 4 * (i - 16));
+        }
+        if (neg) hi |= 0x8000;
+    }
+    cpu_probe(c, va, 8, ACCESS_WRITE, c->mmu_now);
+    cpu_probe(c, end, 2, ACCESS_WRITE, c->mmu_now);
+    cpu_st(c, va, lo, IR_M64, c->mmu_now);
+    cpu_st(c, end, hi, IR_M16, c->mmu_now);
+    x87_st(x, 0);
+    if (!bad) {
+        x->fsw &= (uint16_t)~0x200;
+        x87_take(x, &e);
+    }
     x87_pop(x);
     return 0;
 }

@@ -34,6 +34,7 @@ const struct state_field pci_func_state[] = {
     STATE_RUNTIME(struct pci_func, wmask),
     STATE_RUNTIME(struct pci_func, w1c),
     STATE_STRUCT(struct pci_func, bar, PCI_BARS, bar_state),
+    STATE_STRUCT(struct pci_func, rom, 1, bar_state),
     STATE_END,
 };
 
@@ -119,6 +120,38 @@ void pci_set_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind, struc
             (uint32_t)(0u - region_size(r)) & (kind == PCI_BAR_IO ? ~3u : ~15u));
 }
 
+void pci_set_rom(struct pci_device *d, struct region *r)
+{
+    d->pci.rom.region = r;
+    st32_le(d->pci.wmask + PCI_ROM, ((uint32_t)(0u - region_size(r)) & 0xfffff800u) | 1);
+}
+
+int pci_load_rom(struct pci_device *d, const void *data, uint64_t size, struct error *e)
+{
+    uint64_t room = 2048;
+    while (room < size)
+        room *= 2;
+    if (room > 16 << 20) return error_set(e, "%s: a ROM of more than 16 MiB", d->dev.desc->name);
+    struct region *r = region_new_rom("pci.rom", room, e);
+    if (!r) return -1;
+    memset(region_ram(r), 0xff, (size_t)room);
+    memcpy(region_ram(r), data, (size_t)size);
+    pci_set_rom(d, r);
+    return 0;
+}
+
+static void map_rom(struct pci_device *d)
+{
+    struct pci_bar *rom = &d->pci.rom;
+    uint32_t v = ld32_le(d->pci.config + PCI_ROM), addr = v & ~0x7ffu;
+    if (!rom->region) return;
+    bool on = (v & 1) && addr && (pci_command(d) & PCI_CMD_MEM) &&
+              addr + region_size(rom->region) < UINT64_C(0x100000000);
+    if (rom->mapped) region_remove(rom->region);
+    if (on) region_add(d->pci.bus->mem, rom->region, addr, 1);
+    rom->mapped = on;
+}
+
 static void map_bars(struct pci_device *d)
 {
     struct pci_bus *b = d->pci.bus;
@@ -137,6 +170,7 @@ static void map_bars(struct pci_device *d)
         if (on) region_add(io ? b->io : b->mem, bar->region, addr, 1);
         bar->mapped = on;
     }
+    map_rom(d);
 }
 
 /* ---- configuration cycles ---- */
@@ -168,7 +202,8 @@ void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned reg, uint32_t 
         *c = (uint8_t)((*c & ~mask) | (byte & mask));
         *c &= (uint8_t) ~(byte & d->pci.w1c[reg + i]);
     }
-    if (touches(reg, size, PCI_COMMAND, 2) || touches(reg, size, PCI_BAR0, 4 * PCI_BARS)) {
+    if (touches(reg, size, PCI_COMMAND, 2) || touches(reg, size, PCI_BAR0, 4 * PCI_BARS) ||
+        touches(reg, size, PCI_ROM, 4)) {
         bus_transaction_begin();
         map_bars(d);
         bus_transaction_commit();
@@ -257,6 +292,9 @@ void pci_unrealize(struct pci_device *d)
         region_delete(bar->region);
         bar->region = NULL, bar->mapped = false;
     }
+    if (d->pci.rom.mapped) region_remove(d->pci.rom.region);
+    if (d->pci.rom.region) region_delete(d->pci.rom.region);
+    d->pci.rom.region = NULL, d->pci.rom.mapped = false;
     if (d->pci.bus && d->pci.bus->fn[d->pci.devfn] == d) d->pci.bus->fn[d->pci.devfn] = NULL;
     d->pci.bus = NULL;
 }
@@ -272,6 +310,7 @@ void pci_reset(struct pci_device *d)
     for (unsigned n = 0; n < PCI_BARS; n++) {
         if (d->pci.bar[n].region) st32_le(c + PCI_BAR0 + 4 * n, d->pci.bar[n].kind);
     }
+    st32_le(c + PCI_ROM, 0);
     d->pci.intx = false;
     bus_transaction_begin();
     map_bars(d);

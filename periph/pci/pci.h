@@ -26,6 +26,7 @@ enum {
     PCI_BAR0 = 0x10,
     PCI_SUBVENDOR = 0x2c,
     PCI_SUBDEVICE = 0x2e,
+    PCI_ROM = 0x30,
     PCI_CAP_LIST = 0x34,
     PCI_INT_LINE = 0x3c,
     PCI_INT_PIN = 0x3d,
@@ -77,6 +78,7 @@ struct pci_func {
     uint8_t wmask[256]; /* bits the guest may write */
     uint8_t w1c[256];   /* bits that are cleared by writing 1 */
     struct pci_bar bar[PCI_BARS];
+    struct pci_bar rom; /* expansion ROM */
 };
 
 struct pci_device {
@@ -125,6 +127,10 @@ void pci_set_bar(struct pci_device *, unsigned n, enum pci_bar_kind, struct regi
 /* Adds a capability of `size` bytes (header included); returns its offset, 0 when there is no room.
  */
 unsigned pci_add_capability(struct pci_device *, uint8_t id, unsigned size);
+/* The same for an expansion ROM of at least 2 KiB. */
+void pci_set_rom(struct pci_device *, struct region *);
+/* An expansion ROM with the contents of a file; it is made as large as it must be. 0 or -1. */
+int pci_load_rom(struct pci_device *, const void *data, uint64_t size, struct error *e);
 void pci_set_irq(struct pci_device *, bool level);
 /* DMA as a bus master; false (all ones read) when bus mastering is off or nothing answers. */
 bool pci_dma_read(struct pci_device *, uint64_t addr, void *buf, size_t n);

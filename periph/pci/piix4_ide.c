@@ -1,5 +1,5 @@
 /*
- * piix4_ide.c - function 1 of the 82371AB (PIIX4): two ATA channels at their fixed ports and the
+ * piix4_ide.c - function 1 of the 82371AB (PIIX4) and the 82371SB (PIIX3): two ATA channels at their fixed ports and the
  * bus master DMA engine.
  *
  * Follows the 82371AB data sheet (Intel 290562), chapter 5, and "Programming Interface for Bus
@@ -217,7 +217,7 @@ static int piix4_ide_realize(struct device *d, struct error *e)
     struct piix4_ide *s = ide_of(d);
     struct pci_device *p = pci_device(d);
     if (d->mb->ide[0] || d->mb->ide[1])
-        return error_set(e, "piix4-ide: the machine has these IDE channels already");
+        return error_set(e, "%s: the machine has these IDE channels already", d->desc->name);
     if (pci_realize(p, e)) return -1;
     memset(p->pci.wmask + 0x40, 0xff, 0xc0);
     pci_set_bar(p, 4, PCI_BAR_IO, region_new_mmio("piix-bmdma", 16, &bm_ops, s));
@@ -297,6 +297,13 @@ static const struct reg_desc ide_regs[] = {{0, "BMICP", 1}, {2, "BMISP", 1},  {4
 static const struct pci_dev_desc ide_pci = {
     .vendor = 0x8086, .device = 0x7111, .class_code = 0x010180, .status = 0x0280};
 
+static const struct pci_dev_desc piix3_ide_pci = {.vendor = 0x8086,
+                                                  .device = 0x7010,
+                                                  .class_code = 0x010180,
+                                                  .status = 0x0280,
+                                                  .subvendor = 0x1af4,
+                                                  .subdevice = 0x1100};
+
 const struct dev_desc piix4_ide_desc = {
     .name = "piix4-ide",
     .help = "82371AB (PIIX4) IDE controller with bus master DMA",
@@ -311,6 +318,24 @@ const struct dev_desc piix4_ide_desc = {
     .reset = piix4_ide_reset,
     .post_load = piix4_ide_post_load,
     .bus_desc = &ide_pci,
+    .irq_offset = offsetof(struct piix4_ide, irq),
+    .n_irqs = 2,
+};
+
+const struct dev_desc piix3_ide_desc = {
+    .name = "piix3-ide",
+    .help = "82371SB (PIIX3) IDE controller with bus master DMA",
+    .bus = BUS_PCI,
+    .category = DEV_STORAGE,
+    .size = sizeof(struct piix4_ide),
+    .props = ide_props,
+    .state = ide_state,
+    .regs = ide_regs,
+    .realize = piix4_ide_realize,
+    .unrealize = piix4_ide_unrealize,
+    .reset = piix4_ide_reset,
+    .post_load = piix4_ide_post_load,
+    .bus_desc = &piix3_ide_pci,
     .irq_offset = offsetof(struct piix4_ide, irq),
     .n_irqs = 2,
 };

@@ -4,8 +4,11 @@
  * management ports b2/b3.
  *
  * Follows the 82371AB data sheet (Intel 290562), chapter 7. Not modelled: device monitors, clock
- * control, general purpose inputs and outputs (their registers hold what is written), SMI#. The
- * SMBus host is in piix4_smbus.c.
+ * control, general purpose inputs and outputs (their registers hold what is written), sources of SMI#
+ * but the APM port. The SMBus host is in piix4_smbus.c.
+ *
+ * Ports b2h and b3h talk to firmware's SMI handler; its part that switches ACPI on and off (the
+ * commands f1h and f0h, as the PC's ACPI tables say) is done here, so that it works without SMM.
  */
 #include "periph/pci/piix4.h"
 
@@ -15,6 +18,10 @@
 #define PM_TIMER_HZ UINT64_C(3579545)
 
 enum { PM_BASE = 0x40, PM_MISC = 0x80, PM_SMB_BASE = 0x90, PM_SMB_CONFIG = 0xd2 };
+enum { PM_DEVACTB = 0x58, DEVACTB_APMC_EN = 1 << 25 };
+enum { PM_GLBCTL = 0x28, GLBCTL_SMI_EN = 1 };
+enum { APM_ACPI_OFF = 0xf0, APM_ACPI_ON = 0xf1 };
+enum { PM_IRQ_SCI, PM_IRQ_SMI, PM_IRQS };
 enum { PM_STS = 0x00, PM_EN = 0x02, PM_CNTRL = 0x04, PM_TMR = 0x08, PM_SIZE = 0x40 };
 enum {
     STS_TMROF = 1 << 0,
@@ -35,7 +42,8 @@ struct piix4_pm {
     uint8_t apmc, apms;
     struct timer overflow; /* bit 23 of the timer changes */
     struct smbus_host smb;
-    struct irq_line irq[1];
+    bool smm; /* firmware is to set SMM up; else it finds that done */
+    struct irq_line irq[PM_IRQS];
     struct region *io, *apm, *smb_io;
     bool io_mapped, smb_mapped;
 };
@@ -144,10 +152,19 @@ static uint64_t apm_read(void *opaque, uint64_t addr, unsigned size)
 
 static void apm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
 {
-    if (addr)
-        pm(opaque)->apms = (uint8_t)value;
-    else
-        pm(opaque)->apmc = (uint8_t)value;
+    struct piix4_pm *s = pm(opaque);
+    if (addr) {
+        s->apms = (uint8_t)value;
+        return;
+    }
+    s->apmc = (uint8_t)value;
+    if (value == APM_ACPI_ON || value == APM_ACPI_OFF) {
+        write_cntrl(s, (uint16_t)((s->cntrl & ~CNTRL_SCI_EN) | (value == APM_ACPI_ON)));
+        return;
+    }
+    if ((ld32_le(s->pci.config + PM_DEVACTB) & DEVACTB_APMC_EN) && s->smm &&
+        (s->other[PM_GLBCTL] & GLBCTL_SMI_EN))
+        irq_pulse(&s->irq[PM_IRQ_SMI]);
 }
 
 static const struct mmio_ops apm_ops = {.read = apm_read,
@@ -222,7 +239,7 @@ static void pm_reset(struct device *d)
     pci_reset(pci_device(d));
     memset(c + 0x40, 0, 0xc0);
     st32_le(c + PM_BASE, 1);
-    c[0x5b] = 0x02; /* device activity: what firmware sets */
+    if (!s->smm) c[0x5b] = 0x02; /* APMC_EN: nothing to do for firmware */
     c[0x5f] = 0x90;
     c[0x63] = 0x60;
     c[0x67] = 0x98;
@@ -243,7 +260,11 @@ static int pm_post_load(struct device *d, struct error *e)
     return 0;
 }
 
-static const struct prop_desc pm_props[] = {PCI_PROPS(struct piix4_pm), PROP_END};
+static const struct prop_desc pm_props[] = {
+    PCI_PROPS(struct piix4_pm),
+    PROP(struct piix4_pm, PROP_BOOL, "smm-enabled", smm, 0, "system management interrupts are made"),
+    PROP_END,
+};
 static const struct state_field pm_state[] = {
     PCI_STATE(struct piix4_pm),
     STATE_INT_RESET(struct piix4_pm, sts, 0),
@@ -254,7 +275,8 @@ static const struct state_field pm_state[] = {
     STATE_INT_RESET(struct piix4_pm, apms, 0),
     STATE_TIMER(struct piix4_pm, overflow),
     STATE_STRUCT(struct piix4_pm, smb, 1, smbus_host_state),
-    STATE_IRQ(struct piix4_pm, irq, 1),
+    STATE_PROP(struct piix4_pm, smm),
+    STATE_IRQ(struct piix4_pm, irq, PM_IRQS),
     STATE_RUNTIME(struct piix4_pm, io),
     STATE_RUNTIME(struct piix4_pm, apm),
     STATE_RUNTIME(struct piix4_pm, smb_io),
@@ -290,5 +312,5 @@ const struct dev_desc piix4_pm_desc = {
     .post_load = pm_post_load,
     .bus_desc = &pm_pci,
     .irq_offset = offsetof(struct piix4_pm, irq),
-    .n_irqs = 1,
+    .n_irqs = PM_IRQS,
 };

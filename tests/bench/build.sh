@@ -17,3 +17,6 @@ build mipsel mipsel-linux-gnu-gcc -mno-abicalls -fno-pic -G0
 build mips mips-linux-gnu-gcc -mno-abicalls -fno-pic -G0
 build mips64el mips64el-linux-gnuabi64-gcc -mno-abicalls -fno-pic -G0
 build mips64 mips64-linux-gnuabi64-gcc -mno-abicalls -fno-pic -G0
+# i386 has the x87 for floating point, x86_64 SSE.
+build i386 i686-linux-gnu-gcc -march=i686 -fno-pic -no-pie -fno-asynchronous-unwind-tables
+build x86_64 x86_64-linux-gnu-gcc -fno-pic -no-pie -fno-asynchronous-unwind-tables

@@ -45,6 +45,16 @@ static long rt_syscall(long n, long a, long b, long c)
     return r;
 }
 #define RT_START _start
+#elif defined(__i386__)
+#define SYS_WRITE 4
+#define SYS_EXIT  1
+static long rt_syscall(long n, long a, long b, long c)
+{
+    long r;
+    __asm__ volatile("int $0x80" : "=a"(r) : "a"(n), "b"(a), "c"(b), "d"(c) : "memory");
+    return r;
+}
+#define RT_START _start
 #else
 #error "rt.h: no system calls for this machine yet"
 #endif
@@ -76,6 +86,8 @@ __attribute__((noreturn, used)) static void rt_main(void)
 /* The entry point: a C function would be free to assume an aligned stack. */
 #if defined(__x86_64__)
 __asm__(".globl _start\n_start: xor %ebp,%ebp\n and $-16,%rsp\n call rt_main\n");
+#elif defined(__i386__)
+__asm__(".globl _start\n_start: xor %ebp,%ebp\n and $-16,%esp\n call rt_main\n");
 #else
 void RT_START(void);
 void RT_START(void) { rt_main(); }

@@ -1,0 +1,235 @@
+/*
+ * tlb.c - the software TLB and the jump cache as tables: their contexts, and how they are emptied. Filling them is mem.c's and
+ * cache.c's.
+ *
+ * A context is what was learnt in one address space of the guest. Where the guest's translations carry the number of an address
+ * space, switching between a few of them loses nothing. What is global (struct mmu_hit) is taken along into a new context.
+ */
+#include "interp/block.h"
+
+#include <stdlib.h>
+
+static void tlb_clear(struct tlb_entry *t)
+{
+    for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
+}
+
+static void jc_clear(struct mmu_context *c)
+{
+    for (unsigned i = 0; i < JC_GROUPS; i++) {
+        if (c->jc_pages[i] == JC_EMPTY) continue;
+        c->jc_pages[i] = JC_EMPTY;
+        memset(&c->jump_cache[i << JC_PLACE_BITS], 0, JC_PLACES * sizeof c->jump_cache[0]);
+    }
+}
+
+static void jc_clear_page(struct mmu_context *c, uint64_t va)
+{
+    unsigned group = jc_index(va) >> JC_PLACE_BITS;
+    uint32_t page = jc_page(va), whose = c->jc_pages[group];
+    struct blk **jc = &c->jump_cache[group << JC_PLACE_BITS];
+
+    if (whose == JC_EMPTY) return;
+    if (whose & JC_MIXED) {
+        for (unsigned i = 0; i < JC_PLACES; i++) {
+            struct blk *b = jc[i];
+            if (b && jc_page(b->pc) == page) atomic_store_ptr(&jc[i], (struct blk *)NULL);
+        }
+    } else if ((whose & JC_PAGE) == page) {
+        c->jc_pages[group] = JC_EMPTY;
+        memset(jc, 0, JC_PLACES * sizeof *jc);
+    }
+}
+
+/* ---- contexts --------------------------------------------------------------------------------------- */
+
+/* The current one is kept up to date in the CPU, where compiled code looks. */
+static struct mmu_context *current(struct cpu *cpu)
+{
+    struct mmu_context *c = cpu->contexts[cpu->context];
+    memcpy(c->tlb, cpu->tlb, sizeof c->tlb);
+    return c;
+}
+
+static struct mmu_context *new_context(void)
+{
+    struct mmu_context *c = NEW(struct mmu_context);
+    c->jump_cache = NEW_ARRAY(struct blk *, JC_SIZE);
+    c->jc_pages = NEW_ARRAY(uint32_t, JC_GROUPS);
+    memset(c->jc_pages, 0xff, JC_GROUPS * sizeof c->jc_pages[0]);
+    return c;
+}
+
+static void load(struct cpu *cpu, unsigned i)
+{
+    const struct mmu_context *c = cpu->contexts[i];
+    cpu->context = i;
+    memcpy(cpu->tlb, c->tlb, sizeof cpu->tlb);
+    cpu->jump_cache = c->jump_cache;
+    cpu->jc_pages = c->jc_pages;
+}
+
+void tlb_init(struct cpu *cpu)
+{
+    cpu->contexts[0] = new_context();
+    load(cpu, 0);
+    if (!cpu->world->user) cpu->written_pages = NEW_ARRAY(uint8_t, 1u << PAGE_HASH_BITS);
+}
+
+void tlb_free(struct cpu *cpu)
+{
+    current(cpu);
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) {
+        struct mmu_context *c = cpu->contexts[i];
+        for (unsigned m = 0; m < CPU_MMU_MODES; m++) free(c->tlb[m]);
+        free(c->jump_cache);
+        free(c->jc_pages);
+        free(c);
+    }
+    free(cpu->written_pages);
+}
+
+/* `to` is empty: what is global in `from` holds there too. */
+static void take_global(struct mmu_context *to, const struct mmu_context *from)
+{
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+        if (!from->tlb[m]) continue;
+        if (!to->tlb[m]) {
+            to->tlb[m] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
+            tlb_clear(to->tlb[m]);
+        }
+        for (unsigned i = 0; i < TLB_SIZE; i++) {
+            if (from->tlb[m][i].phys & TLB_GLOBAL) to->tlb[m][i] = from->tlb[m][i];
+        }
+    }
+    for (unsigned i = 0; i < JC_GROUPS; i++) {
+        if (from->jc_pages[i] == JC_EMPTY || (from->jc_pages[i] & JC_LOCAL)) continue;
+        to->jc_pages[i] = from->jc_pages[i];
+        memcpy(&to->jump_cache[i << JC_PLACE_BITS], &from->jump_cache[i << JC_PLACE_BITS], JC_PLACES * sizeof to->jump_cache[0]);
+    }
+}
+
+static void context_clear(struct mmu_context *c)
+{
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+        if (c->tlb[m]) tlb_clear(c->tlb[m]);
+    }
+    jc_clear(c);
+}
+
+void cpu_mmu_context(struct cpu *cpu, uint64_t id)
+{
+    struct mmu_context *now = cpu->contexts[cpu->context];
+    unsigned i, oldest = 0;
+
+    if (now->id == id) return;
+    current(cpu);
+    now->used = ++cpu->context_clock;
+    for (i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) {
+        if (cpu->contexts[i]->id == id) break;
+        if (cpu->contexts[i]->used < cpu->contexts[oldest]->used) oldest = i;
+    }
+    if (i == CPU_CONTEXTS || !cpu->contexts[i] || cpu->contexts[i]->id != id) {
+        if (i < CPU_CONTEXTS) {
+            cpu->contexts[i] = new_context();
+        } else {
+            i = oldest;
+            context_clear(cpu->contexts[i]);
+        }
+        cpu->contexts[i]->id = id;
+        take_global(cpu->contexts[i], now);
+    }
+    load(cpu, i);
+    if (cpu->tlb_now) cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);
+    if (cpu->xpoint) cpu_kick(cpu); /* compiled code may hold tlb_now in a register until it is left */
+}
+
+struct tlb_entry *cpu_tlb_of(struct cpu *cpu, unsigned mmu)
+{
+    if (!cpu->tlb[mmu]) {
+        cpu->tlb[mmu] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
+        tlb_clear(cpu->tlb[mmu]);
+    }
+    return cpu->tlb[mmu];
+}
+
+/* ---- emptying --------------------------------------------------------------------------------------- */
+
+void jc_flush(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) jc_clear(cpu->contexts[i]);
+}
+
+void jc_drop(struct cpu *cpu, const struct blk *b)
+{
+    unsigned at = jc_index(b->pc);
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) {
+        struct blk **slot = &cpu->contexts[i]->jump_cache[at];
+        if (*slot == b) atomic_store_ptr(slot, (struct blk *)NULL);
+    }
+}
+
+void cpu_tlb_flush(struct cpu *cpu)
+{
+    current(cpu);
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) context_clear(cpu->contexts[i]);
+}
+
+static void flush_page(struct mmu_context *c, uint64_t va)
+{
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+        if (!c->tlb[m]) continue;
+        struct tlb_entry *e = &c->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+        e->rd = e->wr = UINT64_MAX;
+    }
+    jc_clear_page(c, va); /* blocks on two pages are never in it */
+}
+
+static void flush_range(struct mmu_context *c, uint64_t va, uint64_t size)
+{
+    if (size > TLB_SIZE / 4 * (uint64_t)CPU_PAGE_SIZE) {
+        context_clear(c);
+        return;
+    }
+    for (uint64_t p = va & CPU_PAGE_MASK; p - (va & CPU_PAGE_MASK) < size + (va & ~CPU_PAGE_MASK); p += CPU_PAGE_SIZE) flush_page(c, p);
+}
+
+void cpu_tlb_flush_range(struct cpu *cpu, uint64_t va, uint64_t size)
+{
+    current(cpu);
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) flush_range(cpu->contexts[i], va, size);
+}
+
+void cpu_tlb_flush_page(struct cpu *cpu, uint64_t va) { cpu_tlb_flush_range(cpu, va, 1); }
+
+void cpu_tlb_flush_range_in(struct cpu *cpu, uint64_t context, uint64_t va, uint64_t size)
+{
+    current(cpu);
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) {
+        if (cpu->contexts[i]->id == context) flush_range(cpu->contexts[i], va, size);
+    }
+}
+
+/* New code on a host page: writes to it must be seen. */
+void mem_protect_code(struct engine *eng, const uint8_t *host)
+{
+    unsigned hash = page_hash(host);
+    for (unsigned n = 0; n < eng->n_cpus; n++) {
+        struct cpu *cpu = eng->cpus[n];
+        if (!cpu->written_pages[hash]) continue; /* as with most code: it was written long ago */
+        bool others = false;
+        current(cpu);
+        for (unsigned i = 0; i < CPU_CONTEXTS * CPU_MMU_MODES; i++) {
+            const struct mmu_context *c = cpu->contexts[i / CPU_MMU_MODES];
+            struct tlb_entry *t = c ? c->tlb[i % CPU_MMU_MODES] : NULL;
+            for (unsigned k = 0; t && k < TLB_SIZE; k++) {
+                struct tlb_entry *e = &t[k];
+                if (e->wr & ~CPU_PAGE_MASK) continue; /* slow already, or none */
+                const uint8_t *page = (const uint8_t *)((uintptr_t)e->wr + e->addend);
+                if (page == host) e->wr |= TLB_SLOW;
+                else if (page_hash(page) == hash) others = true;
+            }
+        }
+        cpu->written_pages[hash] = others;
+    }
+}

@@ -1,0 +1,14 @@
+/*
+ * x86-linux.h - starting Linux on a PC with firmware: the kernel's parts go into fw_cfg, with an option
+ * ROM that puts them into memory and jumps.
+ */
+#ifndef MACHINES_BOOT_X86_LINUX_H
+#define MACHINES_BOOT_X86_LINUX_H
+
+#include "machines/machine.h"
+
+/* Loads cfg.kernel, cfg.initrd and cfg.append; low_ram: bytes of RAM below 4 GiB. Makes the option ROM
+ * the first in the boot order. 0 or -1. */
+int x86_linux_load(struct machine *, struct device *fw_cfg, uint64_t low_ram, struct error *e);
+
+#endif

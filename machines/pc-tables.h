@@ -1,0 +1,20 @@
+/*
+ * pc-tables.h - inside of the PC boards: the tables that describe the machine to its guests.
+ */
+#ifndef MACHINES_PC_TABLES_H
+#define MACHINES_PC_TABLES_H
+
+#include "bus/dev.h"
+
+struct pc_tables {
+    unsigned n_cpus;
+    uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */
+    bool hpet, fdc, parallel;
+    const char *uuid; /* or NULL */
+};
+
+/* Give the firmware its ACPI tables (etc/acpi, etc/table-loader) and SMBIOS tables (etc/smbios). */
+int pc_acpi_tables(struct device *fw_cfg, const struct pc_tables *, struct error *e);
+int pc_smbios_tables(struct device *fw_cfg, const struct pc_tables *, struct error *e);
+
+#endif

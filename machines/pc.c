@@ -1,0 +1,526 @@
+/*
+ * pc.c - the PC with the 440FX chip set: 82441FX host bridge, PIIX3 south bridge with the power
+ * management function of a PIIX4, local and I/O APICs, HPET, ISA devices.
+ *
+ * Follows the data sheets of the chips (see the devices) and, for what is where, PC/AT practice and
+ * the Multiprocessor Specification 1.4. Firmware runs from the reset vector; what it is told is in
+ * pc-boot.c. Not there: a network card, USB, sound.
+ */
+#include "machines/pc.h"
+
+#include "isa/x86/x86-board.h"
+#include "periph/input/i8042.h"
+#include "periph/intc/i8259.h"
+#include "periph/intc/ioapic.h"
+#include "periph/intc/lapic.h"
+#include "periph/pci/i440fx.h"
+#include "periph/pci/piix4.h"
+#include "periph/timer/hpet.h"
+#include "periph/timer/i8254.h"
+#include "util/log.h"
+
+#include <stdio.h>
+
+enum {
+    IRQ_PIT = 0,
+    IRQ_KBD = 1,
+    IRQ_CASCADE = 2,
+    IRQ_COM2 = 3,
+    IRQ_COM1 = 4,
+    IRQ_FDC = 6,
+    IRQ_LPT1 = 7,
+    IRQ_RTC = 8,
+    IRQ_SCI = 9,
+    IRQ_MOUSE = 12,
+    IRQ_FERR = 13,
+    IRQ_IDE0 = 14,
+    IRQ_IDE1 = 15
+};
+enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09, DEVFN_VGA = 0x10 };
+#define ADDR_PM      "01.3"
+#define IOAPIC_BASE  UINT64_C(0xfec00000)
+#define HPET_BASE    UINT64_C(0xfed00000)
+#define APIC_BASE    UINT64_C(0xfee00000)
+#define FOUR_GIB     UINT64_C(0x100000000)
+#define LOW_RAM_MAX  UINT64_C(0xe0000000) /* with more RAM the rest from C0000000h on goes up */
+#define LOW_RAM_LESS UINT64_C(0xc0000000)
+enum { APIC_TIMER_PIN = 2, MSR_APIC_BASE = 0x1b };
+
+static const struct prop_desc pc_props[] = {PROP_END};
+static const struct state_field pc_state[] = {
+    STATE_RUNTIME(struct pc, machine),  STATE_RUNTIME(struct pc, pcihost),
+    STATE_RUNTIME(struct pc, pmc),      STATE_RUNTIME(struct pc, isa),
+    STATE_RUNTIME(struct pc, pm),       STATE_RUNTIME(struct pc, pic),
+    STATE_RUNTIME(struct pc, apic_bus), STATE_RUNTIME(struct pc, ioapic),
+    STATE_RUNTIME(struct pc, hpet),     STATE_RUNTIME(struct pc, fw_cfg),
+    STATE_RUNTIME(struct pc, rtc),      STATE_RUNTIME(struct pc, apic),
+    STATE_RUNTIME(struct pc, ferr),     STATE_RUNTIME(struct pc, low_ram),
+    STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
+    STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
+    STATE_END,
+};
+static const struct dev_desc pc_desc = {
+    .name = "pc-board",
+    .help = "the PC's wiring",
+    .bus = BUS_SYSTEM,
+    .category = DEV_MISC,
+    .size = sizeof(struct pc),
+    .props = pc_props,
+    .state = pc_state,
+};
+
+/* ---- lines ---- */
+
+static struct pc *pc_of(void *opaque)
+{
+    return opaque;
+}
+
+/* An ISA interrupt goes to the 8259s and to the I/O APIC. */
+static void isa_irq(void *opaque, unsigned n, bool level)
+{
+    struct pc *pc = pc_of(opaque);
+    struct device *pic = pc->pic[n / 8];
+    if (n != IRQ_CASCADE) pic->desc->input(pic, n % 8, level);
+    pc->ioapic->desc->input(pc->ioapic, n == IRQ_PIT ? APIC_TIMER_PIN : n, level);
+}
+
+/* Lines that every processor has; n: the pin. */
+static void all_cpus(void *opaque, unsigned n, bool level)
+{
+    struct machine *m = pc_of(opaque)->machine;
+    for (unsigned i = 0; i < m->n_cpus; i++)
+        m->cfg.isa->set_irq(m->cpu[i], n, level);
+}
+
+static void gate_a20(void *opaque, unsigned n, bool level)
+{
+    struct pc *pc = pc_of(opaque);
+    pc->a20[n] = level;
+    for (unsigned i = 0; i < pc->machine->n_cpus; i++)
+        x86_set_a20(pc->machine->cpu[i], pc->a20[0] || pc->a20[1]);
+}
+
+/* Outputs of a local APIC; the opaque is its CPU. */
+static void cpu_pin(void *opaque, unsigned n, bool level)
+{
+    static const uint8_t pins[LAPIC_OUTPUTS] = {X86_PIN_INTR, X86_PIN_NMI, X86_PIN_SMI};
+    struct cpu *cpu = opaque;
+    struct machine *m = cpu->bus;
+    m->cfg.isa->set_irq(cpu, pins[n], level);
+}
+
+static void cpu_event(void *opaque, enum lapic_event what, uint8_t vector)
+{
+    struct cpu *cpu = opaque;
+    struct machine *m = cpu->bus;
+    if (what == LAPIC_EVENT_STARTUP) {
+        x86_sipi(cpu, vector);
+        return;
+    }
+    m->cfg.isa->set_irq(cpu, X86_PIN_INIT, true);
+    m->cfg.isa->set_irq(cpu, X86_PIN_INIT, false);
+    if (cpu->index) x86_wait_for_sipi(cpu, true);
+}
+
+static struct device *current_apic(void *opaque)
+{
+    struct pc *pc = pc_of(opaque);
+    struct cpu *cpu = pc->machine->running;
+    return cpu ? pc->apic[cpu->index] : NULL;
+}
+
+/* Slot s pin p; the south bridge is slot 1. */
+static unsigned pin_map(unsigned devfn, unsigned pin)
+{
+    return ((devfn >> 3) - 1u + pin) & 3;
+}
+
+/* ---- what a CPU asks of its board ---- */
+
+static uint32_t cpu_in(void *opaque, struct cpu *cpu, uint16_t port, unsigned size)
+{
+    uint64_t v;
+    as_read(pc_of(opaque)->machine->mb->io, port, size, &v);
+    return (uint32_t)v;
+}
+
+static void cpu_out(void *opaque, struct cpu *cpu, uint16_t port, uint32_t value, unsigned size)
+{
+    as_write(pc_of(opaque)->machine->mb->io, port, size, value);
+}
+
+static int cpu_acknowledge(void *opaque, struct cpu *cpu)
+{
+    struct pc *pc = pc_of(opaque);
+    int v = lapic_ack(pc->apic[cpu->index]);
+    return v == LAPIC_ACK_EXTINT ? i8259_ack(pc->pic[0]) : v == LAPIC_ACK_NONE ? -1 : v;
+}
+
+static uint8_t cpu_get_tpr(void *opaque, struct cpu *cpu)
+{
+    return lapic_get_tpr(pc_of(opaque)->apic[cpu->index]);
+}
+
+static void cpu_set_tpr(void *opaque, struct cpu *cpu, uint8_t cr8)
+{
+    lapic_set_tpr(pc_of(opaque)->apic[cpu->index], cr8 & 15);
+}
+
+static bool cpu_read_msr(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+    if (msr != MSR_APIC_BASE) return false; /* no x2APIC */
+    *value = lapic_get_base(pc_of(opaque)->apic[cpu->index]);
+    return true;
+}
+
+static bool cpu_write_msr(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+    return msr == MSR_APIC_BASE && lapic_set_base(pc_of(opaque)->apic[cpu->index], value);
+}
+
+static void cpu_ferr(void *opaque, struct cpu *cpu, bool level)
+{
+    struct device *d = pc_of(opaque)->ferr;
+    if (!cpu->index) d->desc->input(d, 0, level);
+}
+
+static void cpu_smm(void *opaque, struct cpu *cpu, bool in)
+{
+    i440fx_set_smm(pc_of(opaque)->pmc, in);
+}
+
+static void cpu_shutdown(void *opaque, struct cpu *cpu)
+{
+    struct machine_bus *mb = pc_of(opaque)->machine->mb;
+    mb->request(mb, MB_RESET);
+}
+
+static const struct x86_board_ops cpu_ops = {
+    .in = cpu_in,
+    .out = cpu_out,
+    .acknowledge = cpu_acknowledge,
+    .get_tpr = cpu_get_tpr,
+    .set_tpr = cpu_set_tpr,
+    .read_apic_msr = cpu_read_msr,
+    .write_apic_msr = cpu_write_msr,
+    .ferr = cpu_ferr,
+    .smm = cpu_smm,
+    .shutdown = cpu_shutdown,
+};
+
+/* ---- parts ---- */
+
+static struct device *make(struct pc *pc, const char *name, struct error *e)
+{
+    return dev_make(pc->machine->mb, name, &pc->dev, e);
+}
+
+static void map(struct pc *pc, struct device *d, uint64_t addr)
+{
+    region_add(pc->machine->mb->mem_root, dev_mmio(d, 0), addr, 1);
+}
+
+/* 8259s and APICs: made before what drives them, so that they go last. */
+static int make_interrupts(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    for (unsigned i = 0; i < 2; i++) {
+        struct device *d = dev_create(m->mb, dev_find("isa-i8259"), &pc->dev, NULL);
+        dev_set_int(d, "iobase", i ? 0xa0 : 0x20);
+        dev_set_int(d, "elcr", i ? 0x4d1 : 0x4d0);
+        dev_set_int(d, "elcr-mask", i ? 0xde : 0xf8);
+        pc->pic[i] = dev_finish(d, e);
+        if (!pc->pic[i]) return -1;
+    }
+    dev_connect(pc->pic[1], 0, pc->pic[0], IRQ_CASCADE);
+    i8259_set_slave(pc->pic[0], pc->pic[1], IRQ_CASCADE);
+    pc->apic_bus = make(pc, "apic-bus", e);
+    if (!pc->apic_bus) return -1;
+    map(pc, pc->apic_bus, APIC_BASE);
+    pc->ioapic = make(pc, "ioapic", e);
+    if (!pc->ioapic) return -1;
+    map(pc, pc->ioapic, IOAPIC_BASE);
+    ioapic_connect(pc->ioapic, pc->apic_bus);
+    apic_bus_set_current(pc->apic_bus, current_apic, pc);
+    return 0;
+}
+
+static int make_cpus(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    for (unsigned i = 0; i < MAX(m->cfg.n_cpus, 1u); i++) {
+        struct cpu *cpu = machine_add_cpu(m, e);
+        if (!cpu) return -1;
+        struct device *d = dev_create(m->mb, dev_find("apic"), &pc->dev, NULL);
+        dev_set_int(d, "id", i);
+        dev_set_int(d, "bsp", i == 0);
+        pc->apic[i] = dev_finish(d, e);
+        if (!pc->apic[i]) return -1;
+        apic_bus_add(pc->apic_bus, d);
+        lapic_connect(d, cpu_event, cpu);
+        for (unsigned n = 0; n < LAPIC_OUTPUTS; n++)
+            irq_connect(dev_irq(d, n), cpu_pin, cpu, n);
+        x86_connect_board(cpu, &cpu_ops, pc);
+    }
+    dev_connect(pc->pic[0], 0, pc->apic[0], LAPIC_LINT0);
+    return 0;
+}
+
+static int make_memory(struct pc *pc, struct region **low_rom, struct error *e)
+{
+    struct machine *m = pc->machine;
+    struct machine_bus *mb = m->mb;
+    uint64_t size = m->cfg.ram_size;
+    if (size < 1 << 20) return error_set(e, "machine \"pc\" needs at least 1 MiB of memory");
+    struct region *ram = mb_own_region(mb, region_new_ram("pc.ram", size, e));
+    struct region *rom = mb_own_region(mb, region_new_rom("pc.rom", 0x20000, e));
+    if (!ram || !rom) return -1;
+    pc->low_ram = size >= LOW_RAM_MAX ? LOW_RAM_LESS : size;
+    pc->high_ram = size - pc->low_ram;
+    struct region *low = mb_own_region(mb, region_new_alias("ram-below-4g", ram, 0, pc->low_ram));
+    region_add(mb->mem_root, low, 0, 0);
+    if (pc->high_ram) {
+        struct region *r = region_new_alias("ram-above-4g", ram, pc->low_ram, pc->high_ram);
+        region_add(mb->mem_root, mb_own_region(mb, r), FOUR_GIB, 0);
+    }
+    *low_rom = mb_own_region(mb, region_new_container("isa-rom", 0x40000));
+    region_add(*low_rom, rom, 0, 0);
+    i440fx_set_memory(pc->pmc, ram, *low_rom);
+    return 0;
+}
+
+static int make_pm(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    struct device *d = dev_create(m->mb, dev_find("PIIX4_PM"), pc->pcihost, NULL);
+    dev_set_prop(d, "addr", ADDR_PM, NULL);
+    dev_set_int(d, "smm-enabled", !m->cfg.no_smm);
+    pc->pm = dev_finish(d, e);
+    if (!pc->pm) return -1;
+    dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + IRQ_SCI);
+    irq_connect(dev_irq(d, 1), all_cpus, pc, X86_PIN_SMI);
+    return 0;
+}
+
+static int make_pci(struct pc *pc, struct device **ide, struct error *e)
+{
+    struct machine *m = pc->machine;
+    pc->pcihost = make(pc, "i440FX-pcihost", e);
+    if (!pc->pcihost) return -1;
+    pci_bus_set_map(m->mb->pci, pin_map);
+    pc->pmc = pci_make(m->mb, "i440FX", DEVFN_HOST, e);
+    pc->isa = pc->pmc ? pci_make(m->mb, "PIIX3", DEVFN_ISA, e) : NULL;
+    *ide = pc->isa ? pci_make(m->mb, "piix3-ide", DEVFN_IDE, e) : NULL;
+    if (!*ide) return -1;
+    i440fx_set_reset_port(pc->pcihost, piix_reset_control, piix_write_reset_control, pc->isa);
+    for (unsigned i = 0; i < 4; i++)
+        dev_connect(pc->pcihost, i, pc->isa, PIIX4_IN_PIRQ + i);
+    for (unsigned i = 0; i < 16; i++)
+        irq_connect(dev_irq(pc->isa, i), isa_irq, pc, i);
+    dev_connect(*ide, 0, pc->isa, PIIX4_IN_ISA + IRQ_IDE0);
+    dev_connect(*ide, 1, pc->isa, PIIX4_IN_ISA + IRQ_IDE1);
+    return make_pm(pc, e);
+}
+
+static int make_vga(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    if (m->cfg.no_vga || m->cfg.no_defaults) return 0;
+    struct device *d = pci_make(m->mb, "VGA", DEVFN_VGA, e);
+    return d ? pc_vga_rom(pc, d, e) : -1;
+}
+
+/* The timers; with an HPET the 8254's and the clock's interrupts go through it. */
+static int make_timers(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    struct device *pit = make(pc, "isa-pit", e), *speaker = pit ? make(pc, "isa-pcspk", e) : NULL;
+    if (!speaker) return -1;
+    pcspk_set_pit(speaker, pit);
+    struct device *rtc = dev_create(m->mb, dev_find("mc146818rtc"), pc->isa, NULL);
+    dev_set_int(rtc, "base_time", (uint64_t)m->cfg.rtc_start);
+    pc->rtc = dev_finish(rtc, e);
+    if (!pc->rtc) return -1;
+    if (m->cfg.no_hpet) {
+        dev_connect(pit, 0, pc->isa, PIIX4_IN_ISA + IRQ_PIT);
+        dev_connect(rtc, 0, pc->isa, PIIX4_IN_ISA + IRQ_RTC);
+        return 0;
+    }
+    pc->hpet = make(pc, "hpet", e);
+    if (!pc->hpet) return -1;
+    map(pc, pc->hpet, HPET_BASE);
+    dev_connect(pit, 0, pc->hpet, HPET_IN_PIT);
+    dev_connect(rtc, 0, pc->hpet, HPET_IN_RTC);
+    dev_connect(pc->hpet, 0, pc->isa, PIIX4_IN_ISA + IRQ_PIT);
+    dev_connect(pc->hpet, 8, pc->isa, PIIX4_IN_ISA + IRQ_RTC);
+    for (unsigned i = 16; i < IOAPIC_PINS; i++)
+        dev_connect(pc->hpet, i, pc->ioapic, i);
+    return 0;
+}
+
+/* An ISA device with a backend at `iobase`; its output 0 is ISA interrupt `irq`. */
+static int make_port(struct pc *pc, const char *name, unsigned iobase, unsigned irq,
+                     struct chardev *chr, struct error *e)
+{
+    struct device *d = dev_create(pc->machine->mb, dev_find(name), pc->isa, NULL);
+    dev_set_int(d, "iobase", iobase);
+    dev_set_int(d, "irq", irq);
+    dev_set_int(d, "out2-gates-irq", 1); /* serial ports' */
+    if (chr) dev_set_ptr(d, "chardev", chr);
+    if (!dev_finish(d, e)) return -1;
+    dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + irq);
+    return 0;
+}
+
+static int make_isa_ports(struct pc *pc, struct error *e)
+{
+    static const uint16_t com[4] = {0x3f8, 0x2f8, 0x3e8, 0x2e8}, lpt[3] = {0x378, 0x278, 0x3bc};
+    static const uint8_t com_irq[4] = {IRQ_COM1, IRQ_COM2, IRQ_COM1, IRQ_COM2}, lpt_irq[3] = {7, 7, 7};
+    const struct machine_config *c = &pc->machine->cfg;
+    for (unsigned i = 0; i < 4; i++) {
+        if (!c->serial[i] && (i || c->no_defaults)) continue;
+        if (make_port(pc, "isa-serial", com[i], com_irq[i], c->serial[i], e)) return -1;
+    }
+    for (unsigned i = 0; i < MACHINE_MAX_PARALLEL; i++) {
+        if (!c->parallel[i] && (i || c->no_defaults)) continue;
+        if (make_port(pc, "isa-parallel", lpt[i], lpt_irq[i], c->parallel[i], e)) return -1;
+        pc->has_parallel |= !i;
+    }
+    if (!c->debugcon) return 0;
+    struct device *d = dev_create(pc->machine->mb, dev_find("isa-debugcon"), pc->isa, NULL);
+    dev_set_ptr(d, "chardev", c->debugcon);
+    return dev_finish(d, e) ? 0 : -1;
+}
+
+static int make_isa(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    if (!dev_make(m->mb, "i8257", pc->isa, e)) return -1;
+    struct device *kbc = dev_make(m->mb, "i8042", pc->isa, e);
+    struct device *p92 = kbc ? dev_make(m->mb, "port92", pc->isa, e) : NULL;
+    pc->ferr = p92 ? dev_make(m->mb, "isa-ferr", pc->isa, e) : NULL;
+    pc->fw_cfg = pc->ferr ? dev_make(m->mb, "fw_cfg_io", pc->isa, e) : NULL;
+    if (!pc->fw_cfg) return -1;
+    dev_connect(kbc, I8042_IRQ_KBD, pc->isa, PIIX4_IN_ISA + IRQ_KBD);
+    dev_connect(kbc, I8042_IRQ_MOUSE, pc->isa, PIIX4_IN_ISA + IRQ_MOUSE);
+    irq_connect(dev_irq(kbc, I8042_A20), gate_a20, pc, 0);
+    irq_connect(dev_irq(p92, 0), gate_a20, pc, 1);
+    dev_connect(pc->ferr, 0, pc->isa, PIIX4_IN_ISA + IRQ_FERR);
+    irq_connect(dev_irq(pc->ferr, 1), all_cpus, pc, X86_PIN_IGNNE);
+    return make_isa_ports(pc, e);
+}
+
+static int make_drives(struct pc *pc, struct device *ide, struct error *e)
+{
+    struct machine *m = pc->machine;
+    bool cd_place_taken = false;
+    for (unsigned i = 0; i < m->cfg.n_drives; i++) {
+        const struct drive_config *c = &m->cfg.drives[i];
+        if (c->interface == DRIVE_NONE) continue;
+        if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
+            return error_set(e, "machine \"pc\" has no place for drive '%s' (IDE 0 to 3)",
+                             c->id ? c->id : "?");
+        }
+        struct device *d = dev_create(m->mb, dev_find(c->cdrom ? "ide-cd" : "ide-hd"), ide, c->id);
+        dev_set_int(d, "unit", (uint64_t)c->index);
+        if (c->blk) dev_set_ptr(d, "drive", c->blk);
+        if (!dev_finish(d, e)) return -1;
+        cd_place_taken |= c->index == 2;
+    }
+    if (m->cfg.no_defaults || cd_place_taken) return 0;
+    struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, "ide1-cd0"); /* empty */
+    dev_set_int(cd, "unit", 2);
+    return dev_finish(cd, e) ? 0 : -1;
+}
+
+/* ---- -device ---- */
+
+/* The ISA interrupt that a device's property says; 16: it has none. */
+static unsigned irq_property(const struct device *d)
+{
+    for (const struct prop_desc *p = d->desc->props; p && p->name; p++) {
+        if (!strcmp(p->name, "irq") && p->kind == PROP_U8)
+            return *((const uint8_t *)d + p->offset) & 15;
+    }
+    return 16;
+}
+
+static int make_user_device(struct pc *pc, const struct machine_device *c, struct error *e)
+{
+    struct machine_bus *mb = pc->machine->mb;
+    const struct dev_desc *desc = dev_find(c->driver);
+    if (!desc) return error_set(e, "'%s' is not a valid device model name", c->driver);
+    if (!desc->user_creatable)
+        return error_set(e, "Parameter 'driver' expects a pluggable device type: '%s'", c->driver);
+    if (desc->bus != BUS_PCI && desc->bus != BUS_ISA)
+        return error_set(e, "No bus of the machine takes device '%s'", c->driver);
+    struct device *parent = desc->bus == BUS_PCI ? pc->pcihost : pc->isa;
+    struct device *d = dev_create(mb, desc, parent, c->id);
+    for (unsigned i = 0; i < c->n_props; i++) {
+        if (dev_set_prop(d, c->props[i].name, c->props[i].value, e)) {
+            dev_destroy(d);
+            return -1;
+        }
+    }
+    if (!dev_finish(d, e)) return -1;
+    unsigned irq = desc->bus == BUS_ISA && desc->n_irqs ? irq_property(d) : 16;
+    if (irq < 16) dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + irq);
+    return 0;
+}
+
+/* ---- the board ---- */
+
+static int pc_init(struct machine *m, struct error *e)
+{
+    struct pc *pc = (struct pc *)dev_finish(dev_create(m->mb, &pc_desc, NULL, NULL), e);
+    struct device *ide = NULL;
+    struct region *low_rom = NULL;
+    if (!pc) return -1;
+    pc->machine = m;
+    m->board_data = pc;
+    if (make_interrupts(pc, e) || make_cpus(pc, e) || make_pci(pc, &ide, e)) return -1;
+    if (make_memory(pc, &low_rom, e) || pc_load_firmware(pc, low_rom, e)) return -1;
+    if (make_vga(pc, e) || make_timers(pc, e) || make_isa(pc, e) || make_drives(pc, ide, e)) return -1;
+    for (unsigned i = 0; i < m->cfg.n_devices; i++) {
+        if (make_user_device(pc, &m->cfg.devices[i], e)) return -1;
+    }
+    return pc_configure(pc, e);
+}
+
+static void pc_reset(struct machine *m)
+{
+    for (unsigned i = 1; i < m->n_cpus; i++)
+        x86_wait_for_sipi(m->cpu[i], true);
+}
+
+static void pc_powerdown(struct machine *m)
+{
+    piix4_pm_power_button(((struct pc *)m->board_data)->pm);
+}
+
+static const char *const pc_isas[] = {"x86-32", "x86-64", NULL};
+static const char *const pc_versions[] = {
+    "pc-i440fx-7.2", "pc-i440fx-7.1", "pc-i440fx-7.0", "pc-i440fx-6.2", "pc-i440fx-6.1",
+    "pc-i440fx-6.0", "pc-i440fx-5.2", "pc-i440fx-5.1", "pc-i440fx-5.0", "pc-i440fx-4.2",
+    "pc-i440fx-4.1", "pc-i440fx-4.0", "pc-i440fx-3.1", "pc-i440fx-3.0", "pc-i440fx-2.12",
+    "pc-i440fx-2.11", "pc-i440fx-2.10", "pc-i440fx-2.9", "pc-i440fx-2.8", NULL};
+
+const struct board board_pc = {
+    .name = "pc",
+    .versions = pc_versions,
+    .help = "Standard PC (i440FX + PIIX, 1996)",
+    .isas = pc_isas,
+    .default_cpu32 = "qemu32",
+    .default_cpu64 = "qemu64",
+    .default_ram = UINT64_C(128) << 20,
+    .max_ram = UINT64_C(1) << 39,
+    .max_cpus = MACHINE_MAX_CPUS,
+    .n_serial = 4,
+    .n_parallel = MACHINE_MAX_PARALLEL,
+    .takes_devices = true,
+    .is_default = true,
+    .init = pc_init,
+    .reset = pc_reset,
+    .powerdown = pc_powerdown,
+};

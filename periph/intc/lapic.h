@@ -1,0 +1,56 @@
+/*
+ * lapic.h - local APICs ("apic", one for each CPU) and the bus between them and I/O APICs
+ * ("apic-bus", one for each machine), which also is the memory range where processors see their
+ * own local APIC and everybody else sends message signalled interrupts.
+ *
+ * Inputs of an "apic": 0 LINT0, 1 LINT1. Outputs: 0 INTR (a level), 1 NMI, 2 SMI (pulses). INIT and
+ * start-up messages come to the processor's owner by lapic_connect.
+ */
+#ifndef PERIPH_INTC_LAPIC_H
+#define PERIPH_INTC_LAPIC_H
+
+#include "bus/dev.h"
+
+enum { LAPIC_LINT0, LAPIC_LINT1, LAPIC_INPUTS };
+enum { LAPIC_INTR, LAPIC_NMI, LAPIC_SMI, LAPIC_OUTPUTS };
+enum { LAPIC_MAX = 255 };
+
+/* Delivery modes of messages. */
+enum {
+    APIC_FIXED = 0,
+    APIC_LOWEST = 1,
+    APIC_SMI = 2,
+    APIC_NMI = 4,
+    APIC_INIT = 5,
+    APIC_STARTUP = 6,
+    APIC_EXTINT = 7
+};
+struct apic_message {
+    uint8_t destination, mode, vector;
+    bool logical, level;
+};
+
+enum lapic_event { LAPIC_EVENT_INIT, LAPIC_EVENT_STARTUP };
+typedef void (*lapic_event_fn)(void *opaque, enum lapic_event, uint8_t vector);
+
+/* Puts a realized "apic" on the bus; false: there is no room. Both live equally long. */
+bool apic_bus_add(struct device *bus, struct device *apic);
+/* Which local APIC an access to the bus's region comes from: fn returns it, or NULL when no processor
+ * is running (then a write is a message). */
+void apic_bus_set_current(struct device *bus, struct device *(*fn)(void *), void *opaque);
+/* Called at the end of service of each level-triggered vector (up to four listeners). */
+bool apic_bus_on_eoi(struct device *bus, void (*fn)(void *, uint8_t vector), void *opaque);
+void apic_bus_send(struct device *bus, const struct apic_message *);
+
+void lapic_connect(struct device *apic, lapic_event_fn, void *opaque);
+/* The interrupt acknowledge cycle: a vector, LAPIC_ACK_EXTINT: the 8259s give it, or LAPIC_ACK_NONE. */
+enum { LAPIC_ACK_NONE = -1, LAPIC_ACK_EXTINT = -2 };
+int lapic_ack(struct device *apic);
+/* Bits 7:4 of the task priority. */
+uint8_t lapic_get_tpr(struct device *apic);
+void lapic_set_tpr(struct device *apic, uint8_t priority);
+/* IA32_APIC_BASE (MSR 1Bh). set: false when a bit is set that does not exist. */
+uint64_t lapic_get_base(struct device *apic);
+bool lapic_set_base(struct device *apic, uint64_t base);
+
+#endif

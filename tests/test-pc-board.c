@@ -1,0 +1,186 @@
+/*
+ * test-pc-board.c - the board pc with firmware of a few instructions: the reset vector, CMOS, PCI configuration, the timer's
+ * interrupt through 8259s and the local APIC's virtual wire, save and load in the middle, what -device takes, and the messages
+ * for what cannot be.
+ */
+#include "machines/machine.h"
+#include "periph/devices.h"
+#include "tests/count.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Stores CMOS 3Dh, 38h and the host bridge's identification at 500h, then counts the timer's interrupts (1 kHz) at 508h:
+ *
+ *   xor ax,ax; mov ds,ax; mov ss,ax; mov sp,7000h; mov al,0bdh; out 70h,al; in al,71h; mov [500h],al; mov al,38h; out 70h,al;
+ *   in al,71h; mov [501h],al; mov dx,0cf8h; mov eax,80000000h; out dx,eax; mov dx,0cfch; in eax,dx; mov [504h],eax;
+ *   8259s: ICW1 11h, vectors 8 and 70h, cascade, ICW4 1, masks feh, ffh; vector 8 to `tick`; 8254: counter 0, mode 2, 4a9h;
+ *   sti; again: hlt; jmp again; tick: push ax; inc word [508h]; mov al,20h; out 20h,al; pop ax; iret
+ */
+/* clang-format off */
+static const uint8_t firmware[] = {
+    0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xd0, 0xbc, 0x00, 0x70, 0xb0, 0xbd, 0xe6, 0x70, 0xe4,
+    0x71, 0xa2, 0x00, 0x05, 0xb0, 0x38, 0xe6, 0x70, 0xe4, 0x71, 0xa2, 0x01, 0x05, 0xba,
+    0xf8, 0x0c, 0x66, 0xb8, 0x00, 0x00, 0x00, 0x80, 0x66, 0xef, 0xba, 0xfc, 0x0c, 0x66,
+    0xed, 0x66, 0xa3, 0x04, 0x05, 0xb0, 0x11, 0xe6, 0x20, 0xe6, 0xa0, 0xb0, 0x08, 0xe6,
+    0x21, 0xb0, 0x70, 0xe6, 0xa1, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x02, 0xe6, 0xa1, 0xb0,
+    0x01, 0xe6, 0x21, 0xe6, 0xa1, 0xb0, 0xfe, 0xe6, 0x21, 0xb0, 0xff, 0xe6, 0xa1, 0xc7,
+    0x06, 0x20, 0x00, 0x6f, 0x00, 0xc7, 0x06, 0x22, 0x00, 0x00, 0xf0, 0xb0, 0x34, 0xe6,
+    0x43, 0xb0, 0xa9, 0xe6, 0x40, 0xb0, 0x04, 0xe6, 0x40, 0xfb, 0xf4, 0xeb, 0xfd, 0x50,
+    0xff, 0x06, 0x08, 0x05, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf,
+};
+/* clang-format on */
+enum { ROM_SIZE = 0x10000 };
+
+static char *rom_file(size_t size)
+{
+    static const uint8_t vector[] = {0xea, 0, 0, 0, 0xf0}; /* jmp f000:0000 */
+    uint8_t *rom = mem_zalloc(size);
+    char *path = mem_strdup("/tmp/quern-test-XXXXXX");
+    int fd = mkstemp(path);
+    memcpy(rom, firmware, sizeof firmware);
+    if (size >= ROM_SIZE) memcpy(rom + size - 16, vector, sizeof vector);
+    CHECK(fd >= 0 && write(fd, rom, size) == (ssize_t)size);
+    close(fd);
+    mem_free(rom);
+    return path;
+}
+
+static struct machine_config config(const char *target, const char *bios)
+{
+    struct machine_config c = {0};
+    bool be = false;
+    c.isa = isa_find_target(target, &be);
+    c.board = board_find("pc", c.isa);
+    c.ram_size = 16 << 20;
+    c.icount_shift = 3;
+    c.bios = bios;
+    c.no_vga = true;
+    return c;
+}
+
+static uint64_t peek(struct machine *m, uint64_t addr, unsigned size)
+{
+    uint64_t v = 0;
+    as_read(m->mb->mem, addr, size, &v);
+    return v;
+}
+
+static struct machine *make(const struct machine_config *c)
+{
+    struct error e = ERROR_INIT;
+    struct machine *m = machine_new(c, &e);
+    if (!m) printf("%s\n", e.msg);
+    CHECK(m != NULL);
+    return m;
+}
+
+static void test_firmware(const char *target, const char *bios)
+{
+    struct error e = ERROR_INIT;
+    struct machine_config c = config(target, bios);
+    struct machine *m = make(&c), *n = make(&c);
+    if (!m || !n) return;
+    CHECK(peek(m, 0xfffffff0u, 1) == 0xea && peek(m, 0xffff0, 1) == 0xea);
+    machine_step(m, 100000);
+    CHECK(peek(m, 0x500, 1) == 0x12 && peek(m, 0x501, 1) == 0x30); /* disk, floppy, CD */
+    CHECK(peek(m, 0x504, 4) == 0x12378086u);
+    machine_step(m, 1250000); /* 10 ms */
+    CHECK(peek(m, 0x508, 2) >= 9 && peek(m, 0x508, 2) <= 11);
+
+    struct state_buf b = {0};
+    CHECK(machine_save(m, &b, &e) == 0);
+    CHECK(machine_load(n, &b, &e) == 0);
+    if (e.set) printf("%s\n", e.msg);
+    CHECK(machine_hash(m) == machine_hash(n));
+    machine_step(m, 2000000);
+    machine_step(n, 2000000);
+    CHECK(machine_hash(m) == machine_hash(n));
+    state_buf_free(&b);
+
+    machine_reset(m);
+    machine_step(m, 100000);
+    CHECK(peek(m, 0x504, 4) == 0x12378086u);
+    machine_delete(m);
+    machine_delete(n);
+}
+
+static void test_memory(const char *bios)
+{
+    struct machine_config c = config("x86_64", bios);
+    c.ram_size = UINT64_C(5) << 30;
+    c.n_cpus = 2;
+    struct machine *m = make(&c);
+    if (!m) return;
+    as_write(m->mb->mem, UINT64_C(0xbffffff8), 8, 0x1122);
+    as_write(m->mb->mem, UINT64_C(0x17ffffff8), 8, 0x3344);
+    CHECK(peek(m, 0xbffffff8u, 8) == 0x1122 && peek(m, UINT64_C(0x17ffffff8), 8) == 0x3344);
+    CHECK(peek(m, 0xc0000000u, 1) == 0xff);
+    CHECK(peek(m, 0xfed00000u, 4) == 0x8086a201u);
+    CHECK(m->n_cpus == 2 && m->cpu[1]->halted);
+    machine_delete(m);
+}
+
+static void test_order(const char *bios)
+{
+    struct machine_config c = config("i386", bios);
+    c.boot_order = "dan";
+    struct machine *m = make(&c);
+    if (!m) return;
+    machine_step(m, 100000);
+    CHECK(peek(m, 0x500, 1) == 0x13 && peek(m, 0x501, 1) == 0x40);
+    machine_delete(m);
+}
+
+static void refused(struct machine_config *c, const char *text)
+{
+    struct error e = ERROR_INIT;
+    struct machine *m = machine_new(c, &e);
+    CHECK(!m && strstr(e.msg, text) != NULL);
+    if (!m && !strstr(e.msg, text)) printf("%s\n", e.msg);
+    machine_delete(m);
+}
+
+static void test_bad(const char *bios)
+{
+    static const struct machine_prop no_place[] = {{"addr", "01.0"}};
+    struct machine_device d = {.driver = "nothing"};
+    struct machine_config c = config("i386", bios);
+    char *odd = rom_file(ROM_SIZE + 512), *kernel = rom_file(4096);
+    c.devices = &d, c.n_devices = 1;
+    refused(&c, "not a valid device model");
+    d.driver = "i8042";
+    refused(&c, "pluggable");
+    d.driver = "VGA", d.props = no_place, d.n_props = 1;
+    refused(&c, "not available");
+    c = config("i386", odd);
+    refused(&c, "multiple of 64 KiB");
+    c = config("i386", "/nonexistent/bios.bin");
+    refused(&c, "Could not find firmware");
+    c = config("i386", bios);
+    c.ram_size = 65536;
+    refused(&c, "at least 1 MiB");
+    c = config("i386", bios);
+    c.boot_order = "x";
+    refused(&c, "Invalid boot device");
+    c = config("i386", bios);
+    c.kernel = kernel;
+    refused(&c, "is no Linux kernel");
+    unlink(odd), unlink(kernel);
+    mem_free(odd), mem_free(kernel);
+}
+
+int main(void)
+{
+    periph_register_all();
+    char *bios = rom_file(ROM_SIZE);
+    CHECK(board_find("pc-i440fx-7.2", isa_find("x86-64")) == board_find("pc", isa_find("x86-64")));
+    test_firmware("i386", bios);
+    test_firmware("x86_64", bios);
+    test_memory(bios);
+    test_order(bios);
+    test_bad(bios);
+    unlink(bios);
+    mem_free(bios);
+    return count_report();
+}
