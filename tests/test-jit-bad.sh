@@ -75,8 +75,7 @@ done
 
 # No threads: the guest's own compiles. (root has no such limit.)
 if [ "$tcc" ]; then
-    printf 'ulimit -u 1 || exit 9\nexec "$@"\n' >"$dir/alone"
-    under="sh $dir/alone"
+    under="prlimit --nproc=1"
     [ "$(id -u)" = 0 ] && under="setpriv --reuid 48151 --regid 48151 --clear-groups $under"
     if $under "$build/quern-mipsel" -accel interp "$guest/mipsel/vm" 2>/dev/null | cmp -s - "$dir/mipsel-vm"; then
         # shellcheck disable=SC2086
