@@ -62,7 +62,8 @@ static void tell(struct gj_client *c, const char *what, const char *then)
     c->told = true;
 }
 
-static void remove_dir(const char *dir)
+/* False: something is still being put into it. */
+static bool remove_dir(const char *dir)
 {
     DIR *d = opendir(dir);
     const struct dirent *e;
@@ -83,7 +84,7 @@ static void remove_dir(const char *dir)
         mem_free(path);
     }
     if (d) closedir(d);
-    rmdir(dir);
+    return !rmdir(dir) || errno == ENOENT;
 }
 
 static bool fd_is_ours(const struct gj_client *c)
@@ -100,7 +101,8 @@ static void stop(struct gj_client *c, bool kill_it)
         if (mine && kill_it && c->worker > 1) kill(c->worker, SIGKILL);
         close(c->fd);
     }
-    if (c->dir && mine && kill_it) remove_dir(c->dir); /* else it does that itself */
+    /* Else it does that itself. An assembler that it had started outlives it for a moment. */
+    for (unsigned i = 0; c->dir && mine && kill_it && i < 50 && !remove_dir(c->dir); i++) nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
     mem_free(c->dir);
     c->dir = NULL;
     c->fd = -1;
