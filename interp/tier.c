@@ -35,9 +35,9 @@ struct jit {
     pthread_cond_t work, idle;
     pthread_t thread;
     bool started, stop, busy, off;
-    bool no_thread;                     /* the host gives us none: the vCPU's compiles */
     bool ready;                         /* set up: nothing is before some block is hot. Under the engine's lock */
     unsigned early;                     /* blocks that were hot before that */
+    bool no_thread;                     /* the host gives us none: the vCPU's compiles */
     struct jit_region *queue, **tail;
     unsigned queued;
     struct codepool pool;

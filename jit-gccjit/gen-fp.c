@@ -11,6 +11,7 @@
 #include "jit-gccjit/gen.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define EXP32 0x7f800000u
 #define EXP64 UINT64_C(0x7ff0000000000000)
@@ -67,6 +68,17 @@ static void unless(struct gen *g, gj_rv *ok, gcc_jit_block *otherwise)
     g->blk = on;
 }
 
+/* Keeps the compiler from moving what is computed from v to before this place, or v from disappearing: what it does to the host's
+ * flags is not known to it. */
+static void hide(struct gen *g, gj_lv *v, bool is_float, bool here)
+{
+    gcc_jit_extended_asm *a = gcc_jit_block_add_extended_asm(g->blk, NULL, "");
+    gcc_jit_extended_asm_set_volatile_flag(a, here);
+    gcc_jit_extended_asm_add_output_operand(a, NULL, is_float ? GJ_FLOAT_CONSTRAINT : "+r", v);
+}
+
+static void pin(struct gen *g, gj_lv *v, bool is_float) { hide(g, v, is_float, true); }
+
 /* ---- tests put off (gen.h) ------------------------------------------------------------------------------- */
 
 void gen_txn_unit(struct gen *g, unsigned at, unsigned mark)
@@ -77,6 +89,7 @@ void gen_txn_unit(struct gen *g, unsigned at, unsigned mark)
     t->at = at, t->mark = mark, t->charge = gen_uncharged(g);
     t->dirty = g->f.dirty;
     memset(&t->changed, 0, sizeof t->changed);
+    memset(&t->stepped, 0, sizeof t->stepped);
     while (t->n_temps) t->temp_has[t->temp_changed[--t->n_temps]] = 0;
 }
 
@@ -84,11 +97,18 @@ void gen_txn_cell(struct gen *g, unsigned i)
 {
     struct gen_txn *t = &g->txn;
     t->cell[i] = 0;
+    set_del(&t->stepped, i);
     if (set_has(&t->changed, i)) return;
     set_add(&t->changed, i);
     gj_rv *v = gcc_jit_lvalue_as_rvalue(g->cell[i].var);
     t->old[i] = gx_var(g, gcc_jit_rvalue_get_type(v));
     gx_set(g, t->old[i], v);
+}
+
+void gen_txn_step(struct gen *g, unsigned i, bool was_stepped, int64_t by)
+{
+    g->txn.step[i] = (was_stepped ? g->txn.step[i] : 0) + by;
+    if (llabs(g->txn.step[i]) < 1 << 30) set_add(&g->txn.stepped, i);
 }
 
 void gen_txn_temp(struct gen *g, unsigned i, gj_lv *var)
@@ -117,7 +137,14 @@ gcc_jit_block *gen_fp_fail(struct gen *g, unsigned at)
         return fail;
     }
     for (unsigned i = 0; i < g->n_cells; i++) {
-        if (set_has(&t->changed, i)) gx_set(g, g->cell[i].var, gcc_jit_lvalue_as_rvalue(t->old[i]));
+        gj_lv *var = g->cell[i].var;
+        if (set_has(&t->stepped, i)) {
+            pin(g, var, false); /* else the compiler sees through it, and keeps the old value */
+            gcc_jit_type *type = gcc_jit_rvalue_get_type(gcc_jit_lvalue_as_rvalue(var));
+            gx_set(g, var, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, type, gcc_jit_lvalue_as_rvalue(var), gx_int(g, type, (uint64_t)t->step[i])));
+        } else if (set_has(&t->changed, i)) {
+            gx_set(g, var, gcc_jit_lvalue_as_rvalue(t->old[i]));
+        }
     }
     for (unsigned i = 0; i < t->n_temps; i++) {
         unsigned n = t->temp_changed[i];
@@ -206,17 +233,6 @@ static void need_number(struct gen *g, unsigned at, ir_id x)
     if (ir_is_slot(x)) set_add(&g->f.number, x);
     else if (ir_is_temp(x)) g->f.temp_number[x - IR_TEMP] = 1;
 }
-
-/* Keeps the compiler from moving what is computed from v to before this place, or v from disappearing: what it does to the host's
- * flags is not known to it. */
-static void hide(struct gen *g, gj_lv *v, bool is_float, bool here)
-{
-    gcc_jit_extended_asm *a = gcc_jit_block_add_extended_asm(g->blk, NULL, "");
-    gcc_jit_extended_asm_set_volatile_flag(a, here);
-    gcc_jit_extended_asm_add_output_operand(a, NULL, is_float ? GJ_FLOAT_CONSTRAINT : "+r", v);
-}
-
-static void pin(struct gen *g, gj_lv *v, bool is_float) { hide(g, v, is_float, true); }
 
 gj_rv *gen_opaque(struct gen *g, gj_rv *v)
 {

@@ -10,6 +10,7 @@
  */
 #include "jit-gccjit/gen.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* What an access needs to have stored, and the point; clean: what has been stored counts as such afterwards. */
@@ -116,8 +117,8 @@ static gcc_jit_extended_asm *mapped(struct gen *g, unsigned mark, const char *in
                          (g->r->blocks[g->b].first_mark + (again ? g->txn.mark : mark)) | (again ? GJ_AGAIN : 0));
     for (unsigned i = 0; i < *n_cells; i++) {
         const struct gen_cell *c = &g->cell[cells[i]];
-        unsigned less = cells[i] != g->ic ? 0 : again ? g->txn.charge : gen_uncharged(g);
-        n += (size_t)snprintf(text + n, sizeof text - n, "%u,%u,%%%u-%u;", (unsigned)c->offset, c->type == T_I64 ? 8u : 4u, i + 3, less);
+        int64_t less = cells[i] == g->ic ? again ? g->txn.charge : gen_uncharged(g) : again && set_has(&g->txn.stepped, cells[i]) ? g->txn.step[cells[i]] : 0;
+        n += (size_t)snprintf(text + n, sizeof text - n, "%u,%u,%%%u-%" PRId64 ";", (unsigned)c->offset, c->type == T_I64 ? 8u : 4u, i + 3, less);
     }
     snprintf(text + n, sizeof text - n, "\"\n\t.popsection");
     gcc_jit_extended_asm *a = gcc_jit_block_add_extended_asm(g->blk, NULL, text);
@@ -129,7 +130,8 @@ static void add_cells(struct gen *g, gcc_jit_extended_asm *a, const unsigned *ce
 {
     for (unsigned i = 0; i < n; i++) {
         const struct gen_cell *c = &g->cell[cells[i]];
-        gj_lv *v = g->txn.open && set_has(&g->txn.changed, cells[i]) ? g->txn.old[cells[i]] : c->var;
+        bool old = g->txn.open && set_has(&g->txn.changed, cells[i]) && !set_has(&g->txn.stepped, cells[i]);
+        gj_lv *v = old ? g->txn.old[cells[i]] : c->var;
         gcc_jit_extended_asm_add_input_operand(a, NULL, c->kind == KIND_FLOAT ? "xm" : "rmn", gcc_jit_lvalue_as_rvalue(v));
     }
 }

@@ -353,8 +353,12 @@ static void pure(struct gen *g, unsigned at)
         return;
     }
     gj_lv *t = gx_var(g, int_type(g, type));
+    const bool step = g->txn.watch && o->op == OP_ADD && o->d == o->a && ir_is_slot(o->d) && ir_is_const(o->b) && g->cell[o->d].kind == KIND_INT;
+    const bool stepped = step && set_has(&g->txn.stepped, o->d), first = step && !set_has(&g->txn.changed, o->d);
     gx_set(g, t, v);
     gen_write(g, o->d, gcc_jit_lvalue_as_rvalue(t), false);
+    uint64_t k = step ? g->r->blocks[g->b].consts[o->b - IR_CONST] : 0;
+    if (stepped || first) gen_txn_step(g, o->d, stepped, type == T_I64 ? (int64_t)k : (int32_t)(uint32_t)k);
 }
 
 static void call(struct gen *g, const struct ir_op *o, unsigned mark)

@@ -87,6 +87,8 @@ struct gen_txn {
     unsigned at, mark, n;     /* the unit: number of its INSN op, its mark */
     unsigned charge;          /* instructions to be charged when all is undone (gen.rounds) */
     struct gen_set dirty, changed; /* at its start; since then */
+    struct gen_set stepped;   /* of the changed ones: by constants only, step[] in all. So their old value needs no register */
+    int64_t step[GEN_MAX_CELLS];
     gj_lv *old[GEN_MAX_CELLS], *old_temp[IR_MAX_TEMPS], *new_temp[IR_MAX_TEMPS];
     uint16_t temp_changed[IR_MAX_TEMPS], n_temps; /* a list */
     uint8_t temp_has[IR_MAX_TEMPS];
@@ -198,6 +200,7 @@ void gen_settle(struct gen *);
 void gen_txn_unit(struct gen *, unsigned at, unsigned mark); /* a unit starts */
 void gen_txn_stop(struct gen *);                             /* settles; what comes cannot be undone */
 void gen_txn_cell(struct gen *, unsigned cell);              /* before a change */
+void gen_txn_step(struct gen *, unsigned cell, bool was_stepped, int64_t by); /* after it: what was added */
 void gen_txn_temp(struct gen *, unsigned temp, gj_lv *);
 /* The test that a cell holds no NaN of the width of its type. */
 gj_rv *gen_is_number(struct gen *, ir_id);

@@ -21,7 +21,7 @@ struct place {
     int8_t base, index;    /* registers; -1: none */
     uint8_t scale;
     int64_t k;
-    uint32_t less;
+    int64_t less;
 };
 struct access { uint32_t at, point, first, n; };
 struct gj_maps {
@@ -130,7 +130,7 @@ struct gj_maps *gj_maps_new(const uint8_t *p, size_t size, unsigned number, cons
             s = e + 1;
             bool good = *e == ',' && operand(&s, o) && *s++ == '-';
             if (good) {
-                o->less = (uint32_t)strtoul(s, &e, 10);
+                o->less = strtoll(s, &e, 10);
                 s = e;
                 good = *s++ == ';';
             }
@@ -171,7 +171,7 @@ bool gj_maps_recover(const struct gj_maps *m, const uint8_t *text, struct cpu *c
             memcpy(&v, (const void *)(uintptr_t)address, o->bytes);
         }
         }
-        v -= o->less;
+        v -= (uint64_t)o->less;
         memcpy((char *)cpu + o->offset, &v, o->bytes); /* little-endian hosts */
     }
     cpu->xpoint = (uint32_t)points[a->point & ~(uint32_t)GJ_AGAIN];

@@ -336,8 +336,9 @@ void x64_lower_st2(struct x64 *c)
     struct x64_mem lo = { 0 }, hi = { 0 };
     bool cells = !ir_is_const(o->b) && !ir_is_const(o->c) && x64_reg(c, o->b) == IN_MEMORY && x64_reg(c, o->c) == IN_MEMORY;
     if (cells) lo = x64_cell(c, o->b), hi = x64_cell(c, o->c);
-    if (cells && hi.disp == lo.disp + 8) {
-        x64_op(e, 0x10 | X_0F, false, XMM0, x64_m(lo));
+    if (cells) {
+        x64_op(e, 0x7e | X_0F | X_F3, false, XMM0, x64_m(lo));
+        x64_op(e, 0x16 | X_0F | X_66, false, XMM0, x64_m(hi)); /* movhpd */
     } else {
         unsigned b = x64_use_xmm(c, o->b, XMM0);
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));

@@ -26,11 +26,7 @@ void x64_vec_get(struct x64 *c, unsigned xmm, ir_id x, unsigned bytes)
     int lo = x64_reg(c, x), hi = bytes > 8 ? x64_reg(c, (ir_id)(x + 1)) : IN_MEMORY;
     struct emit *e = &c->e;
 
-    if (lo == IN_MEMORY && hi == IN_MEMORY) {
-        if (bytes > 8) x64_op(e, 0x10 | X_0F, false, xmm, x64_m(x64_cell(c, x))); /* movups */
-        else x64_op(e, 0x7e | X_0F | X_F3, false, xmm, x64_m(x64_cell(c, x)));    /* movq */
-        return;
-    }
+    /* in halves: one load would wait for two stores of halves to be done */
     if (lo == IN_MEMORY) x64_op(e, 0x7e | X_0F | X_F3, false, xmm, x64_m(x64_cell(c, x)));
     else if (is_xmm(lo)) op_rr(c, 0x7e | X_0F | X_F3, xmm, (unsigned)lo - GPRS);
     else x64_op(e, SSE(0x6e), true, xmm, x64_r((unsigned)lo));

@@ -14,7 +14,9 @@
 enum {
     POLL_NS = 1000000,       /* between looks at the host's events while the guest is busy */
     MAX_WAIT_NS = 100000000, /* the longest wait in one go: events may be posted by other threads */
-    TURN = 10000,            /* instructions before the next CPU has its turn */
+    /* Instructions before the next CPU has its turn. A prime: a CPU that releases and takes a lock in a loop is interrupted
+     * at every place of the loop in time, not always while it has the lock. */
+    TURN = 9973,
     MIN_SLICE = 10000, MAX_SLICE = 4000000,
 };
 

@@ -317,7 +317,7 @@ static bool fz_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mod
         return false;
     }
     uint64_t pa = page == 6 && t->map & 1 ? va + PAGE : va;
-    *h = (struct mmu_hit){ pa, (uint8_t)(MMU_R | (page == 0 || page == 4 ? 0 : MMU_W) | (page >= 5 ? MMU_X : 0)), 12, false };
+    *h = (struct mmu_hit){ .phys = pa, .prot = (uint8_t)(MMU_R | (page == 0 || page == 4 ? 0 : MMU_W) | (page >= 5 ? MMU_X : 0)), .page_bits = 12 };
     return true;
 }
 

@@ -115,7 +115,7 @@ refused 'out of range' -icount 99
 refused 'expects a number' -echr x
 refused 'not supported yet' -display sdl
 refused 'not supported yet' -net user
-refused 'not supported yet' -vga std
+refused 'no display adapter' -M malta -vga std
 refused 'only allowed with -kernel' -append x
 refused "there is no device 'nix'" -global nix.a=1
 refused "Invalid parameter 'x'" -global x

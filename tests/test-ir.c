@@ -445,7 +445,7 @@ static bool toy_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mo
         if (!probe) c->exc = (struct exception){ 88, (uint32_t)acc, va };
         return false;
     }
-    *h = (struct mmu_hit){ va, MMU_R | MMU_X | (va < 0x1000 ? 0 : MMU_W), 12, false };
+    *h = (struct mmu_hit){ va, MMU_R | MMU_X | (va < 0x1000 ? 0 : MMU_W), 12, false, false };
     if (acc == ACCESS_WRITE && va < 0x1000) { /* page 0: read only */
         if (!probe) c->exc = (struct exception){ 89, 0, va };
         return false;

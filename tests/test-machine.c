@@ -84,7 +84,7 @@ static void translate(struct ir_builder *b)
 static bool mmu(struct cpu *c, uint64_t va, enum mem_access a, unsigned mode, bool probe, struct mmu_hit *hit)
 {
     (void)c, (void)a, (void)mode, (void)probe;
-    *hit = (struct mmu_hit){ va, MMU_R | MMU_W | MMU_X, CPU_PAGE_BITS, false };
+    *hit = (struct mmu_hit){ va, MMU_R | MMU_W | MMU_X, CPU_PAGE_BITS, false, false };
     return true;
 }
 static void fault(struct cpu *c, enum mem_fault f, enum mem_access a, uint64_t va)

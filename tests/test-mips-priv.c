@@ -490,6 +490,84 @@ static void test_flush(void)
     close_fix(&f);
 }
 
+/* What TLBWR replaces goes on translating until the guest looks for it or flushes. */
+static void write_random(struct fix *f, uint64_t hi, uint64_t lo0, uint64_t lo1)
+{
+    mtc0(f, R(10, 0), hi), mtc0(f, R(2, 0), lo0), mtc0(f, R(3, 0), lo1), mtc0(f, R(5, 0), 0);
+    mips_helper_tlbwr(f->c, 0, 0, 0);
+}
+
+static bool in_first_level(const struct fix *f, uint64_t vpn, unsigned asid)
+{
+    return mips_tlb_find(f->m, vpn, asid) >= 0;
+}
+
+/* One page at 0x10000000 that has just been replaced. *next: an address that was not used yet. */
+static void push_out(struct fix *f, uint64_t *next, uint64_t lo0, uint64_t lo1)
+{
+    write_random(f, 0x10000003, lo0, lo1);
+    for (unsigned i = 0; in_first_level(f, 0x10000000, 3) && i < 4096; i++, *next += 0x2000)
+        write_random(f, *next + 3, LO_V, LO_V);
+    CHECK(!in_first_level(f, 0x10000000, 3));
+}
+
+static void test_second_level(void)
+{
+    struct fix f;
+    struct mmu_hit h;
+    const uint64_t lo0 = 0x123 << 6 | LO_V | LO_D, lo1 = 0x456 << 6 | LO_V;
+    uint64_t next = 0x20000000;
+    open_fix(&f, &mips32_isa, "24Kf", false, false);
+    mtc0(&f, R(12, 0), 0);
+
+    push_out(&f, &next, lo0, lo1);
+    CHECK(xlate(&f, 0x10000010, ACCESS_WRITE, &h) && h.phys == 0x123010);
+    CHECK(xlate(&f, 0x10001010, ACCESS_READ, &h) && h.phys == 0x456010 && !(h.prot & MMU_W));
+    /* what it does not allow is a refill: the handlers of other exceptions would look for an entry */
+    CHECK(!xlate(&f, 0x10001010, ACCESS_WRITE, &h) && f.c->exc.code == (ME_TLBS | ME_TLB_REFILL));
+    mtc0(&f, R(10, 0), 0x10000004); /* another address space */
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+    mtc0(&f, R(10, 0), 0x10000003);
+    CHECK(xlate(&f, 0x10000010, ACCESS_READ, &h));
+    /* looked for: not there, and gone */
+    mips_helper_tlbp(f.c, 0, 0, 0);
+    CHECK(mfc0(&f, R(0, 0)) >> 31 & 1);
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h) && f.c->exc.code == (ME_TLBL | ME_TLB_REFILL));
+
+    push_out(&f, &next, lo0, lo1); /* the same page anew: the engine's copy goes, too */
+    struct tlb_entry *e = plant(&f, 2, 0x10000000);
+    write_random(&f, 0x10000003, 0x777 << 6 | LO_V, lo1);
+    CHECK(xlate(&f, 0x10000010, ACCESS_READ, &h) && h.phys == 0x777010);
+    CHECK_EQ(e->rd, UINT64_MAX);
+    mips_helper_tlbp(f.c, 0, 0, 0); /* it makes room for the next */
+    mtc0(&f, R(10, 0), 0x30002003);
+    mips_helper_tlbwi(f.c, 0, 0, 0);
+
+    push_out(&f, &next, lo0, lo1); /* flushed: by an entry that becomes another one */
+    mtc0(&f, R(0, 0), 1);
+    mtc0(&f, R(10, 0), 0x30000003);
+    mips_helper_tlbwi(f.c, 0, 0, 0);
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+    CHECK_EQ(f.m->tlb2_used, 0);
+
+    push_out(&f, &next, lo0, lo1); /* by somebody who looks through all entries */
+    mips_helper_tlbr(f.c, 0, 0, 0);
+    mtc0(&f, R(10, 0), 3);
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+
+    push_out(&f, &next, lo0, lo1);
+    mtc0(&f, R(6, 0), 2); /* Wired */
+    CHECK(!xlate(&f, 0x10000010, ACCESS_READ, &h));
+
+    /* it does not grow beyond its size, and counts right */
+    for (unsigned i = 0; i < 5000; i++, next += 0x2000) write_random(&f, next + 3, LO_V, i % 3 ? LO_V : 0);
+    unsigned used = 0;
+    for (unsigned i = 0; i < MIPS_TLB2_MAX; i++) used += f.m->tlb2[i].inuse;
+    CHECK_EQ(f.m->tlb2_used, used);
+    CHECK(used > MIPS_TLB2_MAX / 2 && !f.m->tlb_doubled);
+    close_fix(&f);
+}
+
 /* ---- exceptions --------------------------------------------------------- */
 
 static uint32_t exc_code(struct fix *f)
@@ -814,6 +892,7 @@ int main(void)
     test_segments64();
     test_tlb();
     test_flush();
+    test_second_level();
     test_exceptions();
     test_interrupts();
     test_timer();

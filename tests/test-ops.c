@@ -126,7 +126,7 @@ static bool toy_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mo
         if (!probe) c->exc = (struct exception){ 88, (uint32_t)acc, va };
         return false;
     }
-    *h = (struct mmu_hit){ va, (uint8_t)(MMU_R | MMU_X | (va < 3 * 4096 ? MMU_W : 0)), 12, false };
+    *h = (struct mmu_hit){ va, (uint8_t)(MMU_R | MMU_X | (va < 3 * 4096 ? MMU_W : 0)), 12, false, false };
     return true;
 }
 static void toy_fault(struct cpu *c, enum mem_fault f, enum mem_access acc, uint64_t va) { c->exc = (struct exception){ 90 + (uint32_t)f, (uint32_t)acc, va }; }

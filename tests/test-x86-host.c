@@ -326,6 +326,7 @@ static bool testable(unsigned line, enum x86_mode mode)
 {
     const struct x86_def *d = &x86_defs[line];
     static const char skip[] = "int int1 int3 into syscall sysenter cpuid rdtsc rdtscp xgetbv popf iret wrfsbase wrgsbase rdfsbase rdgsbase ldmxcsr "
+                               "lar lsl verr verw arpl sgdt sgdtl sidt sidtl sldt str smsw ljmp lcall lret lretq vmmcall vmcall " /* the kernel's tables */
                                "rdrand rdseed rdpid rcpps rcpss rsqrtps rsqrtss vrcpps vrcpss vrsqrtps vrsqrtss xsaveopt xsavec xsaves xrstors "
                                "stmxcsr fxsave fxrstor fldenv fnstenv frstor fnsave feni fdisi fsetpm fldcw xsave xrstor clflush clflushopt clwb pushf monitor mwait rdpmc "
                                "lar lsl verr verw sgdt sidt smsw sldt str lcall ljmp lret vmmcall" /* the kernel's business */;

@@ -5,7 +5,7 @@ quern_SOURCES = tools/quern.c tools/system.h tools/system.c tools/system-opts.h 
 quern_LDADD = libquern.a
 
 # The names by which the program is called, as links beside it.
-QUERN_SYSTEM_TARGETS = mips mipsel mips64 mips64el
+QUERN_SYSTEM_TARGETS = mips mipsel mips64 mips64el i386 x86_64
 QUERN_USER_TARGETS = mips mipsel mips64 mips64el mipsn32 mipsn32el i386 x86_64
 QUERN_LINKS = $(addprefix quern-system-,$(QUERN_SYSTEM_TARGETS)) $(addprefix quern-,$(QUERN_USER_TARGETS))
 

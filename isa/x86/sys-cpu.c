@@ -93,7 +93,8 @@ void x86_sys_reset(struct x86_cpu *x, bool init)
     x->gdt = x->idt = (struct x86_table){ .limit = 0xffff };
     x->ldt = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_LDT << SA_TYPE_SHIFT };
     x->tr = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_TSS_BUSY << SA_TYPE_SHIFT };
-    x->nmi_pending = x->nmi_blocked = x->smi_pending = x->init_pending = x->wait_sipi = x->stopped = x->in_mwait = false;
+    x->nmi_pending = x->nmi_blocked = x->smi_pending = x->init_pending = x->stopped = x->in_mwait = false;
+    if (!init) x->wait_sipi = false; /* INIT leaves an application processor waiting, as its board said */
     x->delivering = x->ferr_wait = false;
     x->db_pending = 0;
     x->c.halted = false;
@@ -178,6 +179,10 @@ void x86_sipi(struct cpu *c, uint8_t vector)
     struct x86_cpu *x = x86_cpu(c);
 
     if (!x->wait_sipi) return;
+    if (x->init_pending) { /* the INIT before it, which this CPU had no turn to see */
+        x->init_pending = false;
+        x86_sys_reset(x, true);
+    }
     x->wait_sipi = false;
     c->halted = false;
     x86_seg_put(x, SEG_CS, (uint16_t)(vector << 8), (uint32_t)vector << 12, x->seg_limit[SEG_CS], x->seg_attr[SEG_CS]);

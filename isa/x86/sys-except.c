@@ -336,7 +336,7 @@ bool x86_interrupt(struct cpu *c)
     if (x->init_pending) {
         x->init_pending = false;
         x86_sys_reset(x, true);
-        return true;
+        if (!x->wait_sipi) return true;
     }
     if (x->stopped || x->wait_sipi) {
         c->halted = true;

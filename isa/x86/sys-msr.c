@@ -200,9 +200,14 @@ void x86_sys_cpuid(struct x86_cpu *x, uint32_t leaf, uint32_t sub, uint32_t r[4]
         if (sub) break;
         r[1] |= sys_word(x, 3) | (x86_has(x, XF_INVPCID) ? 1u << 10 : 0) | (x86_has(x, XF_SMAP) ? 1u << 20 : 0);
         break;
+    case 0xd:
+        /* what XCR0 has enabled now */
+        if (x86_has(x, XF_XSAVE) && sub < 2 && r[1]) r[1] = x->xcr0 & 4 ? 832 : 576;
+        break;
     case 0x80000001:
+        r[3] |= sys_word(x, 4);
         /* AMD's word repeats that of leaf 1 */
-        r[3] |= sys_word(x, 4) | ((sys_word(x, 1) | x86_cpuid_features(x) | (apic ? 1u << 9 : 0)) & 0x0183f3ff);
+        if (x->model->vendor[0] == 'A') r[3] |= (sys_word(x, 1) | (apic ? 1u << 9 : 0)) & 0x0183f3ff;
         break;
     default: break;
     }
