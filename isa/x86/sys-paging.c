@@ -195,7 +195,7 @@ bool x86_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mode, boo
         return false;
     }
     hit->page_bits = CPU_PAGE_BITS;
-    hit->uncached = false;
+    hit->uncached = hit->global = false;
     if (acc != ACCESS_EXEC && x->dr[7] & 0xff && x86_data_break_page(x, va)) {
         if (!probe) x86_data_break(x, va, 1, acc == ACCESS_WRITE);
         hit->page_bits = CPU_PAGE_BITS - 1;
