@@ -103,6 +103,7 @@ static void stop(struct gj_client *c, bool kill_it)
     }
     /* Else it does that itself. An assembler that it had started outlives it for a moment. */
     for (unsigned i = 0; c->dir && mine && kill_it && i < 50 && !remove_dir(c->dir); i++) nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
+    if (c->dir && mine && !kill_it) rmdir(c->dir); /* it may be dead already; if it is at work, this fails */
     mem_free(c->dir);
     c->dir = NULL;
     c->fd = -1;
