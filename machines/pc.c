@@ -93,6 +93,17 @@ static void all_cpus(void *opaque, unsigned n, bool level)
         m->cfg.isa->set_irq(m->cpu[i], n, level);
 }
 
+/*
+ * The chip set's SMI goes to the processor that asked for it by a port, or to the first: firmware for boards with
+ * this chip set moves one processor's SMBASE and has no handler for the others'.
+ */
+static void smi_line(void *opaque, unsigned n, bool level)
+{
+    struct machine *m = pc_of(opaque)->machine;
+    if (level) m->cfg.isa->set_irq(m->running ? m->running : m->cpu[0], X86_PIN_SMI, true);
+    else all_cpus(opaque, X86_PIN_SMI, false);
+}
+
 static void gate_a20(void *opaque, unsigned n, bool level)
 {
     struct pc *pc = pc_of(opaque);
@@ -299,7 +310,7 @@ static int make_pm(struct pc *pc, struct error *e)
     pc->pm = dev_finish(d, e);
     if (!pc->pm) return -1;
     dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + IRQ_SCI);
-    irq_connect(dev_irq(d, 1), all_cpus, pc, X86_PIN_SMI);
+    irq_connect(dev_irq(d, 1), smi_line, pc, 0);
     return 0;
 }
 
