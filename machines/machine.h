@@ -17,7 +17,7 @@ struct machine;
 struct chardev;
 struct blk_backend;
 
-enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_PARALLEL = 3, MACHINE_MAX_DRIVES = 32, MACHINE_MAX_CPUS = 64 };
+enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_PARALLEL = 3, MACHINE_MAX_DRIVES = 32, MACHINE_MAX_CPUS = 255 };
 
 enum drive_if { DRIVE_IDE, DRIVE_PFLASH, DRIVE_MTD, DRIVE_SD, DRIVE_FLOPPY, DRIVE_NONE };
 struct drive_config {

@@ -68,6 +68,7 @@ void sysopts_free(struct sysopts *s)
     mem_free((void *)s->cfg.firmware_path);
     mem_free(s->machine_name);
     mem_free(s->cpu_name);
+    mem_free(s->made_model);
     mem_free(s->process_name);
     mem_free(s->pidfile);
     mem_free(s->lockstep_text);
@@ -245,13 +246,9 @@ int opt_machine(struct sysopts *s, const char *arg, struct error *e)
 int opt_cpu(struct sysopts *s, const char *arg, struct error *e)
 {
     if (opt_is_help(arg)) {
-        printf("Available CPUs:\n");
-        for (unsigned i = 0; i < s->isa->n_models; i++) {
-            printf("  %-16s %s\n", s->isa->models[i].name, s->isa->models[i].help ? s->isa->models[i].help : "");
-        }
+        isa_list_models(s->isa, put_help, NULL);
         return DONE;
     }
-    if (strchr(arg, ',')) return error_set(e, "CPU features are not supported yet");
     replace(&s->cpu_name, arg);
     return 0;
 }
@@ -776,11 +773,8 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         return error_hint(e, "Use -machine help to list supported machines");
     }
     if (s->cpu_name) {
-        c->cpu = isa_find_model(s->isa, s->cpu_name);
-        if (!c->cpu) {
-            error_set(e, "unable to find CPU model '%s'", s->cpu_name);
-            return error_hint(e, "Use -cpu help to list the models");
-        }
+        c->cpu = isa_choose_model(s->isa, s->cpu_name, &s->made_model, e);
+        if (!c->cpu) return -1;
     }
     if (c->n_cpus > c->board->max_cpus) {
         return error_set(e, "Invalid SMP CPUs %u. The max CPUs supported by machine '%s' is %u", c->n_cpus,

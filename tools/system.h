@@ -36,6 +36,7 @@ struct sysopts {
     struct lockstep_config lockstep;
     struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */
     char *machine_name, *cpu_name, *process_name, *pidfile;
+    void *made_model;             /* of -cpu with features */
     struct str_list strings;      /* owns strings that cfg points to */
     struct str_list devices, parallels;
     char *debugcon;
