@@ -5,6 +5,7 @@
  * The CMOS layout is that of IBM compatible firmware, with the fields that SeaBIOS reads.
  */
 #include "machines/pc.h"
+#include "machines/pc-options.h"
 
 #include "blockfmt/block.h"
 #include "machines/boot/loader.h"
@@ -86,18 +87,25 @@ static uint8_t boot_letter(char c)
     }
 }
 
-static int boot_order(struct pc *pc, struct error *e)
+static int check_boot_order(const char *order, struct error *e)
 {
-    const char *order = pc->machine->cfg.boot_order ? pc->machine->cfg.boot_order : "cad";
-    uint8_t v[3] = {0};
-    for (unsigned i = 0; order[i]; i++) {
-        uint8_t b = boot_letter(order[i]);
-        if (!b) return error_set(e, "Invalid boot device for PC: '%c'", order[i]);
-        if (i < 3) v[i] = b;
+    for (unsigned i = 0; order && order[i]; i++) {
+        if (i == 3) return error_set(e, "Too many boot devices for PC");
+        if (!boot_letter(order[i])) return error_set(e, "Invalid boot device for PC: '%c'", order[i]);
     }
-    mc146818_set_cmos(pc->rtc, 0x3d, (uint8_t)(v[1] << 4 | v[0]));
-    mc146818_set_cmos(pc->rtc, 0x38, (uint8_t)(v[2] << 4 | pc->machine->cfg.no_fd_bootchk));
     return 0;
+}
+
+void pc_set_boot_order(struct pc *pc)
+{
+    const struct machine_config *c = &pc->machine->cfg;
+    const char *order = c->boot_once && !pc->booted ? c->boot_once : c->boot_order ? c->boot_order : "cad";
+    uint8_t v[3] = {0};
+    for (unsigned i = 0; i < 3 && order[i]; i++)
+        v[i] = boot_letter(order[i]);
+    mc146818_set_cmos(pc->rtc, 0x3d, (uint8_t)(v[1] << 4 | v[0]));
+    mc146818_set_cmos(pc->rtc, 0x38, (uint8_t)(v[2] << 4 | c->no_fd_bootchk));
+    pc->booted = true;
 }
 
 /* How firmware translates the geometry of IDE disks: two bits for each. */
@@ -126,7 +134,8 @@ static int fill_cmos(struct pc *pc, struct error *e)
     mc146818_set_cmos(pc->rtc, 0x5f, (uint8_t)(pc->machine->n_cpus - 1));
     mc146818_set_cmos(pc->rtc, 0x14, 0x06); /* equipment: FPU, PS/2 mouse */
     disk_translation(pc);
-    return boot_order(pc, e);
+    const struct machine_config *c = &pc->machine->cfg;
+    return check_boot_order(c->boot_order, e) || check_boot_order(c->boot_once, e) ? -1 : 0;
 }
 
 /* ---- fw_cfg ---- */
@@ -143,24 +152,28 @@ int pc_configure(struct pc *pc, struct error *e)
 {
     const struct machine_config *c = &pc->machine->cfg;
     struct device *fw = pc->fw_cfg;
-    uint8_t wait[4];
-    const struct pc_tables t = {.n_cpus = pc->machine->n_cpus,
+    const char *first = NULL; /* in the boot order */
+    struct pc_tables t = {.n_cpus = pc->machine->n_cpus,
                                 .low_ram = pc->low_ram,
                                 .high_ram = pc->high_ram,
                                 .hpet = pc->hpet != NULL,
                                 .fdc = pc->has_fdc,
                                 .parallel = pc->has_parallel,
-                                .uuid = c->uuid};
+                                .uuid = c->uuid,
+                                .acpi_tables = c->acpi_tables};
     fw_cfg_add_int(fw, FW_CFG_RAM_SIZE, c->ram_size, 8);
     fw_cfg_add_int(fw, FW_CFG_NOGRAPHIC, 0, 2);
     fw_cfg_add_int(fw, FW_CFG_NB_CPUS, pc->machine->n_cpus, 2);
     fw_cfg_add_int(fw, FW_CFG_MAX_CPUS, pc->machine->n_cpus, 2);
     fw_cfg_add_int(fw, FW_CFG_BOOT_MENU, c->boot_menu, 2);
-    st32_le(wait, UINT32_MAX); /* no reboot when nothing can be booted */
-    if (add_e820(pc, e) || fw_cfg_add_file(fw, "etc/boot-fail-wait", wait, sizeof wait, e)) return -1;
-    if (fw_cfg_add_file(fw, "bootorder", "", 0, e)) return -1;
+    if (add_e820(pc, e) || pc_boot_files(pc, e) || pc_option_roms(pc, e)) return -1;
     if (!c->no_acpi && pc_acpi_tables(fw, &t, e)) return -1;
-    if (pc_smbios_tables(fw, &t, e)) return -1;
-    if (c->kernel && x86_linux_load(pc->machine, fw, pc->low_ram, e)) return -1;
+    struct pc_smbios_set *smbios = pc_smbios_parse(c->smbios, e);
+    t.smbios = smbios;
+    int rc = smbios ? pc_smbios_tables(fw, &t, e) : -1;
+    pc_smbios_free(smbios);
+    if (rc) return rc;
+    if (c->kernel && x86_linux_load(pc->machine, fw, pc->low_ram, &first, e)) return -1;
+    if (pc_boot_order_file(pc, first, e) || pc_user_fw_cfg(pc, e)) return -1;
     return fill_cmos(pc, e);
 }

@@ -7,6 +7,7 @@
  * pc-boot.c. Not there: a network card, USB, sound.
  */
 #include "machines/pc.h"
+#include "machines/pc-options.h"
 
 #include "isa/x86/x86-board.h"
 #include "periph/input/i8042.h"
@@ -56,9 +57,15 @@ static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, rtc),      STATE_RUNTIME(struct pc, apic),
     STATE_RUNTIME(struct pc, ferr),     STATE_RUNTIME(struct pc, low_ram),
     STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
-    STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
+    STATE_INT(struct pc, booted),       STATE_RUNTIME(struct pc, boot),
+    STATE_RUNTIME(struct pc, n_boot),   STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
     STATE_END,
 };
+static void pc_unrealize(struct device *d)
+{
+    pc_free_boot_entries((struct pc *)d);
+}
+
 static const struct dev_desc pc_desc = {
     .name = "pc-board",
     .help = "the PC's wiring",
@@ -67,6 +74,7 @@ static const struct dev_desc pc_desc = {
     .size = sizeof(struct pc),
     .props = pc_props,
     .state = pc_state,
+    .unrealize = pc_unrealize,
 };
 
 /* ---- lines ---- */
@@ -437,6 +445,11 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
         dev_set_int(d, "unit", (uint64_t)c->index);
         if (c->blk) dev_set_ptr(d, "drive", c->blk);
         if (!dev_finish(d, e)) return -1;
+        if (c->bootindex) {
+            char *path = mem_printf("/pci@i0cf8/ide@%x,%x/drive@%d/disk@%d", DEVFN_IDE >> 3, DEVFN_IDE & 7, c->index / 2,
+                                    c->index % 2);
+            if (pc_add_boot_text(pc, c->bootindex, path, e)) return -1;
+        }
         cd_place_taken |= c->index == 2;
     }
     if (m->cfg.no_defaults || cd_place_taken) return 0;
@@ -457,6 +470,19 @@ static unsigned irq_property(const struct device *d)
     return 16;
 }
 
+/* A PCI device with a bootindex as firmware calls it. */
+static int add_pci_boot(struct pc *pc, struct device *d, const char *index, struct error *e)
+{
+    const struct pci_device *p = pci_device(d);
+    unsigned class = (unsigned)(pci_config_read(pc->machine->mb->pci, p->pci.devfn, 10, 2));
+    const char *name = class == 0x0100 ? "scsi" : class >> 8 == 2 ? "ethernet" : class == 0x0101 ? "ide" : "pci";
+    const char *disk = class == 0x0100 ? "/disk@0,0" : "";
+    unsigned devfn = p->pci.devfn;
+    char *path = devfn & 7 ? mem_printf("/pci@i0cf8/%s@%x,%x%s", name, devfn >> 3, devfn & 7, disk)
+                           : mem_printf("/pci@i0cf8/%s@%x%s", name, devfn >> 3, disk);
+    return pc_add_boot_text(pc, index, path, e);
+}
+
 static int make_user_device(struct pc *pc, const struct machine_device *c, struct error *e)
 {
     struct machine_bus *mb = pc->machine->mb;
@@ -468,13 +494,19 @@ static int make_user_device(struct pc *pc, const struct machine_device *c, struc
         return error_set(e, "No bus of the machine takes device '%s'", c->driver);
     struct device *parent = desc->bus == BUS_PCI ? pc->pcihost : pc->isa;
     struct device *d = dev_create(mb, desc, parent, c->id);
+    const char *bootindex = NULL;
     for (unsigned i = 0; i < c->n_props; i++) {
+        if (!strcmp(c->props[i].name, "bootindex") && desc->bus == BUS_PCI) {
+            bootindex = c->props[i].value;
+            continue;
+        }
         if (dev_set_prop(d, c->props[i].name, c->props[i].value, e)) {
             dev_destroy(d);
             return -1;
         }
     }
     if (!dev_finish(d, e)) return -1;
+    if (bootindex && add_pci_boot(pc, d, bootindex, e)) return -1;
     unsigned irq = desc->bus == BUS_ISA && desc->n_irqs ? irq_property(d) : 16;
     if (irq < 16) dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + irq);
     return 0;
@@ -501,6 +533,7 @@ static int pc_init(struct machine *m, struct error *e)
 
 static void pc_reset(struct machine *m)
 {
+    pc_set_boot_order(m->board_data);
     for (unsigned i = 1; i < m->n_cpus; i++)
         x86_wait_for_sipi(m->cpu[i], true);
 }
@@ -530,6 +563,8 @@ const struct board board_pc = {
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
     .takes_devices = true,
+    .has_boot_order = true,
+    .has_fw_cfg = true,
     .is_default = true,
     .init = pc_init,
     .reset = pc_reset,

@@ -126,7 +126,7 @@ static int complete_header(struct kernel *k, const char *cmdline, struct error *
 /* The ROM with its checksums: all bytes add up to zero, those of the expansion header, too. */
 static int add_rom(struct device *fw, struct error *e)
 {
-    static const char name[] = "genroms/linuxboot.bin", order[] = "/rom@genroms/linuxboot.bin";
+    static const char name[] = "genroms/linuxboot.bin";
     enum { PNP_POINTER = 0x1a, PNP_SIZE = 32, PNP_CHECKSUM = 9 };
     uint8_t rom[sizeof linuxboot_rom], sum = 0;
     memcpy(rom, linuxboot_rom, sizeof rom);
@@ -138,8 +138,7 @@ static int add_rom(struct device *fw, struct error *e)
     for (unsigned i = 0; i < sizeof rom; i++)
         sum = (uint8_t)(sum + rom[i]);
     rom[sizeof rom - 1] = (uint8_t)-sum;
-    if (fw_cfg_add_file(fw, name, rom, sizeof rom, e)) return -1;
-    return fw_cfg_add_file(fw, "bootorder", order, sizeof order, e);
+    return fw_cfg_add_file(fw, name, rom, sizeof rom, e);
 }
 
 static void publish(struct device *fw, const struct kernel *k, const char *cmdline)
@@ -160,7 +159,7 @@ static void publish(struct device *fw, const struct kernel *k, const char *cmdli
     fw_cfg_add(fw, FW_CFG_INITRD_DATA, k->initrd.data, (uint32_t)k->initrd.size);
 }
 
-int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, struct error *e)
+int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, const char **boot, struct error *e)
 {
     const struct machine_config *c = &m->cfg;
     const char *cmdline = c->append ? c->append : "";
@@ -177,6 +176,7 @@ int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, struc
     if (!rc) rc = complete_header(&k, cmdline, e);
     if (!rc) rc = add_rom(fw, e);
     if (!rc) publish(fw, &k, cmdline);
+    *boot = "/rom@genroms/linuxboot.bin";
     boot_file_free(&k.file);
     boot_file_free(&k.initrd);
     return rc;
