@@ -133,7 +133,7 @@ static int add_rom(struct pc *pc, const struct opts *o, struct error *e)
         if (f.size < 3 || f.data[0] != 0x55 || f.data[1] != 0xaa)
             error_warn("option ROM '%s' has no signature (55h AAh): firmware will pass it over", file);
         else if (f.data[2] * 512u > f.size)
-            error_warn("option ROM '%s' says it has %u bytes and has %" PRIu64 ": firmware will pass it over", file,
+            error_warn("option ROM '%s' says that it has %u bytes, of which %" PRIu64 " are there", file,
                        f.data[2] * 512u, f.size);
         rc = fw_cfg_add_file(pc->fw_cfg, name, f.data, (uint32_t)f.size, e);
     }

@@ -112,12 +112,21 @@ static void smi_line(void *opaque, unsigned n, bool level)
     else all_cpus(opaque, X86_PIN_SMI, false);
 }
 
+static void set_a20(struct pc *pc, bool level)
+{
+    for (unsigned i = 0; i < pc->machine->n_cpus; i++)
+        x86_set_a20(pc->machine->cpu[i], level);
+}
+
+/*
+ * The 8042's output or port 92h's. The last that changed says how the gate is: firmware switches A20 off by one of
+ * them without a thought of the other.
+ */
 static void gate_a20(void *opaque, unsigned n, bool level)
 {
     struct pc *pc = pc_of(opaque);
     pc->a20[n] = level;
-    for (unsigned i = 0; i < pc->machine->n_cpus; i++)
-        x86_set_a20(pc->machine->cpu[i], pc->a20[0] || pc->a20[1]);
+    set_a20(pc, level);
 }
 
 /* Outputs of a local APIC; the opaque is its CPU. */
@@ -534,6 +543,7 @@ static int pc_init(struct machine *m, struct error *e)
 static void pc_reset(struct machine *m)
 {
     pc_set_boot_order(m->board_data);
+    set_a20(m->board_data, true);
     for (unsigned i = 1; i < m->n_cpus; i++)
         x86_wait_for_sipi(m->cpu[i], true);
 }

@@ -77,6 +77,7 @@ SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
+SCRIPT_TESTS += tests/test-pc-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 SCRIPT_TESTS += tests/test-gccjit.sh
 SCRIPT_TESTS += tests/test-gdb-user.sh
