@@ -9,6 +9,7 @@
 
 #include "blockfmt/block.h"
 #include "machines/boot/loader.h"
+#include "machines/boot/x86-flat.h"
 #include "machines/boot/x86-linux.h"
 #include "machines/pc-tables.h"
 #include "periph/misc/fw_cfg.h"
@@ -173,7 +174,9 @@ int pc_configure(struct pc *pc, struct error *e)
     int rc = smbios ? pc_smbios_tables(fw, &t, e) : -1;
     pc_smbios_free(smbios);
     if (rc) return rc;
-    if (c->kernel && x86_linux_load(pc->machine, fw, pc->low_ram, &first, e)) return -1;
+    rc = c->kernel ? x86_flat_load(pc->machine, fw, pc->low_ram, pc->high_ram, &first, e) : 0;
+    if (rc > 0) rc = x86_linux_load(pc->machine, fw, pc->low_ram, &first, e);
+    if (rc) return rc;
     if (pc_boot_order_file(pc, first, e) || pc_user_fw_cfg(pc, e)) return -1;
     return fill_cmos(pc, e);
 }

@@ -128,7 +128,7 @@ check-engines: all
 # Faults on purpose, and whether they are found.
 check_PROGRAMS += tests/quern-mutant
 tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c tools/system.h tools/system.c \
-	tools/system-opts.h tools/system-opts.c tools/system-drives.c tools/shared.c tools/options.c tools/options.def tools/help.c
+	tools/system-opts.h tools/system-opts.c tools/system-drives.c tools/system-boot.c tools/shared.c tools/options.c tools/options.def tools/help.c
 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash

@@ -141,6 +141,47 @@ if grep -q 'says that it has 32768 bytes, of which 512 are there' "$dir/out"; th
 dd if="$dir/rom" of="$dir/odd" bs=1 count=300 2>/dev/null
 boots 3 -hda "$dir/one" -option-rom "$dir/odd" -option-rom "$dir/text"
 
+# Multiboot with addresses in the header: the kernel gives the last digit of its magic number, 2. le N: four bytes.
+le() { printf '%02x %02x %02x %02x ' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255)); }
+# multiboot FILE FLAGS HEADER LOAD LOAD_END BSS_END ENTRY
+multiboot() {
+    bytes "$(le 0x1badb002) $(le "$2") $(le $((0 - 0x1badb002 - $2))) $(le "$3") $(le "$4") $(le "$5") $(le "$6") $(le "$7") \
+        83 e0 0f ba f4 00 00 00 ef f4" >"$1"
+}
+multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x200000 0x100020
+boots 5 -kernel "$dir/mb" -append 'a b' -initrd "$dir/text one,$dir/text two"
+multiboot "$dir/mb" 0x10003 0x100000 0x100001 0 0 0x100020
+refused 'load address' -kernel "$dir/mb"
+multiboot "$dir/mb" 0x10003 0x100000 0x100000 0x100900 0 0x100020
+refused 'end of data' -kernel "$dir/mb"
+multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x100004 0x100020
+refused 'end of bss' -kernel "$dir/mb"
+multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0xffff0000 0x100020
+refused 'does not fit' -kernel "$dir/mb"
+multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x200000 0x300000
+refused 'entry point' -kernel "$dir/mb"
+multiboot "$dir/mb" 0x10003 0xa0000 0xa0000 0 0 0xa0020
+refused 'is not in memory' -kernel "$dir/mb"
+multiboot "$dir/mb" 0x10013 0x100000 0x100000 0 0 0x100020
+refused 'asks for what is not known' -kernel "$dir/mb"
+# An ELF file with a PVH entry: gives the last digit of the information's magic number, 8.
+# pvh FILE OFFSET_OF_NOTE P_FILESZ ENTRY
+pvh() {
+    bytes "7f 45 4c 46 01 01 01 00 00 00 00 00 00 00 00 00 02 00 03 00 01 00 00 00 $(le 0) $(le 52) $(le 0) $(le 0) 34 00 20 00 02 00 \
+        00 00 00 00 00 00 $(le 1) $(le 0) $(le 0x100000) $(le 0x100000) $(le "$3") $(le 0x1000) $(le 7) $(le 4096) \
+        $(le 4) $(le "$2") $(le 0) $(le 0) $(le 20) $(le 20) $(le 4) $(le 4) \
+        $(le 4) $(le 4) $(le 18) 58 65 6e 00 $(le "$4") 8b 03 83 e0 0f ba f4 00 00 00 ef f4" >"$1"
+}
+pvh "$dir/pvh" 116 148 0x100088
+boots 17 -kernel "$dir/pvh" -append 'a b' -initrd "$dir/text"
+pvh "$dir/pvh" 116 149 0x100088
+refused 'beyond the file' -kernel "$dir/pvh"
+pvh "$dir/pvh" 140 148 0x100088
+refused 'without a PVH entry' -kernel "$dir/pvh"
+pvh "$dir/pvh" 116 148 0x200000
+refused 'entry point' -kernel "$dir/pvh"
+refused 'is no kernel for a PC' -kernel "$dir/text"
+
 # Bad boot sectors: triple fault, MMIO as code, no signature, disks too small, code that is none. The program survives all;
 # 124: it was still running.
 survives() {
