@@ -21,12 +21,24 @@
 enum { BIOS_UNIT = 0x10000, BIOS_MAX = 0x1000000, LOW_SIZE = 0x40000, LOW_BIOS = 0x20000 };
 enum { E820_RAM = 1, E820_RESERVED = 2 };
 
+/* The last n bytes, in RAM below 1 MiB. */
+static int copy_firmware(struct machine_bus *mb, const struct boot_file *f, uint64_t n, struct error *e)
+{
+    struct device *images = boot_images_new(mb, e);
+    if (!images) return -1;
+    uint8_t *copy = mem_alloc((size_t)n);
+    memcpy(copy, f->data + (f->size - n), (size_t)n);
+    boot_images_add(images, "bios", 0x100000 - n, copy, n, n);
+    return 0;
+}
+
 int pc_load_firmware(struct pc *pc, struct region *low, struct error *e)
 {
     struct machine *m = pc->machine;
     struct machine_bus *mb = m->mb;
     struct boot_file f;
-    const char *name = m->cfg.bios ? m->cfg.bios : "bios-256k.bin";
+    /* Without a bridge that makes memory of ROM all of the firmware has to fit below 1 MiB. */
+    const char *name = m->cfg.bios ? m->cfg.bios : pc->isa_only ? "bios.bin" : "bios-256k.bin";
     char *path = boot_find_firmware(name, m->cfg.firmware_path, e);
     if (!path) return error_hint(e, "SeaBIOS is in Debian's package seabios; -L adds a directory to look in");
     int rc = boot_read_raw(path, BIOS_MAX, &f, e);
@@ -45,8 +57,10 @@ int pc_load_firmware(struct pc *pc, struct region *low, struct error *e)
         uint64_t n = MIN(f.size, (uint64_t)LOW_BIOS);
         memcpy(region_ram(bios), f.data, (size_t)f.size);
         region_add(mb->mem_root, bios, UINT64_C(0x100000000) - f.size, 0);
-        region_add(low, mb_own_region(mb, region_new_alias("isa-bios", bios, f.size - n, n)),
-                   LOW_SIZE - n, 0);
+        if (low)
+            region_add(low, mb_own_region(mb, region_new_alias("isa-bios", bios, f.size - n, n)), LOW_SIZE - n, 0);
+        else if (copy_firmware(mb, &f, n, e))
+            bios = NULL;
     }
     boot_file_free(&f);
     return bios ? 0 : -1;
@@ -61,6 +75,20 @@ int pc_vga_rom(struct pc *pc, struct device *vga, struct error *e)
     mem_free(path);
     if (rc) return -1;
     rc = pci_load_rom(pci_device(vga), f.data, f.size, e);
+    boot_file_free(&f);
+    return rc;
+}
+
+int pc_isa_vga_rom(struct pc *pc, struct error *e)
+{
+    static const char name[] = "vgabios-isavga.bin";
+    struct boot_file f;
+    char *path = boot_find_firmware(name, pc->machine->cfg.firmware_path, e);
+    if (!path) return error_hint(e, "SeaVGABIOS is in Debian's package seabios; -vga none does without");
+    int rc = boot_read_raw(path, BIOS_MAX, &f, e);
+    mem_free(path);
+    if (rc) return -1;
+    rc = fw_cfg_add_file(pc->fw_cfg, "vgaroms/vgabios-isavga.bin", f.data, (uint32_t)f.size, e);
     boot_file_free(&f);
     return rc;
 }
@@ -168,7 +196,7 @@ int pc_configure(struct pc *pc, struct error *e)
     fw_cfg_add_int(fw, FW_CFG_MAX_CPUS, pc->machine->n_cpus, 2);
     fw_cfg_add_int(fw, FW_CFG_BOOT_MENU, c->boot_menu, 2);
     if (add_e820(pc, e) || pc_boot_files(pc, e) || pc_option_roms(pc, e)) return -1;
-    if (!c->no_acpi && pc_acpi_tables(fw, &t, e)) return -1;
+    if (!c->no_acpi && !pc->isa_only && pc_acpi_tables(fw, &t, e)) return -1;
     struct pc_smbios_set *smbios = pc_smbios_parse(c->smbios, e);
     t.smbios = smbios;
     int rc = smbios ? pc_smbios_tables(fw, &t, e) : -1;

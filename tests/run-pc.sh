@@ -164,7 +164,7 @@ screen() {
         sleep 5
         printf 'screendump %s.ppm\nscreendump %s.png\n' "$name" "$name" >&3
         sleep 1
-        grey=$(od -An -v -tx1 -w3 "$name.ppm" | grep -c 'aa aa aa')
+        grey=$(($(LC_ALL=C tr -dc '\252' <"$name.ppm" 2>/dev/null | wc -c) / 3)) # AAh in each colour
         [ "$grey" -gt 100000 ] && break
         i=$((i + 1))
     done
@@ -180,7 +180,7 @@ smp() {
     await '^cpus=4' 60
     send 'for i in 1 2 3 4; do (dd if=/dev/zero bs=64k count=200 2>/dev/null | md5sum | sed s/^/$i:/) & done; wait; echo all-$((6 * 7))'
     await '^all-42' 120
-    [ "$(tr -d '\r' <"$out" | grep -c '^[1-4]:6ba24f3a6e8b3ea8e0a1f3f8a9f8c8f6\|^[1-4]:[0-9a-f]*  -')" = 4 ] && good || bad "four sums were wanted"
+    [ "$(tr -d '\r' <"$out" | grep -c '^[1-4]:[0-9a-f]\{32\}  -')" = 4 ] && good || bad "four sums were wanted"
     [ "$(tr -d '\r' <"$out" | sed -n 's/^[1-4]:\([0-9a-f]*\) .*/\1/p' | sort -u | wc -l)" = 1 ] && good || bad "the sums differ"
     send 'poweroff -f'
     await_end 60

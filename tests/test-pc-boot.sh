@@ -62,6 +62,9 @@ refused "unable to find CPU model 'nix'" -cpu nix,+sse
 refused "x86 has no feature 'wings'" -cpu qemu32,+wings
 refused "the feature 'avx512f' is not built" -cpu qemu32,+avx512f,enforce
 refused 'Invalid SMP CPUs 256' -smp 256
+refused 'Invalid SMP CPUs 2' -M isapc -smp 2
+refused 'No bus of the machine takes device' -M isapc -device VGA
+refused 'isapc" has no bootindex' -M isapc -device ide-cd,bootindex=1
 
 # make_disk FILE: the boot sector's disk, 1 MiB
 make_disk() {
@@ -88,6 +91,7 @@ for q in "$q32" "$q64"; do
 done
 suite "$q64" -smp 4
 suite "$q32" -cpu 486
+suite "$q32" -M isapc
 # The other emulator says the same, but of what it does not check.
 if command -v qemu-system-i386 >/dev/null; then
     make_disk "$dir/disk"

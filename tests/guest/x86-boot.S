@@ -342,14 +342,14 @@ main:
         int     $0x15
         NAME    "extended-memory"
         SHOWC
-        mov     %ah, %al                /* firmware keeps some for itself */
+        and     $0x3000, %ax            /* firmware keeps some for itself */
         call    hex16
         END
         mov     $0xe801, %ax
         int     $0x15
         NAME    "memory-e801"
         SHOWC
-        mov     %ah, %al
+        and     $0x3000, %ax
         call    hex16
         SHOW16  %bx
         END
