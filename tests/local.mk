@@ -54,7 +54,7 @@ UNIT_TESTS += tests/test-x64-emit
 endif
 EXTRA_DIST += tests/x64-cases.h
 UNIT_TESTS += tests/test-a64-emit
-tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c
+tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c jit-native/emit.h jit-native/emit.c
 
 # Programs that scripts use.
 check_PROGRAMS += tests/block-tool tests/block-crash
