@@ -249,7 +249,8 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
 {
     static const struct opt_desc keys[] = {
         { "driver", OPT_STRING, NULL }, { "drive", OPT_STRING, NULL }, { "bus", OPT_STRING, NULL },
-        { "unit", OPT_NUMBER, NULL },   { "id", OPT_STRING, NULL },    { NULL, OPT_STRING, NULL },
+        { "unit", OPT_NUMBER, NULL },   { "id", OPT_STRING, NULL },    { "bootindex", OPT_STRING, NULL },
+        { NULL, OPT_STRING, NULL },
     };
     struct drive_file *f = NULL;
     struct opts o;
@@ -276,6 +277,7 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
     }
     if (!rc && opts_get(&o, "drive")) f->node = mem_strdup(opts_get(&o, "drive"));
     if (!rc) f->on_write_error = BLK_ON_ERROR_ENOSPC;
+    if (!rc && opts_get(&o, "bootindex")) s->drives[f - s->drive_files].bootindex = sysopts_keep(s, opts_get(&o, "bootindex"));
     opts_free(&o);
     return rc;
 }
