@@ -40,7 +40,7 @@ struct prop_desc {
 struct reg_desc { uint32_t addr; const char *name; uint8_t size; };
 #define REG_END { .name = NULL }
 
-enum dev_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_I2C, BUS_IDE, BUS_USB };
+enum dev_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_I2C, BUS_IDE, BUS_USB, BUS_SCSI, BUS_VIRTIO_SERIAL };
 enum dev_category { DEV_MISC, DEV_BRIDGE, DEV_STORAGE, DEV_NETWORK, DEV_INPUT, DEV_DISPLAY, DEV_SOUND, DEV_CHAR, DEV_INTC, DEV_TIMER, DEV_USB };
 
 struct dev_desc {
@@ -48,6 +48,7 @@ struct dev_desc {
     const char *help;
     uint8_t bus;                 /* enum dev_bus: where it plugs in */
     uint8_t category;            /* enum dev_category */
+    uint8_t child_bus;           /* enum dev_bus of devices that plug into this one; BUS_SYSTEM: none */
     bool user_creatable;         /* may be made by -device */
     size_t size;                 /* sizeof the state structure */
     const struct prop_desc *props;
@@ -132,6 +133,8 @@ struct machine_bus {
     void *machine;               /* the machine's own */
     void (*request)(struct machine_bus *, int what); /* enum mb_request: from devices */
     int exit_code;               /* of MB_EXIT */
+    bool big_endian;             /* the CPUs' byte order, which legacy virtio drivers use */
+    uint8_t seed[32];            /* what random numbers of devices come from */
 };
 /* MB_EXIT ends the program's run; exit_code says with which status. */
 enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND, MB_EXIT };

@@ -9,6 +9,7 @@
 #include "machines/pc.h"
 
 #include "isa/x86/x86-board.h"
+#include "machines/user-devices.h"
 #include "periph/input/i8042.h"
 #include "periph/intc/i8259.h"
 #include "periph/intc/ioapic.h"
@@ -121,6 +122,16 @@ static void cpu_event(void *opaque, enum lapic_event what, uint8_t vector)
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, true);
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, false);
     if (cpu->index) x86_wait_for_sipi(cpu, true);
+}
+
+/* A message of a PCI function; elsewhere than to the local APICs it is but a write. */
+static void pci_message(void *opaque, uint64_t addr, uint32_t data)
+{
+    struct pc *pc = pc_of(opaque);
+    if (addr - APIC_BASE < 0x100000)
+        apic_bus_msi(pc->apic_bus, addr - APIC_BASE, data);
+    else
+        as_write(pc->machine->mb->mem, addr, 4, data);
 }
 
 static struct device *current_apic(void *opaque)
@@ -309,6 +320,7 @@ static int make_pci(struct pc *pc, struct device **ide, struct error *e)
     pc->pcihost = make(pc, "i440FX-pcihost", e);
     if (!pc->pcihost) return -1;
     pci_bus_set_map(m->mb->pci, pin_map);
+    pci_bus_set_msi(m->mb->pci, pci_message, pc);
     pc->pmc = pci_make(m->mb, "i440FX", DEVFN_HOST, e);
     pc->isa = pc->pmc ? pci_make(m->mb, "PIIX3", DEVFN_ISA, e) : NULL;
     *ide = pc->isa ? pci_make(m->mb, "piix3-ide", DEVFN_IDE, e) : NULL;
@@ -417,7 +429,7 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
     bool cd_place_taken = false;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
-        if (c->interface == DRIVE_NONE) continue;
+        if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
             return error_set(e, "machine \"pc\" has no place for drive '%s' (IDE 0 to 3)",
                              c->id ? c->id : "?");
@@ -448,23 +460,9 @@ static unsigned irq_property(const struct device *d)
 
 static int make_user_device(struct pc *pc, const struct machine_device *c, struct error *e)
 {
-    struct machine_bus *mb = pc->machine->mb;
-    const struct dev_desc *desc = dev_find(c->driver);
-    if (!desc) return error_set(e, "'%s' is not a valid device model name", c->driver);
-    if (!desc->user_creatable)
-        return error_set(e, "Parameter 'driver' expects a pluggable device type: '%s'", c->driver);
-    if (desc->bus != BUS_PCI && desc->bus != BUS_ISA)
-        return error_set(e, "No bus of the machine takes device '%s'", c->driver);
-    struct device *parent = desc->bus == BUS_PCI ? pc->pcihost : pc->isa;
-    struct device *d = dev_create(mb, desc, parent, c->id);
-    for (unsigned i = 0; i < c->n_props; i++) {
-        if (dev_set_prop(d, c->props[i].name, c->props[i].value, e)) {
-            dev_destroy(d);
-            return -1;
-        }
-    }
-    if (!dev_finish(d, e)) return -1;
-    unsigned irq = desc->bus == BUS_ISA && desc->n_irqs ? irq_property(d) : 16;
+    struct device *d = machine_user_device(pc->machine, c, pc->pcihost, pc->isa, e);
+    if (!d) return -1;
+    unsigned irq = d->desc->bus == BUS_ISA && d->desc->n_irqs ? irq_property(d) : 16;
     if (irq < 16) dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + irq);
     return 0;
 }
@@ -482,6 +480,7 @@ static int pc_init(struct machine *m, struct error *e)
     if (make_interrupts(pc, e) || make_cpus(pc, e) || make_pci(pc, &ide, e)) return -1;
     if (make_memory(pc, &low_rom, e) || pc_load_firmware(pc, low_rom, e)) return -1;
     if (make_vga(pc, e) || make_timers(pc, e) || make_isa(pc, e) || make_drives(pc, ide, e)) return -1;
+    if (machine_virtio_drives(m, pc->pcihost, e)) return -1;
     for (unsigned i = 0; i < m->cfg.n_devices; i++) {
         if (make_user_device(pc, &m->cfg.devices[i], e)) return -1;
     }
@@ -519,6 +518,7 @@ const struct board board_pc = {
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
     .takes_devices = true,
+    .has_pc_parts = true,
     .is_default = true,
     .init = pc_init,
     .reset = pc_reset,
