@@ -20,6 +20,8 @@ struct machine_bus;   /* a machine's tree of devices; see below */
 struct pci_bus;
 struct ide_channel;
 struct display;
+struct virtio_balloon;
+struct input_sink;
 
 enum prop_kind { PROP_U8, PROP_U16, PROP_U32, PROP_U64, PROP_SIZE, PROP_BOOL, PROP_STR, PROP_CHR, PROP_DRIVE, PROP_NETDEV, PROP_MAC };
 struct prop_desc {
@@ -82,6 +84,7 @@ struct device {
     struct device *next;         /* in order of creation */
     bool realized;
     void *bus_data;              /* owned by the bus the device sits on */
+    void *bus_children;          /* what devices on its own bus (child_bus) find it by; set by realize */
     /* Regions made by realize, deleted by unrealize. A device with ports at a fixed or configured place (ISA) has
      * mapped them already; those of BUS_SYSTEM devices are mapped by the board. NULL: none. */
     struct region *mmio[DEV_MAX_MMIO];
@@ -125,6 +128,8 @@ struct machine_bus {
     struct bus_clock *clock;
     struct pci_bus *pci;         /* the PCI bus (periph/pci/pci.h), set by its host bridge; NULL: none */
     struct ide_channel *ide[4];  /* IDE channels (periph/block/ide.h), set by their controllers: "ide.0"... */
+    struct virtio_balloon *balloon; /* (periph/virtio/virtio-balloon.h), set by its device; NULL: none */
+    struct input_sink *inputs;   /* keyboards and pointers (bus/input.h), the last one first */
     struct display *display;     /* the first display adapter's screen (ui/picture.h); NULL: none */
     struct device *first, *last;
     struct dev_global *globals;  /* -global */

@@ -27,7 +27,8 @@ static const struct prop_desc *find_prop(const struct dev_desc *desc, const char
     return NULL;
 }
 
-static int set_prop(struct machine *m, struct device *d, const struct machine_prop *p, struct error *e)
+static int set_prop(struct machine *m, struct device *d, const struct machine_prop *p,
+                    struct error *e)
 {
     const struct prop_desc *desc = find_prop(d->desc, p->name);
     struct drive_config *drive = NULL;
@@ -41,7 +42,8 @@ static int set_prop(struct machine *m, struct device *d, const struct machine_pr
 /* The device whose bus is called `name`: "ID.0", or "KIND.0" for the first one. NULL: any. */
 static struct device *find_parent(struct machine *m, uint8_t bus, const char *name)
 {
-    static const char *const kinds[] = {[BUS_SCSI] = "scsi.0", [BUS_VIRTIO_SERIAL] = "virtio-serial-bus.0"};
+    static const char *const kinds[] = {
+        [BUS_SCSI] = "scsi.0", [BUS_VIRTIO_SERIAL] = "virtio-serial-bus.0"};
     bool first = !name || (bus < ARRAY_LEN(kinds) && kinds[bus] && !strcmp(name, kinds[bus]));
     for (struct device *d = m->mb->first; d; d = d->next) {
         if (!d->desc->child_bus || d->desc->child_bus != bus) continue;
@@ -68,14 +70,15 @@ static struct device *parent_of(struct machine *m, const struct dev_desc *desc, 
     return parent;
 }
 
-struct device *machine_user_device(struct machine *m, const struct machine_device *c, struct device *pci,
-                                   struct device *isa, struct error *e)
+struct device *machine_user_device(struct machine *m, const struct machine_device *c,
+                                   struct device *pci, struct device *isa, struct error *e)
 {
     const struct dev_desc *desc = dev_find(c->driver);
     const char *bus = NULL;
     if (!desc) return error_set(e, "'%s' is not a valid device model name", c->driver), NULL;
     if (!desc->user_creatable)
-        return error_set(e, "Parameter 'driver' expects a pluggable device type: '%s'", c->driver), NULL;
+        return error_set(e, "Parameter 'driver' expects a pluggable device type: '%s'", c->driver),
+               NULL;
     for (unsigned i = 0; i < c->n_props; i++) {
         if (!strcmp(c->props[i].name, "bus")) bus = c->props[i].value;
     }

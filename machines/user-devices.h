@@ -6,10 +6,10 @@
 
 #include "machines/machine.h"
 
-/* Makes a -device: on the bus that its property "bus" names, else on the first one it fits. pci, isa:
- * what the devices of these buses hang on; NULL: the board has no such bus. NULL + error. */
-struct device *machine_user_device(struct machine *, const struct machine_device *, struct device *pci,
-                                   struct device *isa, struct error *e);
+/* Makes a -device: on the bus that its property "bus" names, else on the first one it fits. pci,
+ * isa: what the devices of these buses hang on; NULL: the board has no such bus. NULL + error. */
+struct device *machine_user_device(struct machine *, const struct machine_device *,
+                                   struct device *pci, struct device *isa, struct error *e);
 /* A virtio-blk-pci for each drive of if=virtio. 0 or -1. */
 int machine_virtio_drives(struct machine *, struct device *pci, struct error *e);
 

@@ -63,7 +63,8 @@ static void bar_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
 {
     struct pci_msix *m = opaque;
     if (addr >= 16 * m->n) {
-        LOG(GUEST_ERRORS, "%s: write to 0x%x of the MSI-X BAR\n", m->pci->dev.desc->name, (unsigned)addr);
+        LOG(GUEST_ERRORS, "%s: write to 0x%x of the MSI-X BAR\n", m->pci->dev.desc->name,
+            (unsigned)addr);
         return;
     }
     if ((addr & 15) == ENTRY_CONTROL) value &= ENTRY_MASKED;
@@ -83,7 +84,8 @@ int msix_init(struct pci_msix *m, struct pci_device *d, unsigned n, unsigned bar
 {
     m->pci = d;
     if (!n || !pci_bus_has_msi(d->pci.bus)) return 0;
-    if (n > MSIX_MAX) return error_set(e, "%s: %u MSI-X vectors, at most %u", d->dev.desc->name, n, MSIX_MAX);
+    if (n > MSIX_MAX)
+        return error_set(e, "%s: %u MSI-X vectors, at most %u", d->dev.desc->name, n, MSIX_MAX);
     unsigned cap = pci_add_capability(d, CAP_ID, CAP_SIZE);
     if (!cap) return error_set(e, "%s: no room for the MSI-X capability", d->dev.desc->name);
     m->cap = (uint8_t)cap;

@@ -14,13 +14,13 @@ struct pci_msix {
     uint64_t pending;
     /* runtime */
     struct pci_device *pci;
-    uint8_t cap;   /* offset of the capability; 0: there is none */
-    unsigned n;    /* vectors */
+    uint8_t cap; /* offset of the capability; 0: there is none */
+    unsigned n;  /* vectors */
 };
 extern const struct state_field pci_msix_state[];
 
-/* In realize: the capability and BAR `bar` for n vectors (1 to MSIX_MAX). A bus without messages has
- * none: nothing is made. 0 or -1. */
+/* In realize: the capability and BAR `bar` for n vectors (1 to MSIX_MAX). A bus without messages
+ * has none: nothing is made. 0 or -1. */
 int msix_init(struct pci_msix *, struct pci_device *, unsigned n, unsigned bar, struct error *);
 /* After pci_reset. */
 void msix_reset(struct pci_msix *);

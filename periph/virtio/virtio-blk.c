@@ -108,8 +108,8 @@ static int parse_transfer(struct virtio_blk *b, struct virtio_io_slot *s, uint64
     bool in = s->kind == T_IN;
     uint64_t n = in ? in_capacity(&s->chain) : s->chain.out_bytes - HEADER;
     if (!in_image(b, sector, n) || n > VIRTIO_IO_MAX || (!in && blk_readonly(b->blk))) {
-        LOG(GUEST_ERRORS, "virtio-blk: a request for %llu bytes at sector %llu\n", (unsigned long long)n,
-            (unsigned long long)sector);
+        LOG(GUEST_ERRORS, "virtio-blk: a request for %llu bytes at sector %llu\n",
+            (unsigned long long)n, (unsigned long long)sector);
         return S_IOERR;
     }
     s->req.op = in ? BLK_OP_READ : BLK_OP_WRITE;
@@ -142,7 +142,8 @@ static enum virtio_io_parse blk_parse(struct virtio *v, struct virtio_io_slot *s
     case T_WRITE_ZEROES: status = parse_range(b, s); break;
     case T_GET_ID:
         if (b->serial) memcpy(id, b->serial, MIN(strlen(b->serial), sizeof id));
-        written = virtio_write(v, &s->chain, 0, id, (size_t)MIN(in_capacity(&s->chain), (uint64_t)ID_SIZE));
+        written = virtio_write(v, &s->chain, 0, id,
+                               (size_t)MIN(in_capacity(&s->chain), (uint64_t)ID_SIZE));
         finish(v, s, written, S_OK);
         return VIRTIO_IO_ANSWERED;
     default:
@@ -167,7 +168,8 @@ static void blk_notify(struct virtio *v, unsigned queue)
 static void blk_get_config(struct virtio *v, uint8_t *c)
 {
     const struct virtio_blk *b = blk_of(v);
-    uint64_t sectors = blk_size(b->blk) / SECTOR, cylinders = MIN(sectors / (16 * 63), UINT64_C(16383));
+    uint64_t sectors = blk_size(b->blk) / SECTOR,
+             cylinders = MIN(sectors / (16 * 63), UINT64_C(16383));
     uint32_t unit = b->logical / SECTOR;
     unsigned exp = 0;
     while (b->logical << exp < b->physical)
@@ -210,16 +212,18 @@ static bool power_of_2(uint32_t x, uint32_t min, uint32_t max)
 static int blk_realize(struct virtio *v, struct error *e)
 {
     struct virtio_blk *b = blk_of(v);
-    static const uint8_t always[] = {F_SEG_MAX, F_GEOMETRY, F_BLK_SIZE, F_FLUSH, F_TOPOLOGY, F_CONFIG_WCE};
+    static const uint8_t always[] = {F_SEG_MAX, F_GEOMETRY, F_BLK_SIZE,
+                                     F_FLUSH,   F_TOPOLOGY, F_CONFIG_WCE};
     const char *name = v->dev->desc->name;
     if (!b->blk) return error_set(e, "%s: drive property not set", name);
     if (!b->n_queues || b->n_queues > MAX_QUEUES)
         return error_set(e, "%s: num-queues must be between 1 and %u", name, MAX_QUEUES);
     if (!power_of_2(b->queue_size, 4, VIRTIO_MAX_SIZE))
-        return error_set(e, "%s: invalid queue-size property (%u), must be a power of 2 (max %u)", name,
-                         b->queue_size, VIRTIO_MAX_SIZE);
+        return error_set(e, "%s: invalid queue-size property (%u), must be a power of 2 (max %u)",
+                         name, b->queue_size, VIRTIO_MAX_SIZE);
     if (!power_of_2(b->logical, 512, 32768) || !power_of_2(b->physical, b->logical, 1 << 21))
-        return error_set(e, "%s: block sizes must be powers of 2, from 512 on, the physical one not less", name);
+        return error_set(
+            e, "%s: block sizes must be powers of 2, from 512 on, the physical one not less", name);
     if (!blk_size(b->blk)) return error_set(e, "%s: image '%s' is empty", name, blk_path(b->blk));
     if (b->serial && strlen(b->serial) > ID_SIZE)
         return error_set(e, "%s: a serial number has at most %u characters", name, ID_SIZE);

@@ -46,7 +46,8 @@ static void keep_order(struct virtio_io *io, const struct virtio_io_slot *s)
     for (unsigned i = 0; i < VIRTIO_IO_SLOTS; i++) {
         const struct virtio_io_slot *o = &io->slot[i];
         const struct blk_req *b = &o->req;
-        if (o == s || !o->sent || o->done || b->blk != a->blk || !(changes(a) || changes(b))) continue;
+        if (o == s || !o->sent || o->done || b->blk != a->blk || !(changes(a) || changes(b)))
+            continue;
         if (b->offset >= a->offset + a->bytes || a->offset >= b->offset + b->bytes) continue;
         blk_ctx_drain(io->ctx);
         return;
@@ -72,7 +73,8 @@ static void send_again(struct virtio_io *io)
             if (o->busy && !o->sent && (!s || o->seq < s->seq)) s = o;
         }
         if (!s) return;
-        if (virtio_queue_ready(io->v, s->queue) && virtio_chain_at(io->v, s->queue, s->head, &s->chain) &&
+        if (virtio_queue_ready(io->v, s->queue) &&
+            virtio_chain_at(io->v, s->queue, s->head, &s->chain) &&
             io->ops->parse(io->v, s) == VIRTIO_IO_SEND) {
             send(s);
         } else { /* the driver changed what it had handed over */
@@ -138,6 +140,23 @@ static void slot_event(void *opaque)
         take_requests(io, q);
 }
 
+void virtio_io_finish(struct virtio_io *io)
+{
+    send_again(io);
+    blk_ctx_drain(io->ctx);
+    for (;;) {
+        struct virtio_io_slot *s = NULL;
+        for (unsigned i = 0; i < VIRTIO_IO_SLOTS; i++) {
+            struct virtio_io_slot *o = &io->slot[i];
+            if (o->busy && (!s || o->seq < s->seq)) s = o;
+        }
+        if (!s) return;
+        timer_cancel(&s->timer);
+        io->ops->answer(io->v, s, s->req.rc);
+        free_slot(s);
+    }
+}
+
 void virtio_io_reset(struct virtio_io *io)
 {
     if (!io->ctx) return;
@@ -151,8 +170,8 @@ void virtio_io_reset(struct virtio_io *io)
     io->seq = 0;
 }
 
-int virtio_io_init(struct virtio_io *io, struct virtio *v, const struct virtio_io_ops *ops, unsigned first_queue,
-                   struct error *e)
+int virtio_io_init(struct virtio_io *io, struct virtio *v, const struct virtio_io_ops *ops,
+                   unsigned first_queue, struct error *e)
 {
     io->v = v, io->ops = ops, io->first_queue = first_queue;
     io->ctx = blk_ctx_new(NULL, THREADS, e);
@@ -181,7 +200,8 @@ int virtio_io_post_load(struct virtio_io *io, struct error *e)
         struct virtio_io_slot *s = &io->slot[i];
         drop_buffer(s);
         s->sent = s->done = false;
-        if (s->busy && (s->queue < io->first_queue || s->queue >= io->v->n_queues || !timer_armed(&s->timer)))
+        if (s->busy &&
+            (s->queue < io->first_queue || s->queue >= io->v->n_queues || !timer_armed(&s->timer)))
             return error_set(e, "%s: an impossible request in flight", io->v->class->name);
         if (!s->busy) timer_cancel(&s->timer);
     }

@@ -51,7 +51,14 @@ enum {
     MODERN_SIZE = 0x4000,
     NOTIFY_STEP = 4
 };
-enum { CAP_VENDOR = 9, CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_WINDOW = 5 };
+enum {
+    CAP_VENDOR = 9,
+    CAP_COMMON = 1,
+    CAP_NOTIFY = 2,
+    CAP_ISR = 3,
+    CAP_DEVICE = 4,
+    CAP_WINDOW = 5
+};
 /* struct virtio_pci_cap */
 enum { VC_LEN = 2, VC_TYPE = 3, VC_BAR = 4, VC_OFFSET = 8, VC_LENGTH = 12, VC_MORE = 16 };
 
@@ -136,7 +143,8 @@ static struct virtio_queue *selected(const struct virtio_front *f)
 /* The device is in guest memory, and that leads back to its own registers. */
 static bool from_itself(const struct virtio *v)
 {
-    if (v->in_dma) LOG(GUEST_ERRORS, "%s: the device is told to access its own registers\n", v->class->name);
+    if (v->in_dma)
+        LOG(GUEST_ERRORS, "%s: the device is told to access its own registers\n", v->class->name);
     return v->in_dma;
 }
 
@@ -200,15 +208,14 @@ static void legacy_write(void *opaque, uint64_t addr, uint64_t value, unsigned s
     case L_VECTOR:
         if (q) q->vector = valid_vector(f, value);
         break;
-    default: LOG(GUEST_ERRORS, "%s: write to legacy register 0x%x\n", f->v->class->name, (unsigned)addr); break;
+    default:
+        LOG(GUEST_ERRORS, "%s: write to legacy register 0x%x\n", f->v->class->name, (unsigned)addr);
+        break;
     }
 }
 
-static const struct mmio_ops legacy_ops = {.read = legacy_read,
-                                           .write = legacy_write,
-                                           .min_size = 1,
-                                           .max_size = 4,
-                                           .unaligned = true};
+static const struct mmio_ops legacy_ops = {
+    .read = legacy_read, .write = legacy_write, .min_size = 1, .max_size = 4, .unaligned = true};
 
 /* ---- 1.0 ---- */
 
@@ -224,9 +231,12 @@ static uint64_t common_read(struct virtio_front *f, uint64_t addr)
     switch (addr) {
     case C_OFFERED_SELECT: return f->offered_select;
     case C_OFFERED:
-        return f->offered_select < 2 ? virtio_offered(v, false) >> 32 * f->offered_select & UINT32_MAX : 0;
+        return f->offered_select < 2
+                   ? virtio_offered(v, false) >> 32 * f->offered_select & UINT32_MAX
+                   : 0;
     case C_FEATURE_SELECT: return f->feature_select;
-    case C_FEATURES: return f->feature_select < 2 ? v->features >> 32 * f->feature_select & UINT32_MAX : 0;
+    case C_FEATURES:
+        return f->feature_select < 2 ? v->features >> 32 * f->feature_select & UINT32_MAX : 0;
     case C_CONFIG_VECTOR: return f->config_vector;
     case C_NUM_QUEUES: return v->n_queues;
     case C_STATUS: return v->status;
@@ -253,7 +263,8 @@ static void set_half(uint64_t *x, uint64_t addr, uint64_t value)
     *x = (*x & ~((uint64_t)UINT32_MAX << shift)) | (value & UINT32_MAX) << shift;
 }
 
-static void write_queue_register(struct virtio_front *f, struct virtio_queue *q, uint64_t addr, uint64_t value)
+static void write_queue_register(struct virtio_front *f, struct virtio_queue *q, uint64_t addr,
+                                 uint64_t value)
 {
     const char *name = f->v->class->name;
     switch (addr) {
@@ -309,7 +320,9 @@ static void common_write(struct virtio_pci *p, uint64_t addr, uint64_t value)
     case C_USED + 4:
         if (q) write_queue_register(f, q, addr, value);
         break;
-    default: LOG(GUEST_ERRORS, "%s: write to register 0x%x\n", f->v->class->name, (unsigned)addr); break;
+    default:
+        LOG(GUEST_ERRORS, "%s: write to register 0x%x\n", f->v->class->name, (unsigned)addr);
+        break;
     }
 }
 
@@ -331,7 +344,9 @@ static void modern_write(void *opaque, uint64_t addr, uint64_t value, unsigned s
     if (from_itself(p->front.v)) return;
     switch (addr / PART_SIZE * PART_SIZE) {
     case COMMON_AT: common_write(p, addr, value); break;
-    case CONFIG_AT: virtio_config_write(p->front.v, (unsigned)(addr - CONFIG_AT), value, size); break;
+    case CONFIG_AT:
+        virtio_config_write(p->front.v, (unsigned)(addr - CONFIG_AT), value, size);
+        break;
     case NOTIFY_AT: virtio_kick(p->front.v, (unsigned)(addr - NOTIFY_AT) / NOTIFY_STEP); break;
     default: break;
     }
@@ -362,7 +377,8 @@ void virtio_pci_config_reading(struct pci_device *d, unsigned reg, unsigned size
     struct virtio_pci *p = (struct virtio_pci *)d;
     uint32_t offset, length;
     unsigned data = p->front.window + VC_MORE;
-    if (!p->front.window || reg + size <= data || reg >= data + 4 || !window(p, &offset, &length)) return;
+    if (!p->front.window || reg + size <= data || reg >= data + 4 || !window(p, &offset, &length))
+        return;
     st32_le(d->pci.config + data, (uint32_t)modern_read(p, offset, length));
 }
 
@@ -373,7 +389,8 @@ void virtio_pci_config_written(struct pci_device *d, unsigned reg, unsigned size
     unsigned data = p->front.window + VC_MORE;
     msix_config_written(&p->front.msix, reg, size);
     if (reg + size > PCI_COMMAND && reg < PCI_COMMAND + 2) update_pin(p);
-    if (!p->front.window || reg + size <= data || reg >= data + 4 || !window(p, &offset, &length)) return;
+    if (!p->front.window || reg + size <= data || reg >= data + 4 || !window(p, &offset, &length))
+        return;
     uint64_t v = ld32_le(d->pci.config + data) & (UINT64_MAX >> (64 - 8 * length));
     modern_write(p, offset, v, length);
 }
@@ -419,13 +436,15 @@ static const struct virtio_pci_desc *kind_of(const struct device *d)
     return d->desc->bus_desc;
 }
 
-static int realize(struct virtio_pci *p, struct virtio *v, const struct virtio_pci_desc *kind, struct error *e)
+static int realize(struct virtio_pci *p, struct virtio *v, const struct virtio_pci_desc *kind,
+                   struct error *e)
 {
     struct virtio_front *f = &p->front;
     struct pci_device *d = pci_device(&p->dev);
     const char *word = f->disable_legacy ? f->disable_legacy : "auto";
     bool off = !strcmp(word, "on") || !strcmp(word, "true") || !strcmp(word, "yes");
-    if (!off && strcmp(word, "off") && strcmp(word, "false") && strcmp(word, "no") && strcmp(word, "auto"))
+    if (!off && strcmp(word, "off") && strcmp(word, "false") && strcmp(word, "no") &&
+        strcmp(word, "auto"))
         return error_set(e, "Invalid parameter '%s'", word);
     f->legacy = kind->legacy && !off;
     f->modern = !f->disable_modern;
@@ -441,7 +460,8 @@ static int realize(struct virtio_pci *p, struct virtio *v, const struct virtio_p
     }
     if (f->modern && add_modern(p, e)) return -1;
     unsigned n = kind->vectors < 0 ? v->n_queues + 1 : (unsigned)kind->vectors;
-    return msix_init(&f->msix, d, f->vectors == UINT32_MAX ? MIN(n, (unsigned)MSIX_MAX) : f->vectors, 1, e);
+    return msix_init(&f->msix, d,
+                     f->vectors == UINT32_MAX ? MIN(n, (unsigned)MSIX_MAX) : f->vectors, 1, e);
 }
 
 int virtio_pci_realize(struct device *d, struct error *e)
@@ -495,9 +515,13 @@ int virtio_pci_post_load(struct device *d, struct error *e)
 }
 
 const struct reg_desc virtio_pci_regs[] = {
-    {L_OFFERED, "HOST_FEATURES", 4}, {L_FEATURES, "GUEST_FEATURES", 4},
-    {L_PFN, "QUEUE_PFN", 4},         {L_SIZE, "QUEUE_NUM", 2},
-    {L_SELECT, "QUEUE_SEL", 2},      {L_NOTIFY, "QUEUE_NOTIFY", 2},
-    {L_STATUS, "STATUS", 1},         {L_ISR, "ISR", 1},
+    {L_OFFERED, "HOST_FEATURES", 4},
+    {L_FEATURES, "GUEST_FEATURES", 4},
+    {L_PFN, "QUEUE_PFN", 4},
+    {L_SIZE, "QUEUE_NUM", 2},
+    {L_SELECT, "QUEUE_SEL", 2},
+    {L_NOTIFY, "QUEUE_NOTIFY", 2},
+    {L_STATUS, "STATUS", 1},
+    {L_ISR, "ISR", 1},
     REG_END,
 };

@@ -35,7 +35,8 @@ struct virtio_pci {
 
 /* First lines of the tables. P: the member that is the struct virtio_pci. */
 #define VIRTIO_PCI_PROPS(S)                                                                        \
-    PROP_STRING(S, "addr", p.pci.addr, NULL, "PCI slot and function: SLOT[.FUNCTION], hexadecimal"), \
+    PROP_STRING(S, "addr", p.pci.addr, NULL,                                                       \
+                "PCI slot and function: SLOT[.FUNCTION], hexadecimal"),                            \
         PROP_STRING(S, "disable-legacy", p.front.disable_legacy, "auto",                           \
                     "on: no legacy registers; off, auto: where the device has them"),              \
         PROP(S, PROP_BOOL, "disable-modern", p.front.disable_modern, false,                        \

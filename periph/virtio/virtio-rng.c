@@ -88,8 +88,12 @@ const struct virtio_class virtio_rng_class = {
 };
 
 const struct state_field virtio_rng_state[] = {
-    STATE_STRUCT(struct virtio_rng, v, 1, virtio_state), STATE_PROP(struct virtio_rng, max_bytes),
-    STATE_PROP(struct virtio_rng, period),               STATE_ARR(struct virtio_rng, key),
-    STATE_INT(struct virtio_rng, block),                 STATE_INT(struct virtio_rng, budget),
-    STATE_TIMER(struct virtio_rng, timer),               STATE_END,
+    STATE_STRUCT(struct virtio_rng, v, 1, virtio_state),
+    STATE_PROP(struct virtio_rng, max_bytes),
+    STATE_PROP(struct virtio_rng, period),
+    STATE_ARR(struct virtio_rng, key),
+    STATE_INT(struct virtio_rng, block),
+    STATE_INT(struct virtio_rng, budget),
+    STATE_TIMER(struct virtio_rng, timer),
+    STATE_END,
 };

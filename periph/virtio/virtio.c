@@ -14,11 +14,11 @@ enum { AVAIL_NO_INTERRUPT = 1 };
 #define RING_FEATURES (VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX))
 
 static const struct state_field queue_state[] = {
-    STATE_INT(struct virtio_queue, desc),       STATE_INT(struct virtio_queue, avail),
-    STATE_INT(struct virtio_queue, used),       STATE_INT(struct virtio_queue, size),
-    STATE_INT(struct virtio_queue, vector),     STATE_INT(struct virtio_queue, enabled),
-    STATE_INT(struct virtio_queue, last_avail), STATE_INT(struct virtio_queue, used_idx),
-    STATE_INT(struct virtio_queue, signalled),  STATE_INT(struct virtio_queue, signalled_valid),
+    STATE_INT(struct virtio_queue, desc),         STATE_INT(struct virtio_queue, avail),
+    STATE_INT(struct virtio_queue, used),         STATE_INT(struct virtio_queue, size),
+    STATE_INT(struct virtio_queue, vector),       STATE_INT(struct virtio_queue, enabled),
+    STATE_INT(struct virtio_queue, last_avail),   STATE_INT(struct virtio_queue, used_idx),
+    STATE_INT(struct virtio_queue, signalled),    STATE_INT(struct virtio_queue, signalled_valid),
     STATE_RUNTIME(struct virtio_queue, max_size), STATE_END,
 };
 
@@ -193,14 +193,16 @@ bool virtio_chain_at(struct virtio *v, unsigned queue, uint16_t head, struct vir
     c->head = head;
     c->n_out = c->n_in = 0;
     c->out_bytes = c->in_bytes = 0;
-    if (head >= limit) return virtio_error(v, "descriptor %u of %u is made available", head, limit), false;
+    if (head >= limit)
+        return virtio_error(v, "descriptor %u of %u is made available", head, limit), false;
     for (;;) {
         if (!read_descriptor(v, table, i, &d)) return false;
         if (d.flags & DESC_INDIRECT) {
             if (!virtio_has(v, VIRTIO_F_INDIRECT_DESC))
                 return virtio_error(v, "an indirect descriptor, which was not negotiated"), false;
             if (indirect) return virtio_error(v, "an indirect table in another"), false;
-            if (d.flags & DESC_NEXT) return virtio_error(v, "an indirect descriptor with a next one"), false;
+            if (d.flags & DESC_NEXT)
+                return virtio_error(v, "an indirect descriptor with a next one"), false;
             if (!d.len || d.len % DESC_SIZE || d.len / DESC_SIZE > VIRTIO_MAX_CHAIN)
                 return virtio_error(v, "an indirect table of %u bytes", (unsigned)d.len), false;
             indirect = true;
@@ -212,7 +214,8 @@ bool virtio_chain_at(struct virtio *v, unsigned queue, uint16_t head, struct vir
             return virtio_error(v, "a chain without end"), false;
         if (!add_segment(v, c, &d)) return false;
         if (!(d.flags & DESC_NEXT)) return true;
-        if (d.next >= limit) return virtio_error(v, "next descriptor %u of %u", d.next, limit), false;
+        if (d.next >= limit)
+            return virtio_error(v, "next descriptor %u of %u", d.next, limit), false;
         i = d.next;
     }
 }
@@ -243,13 +246,14 @@ static size_t copy(struct virtio *v, const struct virtio_seg *s, unsigned n_seg,
     return done;
 }
 
-size_t virtio_read(struct virtio *v, const struct virtio_chain *c, uint64_t offset, void *buf, size_t n)
+size_t virtio_read(struct virtio *v, const struct virtio_chain *c, uint64_t offset, void *buf,
+                   size_t n)
 {
     return copy(v, c->seg, c->n_out, offset, buf, NULL, n);
 }
 
-size_t virtio_write(struct virtio *v, const struct virtio_chain *c, uint64_t offset, const void *buf,
-                    size_t n)
+size_t virtio_write(struct virtio *v, const struct virtio_chain *c, uint64_t offset,
+                    const void *buf, size_t n)
 {
     return copy(v, c->seg + c->n_out, c->n_in, offset, NULL, buf, n);
 }
@@ -292,14 +296,35 @@ bool virtio_pop(struct virtio *v, unsigned queue, struct virtio_chain *c)
         return false;
     }
     if ((uint16_t)(idx - q->last_avail) > q->size) {
-        virtio_error(v, "the available index goes from %u to %u in a queue of %u", q->last_avail, idx,
-                     q->size);
+        virtio_error(v, "the available index goes from %u to %u in a queue of %u", q->last_avail,
+                     idx, q->size);
         return false;
     }
     if (!read16(v, q->avail + 4 + 2 * (uint64_t)(q->last_avail % q->size), &head)) return false;
     if (!virtio_chain_at(v, queue, head, c)) return false;
     q->last_avail++;
     return true;
+}
+
+unsigned virtio_waiting(struct virtio *v, unsigned queue, unsigned limit)
+{
+    uint16_t idx;
+    if (!virtio_queue_ready(v, queue) || !read16(v, v->vq[queue].avail + 2, &idx)) return 0;
+    unsigned n = (uint16_t)(idx - v->vq[queue].last_avail);
+    return MIN(n, limit);
+}
+
+uint64_t virtio_in_room(struct virtio *v, unsigned queue, uint64_t limit)
+{
+    struct virtio_chain c = {0};
+    uint64_t sum = 0;
+    if (!virtio_queue_ready(v, queue)) return 0;
+    uint16_t start = v->vq[queue].last_avail;
+    while (sum < limit && virtio_pop(v, queue, &c))
+        sum += c.in_bytes;
+    v->vq[queue].last_avail = start;
+    virtio_chain_free(&c);
+    return MIN(sum, limit);
 }
 
 void virtio_unpop(struct virtio *v, unsigned queue)
@@ -345,7 +370,8 @@ void virtio_notify(struct virtio *v, unsigned queue)
 void virtio_kick(struct virtio *v, unsigned queue)
 {
     if (queue >= v->n_queues)
-        LOG(GUEST_ERRORS, "%s: notification of queue %u of %u\n", v->class->name, queue, v->n_queues);
+        LOG(GUEST_ERRORS, "%s: notification of queue %u of %u\n", v->class->name, queue,
+            v->n_queues);
     else if (virtio_queue_ready(v, queue))
         v->class->notify(v, queue);
 }
@@ -438,7 +464,8 @@ int virtio_post_load(struct virtio *v, struct error *e)
         const struct virtio_queue *q = &v->vq[i];
         bool bad = q->size > q->max_size || (q->size & (q->size - 1)) ||
                    (q->enabled && (i >= v->n_queues || !q->size));
-        if (bad) return error_set(e, "%s: queue %u cannot be of %u entries", v->class->name, i, q->size);
+        if (bad)
+            return error_set(e, "%s: queue %u cannot be of %u entries", v->class->name, i, q->size);
     }
     return 0;
 }

@@ -3,9 +3,9 @@
  * feature negotiation, split virtqueues. Follows "Virtual I/O Device (VIRTIO) Version 1.2" (OASIS),
  * chapters 2 and 3, with its legacy interface.
  *
- * A front (virtio-pci.c) embeds a kind of device (struct virtio_blk and so on, whose first member is
- * a struct virtio) and gives it memory and interrupts by a struct virtio_transport. Everything in
- * guest memory is checked when it is used; what is impossible makes the device ask for a reset
+ * A front (virtio-pci.c) embeds a kind of device (struct virtio_blk and so on, whose first member
+ * is a struct virtio) and gives it memory and interrupts by a struct virtio_transport. Everything
+ * in guest memory is checked when it is used; what is impossible makes the device ask for a reset
  * (DEVICE_NEEDS_RESET), is logged as a guest error and has no further effect.
  */
 #ifndef PERIPH_VIRTIO_VIRTIO_H
@@ -47,13 +47,13 @@ struct virtio_class {
     const char *name; /* for messages: "virtio-blk" */
     uint16_t id;      /* device ID, chapter 5 */
     uint16_t config_size;
-    /* Properties are set, v->class and v->dev too: queues, features, backends. 0 or -1; unrealize is
-     * called after either. */
+    /* Properties are set, v->class and v->dev too: queues, features, backends. 0 or -1; unrealize
+     * is called after either. */
     int (*realize)(struct virtio *, struct error *);
     void (*unrealize)(struct virtio *);
     int (*post_load)(struct virtio *, struct error *); /* may be NULL */
-    /* Fills the configuration space, config_size bytes, in the driver's byte order (virtio_put16 and
-     * so on). Called before every read; NULL: none. */
+    /* Fills the configuration space, config_size bytes, in the driver's byte order (virtio_put16
+     * and so on). Called before every read; NULL: none. */
     void (*get_config)(struct virtio *, uint8_t *config);
     /* The driver wrote `size` bytes at `offset` of config, which lie in it; NULL: read-only. */
     void (*set_config)(struct virtio *, const uint8_t *config, unsigned offset, unsigned size);
@@ -95,7 +95,8 @@ struct virtio {
     struct device *dev;
     uint64_t host_features; /* without those of the transport */
     unsigned n_queues;
-    bool in_dma; /* the device is in guest memory: fronts ignore accesses to its registers from there */
+    bool in_dma; /* the device is in guest memory: fronts ignore accesses to its registers from
+                    there */
 };
 extern const struct state_field virtio_state[];
 
@@ -115,17 +116,18 @@ struct virtio_chain {
 
 /* In realize, class and host_features set: adds a queue. */
 void virtio_add_queue(struct virtio *, uint16_t max_size);
-/* Takes the next chain of a queue; false: there is none now. *c is reused (zeroed at first) and freed
- * by virtio_chain_free. */
+/* Takes the next chain of a queue; false: there is none now. *c is reused (zeroed at first) and
+ * freed by virtio_chain_free. */
 bool virtio_pop(struct virtio *, unsigned queue, struct virtio_chain *c);
 /* Puts back the chain that was popped last, as if it had not been. */
 void virtio_unpop(struct virtio *, unsigned queue);
 /* The chain that begins at `head`, again: after loading state. False: it is none any more. */
 bool virtio_chain_at(struct virtio *, unsigned queue, uint16_t head, struct virtio_chain *c);
 void virtio_chain_free(struct virtio_chain *);
-/* Copies from the part of the chain that the device reads, into the part it writes; returns how much
- * could be copied. When memory does not answer, the device needs a reset. */
-size_t virtio_read(struct virtio *, const struct virtio_chain *, uint64_t offset, void *buf, size_t n);
+/* Copies from the part of the chain that the device reads, into the part it writes; returns how
+ * much could be copied. When memory does not answer, the device needs a reset. */
+size_t virtio_read(struct virtio *, const struct virtio_chain *, uint64_t offset, void *buf,
+                   size_t n);
 size_t virtio_write(struct virtio *, const struct virtio_chain *, uint64_t offset, const void *buf,
                     size_t n);
 /* Returns a chain, of which `written` bytes were written. */
@@ -134,6 +136,10 @@ void virtio_push(struct virtio *, unsigned queue, uint16_t head, uint64_t writte
 void virtio_notify(struct virtio *, unsigned queue);
 /* Are there entries, without taking them. */
 bool virtio_queue_empty(struct virtio *, unsigned queue);
+/* Chains that wait, at most `limit`; and how many bytes the device could write into them, counted
+ * up to `limit`. */
+unsigned virtio_waiting(struct virtio *, unsigned queue, unsigned limit);
+uint64_t virtio_in_room(struct virtio *, unsigned queue, uint64_t limit);
 /* May the device use this queue. */
 bool virtio_queue_ready(const struct virtio *, unsigned queue);
 /* The configuration has changed. */
