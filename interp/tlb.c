@@ -23,12 +23,26 @@ static void jc_clear(struct mmu_context *c)
     }
 }
 
+/* Blocks that begin on the page before va's and end on va's. */
+static void jc_clear_ends(struct mmu_context *c, uint64_t va)
+{
+    unsigned group = jc_index(va - CPU_PAGE_SIZE) >> JC_PLACE_BITS;
+    struct blk **jc = &c->jump_cache[group << JC_PLACE_BITS];
+
+    if (c->jc_pages[group] == JC_EMPTY || !(c->jc_pages[group] & JC_TWO)) return;
+    for (unsigned i = 0; i < JC_PLACES; i++) {
+        struct blk *b = jc[i];
+        if (b && b->two_pages && jc_page(b->vpage2) == jc_page(va)) atomic_store_ptr(&jc[i], (struct blk *)NULL);
+    }
+}
+
 static void jc_clear_page(struct mmu_context *c, uint64_t va)
 {
     unsigned group = jc_index(va) >> JC_PLACE_BITS;
     uint32_t page = jc_page(va), whose = c->jc_pages[group];
     struct blk **jc = &c->jump_cache[group << JC_PLACE_BITS];
 
+    jc_clear_ends(c, va);
     if (whose == JC_EMPTY) return;
     if (whose & JC_MIXED) {
         for (unsigned i = 0; i < JC_PLACES; i++) {
@@ -182,7 +196,7 @@ static void flush_page(struct mmu_context *c, uint64_t va)
         struct tlb_entry *e = &c->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
         e->rd = e->wr = UINT64_MAX;
     }
-    jc_clear_page(c, va); /* blocks on two pages are never in it */
+    jc_clear_page(c, va);
 }
 
 static void flush_range(struct mmu_context *c, uint64_t va, uint64_t size)

@@ -73,11 +73,13 @@ void x64_block_entry(struct x64 *c)
 
 /* ---- edges -------------------------------------------------------------------------------------------- */
 
-static void leave_by_link(struct x64 *c, const struct link *l, uint32_t dirty, bool small)
+static void leave_by_link(struct x64 *c, const struct ir_op *o, uint32_t dirty, bool small)
 {
+    const struct link *l = link_of(c, o);
+    bool other = ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) || c->jb->check[o->aux];
     add_count(c, l->refund);
     x64_spill(c, dirty, small);
-    if (!c->g->r->user && ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !l->keyed && l->key == l->from->key && c->key_kept) {
+    if (!c->g->r->user && other && !l->keyed && l->key == l->from->key && c->key_kept) {
         /* such links are never made, since mappings may change: what the jump cache has is good */
         store_pc(c, l->pc);
         x64_mov_imm(&c->e, RAX, l->pc);
@@ -108,7 +110,7 @@ static void follow(struct x64 *c, const struct ir_op *o, uint32_t dirty, bool sm
     unsigned out = x64_label(e);
 
     if (to < 0) {
-        leave_by_link(c, l, dirty, small);
+        leave_by_link(c, o, dirty, small);
         return;
     }
     const struct gen_block *t = &c->g->blocks[to];
@@ -127,7 +129,7 @@ static void follow(struct x64 *c, const struct ir_op *o, uint32_t dirty, bool sm
         x64_jmp(e, t->label);
     }
     x64_place(e, out);
-    if (checked) leave_by_link(c, l, dirty, small);
+    if (checked) leave_by_link(c, o, dirty, small);
 }
 
 static void cold_edge(struct x64 *c, const struct cold *k) { follow(c, k->o, k->dirty, true); }
