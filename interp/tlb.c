@@ -83,11 +83,19 @@ static void load(struct cpu *cpu, unsigned i)
     cpu->jc_pages = c->jc_pages;
 }
 
+static void phys_clear(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < PHYS_NEAR && cpu->phys_near; i++) cpu->phys_near[i].pa = UINT64_MAX;
+}
+
 void tlb_init(struct cpu *cpu)
 {
     cpu->contexts[0] = new_context();
     load(cpu, 0);
-    if (!cpu->world->user) cpu->written_pages = NEW_ARRAY(uint8_t, 1u << PAGE_HASH_BITS);
+    if (cpu->world->user) return;
+    cpu->written_pages = NEW_ARRAY(uint8_t, 1u << PAGE_HASH_BITS);
+    cpu->phys_near = NEW_ARRAY(struct phys_near, PHYS_NEAR);
+    phys_clear(cpu);
 }
 
 void tlb_free(struct cpu *cpu)
@@ -101,6 +109,7 @@ void tlb_free(struct cpu *cpu)
         free(c);
     }
     free(cpu->written_pages);
+    free(cpu->phys_near);
 }
 
 /* `to` is empty: what is global in `from` holds there too. */
@@ -187,6 +196,28 @@ void cpu_tlb_flush(struct cpu *cpu)
 {
     current(cpu);
     for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) context_clear(cpu->contexts[i]);
+    phys_clear(cpu);
+}
+
+static void clear_local(struct mmu_context *c)
+{
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+        struct tlb_entry *t = c->tlb[m];
+        for (unsigned i = 0; t && i < TLB_SIZE; i++) {
+            if (!(t[i].phys & TLB_GLOBAL)) t[i].rd = t[i].wr = UINT64_MAX;
+        }
+    }
+    for (unsigned i = 0; i < JC_GROUPS; i++) {
+        if (c->jc_pages[i] == JC_EMPTY || !(c->jc_pages[i] & JC_LOCAL)) continue;
+        c->jc_pages[i] = JC_EMPTY;
+        memset(&c->jump_cache[i << JC_PLACE_BITS], 0, JC_PLACES * sizeof c->jump_cache[0]);
+    }
+}
+
+void cpu_tlb_flush_local(struct cpu *cpu)
+{
+    current(cpu);
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) clear_local(cpu->contexts[i]);
 }
 
 static void flush_page(struct mmu_context *c, uint64_t va)
