@@ -7,21 +7,21 @@
 
 #define NOWHERE UINT32_MAX
 
-void a64_emit_init(struct emit *e) { memset(e, 0, sizeof *e); }
+void emit_init(struct emit *e) { memset(e, 0, sizeof *e); }
 
-void a64_emit_reset(struct emit *e)
+void emit_reset(struct emit *e)
 {
     e->n = e->n_labels = e->n_fixes = e->n_abs = 0;
     e->failed = false;
 }
 
-void a64_emit_free(struct emit *e)
+void emit_free(struct emit *e)
 {
     free(e->buf);
     free(e->labels);
     free(e->fixes);
     free(e->abs);
-    a64_emit_init(e);
+    emit_init(e);
 }
 
 void a64_word(struct emit *e, uint32_t v)
@@ -38,7 +38,7 @@ void a64_word(struct emit *e, uint32_t v)
     e->n += 4;
 }
 
-void a64_align(struct emit *e, unsigned to)
+void emit_align(struct emit *e, unsigned to)
 {
     while (e->n & (to - 1) && !e->failed) a64_word(e, A_NOP);
 }
@@ -53,14 +53,14 @@ void a64_align(struct emit *e, unsigned to)
         }                                                                                          \
     } while (0)
 
-unsigned a64_label(struct emit *e)
+unsigned emit_label(struct emit *e)
 {
     GROW(e->labels, e->n_labels, e->cap_labels);
     e->labels[e->n_labels] = NOWHERE;
     return e->n_labels++;
 }
 
-void a64_place(struct emit *e, unsigned label) { e->labels[label] = e->n; }
+void emit_place(struct emit *e, unsigned label) { e->labels[label] = e->n; }
 
 static void to_label(struct emit *e, uint32_t insn, enum a64_fix_kind kind, unsigned label)
 {
@@ -78,8 +78,8 @@ static void outside(struct emit *e, uint32_t insn, const void *target)
 
 #define INSN_B  0x14000000u
 #define INSN_BL 0x94000000u
-void a64_b(struct emit *e, unsigned label) { to_label(e, INSN_B, FIX_B, label); }
-void a64_bl(struct emit *e, unsigned label) { to_label(e, INSN_BL, FIX_B, label); }
+void emit_jump(struct emit *e, unsigned label) { to_label(e, INSN_B, FIX_B, label); }
+void emit_call(struct emit *e, unsigned label) { to_label(e, INSN_BL, FIX_B, label); }
 void a64_bcond(struct emit *e, unsigned cc, unsigned label) { to_label(e, 0x54000000u | cc, FIX_COND, label); }
 void a64_cbz(struct emit *e, bool nonzero, bool w, unsigned reg, unsigned label)
 {
@@ -87,7 +87,7 @@ void a64_cbz(struct emit *e, bool nonzero, bool w, unsigned reg, unsigned label)
 }
 void a64_adr(struct emit *e, unsigned reg, unsigned label) { to_label(e, 0x10000000u | reg, FIX_ADR, label); }
 
-void a64_b_abs(struct emit *e, const void *target)
+void emit_jump_abs(struct emit *e, const void *target)
 {
     if (!e->far) {
         outside(e, INSN_B, target);
@@ -97,7 +97,7 @@ void a64_b_abs(struct emit *e, const void *target)
     a64_word(e, A_BR | X17 << 5);
 }
 
-void a64_bl_abs(struct emit *e, const void *target)
+void emit_call_abs(struct emit *e, const void *target)
 {
     if (!e->far) {
         outside(e, INSN_BL, target);
@@ -130,7 +130,7 @@ static bool fix(uint8_t *at, enum a64_fix_kind kind, int64_t d)
     return true;
 }
 
-bool a64_emit_finish(struct emit *e, uint8_t *rw, const uint8_t *rx)
+bool emit_finish(struct emit *e, uint8_t *rw, const uint8_t *rx)
 {
     for (uint32_t i = 0; i < e->n_fixes; i++) {
         const struct a64_fix *f = &e->fixes[i];

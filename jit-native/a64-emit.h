@@ -10,7 +10,7 @@
 
 #include "util/host.h"
 
-enum a64_reg { X0, X1, X2, X3, X4, X5, X16 = 16, X17, X19 = 19, X24 = 24, X25, X26, X27, X28, X29, LR, ZR = 31, SP = 31, NO_REG = 0xff };
+enum lower_reg { X0, X1, X2, X3, X4, X5, X16 = 16, X17, X19 = 19, X24 = 24, X25, X26, X27, X28, X29, LR, ZR = 31, SP = 31, NO_REG = 0xff };
 enum { C_EQ, C_NE, C_HS, C_LO, C_MI, C_PL, C_VS, C_VC, C_HI, C_LS, C_GE, C_LT, C_GT, C_LE, C_AL };
 
 /* Three registers (a64_rrr; d, n, m). Add, subtract and logic may shift the third (a64_rrs). */
@@ -164,24 +164,24 @@ struct emit {
     uint32_t n_abs, cap_abs;
 };
 
-void a64_emit_init(struct emit *);
-void a64_emit_reset(struct emit *); /* empty, buffers kept */
-void a64_emit_free(struct emit *);
+void emit_init(struct emit *);
+void emit_reset(struct emit *); /* empty, buffers kept */
+void emit_free(struct emit *);
 /* Resolves labels and outside addresses for code that will run at rx, and copies it to rw. False: something is too far away. */
-bool a64_emit_finish(struct emit *, uint8_t *rw, const uint8_t *rx);
+bool emit_finish(struct emit *, uint8_t *rw, const uint8_t *rx);
 
 void a64_word(struct emit *, uint32_t);
-void a64_align(struct emit *, unsigned to);
+void emit_align(struct emit *, unsigned to);
 
-unsigned a64_label(struct emit *);
-void a64_place(struct emit *, unsigned label);
-void a64_b(struct emit *, unsigned label);
-void a64_bl(struct emit *, unsigned label);
+unsigned emit_label(struct emit *);
+void emit_place(struct emit *, unsigned label);
+void emit_jump(struct emit *, unsigned label);
+void emit_call(struct emit *, unsigned label);
 void a64_bcond(struct emit *, unsigned cc, unsigned label);
 void a64_cbz(struct emit *, bool nonzero, bool w, unsigned reg, unsigned label);
 void a64_adr(struct emit *, unsigned reg, unsigned label);
-void a64_b_abs(struct emit *, const void *);
-void a64_bl_abs(struct emit *, const void *);
+void emit_jump_abs(struct emit *, const void *);
+void emit_call_abs(struct emit *, const void *);
 
 /* w: 64-bit operands. */
 void a64_rrr(struct emit *, uint32_t op, bool w, unsigned d, unsigned n, unsigned m);

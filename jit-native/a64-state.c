@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static void move_slots(struct a64 *c, uint32_t mask, bool load)
+static void move_slots(struct lower *c, uint32_t mask, bool load)
 {
     for (int r = 0; r < REGS; r++) {
         if (mask >> r & 1) a64_move_cell(c, r, c->g->reg_slot[r], load);
@@ -13,7 +13,7 @@ static void move_slots(struct a64 *c, uint32_t mask, bool load)
 }
 
 /* By a subroutine of the region's own: rare code is to be small. */
-static void move_shared(struct a64 *c, uint32_t mask, bool load)
+static void move_shared(struct lower *c, uint32_t mask, bool load)
 {
     if (!(mask & (mask - 1))) {
         move_slots(c, mask, load);
@@ -21,7 +21,7 @@ static void move_shared(struct a64 *c, uint32_t mask, bool load)
     }
     for (unsigned i = 0; i < c->n_shared; i++) {
         if (c->shared[i].mask != mask || c->shared[i].reload != load) continue;
-        a64_bl(&c->e, c->shared[i].label);
+        emit_call(&c->e, c->shared[i].label);
         return;
     }
     if (c->n_shared == ARRAY_LEN(c->shared)) {
@@ -29,25 +29,25 @@ static void move_shared(struct a64 *c, uint32_t mask, bool load)
         return;
     }
     struct shared *s = &c->shared[c->n_shared++];
-    *s = (struct shared){ mask, load, a64_label(&c->e) };
-    a64_bl(&c->e, s->label);
+    *s = (struct shared){ mask, load, emit_label(&c->e) };
+    emit_call(&c->e, s->label);
 }
 
-void a64_spill(struct a64 *c, uint32_t mask, bool small)
+void lower_spill(struct lower *c, uint32_t mask, bool small)
 {
     mask &= c->g->used;
     if (small) move_shared(c, mask, false);
     else move_slots(c, mask, false);
 }
 
-void a64_reload(struct a64 *c, uint32_t mask, bool small)
+void lower_reload(struct lower *c, uint32_t mask, bool small)
 {
     mask &= c->g->used;
     if (small) move_shared(c, mask, true);
     else move_slots(c, mask, true);
 }
 
-static void move_temps(struct a64 *c, bool load)
+static void move_temps(struct lower *c, bool load)
 {
     const struct gen_block *gb = c->gb;
     for (unsigned t = 0; t < c->jb->n_temps; t++) {
@@ -59,76 +59,76 @@ static void move_temps(struct a64 *c, bool load)
     }
 }
 
-void a64_save_temps(struct a64 *c) { move_temps(c, false); }
-void a64_restore_temps(struct a64 *c) { move_temps(c, true); }
+void lower_save_temps(struct lower *c) { move_temps(c, false); }
+void lower_restore_temps(struct lower *c) { move_temps(c, true); }
 
-uint32_t a64_point(struct a64 *c)
+uint32_t lower_point(struct lower *c)
 {
     if (!c->point) c->point = jit_point(c->g->r, c->k, c->mark);
     if (!c->point) c->why = "no points left";
     return c->point;
 }
 
-void a64_set_point(struct a64 *c)
+void host_set_point(struct lower *c)
 {
-    a64_mov_imm(&c->e, X17, a64_point(c));
+    a64_mov_imm(&c->e, X17, lower_point(c));
     a64_ldst(&c->e, A_STRW, X17, AT_CPU(xpoint));
 }
 
-void a64_may_fault(struct a64 *c)
+void lower_may_fault(struct lower *c)
 {
     if (c->n_points == c->cap_points) {
         c->cap_points = c->cap_points ? c->cap_points * 2 : 64;
         c->points = mem_realloc(c->points, c->cap_points * sizeof *c->points);
     }
-    c->points[c->n_points++] = (struct gen_point){ c->e.n, a64_point(c), c->dirty & c->g->used, 0 };
+    c->points[c->n_points++] = (struct gen_point){ c->e.n, lower_point(c), c->dirty & c->g->used, 0 };
 }
 
-void a64_adr_op(struct a64 *c, const struct ir_op *o)
+void a64_adr_op(struct lower *c, const struct ir_op *o)
 {
     if (c->n_ops == c->cap_ops) {
         c->cap_ops = c->cap_ops ? c->cap_ops * 2 : 16;
         c->ops = mem_realloc(c->ops, c->cap_ops * sizeof *c->ops);
     }
-    unsigned label = a64_label(&c->e);
+    unsigned label = emit_label(&c->e);
     c->ops[c->n_ops].o = o, c->ops[c->n_ops].label = label;
     c->n_ops++;
     a64_adr(&c->e, X1, label);
 }
 
-void a64_call_c(struct a64 *c, uintptr_t fn, const void *stub)
+void a64_call_c(struct lower *c, uintptr_t fn, const void *stub)
 {
     a64_mov_imm(&c->e, X16, fn);
-    a64_bl_abs(&c->e, stub);
+    emit_call_abs(&c->e, stub);
 }
 
-struct cold *a64_cold(struct a64 *c, cold_fn emit)
+struct cold *lower_cold(struct lower *c, cold_fn emit)
 {
     struct cold *k = arena_get(&c->g->arena, sizeof *k);
-    *k = (struct cold){ NULL, emit, a64_label(&c->e), a64_label(&c->e), c->k, c->i, c->mark, c->point, c->dirty, c->o, 0, 0, c->key_kept };
+    *k = (struct cold){ NULL, emit, emit_label(&c->e), emit_label(&c->e), c->k, c->i, c->mark, c->point, c->dirty, c->o, 0, 0, c->key_kept };
     *c->cold_tail = k;
     c->cold_tail = &k->next;
     return k;
 }
 
-void a64_cold_begin(struct a64 *c, const struct cold *k)
+void lower_cold_begin(struct lower *c, const struct cold *k)
 {
-    a64_spill(c, k->dirty, true);
-    a64_save_temps(c);
+    lower_spill(c, k->dirty, true);
+    lower_save_temps(c);
 }
 
-void a64_cold_end(struct a64 *c, const struct cold *k)
+void lower_cold_end(struct lower *c, const struct cold *k)
 {
     const struct ir_op *o = k->o;
     uint32_t live = c->gb->live[k->op] & c->g->regs->clobbered;
     if (o->d != IR_NONE) live &= ~gen_slot_bit(c->g, o->d);
-    a64_reload(c, live, true);
-    a64_restore_temps(c);
+    lower_reload(c, live, true);
+    lower_restore_temps(c);
     if (o->d != IR_NONE) a64_done(c, o->d, X0);
-    a64_b(&c->e, k->back);
+    emit_jump(&c->e, k->back);
 }
 
-void a64_forget_address(struct a64 *c, ir_id x)
+void a64_forget_address(struct lower *c, ir_id x)
 {
     for (unsigned i = 0; i < KEPT_ADDRESSES; i++) {
         if (x == IR_NONE || c->kept[i] == x) c->kept[i] = IR_NONE;

@@ -36,11 +36,11 @@ struct host {
     struct engine *eng;
     struct host_regs regs;
     struct stubs stubs;
-    struct a64 *x;               /* of one compilation; kept for its buffers */
+    struct lower *x;               /* of one compilation; kept for its buffers */
 };
 
 struct cold;
-typedef void (*cold_fn)(struct a64 *, const struct cold *);
+typedef void (*cold_fn)(struct lower *, const struct cold *);
 /* Code for a rare case, emitted behind the region. */
 struct cold {
     struct cold *next;
@@ -98,73 +98,73 @@ static inline unsigned a64_gpr(int r) { return r < 5 ? X19 + (unsigned)r : (unsi
 static inline unsigned a64_fpr(int r) { return (unsigned)r - GPRS + 8; }
 static inline bool is_gpr(int r) { return r >= 0 && r < GPRS; }
 static inline bool is_fpr(int r) { return r >= GPRS; }
-static inline bool a64_wide(const struct a64 *c, ir_id x) { return gen_type(c->g, c->jb, x) == T_I64; }
-static inline unsigned a64_index(const struct a64 *c, ir_id x) { return ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP); }
+static inline bool lower_wide(const struct lower *c, ir_id x) { return gen_type(c->g, c->jb, x) == T_I64; }
+static inline unsigned a64_index(const struct lower *c, ir_id x) { return ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP); }
 /* Allocated register of a slot or temp (host-neutral number), or IN_MEMORY. */
-int a64_reg(const struct a64 *, ir_id);
-bool a64_const(const struct a64 *, ir_id, uint64_t *);
-struct a64_mem a64_cell(const struct a64 *, ir_id);
+int lower_reg(const struct lower *, ir_id);
+bool lower_const(const struct lower *, ir_id, uint64_t *);
+struct a64_mem a64_cell(const struct lower *, ir_id);
 /* The value in some X register: its own, or `scratch`. */
-unsigned a64_use(struct a64 *, ir_id, unsigned scratch);
+unsigned a64_use(struct lower *, ir_id, unsigned scratch);
 /* The same; ZR for the constant 0. */
-unsigned a64_use_z(struct a64 *, ir_id, unsigned scratch);
-void a64_load(struct a64 *, unsigned reg, ir_id);
+unsigned a64_use_z(struct lower *, ir_id, unsigned scratch);
+void a64_load(struct lower *, unsigned reg, ir_id);
 /* Where the result of the current op may be computed: its own X register, or `scratch`. */
-unsigned a64_def(const struct a64 *, unsigned scratch);
+unsigned a64_def(const struct lower *, unsigned scratch);
 /* The result of the current op is in `reg`: puts it where it belongs. */
-void a64_done(struct a64 *, ir_id d, unsigned reg);
+void a64_done(struct lower *, ir_id d, unsigned reg);
 /* The same for FP registers. */
-unsigned a64_use_fp(struct a64 *, ir_id x, unsigned scratch);
-unsigned a64_def_fp(const struct a64 *, unsigned scratch);
-void a64_done_fp(struct a64 *, ir_id d, unsigned v);
+unsigned a64_use_fp(struct lower *, ir_id x, unsigned scratch);
+unsigned a64_def_fp(const struct lower *, unsigned scratch);
+void a64_done_fp(struct lower *, ir_id d, unsigned v);
 /* From its cell, for code that has stored all state. */
-void a64_load_cell(struct a64 *, unsigned reg, ir_id);
-void a64_move_cell(struct a64 *, int r, ir_id x, bool load);
+void a64_load_cell(struct lower *, unsigned reg, ir_id);
+void a64_move_cell(struct lower *, int r, ir_id x, bool load);
 /* Is x in the X register, or FP register, of that number? */
-static inline bool a64_lives_in(const struct a64 *c, ir_id x, unsigned r)
+static inline bool a64_lives_in(const struct lower *c, ir_id x, unsigned r)
 {
-    return x != IR_NONE && !ir_is_const(x) && is_gpr(a64_reg(c, x)) && a64_gpr(a64_reg(c, x)) == r;
+    return x != IR_NONE && !ir_is_const(x) && is_gpr(lower_reg(c, x)) && a64_gpr(lower_reg(c, x)) == r;
 }
-static inline bool a64_lives_in_fp(const struct a64 *c, ir_id x, unsigned v)
+static inline bool a64_lives_in_fp(const struct lower *c, ir_id x, unsigned v)
 {
-    return x != IR_NONE && !ir_is_const(x) && is_fpr(a64_reg(c, x)) && a64_fpr(a64_reg(c, x)) == v;
+    return x != IR_NONE && !ir_is_const(x) && is_fpr(lower_reg(c, x)) && a64_fpr(lower_reg(c, x)) == v;
 }
-unsigned a64_known_bits(const struct a64 *, ir_id);
+unsigned lower_known_bits(const struct lower *, ir_id);
 
 /* ---- state (a64-state.c) ------------------------------------------------------------------------------ */
 
-void a64_spill(struct a64 *, uint32_t mask, bool small);
-void a64_reload(struct a64 *, uint32_t mask, bool small);
+void lower_spill(struct lower *, uint32_t mask, bool small);
+void lower_reload(struct lower *, uint32_t mask, bool small);
 /* Temporaries that live across the current op: into their cells; and those that C code clobbers back. */
-void a64_save_temps(struct a64 *);
-void a64_restore_temps(struct a64 *);
-uint32_t a64_point(struct a64 *);
-void a64_set_point(struct a64 *);
+void lower_save_temps(struct lower *);
+void lower_restore_temps(struct lower *);
+uint32_t lower_point(struct lower *);
+void host_set_point(struct lower *);
 /* The next instruction is a guest access. */
-void a64_may_fault(struct a64 *);
-struct cold *a64_cold(struct a64 *, cold_fn); /* with labels made */
+void lower_may_fault(struct lower *);
+struct cold *lower_cold(struct lower *, cold_fn); /* with labels made */
 /* x1 = the address of a copy of the op. */
-void a64_adr_op(struct a64 *, const struct ir_op *);
+void a64_adr_op(struct lower *, const struct ir_op *);
 /* Calls fn(cpu, x1, ...) by a stub. */
-void a64_call_c(struct a64 *, uintptr_t fn, const void *stub);
+void a64_call_c(struct lower *, uintptr_t fn, const void *stub);
 /* Around a call from cold code: everything in its cells; afterwards the result in x0 goes to d, and on. */
-void a64_cold_begin(struct a64 *, const struct cold *);
-void a64_cold_end(struct a64 *, const struct cold *);
+void lower_cold_begin(struct lower *, const struct cold *);
+void lower_cold_end(struct lower *, const struct cold *);
 /* The cell x changed, or IR_NONE: any may have. */
-void a64_forget_address(struct a64 *, ir_id x);
+void a64_forget_address(struct lower *, ir_id x);
 
 /* ---- lowering: each handles its ops; false: by jit_op() ------------------------------------------------- */
 
-bool a64_lower_int(struct a64 *);     /* a64-int.c */
-bool a64_lower_bits(struct a64 *);    /* a64-bits.c */
-bool a64_lower_fp(struct a64 *);      /* a64-fp.c */
-void a64_lower_ld(struct a64 *);      /* a64-mem.c */
-void a64_lower_st(struct a64 *);
-void a64_lower_atomic(struct a64 *);
-void a64_lower_op(struct a64 *);      /* through jit_op() */
-void a64_lower_control(struct a64 *); /* a64-control.c */
-void a64_block_entry(struct a64 *);
+bool a64_lower_int(struct lower *);     /* a64-int.c */
+bool a64_lower_bits(struct lower *);    /* a64-bits.c */
+bool a64_lower_fp(struct lower *);      /* a64-fp.c */
+void a64_lower_ld(struct lower *);      /* a64-mem.c */
+void a64_lower_st(struct lower *);
+void a64_lower_atomic(struct lower *);
+void a64_lower_op(struct lower *);      /* through jit_op() */
+void a64_lower_control(struct lower *); /* a64-control.c */
+void a64_block_entry(struct lower *);
 /* Compares a with b: the condition that is true when cond(a, b) is. */
-unsigned a64_compare(struct a64 *, const struct ir_op *);
+unsigned a64_compare(struct lower *, const struct ir_op *);
 
 #endif

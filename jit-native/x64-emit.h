@@ -9,7 +9,7 @@
 
 #include "util/host.h"
 
-enum x64_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NO_REG = 0xff };
+enum lower_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NO_REG = 0xff };
 
 /* [base + index << scale + disp] */
 struct x64_mem { uint8_t base, index, scale; int32_t disp; };
@@ -53,18 +53,18 @@ void emit_free(struct emit *);
 /* Resolves labels and outside addresses for code that will run at rx, and copies it to rw. */
 void emit_finish(struct emit *, uint8_t *rw, const uint8_t *rx);
 
-void x64_byte(struct emit *, unsigned byte);
-void x64_u32(struct emit *, uint32_t);
-void x64_u64(struct emit *, uint64_t);
-void x64_align(struct emit *, unsigned to);
+void emit_byte(struct emit *, unsigned byte);
+void emit_u32(struct emit *, uint32_t);
+void emit_u64(struct emit *, uint64_t);
+void emit_align(struct emit *, unsigned to);
 
-unsigned x64_label(struct emit *);
-void x64_place(struct emit *, unsigned label);
-void x64_jmp(struct emit *, unsigned label);
+unsigned emit_label(struct emit *);
+void emit_place(struct emit *, unsigned label);
+void emit_jump(struct emit *, unsigned label);
 void x64_jcc(struct emit *, unsigned cc, unsigned label);
-void x64_call(struct emit *, unsigned label);
-void x64_jmp_abs(struct emit *, const void *);
-void x64_call_abs(struct emit *, const void *);
+void emit_call(struct emit *, unsigned label);
+void emit_jump_abs(struct emit *, const void *);
+void emit_call_abs(struct emit *, const void *);
 
 /* reg, r/m. w: 64-bit operands. */
 void x64_op(struct emit *, unsigned op, bool w, unsigned reg, struct x64_rm);

@@ -34,14 +34,14 @@ static const uint8_t saved[] = { RBP, RBX, R12, R13, R14, R15 };
 
 static void push(struct emit *e, unsigned reg)
 {
-    if (reg >= R8) x64_byte(e, 0x41);
-    x64_byte(e, 0x50 | (reg & 7));
+    if (reg >= R8) emit_byte(e, 0x41);
+    emit_byte(e, 0x50 | (reg & 7));
 }
 
 static void pop(struct emit *e, unsigned reg)
 {
-    if (reg >= R8) x64_byte(e, 0x41);
-    x64_byte(e, 0x58 | (reg & 7));
+    if (reg >= R8) emit_byte(e, 0x41);
+    emit_byte(e, 0x58 | (reg & 7));
 }
 
 /* (cpu, code) from C: rdi, rsi. */
@@ -70,12 +70,12 @@ static void make_exit(struct emit *e)
     store_op(e, R15, AT_CPU(icount_left));
     x64_alu_imm(e, ALU_ADD, true, x64_r(RSP), FRAME);
     for (unsigned i = sizeof saved; i-- > 0;) pop(e, saved[i]);
-    x64_byte(e, 0xc3);
+    emit_byte(e, 0xc3);
 }
 
 static void make_refill(struct emit *e)
 {
-    unsigned none = x64_label(e);
+    unsigned none = emit_label(e);
     x64_alu_imm(e, ALU_CMP, false, x64_m(AT_CPU(kick)), 0);
     x64_jcc(e, X_NZ, none);
     load_op(e, RAX, x64_at(RSP, 8 + AT_REST));
@@ -87,16 +87,16 @@ static void make_refill(struct emit *e)
     x64_alu_to(e, ALU_SUB, true, x64_m(x64_at(RSP, 8 + AT_REST)), RCX);
     x64_alu(e, ALU_ADD, true, R15, x64_r(RCX));
     x64_test(e, true, RCX, RCX);
-    x64_byte(e, 0xc3);
-    x64_place(e, none);
+    emit_byte(e, 0xc3);
+    emit_place(e, none);
     x64_alu(e, ALU_XOR, false, RAX, x64_r(RAX));
-    x64_byte(e, 0xc3);
+    emit_byte(e, 0xc3);
 }
 
 /* fn NULL: it is in rax. A kick that came up meanwhile empties the slice, so that the next charge fails. */
 static void make_call(struct emit *e, const void *fn, bool fp)
 {
-    unsigned kicked = x64_label(e);
+    unsigned kicked = emit_label(e);
     if (fn) x64_mov_imm(e, RAX, (uintptr_t)fn);
     x64_lea(e, true, RDI, x64_at(RBP, -CPU_BIAS));
     load_op(e, R10, x64_at(RSP, 8 + AT_REST));
@@ -113,18 +113,18 @@ static void make_call(struct emit *e, const void *fn, bool fp)
     }
     x64_alu_imm(e, ALU_CMP, false, x64_m(AT_CPU(kick)), 0);
     x64_jcc(e, X_NZ, kicked);
-    x64_byte(e, 0xc3);
-    x64_place(e, kicked);
+    emit_byte(e, 0xc3);
+    emit_place(e, kicked);
     x64_alu_to(e, ALU_ADD, true, x64_m(x64_at(RSP, 8 + AT_REST)), R15);
     x64_alu(e, ALU_XOR, false, R15, x64_r(R15));
-    x64_byte(e, 0xc3);
+    emit_byte(e, 0xc3);
 }
 
 /* The block that the jump cache has for the address in rax, if it is of the mode in rcx and compiled: jc_index() of block.h. */
 static uint32_t make_indirect(struct emit *e, const void *exit)
 {
     uint32_t candidate;
-    unsigned no = x64_label(e);
+    unsigned no = emit_label(e);
 #define OFF(field) ((int32_t)offsetof(struct blk, field))
     x64_alu_to(e, ALU_CMP, true, x64_m(AT_CPU(key)), RCX);
     x64_jcc(e, X_NZ, no);
@@ -156,9 +156,9 @@ static uint32_t make_indirect(struct emit *e, const void *exit)
     x64_test(e, true, RDX, RDX);
     x64_jcc(e, X_Z, no);
     x64_op(e, 0xff, false, 4, x64_r(RDX));
-    x64_place(e, no);
+    emit_place(e, no);
     x64_mov_imm(e, RAX, JIT_IND);
-    x64_jmp_abs(e, exit);
+    emit_jump_abs(e, exit);
     return candidate;
 #undef OFF
 }
@@ -175,7 +175,7 @@ static bool make_stubs(struct host *h, struct error *err)
         error_set(err, "no code memory for the thunks");
         return false;
     }
-#define HERE(what) (x64_align(&e, 16), at[n++] = e.n, what)
+#define HERE(what) (emit_align(&e, 16), at[n++] = e.n, what)
     HERE(make_entry(&e, false));
     HERE(make_entry(&e, true));
     HERE(make_exit(&e));
@@ -255,7 +255,7 @@ int64_t host_context_icount(const void *context)
 
 /* ---- a region ------------------------------------------------------------------------------------------- */
 
-static void lower(struct x64 *c)
+static void lower(struct lower *c)
 {
     switch (c->o->op) {
     case OP_LD: x64_lower_ld(c); return;
@@ -273,7 +273,7 @@ static void lower(struct x64 *c)
 }
 
 /* Extends the narrow operands that the op wants all of; it stays so until they are written. */
-static void prepare(struct x64 *c)
+static void prepare(struct lower *c)
 {
     uint16_t by = 0;
     ir_id in[3];
@@ -285,14 +285,14 @@ static void prepare(struct x64 *c)
     for (unsigned n = 0; n < 3; n++) {
         uint32_t bit = in[n] == IR_NONE ? 0 : gen_slot_bit(c->g, in[n]) & c->g->narrow & ~c->whole;
         if (!bit || !gen_wants_all(c->o, n)) continue;
-        unsigned r = (unsigned)x64_reg(c, in[n]);
+        unsigned r = (unsigned)lower_reg(c, in[n]);
         x64_op(&c->e, 0x63, true, r, x64_r(r)); /* movsxd */
         c->whole |= bit;
     }
 }
 
 /* The op has been done: is its result, if that is narrow, extended? */
-static void result_is_whole(struct x64 *c, const struct ir_op *o, bool low, const struct gen_fact *f)
+static void result_is_whole(struct lower *c, const struct ir_op *o, bool low, const struct gen_fact *f)
 {
     uint32_t bit = gen_slot_bit(c->g, o->d) & c->g->narrow, from;
     bool whole = !low;
@@ -312,7 +312,7 @@ static void result_is_whole(struct x64 *c, const struct ir_op *o, bool low, cons
     else c->whole &= ~bit;
 }
 
-static void block(struct x64 *c, unsigned k)
+static void block(struct lower *c, unsigned k)
 {
     struct gen *g = c->g;
     unsigned marks = 0;
@@ -324,7 +324,7 @@ static void block(struct x64 *c, unsigned k)
     c->mark = 0, c->point = 0, c->key_kept = true, c->whole = 0, c->flags.d = IR_NONE;
     c->labels = arena_get(&g->arena, c->jb->n_labels * sizeof *c->labels + 1);
     c->label_dirty = arena_get(&g->arena, c->jb->n_labels * sizeof *c->label_dirty + 1);
-    for (unsigned i = 0; i < c->jb->n_labels; i++) c->labels[i] = x64_label(&c->e), c->label_dirty[i] = 0;
+    for (unsigned i = 0; i < c->jb->n_labels; i++) c->labels[i] = emit_label(&c->e), c->label_dirty[i] = 0;
     gen_forget(g, c->jb, c->known);
     if (g->facts) memcpy(c->known, c->gb->in, g->guest->n_slots * sizeof *c->known);
     x64_block_entry(c);
@@ -357,18 +357,18 @@ static void block(struct x64 *c, unsigned k)
     }
 }
 
-static void cold_hot(struct x64 *c, const struct cold *k)
+static void cold_hot(struct lower *c, const struct cold *k)
 {
     const struct guest *g = c->g->guest;
     (void)k;
     x64_mov_imm(&c->e, RAX, c->jb->blk->pc);
     x64_op(&c->e, 0x89, g->slots[g->pc_slot].type == T_I64, RAX, x64_m(x64_cell(c, g->pc_slot)));
     x64_mov_imm(&c->e, RAX, JIT_HOT);
-    x64_jmp_abs(&c->e, c->h->stubs.exit);
+    emit_jump_abs(&c->e, c->h->stubs.exit);
 }
 
 /* Do the slots hold what the code assumes? If not: to label `no`. */
-static void test_guess(struct x64 *c, unsigned no)
+static void test_guess(struct lower *c, unsigned no)
 {
     const struct gen *g = c->g;
     for (unsigned r = 0; r < GPRS; r++) {
@@ -388,65 +388,65 @@ static void test_guess(struct x64 *c, unsigned no)
     }
 }
 
-static void entry(struct x64 *c)
+static void entry(struct lower *c)
 {
     struct gen *g = c->g;
     c->k = 0, c->gb = &g->blocks[0], c->jb = c->gb->jb, c->i = 0, c->o = &c->jb->ops[0];
     if (g->r->count) {
-        struct cold *k = x64_cold(c, cold_hot);
+        struct cold *k = lower_cold(c, cold_hot);
         x64_mov_imm(&c->e, RAX, (uintptr_t)c->jb->blk);
         x64_alu_imm(&c->e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), 1);
         x64_jcc(&c->e, X_Z, k->label);
     }
-    x64_reload(c, c->gb->live_in, false);
+    lower_reload(c, c->gb->live_in, false);
 }
 
-static void behind(struct x64 *c)
+static void behind(struct lower *c)
 {
     for (const struct cold *k = c->cold; k && !c->why; k = k->next) {
         c->k = k->block, c->gb = &c->g->blocks[k->block], c->jb = c->gb->jb;
         c->i = k->op, c->o = k->o, c->mark = k->mark, c->point = k->point, c->dirty = k->dirty, c->key_kept = k->key_kept;
-        x64_place(&c->e, k->label);
+        emit_place(&c->e, k->label);
         k->emit(c, k);
     }
     for (unsigned i = 0; i < c->n_shared; i++) {
-        x64_place(&c->e, c->shared[i].label);
-        if (c->shared[i].reload) x64_reload(c, c->shared[i].mask, false);
-        else x64_spill(c, c->shared[i].mask, false);
-        x64_byte(&c->e, 0xc3);
+        emit_place(&c->e, c->shared[i].label);
+        if (c->shared[i].reload) lower_reload(c, c->shared[i].mask, false);
+        else lower_spill(c, c->shared[i].mask, false);
+        emit_byte(&c->e, 0xc3);
     }
     c->cold = NULL, c->cold_tail = &c->cold, c->n_shared = 0;
 }
 
 /* The ops that the code refers to. */
-static void table(struct x64 *c)
+static void table(struct lower *c)
 {
     if (!c->n_ops) return;
-    x64_align(&c->e, 16);
+    emit_align(&c->e, 16);
     for (unsigned i = 0; i < c->n_ops; i++) {
         uint32_t at = c->e.n, ref = c->ops[i].at;
-        for (unsigned n = 0; n < sizeof *c->ops[i].o; n++) x64_byte(&c->e, ((const uint8_t *)c->ops[i].o)[n]);
+        for (unsigned n = 0; n < sizeof *c->ops[i].o; n++) emit_byte(&c->e, ((const uint8_t *)c->ops[i].o)[n]);
         if (!c->e.failed) st32_le(c->e.buf + ref, at - (ref + 4));
     }
 }
 
-static void labels(struct x64 *c)
+static void labels(struct lower *c)
 {
     for (unsigned k = 0; k < c->g->r->n; k++) {
         struct gen_block *gb = &c->g->blocks[k];
-        gb->label = x64_label(&c->e), gb->charged = x64_label(&c->e), gb->failed = 0;
+        gb->label = emit_label(&c->e), gb->charged = emit_label(&c->e), gb->failed = 0;
     }
 }
 
 /* All blocks and what belongs to them. */
-static void blocks(struct x64 *c)
+static void blocks(struct lower *c)
 {
     for (unsigned k = 0; k < c->g->r->n && !c->why; k++) block(c, k);
     behind(c);
 }
 
 /* Where the region is entered. */
-static uint32_t emit_all(struct x64 *c)
+static uint32_t emit_all(struct lower *c)
 {
     struct gen *g = c->g;
     uint32_t at = 0;
@@ -466,15 +466,15 @@ static uint32_t emit_all(struct x64 *c)
         unsigned made_for = g->blocks[0].label;
         bool tested = c->need || g->narrow;
         if (tested) {
-            unsigned other = x64_label(&c->e);
+            unsigned other = emit_label(&c->e);
             test_guess(c, other);
-            x64_jmp(&c->e, made_for);
+            emit_jump(&c->e, made_for);
             gen_no_facts(g);
             labels(c);
-            x64_place(&c->e, other);
+            emit_place(&c->e, other);
             blocks(c);
         } else {
-            x64_jmp(&c->e, made_for);
+            emit_jump(&c->e, made_for);
         }
     }
     table(c);
@@ -483,7 +483,7 @@ static uint32_t emit_all(struct x64 *c)
 
 bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct gen_point **points, uint32_t *n, const char **why)
 {
-    struct x64 *c = h->x;
+    struct lower *c = h->x;
     struct codemem m;
 
     c->e.n = c->e.n_labels = c->e.n_fixes = c->e.n_abs = 0;

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static void move_slot(struct x64 *c, unsigned r, bool load)
+static void move_slot(struct lower *c, unsigned r, bool load)
 {
     ir_id s = c->g->reg_slot[r];
     bool w = c->g->guest->slots[s].type == T_I64;
@@ -15,7 +15,7 @@ static void move_slot(struct x64 *c, unsigned r, bool load)
     else x64_op(&c->e, (load ? 0x10 : 0x11) | X_0F | (w ? X_F2 : X_F3), false, r - GPRS, m);
 }
 
-static void move_slots(struct x64 *c, uint32_t mask, bool load)
+static void move_slots(struct lower *c, uint32_t mask, bool load)
 {
     for (unsigned r = 0; r < REGS; r++) {
         if (mask >> r & 1) move_slot(c, r, load);
@@ -23,7 +23,7 @@ static void move_slots(struct x64 *c, uint32_t mask, bool load)
 }
 
 /* By a subroutine of the region's own: rare code is to be small. */
-static void move_shared(struct x64 *c, uint32_t mask, bool load)
+static void move_shared(struct lower *c, uint32_t mask, bool load)
 {
     if (!(mask & (mask - 1))) {
         move_slots(c, mask, load);
@@ -31,7 +31,7 @@ static void move_shared(struct x64 *c, uint32_t mask, bool load)
     }
     for (unsigned i = 0; i < c->n_shared; i++) {
         if (c->shared[i].mask != mask || c->shared[i].reload != load) continue;
-        x64_call(&c->e, c->shared[i].label);
+        emit_call(&c->e, c->shared[i].label);
         return;
     }
     if (c->n_shared == ARRAY_LEN(c->shared)) {
@@ -39,25 +39,25 @@ static void move_shared(struct x64 *c, uint32_t mask, bool load)
         return;
     }
     struct shared *s = &c->shared[c->n_shared++];
-    *s = (struct shared){ mask, load, x64_label(&c->e) };
-    x64_call(&c->e, s->label);
+    *s = (struct shared){ mask, load, emit_label(&c->e) };
+    emit_call(&c->e, s->label);
 }
 
-void x64_spill(struct x64 *c, uint32_t mask, bool small)
+void lower_spill(struct lower *c, uint32_t mask, bool small)
 {
     mask &= c->g->used;
     if (small) move_shared(c, mask, false);
     else move_slots(c, mask, false);
 }
 
-void x64_reload(struct x64 *c, uint32_t mask, bool small)
+void lower_reload(struct lower *c, uint32_t mask, bool small)
 {
     mask &= c->g->used;
     if (small) move_shared(c, mask, true);
     else move_slots(c, mask, true);
 }
 
-static void move_temps(struct x64 *c, bool load)
+static void move_temps(struct lower *c, bool load)
 {
     const struct gen_block *gb = c->gb;
     for (unsigned t = 0; t < c->jb->n_temps; t++) {
@@ -72,64 +72,64 @@ static void move_temps(struct x64 *c, bool load)
     }
 }
 
-void x64_save_temps(struct x64 *c) { move_temps(c, false); }
-void x64_restore_temps(struct x64 *c) { move_temps(c, true); }
+void lower_save_temps(struct lower *c) { move_temps(c, false); }
+void lower_restore_temps(struct lower *c) { move_temps(c, true); }
 
-uint32_t x64_point(struct x64 *c)
+uint32_t lower_point(struct lower *c)
 {
     if (!c->point) c->point = jit_point(c->g->r, c->k, c->mark);
     if (!c->point) c->why = "no points left";
     return c->point;
 }
 
-void x64_set_point(struct x64 *c)
+void host_set_point(struct lower *c)
 {
-    x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(xpoint)), 4, x64_point(c));
+    x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(xpoint)), 4, lower_point(c));
 }
 
-void x64_may_fault(struct x64 *c)
+void lower_may_fault(struct lower *c)
 {
     if (c->n_points == c->cap_points) {
         c->cap_points = c->cap_points ? c->cap_points * 2 : 64;
         c->points = mem_realloc(c->points, c->cap_points * sizeof *c->points);
     }
-    c->points[c->n_points++] = (struct gen_point){ c->e.n, x64_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow };
+    c->points[c->n_points++] = (struct gen_point){ c->e.n, lower_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow };
 }
 
-void x64_lea_op(struct x64 *c, const struct ir_op *o)
+void x64_lea_op(struct lower *c, const struct ir_op *o)
 {
     if (c->n_ops == c->cap_ops) {
         c->cap_ops = c->cap_ops ? c->cap_ops * 2 : 16;
         c->ops = mem_realloc(c->ops, c->cap_ops * sizeof *c->ops);
     }
-    x64_byte(&c->e, 0x48), x64_byte(&c->e, 0x8d), x64_byte(&c->e, 0x35); /* lea rsi, [rip + disp32] */
+    emit_byte(&c->e, 0x48), emit_byte(&c->e, 0x8d), emit_byte(&c->e, 0x35); /* lea rsi, [rip + disp32] */
     c->ops[c->n_ops].o = o, c->ops[c->n_ops].at = c->e.n;
     c->n_ops++;
-    x64_u32(&c->e, 0);
+    emit_u32(&c->e, 0);
 }
 
-struct cold *x64_cold(struct x64 *c, cold_fn emit)
+struct cold *lower_cold(struct lower *c, cold_fn emit)
 {
     struct cold *k = arena_get(&c->g->arena, sizeof *k);
-    *k = (struct cold){ NULL, emit, x64_label(&c->e), x64_label(&c->e), c->k, c->i, c->mark, c->point, c->dirty, c->o, 0, c->key_kept };
+    *k = (struct cold){ NULL, emit, emit_label(&c->e), emit_label(&c->e), c->k, c->i, c->mark, c->point, c->dirty, c->o, 0, c->key_kept };
     *c->cold_tail = k;
     c->cold_tail = &k->next;
     return k;
 }
 
-void x64_cold_begin(struct x64 *c, const struct cold *k)
+void lower_cold_begin(struct lower *c, const struct cold *k)
 {
-    x64_spill(c, k->dirty, true);
-    x64_save_temps(c);
+    lower_spill(c, k->dirty, true);
+    lower_save_temps(c);
 }
 
-void x64_cold_end(struct x64 *c, const struct cold *k)
+void lower_cold_end(struct lower *c, const struct cold *k)
 {
     const struct ir_op *o = k->o;
     uint32_t live = c->gb->live[k->op] & c->g->regs->clobbered;
     if (o->d != IR_NONE) live &= ~gen_slot_bit(c->g, o->d);
-    x64_reload(c, live, true);
-    x64_restore_temps(c);
+    lower_reload(c, live, true);
+    lower_restore_temps(c);
     if (o->d != IR_NONE) x64_done(c, o->d, RAX);
-    x64_jmp(&c->e, k->back);
+    emit_jump(&c->e, k->back);
 }
