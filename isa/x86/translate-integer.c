@@ -56,6 +56,9 @@ static void alu_flags(struct x86_tr *t, unsigned bytes, ir_id a, ir_id b, ir_id 
     }
 }
 
+/* A result of 32 bits as its 64-bit register will hold it: then the flags and the register share one value. */
+static ir_id whole(struct x86_tr *t, unsigned bytes, ir_id r) { return bytes == 4 && t->cells64 ? x_zx(t, r, 4) : r; }
+
 void x86_tr_alu(struct x86_tr *t)
 {
     unsigned bytes = t->size;
@@ -90,6 +93,7 @@ void x86_tr_alu(struct x86_tr *t)
         x_set(t, 0, r);
         alu_flags(t, bytes, a, b, c, r);
     } else {
+        r = whole(t, bytes, r);
         alu_flags(t, bytes, a, b, c, r);
         x_set(t, 0, r);
     }
@@ -116,6 +120,7 @@ void x86_tr_incdec(struct x86_tr *t)
         a = x_get(t, 0);
         r = x2(t, OP_ADD, a, one);
         if (x_is_mem(t, 0)) x_set(t, 0, r);
+        else r = whole(t, bytes, r);
     }
     if (far) x_flags_incdec(t, t->arg, bytes, r);
     else x_flags(t, t->arg ? X86_CC_DEC : X86_CC_INC, bytes, r, c, IR_NONE);
@@ -135,6 +140,7 @@ void x86_tr_neg(struct x86_tr *t)
         a = x_get(t, 0);
         r = x1(t, OP_NEG, a);
         if (x_is_mem(t, 0)) x_set(t, 0, r);
+        else r = whole(t, bytes, r);
     }
     x_flags(t, X86_CC_SUB, bytes, r, a, xk(t, 0)); /* 0 - a */
     if (!x_is_mem(t, 0)) x_set(t, 0, r);
