@@ -114,6 +114,8 @@ struct guest {
     const struct helper_desc *helpers;
     unsigned n_helpers;
     ir_id pc_slot;                        /* exact only outside of blocks and in exceptions */
+    ir_id lazy_first;                     /* n_lazy slots (at most 3) that most instructions write and few read, such as what flags */
+    unsigned n_lazy;                      /* are made of: code generators do the writes when somebody looks. No writes by devices */
     uint8_t addr_type;                    /* type of addresses and of the pc slot */
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
     bool no_fp_notes;                     /* cpu_fp_last_flags() is never called */

@@ -254,13 +254,14 @@ static bool names(const struct ir_op *o, ir_id x) { return o->a == x || o->b == 
 
 /* mov s, t with t the result of the op at `def`, which nothing has seen the end of since: the op writes s itself, and what is
  * read from t is read from s, as long as that holds the same. last: the last op that names t. */
-static bool redirect(struct ir_block *b, unsigned def, unsigned at, unsigned last)
+static bool redirect(struct ir_block *b, unsigned def, unsigned at, unsigned last, bool lazy)
 {
     ir_id s = b->ops[at].d, t = b->ops[at].a;
 
     for (unsigned i = def + 1; i < at; i++) {
         const struct ir_op *o = &b->ops[i];
         if (o->op == OP_INSN) continue;
+        if (lazy && names(o, t)) return false;
         if (ir_op_info[o->op].flags & (F_FAULT | F_EFFECT | F_END) || ir_op_info[o->op].cls == CLASS_VEC || o->d == s || names(o, s)) return false;
     }
     for (unsigned i = at + 1; i <= last; i++) {
@@ -306,7 +307,9 @@ static void results_into_slots(struct ir_builder *ib)
         struct ir_op *o = &b->ops[i];
         if (o->op != OP_MOV || !ir_is_slot(o->d) || !ir_is_temp(o->a)) continue;
         unsigned t = o->a - IR_TEMP, d = def[t];
-        if (d >= MANY || d >= i || !can_redirect(&b->ops[d]) || !redirect(b, d, i, last[t])) continue;
+        bool lazy = o->d - ib->guest->lazy_first < ib->guest->n_lazy; /* others write it soon: not worth reading t from there */
+        if (lazy && last[t] > i) continue;
+        if (d >= MANY || d >= i || !can_redirect(&b->ops[d]) || !redirect(b, d, i, last[t], lazy)) continue;
         def[t] = NONE;
     }
     if (def != stack_def) free(def);

@@ -195,6 +195,7 @@ void host_fini(struct host *h)
 }
 
 bool host_has_vectors(void) { return false; }
+bool host_prepares(void) { return false; }
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 

@@ -31,6 +31,8 @@ static void leave(struct x64 *c, unsigned code)
 
 /* ---- blocks ------------------------------------------------------------------------------------------- */
 
+static void settle_entry(struct x64 *c, unsigned block) { x64_settle(c, c->g->states ? c->g->state_in[block] : 0); }
+
 /* The charge failed: more of the budget, or out. */
 static void cold_charge(struct x64 *c, const struct cold *k)
 {
@@ -47,6 +49,7 @@ static void cold_charge(struct x64 *c, const struct cold *k)
         x64_alu_imm(e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), SLICE / MAX(b->n_insns, 1));
         x64_jcc(e, X_A, gb->label);
         x64_spill(c, gb->dirty_in, true);
+        settle_entry(c, k->block);
         store_pc(c, b->pc);
         leave(c, JIT_HOT);
         x64_place(e, out);
@@ -54,6 +57,7 @@ static void cold_charge(struct x64 *c, const struct cold *k)
         x64_jcc(e, X_NZ, gb->label);
     }
     x64_spill(c, gb->dirty_in, true);
+    settle_entry(c, k->block);
     store_pc(c, b->pc);
     x64_mov_imm(e, RAX, b->key);
     x64_op(e, 0x89, true, RAX, x64_m(AT_CPU(key)));
@@ -77,6 +81,7 @@ static void leave_by_link(struct x64 *c, const struct link *l, uint32_t dirty, b
 {
     add_count(c, l->refund);
     x64_spill(c, dirty, small);
+    x64_settle(c, x64_state(c));
     if (!c->g->r->user && ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !l->keyed && l->key == l->from->key && c->key_kept) {
         /* such links are never made, since mappings may change: what the jump cache has is good */
         store_pc(c, l->pc);
@@ -213,6 +218,7 @@ static void indirect(struct x64 *c)
     if (!w && pc == RAX) x64_op(e, 0x8b, false, RAX, x64_r(RAX));
     x64_op(e, 0x89, g->slots[g->pc_slot].type == T_I64, RAX, x64_m(x64_cell(c, g->pc_slot)));
     x64_spill(c, c->dirty, false);
+    x64_settle(c, x64_state(c));
     x64_mov_imm(e, RCX, jb->blk->key);
     x64_jmp_abs(e, c->h->stubs.indirect);
 }
@@ -223,6 +229,7 @@ static void leave_to_engine(struct x64 *c)
     uint64_t pc = 0;
     add_count(c, c->jb->blk->n_insns - (int32_t)o->aux);
     x64_spill(c, c->dirty, true);
+    x64_settle(c, x64_state(c));
     if (x64_const(c, o->a, &pc)) {
         store_pc(c, pc);
     } else {

@@ -222,6 +222,7 @@ void host_fini(struct host *h)
 }
 
 bool host_has_vectors(void) { return true; }
+bool host_prepares(void) { return true; }
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 
@@ -279,6 +280,7 @@ static void prepare(struct x64 *c)
 
     c->low = gen_low(c->g, c->jb, c->known, c->i, &by);
     if (c->low) c->need |= by;
+    if (c->o->attr & GEN_ZX && ir_op_info[c->o->op].cls == CLASS_PURE) c->low = true;
     if (c->low || !c->g->narrow) return;
     op_inputs(c->o, in);
     for (unsigned n = 0; n < 3; n++) {

@@ -40,7 +40,7 @@ static void cold_st(struct x64 *c, const struct cold *k)
 static void address(struct x64 *c, unsigned reg, bool w)
 {
     const struct ir_op *o = c->o;
-    int32_t disp = IR_DISP(o);
+    int32_t disp = (int32_t)gen_disp(c->jb, o);
     uint64_t k;
     if (x64_const(c, o->a, &k)) {
         k += (uint64_t)(int64_t)disp;
@@ -59,7 +59,7 @@ static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = (o->aux & IR_A64) != 0, align = (o->attr & IR_MALIGN) && size_of(o) > 1;
-    int32_t disp = IR_DISP(o);
+    int32_t disp = (int32_t)gen_disp(c->jb, o);
     uint64_t v;
     bool constant = x64_const(c, o->a, &v);
 
@@ -87,7 +87,9 @@ static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
     unsigned base = x64_use(c, o->a, RAX);
     if (w) {
         struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
-        if (f.near > gen_near_max(c->g->guest)) {
+        uint64_t far = (uint64_t)(disp < 0 ? -(int64_t)disp : disp);
+        bool big = far > INT16_MAX + 1; /* the guard has room for small ones besides */
+        if (f.near == GEN_FAR || f.near + (big ? far : 0) > gen_near_max(c->g->guest)) {
             (void)x64_point(c);
             *k = x64_cold(c, slow);
             (*k)->arg = base == RAX ? -1 : (int64_t)base;
@@ -103,7 +105,7 @@ static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
 /* The slow way of an address that was compared before its displacement was added. */
 static void outside(struct x64 *c, const struct cold *k, cold_fn slow)
 {
-    int32_t disp = IR_DISP(k->o);
+    int32_t disp = (int32_t)gen_disp(c->jb, k->o);
     if (k->arg > 0) x64_lea(&c->e, true, RAX, x64_at((unsigned)k->arg, disp));
     else if (k->arg < 0 && disp) x64_alu_imm(&c->e, ALU_ADD, true, x64_r(RAX), disp);
     slow(c, k);

@@ -72,6 +72,57 @@ static void move_temps(struct x64 *c, bool load)
     }
 }
 
+/* What waits in a lazy slot: into rcx; rdx is scratch. */
+static void work_out(struct x64 *c, const struct gen_lazy *z, bool w)
+{
+    struct emit *e = &c->e;
+    static const uint8_t alu[OP_COUNT] = { [OP_ADD] = ALU_ADD, [OP_SUB] = ALU_SUB, [OP_AND] = ALU_AND, [OP_OR] = ALU_OR, [OP_XOR] = ALU_XOR };
+    static const uint8_t sh[OP_COUNT] = { [OP_SHL] = SH_SHL, [OP_SHR] = SH_SHR, [OP_SAR] = SH_SAR };
+    unsigned width = w ? 64 : 32;
+
+    if (z->a == IR_NONE) x64_mov_imm(e, RCX, w ? z->ka : (uint32_t)z->ka);
+    else x64_load(c, RCX, z->a);
+    switch (z->op) {
+    case OP_MOV: break;
+    case OP_NEG: x64_op(e, 0xf7, w, 3, x64_r(RCX)); break;
+    case OP_ZX8: x64_op(e, 0xb6 | X_0F | X_B, false, RCX, x64_r(RCX)); break;
+    case OP_ZX16: x64_op(e, 0xb7 | X_0F, false, RCX, x64_r(RCX)); break;
+    case OP_ZX32: x64_op(e, 0x8b, false, RCX, x64_r(RCX)); break;
+    case OP_SX8: x64_op(e, 0xbe | X_0F | X_B, w, RCX, x64_r(RCX)); break;
+    case OP_SX16: x64_op(e, 0xbf | X_0F, w, RCX, x64_r(RCX)); break;
+    case OP_SX32: x64_op(e, 0x63, true, RCX, x64_r(RCX)); break;
+    case OP_SHL: case OP_SHR: case OP_SAR:
+        if (z->kb >= width && z->op != OP_SAR) x64_mov_imm(e, RCX, 0);
+        else if (z->kb) x64_shift_imm(e, sh[z->op], w, x64_r(RCX), (unsigned)MIN(z->kb, width - 1));
+        break;
+    default:
+        if (z->b != IR_NONE) x64_load(c, RDX, z->b);
+        else x64_mov_imm(e, RDX, w ? z->kb : (uint32_t)z->kb);
+        x64_alu(e, alu[z->op], w, RCX, x64_r(RDX));
+    }
+}
+
+void x64_settle(struct x64 *c, unsigned state)
+{
+    const struct gen *g = c->g;
+    if (!g->states || !state) return;
+    for (unsigned n = 0; n < g->guest->n_lazy; n++) {
+        const struct gen_lazy *z = &g->states[state].v[n];
+        if (z->op >= OP_COUNT) continue;
+        ir_id s = (ir_id)(g->guest->lazy_first + n);
+        bool w = g->guest->slots[s].type == T_I64;
+        struct x64_rm m = x64_m(x64_cell(c, s));
+        if (z->op == OP_MOV && z->a == IR_NONE && (!w || (int64_t)z->ka == (int32_t)z->ka)) {
+            x64_op_imm(&c->e, 0xc7, w, 0, m, 4, (uint32_t)z->ka);
+            continue;
+        }
+        work_out(c, z, w);
+        x64_op(&c->e, 0x89, w, RCX, m);
+    }
+}
+
+unsigned x64_state(const struct x64 *c) { return c->g->states ? c->g->state[c->k][c->i] : 0; }
+
 void x64_save_temps(struct x64 *c) { move_temps(c, false); }
 void x64_restore_temps(struct x64 *c) { move_temps(c, true); }
 
@@ -93,7 +144,7 @@ void x64_may_fault(struct x64 *c)
         c->cap_points = c->cap_points ? c->cap_points * 2 : 64;
         c->points = mem_realloc(c->points, c->cap_points * sizeof *c->points);
     }
-    c->points[c->n_points++] = (struct gen_point){ c->e.n, x64_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow };
+    c->points[c->n_points++] = (struct gen_point){ c->e.n, x64_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow, (uint16_t)x64_state(c) };
 }
 
 void x64_lea_op(struct x64 *c, const struct ir_op *o)
@@ -120,6 +171,7 @@ struct cold *x64_cold(struct x64 *c, cold_fn emit)
 void x64_cold_begin(struct x64 *c, const struct cold *k)
 {
     x64_spill(c, k->dirty, true);
+    if (ir_op_info[k->o->op].flags & F_FAULT) x64_settle(c, x64_state(c));
     x64_save_temps(c);
 }
 

@@ -126,6 +126,9 @@ unsigned x64_known_bits(const struct x64 *, ir_id);
 
 void x64_spill(struct x64 *, uint32_t mask, bool small);
 void x64_reload(struct x64 *, uint32_t mask, bool small);
+/* The state of lazy slots at the op in hand; storing what waits, by way of rcx and rdx. */
+unsigned x64_state(const struct x64 *);
+void x64_settle(struct x64 *, unsigned state);
 /* Temporaries that live across the current op: into their cells; and those that C code clobbers back. */
 void x64_save_temps(struct x64 *);
 void x64_restore_temps(struct x64 *);
