@@ -34,13 +34,13 @@ static unsigned operand_class(const struct ir_op *o, unsigned i)
     }
 }
 
-/* vec: as part of a vector, which is best kept in memory */
+/* vec: as part of a vector: a little is lost by putting it together from registers, much by its way through memory if it is made soon before */
 struct score { uint64_t use[3], vec; };
 
 static uint64_t worth(const struct score *s)
 {
     uint64_t use = s->use[INT] + s->use[FLT] + s->use[NEITHER];
-    return use > 2 * s->vec ? use - 2 * s->vec : 0;
+    return use + s->vec / 2;
 }
 
 static unsigned class_of(const struct score *s, bool fpr)

@@ -446,6 +446,22 @@ static void blocks(struct x64 *c)
     behind(c);
 }
 
+/* Is there floating point, and nothing that may change its mode? */
+static bool may_know_fp(const struct gen *g)
+{
+    bool fp = false;
+    if (g->r->tier < 2) return false;
+    for (unsigned k = 0; k < g->r->n; k++) {
+        for (unsigned i = 0; i < g->r->blocks[k].n_ops; i++) {
+            const struct ir_op *o = &g->r->blocks[k].ops[i];
+            if (o->op == OP_CALL && g->guest->helpers[o->aux].writes) return false;
+            unsigned cls = ir_op_info[o->op].cls;
+            fp |= cls == CLASS_FP || cls == CLASS_FPCV || o->op == OP_FCMP || o->op == OP_VFP || o->op == OP_FMIN || o->op == OP_FMAX;
+        }
+    }
+    return fp;
+}
+
 /* Where the region is entered. */
 static uint32_t emit_all(struct x64 *c)
 {
@@ -457,7 +473,8 @@ static uint32_t emit_all(struct x64 *c)
     c->known = arena_get(&g->arena, (g->guest->n_slots + max_temps) * sizeof *c->known);
     c->need = 0;
     labels(c);
-    if (!g->facts) {
+    c->fp_known = may_know_fp(g), c->fp_used = false;
+    if (!g->facts && !c->fp_known) {
         entry(c);
         blocks(c);
     } else { /* what has to be tested turns out on the way */
@@ -465,10 +482,12 @@ static uint32_t emit_all(struct x64 *c)
         at = c->e.n;
         entry(c);
         unsigned made_for = g->blocks[0].label;
-        bool tested = c->need || g->narrow;
+        bool tested = c->need || g->narrow || c->fp_used;
+        c->fp_known = false;
         if (tested) {
             unsigned other = x64_label(&c->e);
-            test_guess(c, other);
+            if (c->fp_used) x64_test_fp(c, other);
+            if (g->facts) test_guess(c, other);
             x64_jmp(&c->e, made_for);
             gen_no_facts(g);
             labels(c);

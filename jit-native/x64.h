@@ -81,6 +81,7 @@ struct x64 {
     struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
     bool low;                    /* the op is done in 32 bits (gen_low) */
     uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
+    bool fp_known, fp_used;      /* that has been tested at the entry; somebody has relied on it */
     bool key_kept;               /* nothing in the block changed cpu->key */
     unsigned skip;               /* ops that the last one has done too */
     struct cold *cold, **cold_tail;
@@ -148,6 +149,7 @@ void x64_cold_end(struct x64 *, const struct cold *);
 bool x64_lower_int(struct x64 *);     /* x64-int.c */
 bool x64_lower_bits(struct x64 *);    /* x64-bits.c */
 bool x64_lower_fp(struct x64 *);      /* x64-fp.c */
+void x64_test_fp(struct x64 *, unsigned no); /* is cpu->fp_fast what the code is for? If not: to label `no` */
 void x64_lower_ld(struct x64 *);      /* x64-mem.c */
 void x64_lower_st(struct x64 *);
 void x64_lower_ld2(struct x64 *);
