@@ -118,6 +118,7 @@ static bool native_recover(const struct jit_code *code, struct cpu *cpu, const v
     if (lo == hi || nc->points[lo].at != at) return false;
     const struct gen_point *p = &nc->points[lo];
     settle_lazy(nc, cpu, context, p->state);
+    if (p->x87 != GEN_NO_X87) host_recover_x87(context, cpu, nc->guest, p->x87);
     for (unsigned i = 0; i < REGS; i++) {
         if (!(p->dirty >> i & 1)) continue;
         uint64_t v = host_context_reg(context, i);

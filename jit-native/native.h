@@ -39,6 +39,9 @@ static inline uint64_t gen_near_max(const struct guest *g) { return (g->addr_typ
 /* PURE ops of type I64, attr: done in 32 bits, the upper half of the result is 0 (prep.c). LD, ST: operand c is a constant that is
  * added to the address. */
 enum { GEN_ZX = 1 };
+/* CALL, attr: the host does it without a call, if the region's entry has been found to be as guessed (host_takes_calls()). */
+enum { GEN_INLINE = 1 };
+enum { GEN_NO_X87 = 0xffff };
 
 /* What a lazy slot is to hold (prep.c): op(a, b), where IR_NONE stands for the constants ka, kb. */
 enum { GEN_LAZIES = 3, GEN_IN_CELL = OP_COUNT /* nothing waits */, GEN_DEAD /* anything */ };
@@ -79,11 +82,12 @@ struct gen {
     const struct gen_state *states; /* NULL: the region has not been prepared; number 0: all in cells */
     unsigned n_states;
     uint16_t *state_in, **state; /* by block: at its entry; before each op */
+    bool x87;                    /* calls have been marked */
     uint32_t narrow;             /* registers of slots that always hold sign-extended words, and of which only the lower half counts */
 };
 
 /* A place where a guest access may fault. */
-struct gen_point { uint32_t at, point, dirty, narrow; uint16_t state; }; /* narrow: of the dirty ones */
+struct gen_point { uint32_t at, point, dirty, narrow; uint16_t state, x87; }; /* narrow: of the dirty ones */
 
 /* struct jit_code.priv */
 struct native_code {
@@ -104,7 +108,7 @@ static inline void op_inputs(const struct ir_op *o, ir_id in[3])
 /* Does the op have operands of more than one cell, or two results? */
 static inline bool op_is_vec(const struct ir_op *o) { return ir_op_info[o->op].cls == CLASS_VEC || o->op == OP_LD2; }
 /* Ops that store all state and call C code each time. */
-static inline bool op_syncs(const struct ir_op *o) { return o->op == OP_CALL || o->op == OP_CAS || o->op == OP_RMW || o->op == OP_FETCHF; }
+static inline bool op_syncs(const struct ir_op *o) { return (o->op == OP_CALL && !(o->attr & GEN_INLINE)) || o->op == OP_CAS || o->op == OP_RMW || o->op == OP_FETCHF; }
 
 /* prep.c: the region as g wants it; before all else. */
 void gen_prepare(struct gen *);
@@ -160,6 +164,10 @@ void host_fini(struct host *);
 const struct host_regs *host_regs(const struct host *);
 /* Has it vectors (CLASS_VEC, LD2, ST2)? */
 bool host_has_vectors(void);
+/* Marks calls in the blocks (copies of the region's) that the host can do without calling. */
+void host_takes_calls(struct gen *, struct jit_block *blocks);
+/* After a fault: what the signal's context has of the guest's x87 (of gen_point.x87). */
+void host_recover_x87(const void *ucontext, struct cpu *, const struct guest *, unsigned x87);
 /* Does it understand what gen_prepare() makes? */
 bool host_prepares(void);
 jit_entry_fn host_entry(const struct host *, bool user);

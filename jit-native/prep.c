@@ -48,7 +48,7 @@ static void *zeroed(struct gen *g, size_t n) { return memset(arena_get(&g->arena
 
 struct uses { uint16_t def, defs, n; };
 
-static bool writes_slots(const struct ir_op *o) { return o->op == OP_CALL; }
+static bool writes_slots(const struct ir_op *o) { return o->op == OP_CALL && !(o->attr & GEN_INLINE); }
 
 /* Does the op write cell x? */
 static bool writes(const struct ir_op *o, ir_id x)
@@ -422,7 +422,7 @@ static bool pure_call(const struct gen *g, const struct ir_op *o)
 static bool needs_cells(const struct gen *g, const struct ir_op *o)
 {
     switch (o->op) {
-    case OP_CALL: return !pure_call(g, o);
+    case OP_CALL: return !(o->attr & GEN_INLINE) && !pure_call(g, o);
     case OP_CAS: case OP_RMW: case OP_FETCHF: case OP_BR: case OP_BRL: case OP_LABEL: return true;
     default: return false;
     }
@@ -591,6 +591,7 @@ void gen_prepare(struct gen *g)
         p.block[k] = g->r->blocks[k];
         tidy(g, &p.block[k]);
     }
+    host_takes_calls(g, p.block);
     *r = *g->r;
     r->blocks = p.block;
     g->r = r;

@@ -31,7 +31,18 @@ static void leave(struct x64 *c, unsigned code)
 
 /* ---- blocks ------------------------------------------------------------------------------------------- */
 
-static void settle_entry(struct x64 *c, unsigned block) { x64_settle(c, c->g->states ? c->g->state_in[block] : 0); }
+/* All that is not in its cell though nothing is dirty: lazy slots, the x87. */
+static void settle_entry(struct x64 *c, unsigned block)
+{
+    x64_settle(c, c->g->states ? c->g->state_in[block] : 0);
+    if (c->x87_on) x64_x87_out(c, c->x87_in[block]);
+}
+
+static void settle_out(struct x64 *c)
+{
+    x64_settle(c, x64_state(c));
+    x64_x87_out(c, x64_x87_now(c));
+}
 
 /* The charge failed: more of the budget, or out. */
 static void cold_charge(struct x64 *c, const struct cold *k)
@@ -81,7 +92,7 @@ static void leave_by_link(struct x64 *c, const struct link *l, uint32_t dirty, b
 {
     add_count(c, l->refund);
     x64_spill(c, dirty, small);
-    x64_settle(c, x64_state(c));
+    settle_out(c);
     if (!c->g->r->user && ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !l->keyed && l->key == l->from->key && c->key_kept) {
         /* such links are never made, since mappings may change: what the jump cache has is good */
         store_pc(c, l->pc);
@@ -218,7 +229,7 @@ static void indirect(struct x64 *c)
     if (!w && pc == RAX) x64_op(e, 0x8b, false, RAX, x64_r(RAX));
     x64_op(e, 0x89, g->slots[g->pc_slot].type == T_I64, RAX, x64_m(x64_cell(c, g->pc_slot)));
     x64_spill(c, c->dirty, false);
-    x64_settle(c, x64_state(c));
+    settle_out(c);
     x64_mov_imm(e, RCX, jb->blk->key);
     x64_jmp_abs(e, c->h->stubs.indirect);
 }
@@ -229,7 +240,7 @@ static void leave_to_engine(struct x64 *c)
     uint64_t pc = 0;
     add_count(c, c->jb->blk->n_insns - (int32_t)o->aux);
     x64_spill(c, c->dirty, true);
-    x64_settle(c, x64_state(c));
+    settle_out(c);
     if (x64_const(c, o->a, &pc)) {
         store_pc(c, pc);
     } else {
@@ -249,6 +260,7 @@ static void call(struct x64 *c)
     struct emit *e = &c->e;
 
     x64_spill(c, c->dirty, false);
+    x64_x87_out(c, x64_x87_now(c));
     x64_save_temps(c);
     c->dirty = 0;
     if (!(h->flags & HELPER_PURE)) x64_set_point(c);
@@ -260,6 +272,7 @@ static void call(struct x64 *c)
     uint32_t back = c->gb->live[c->i] & (c->g->regs->clobbered | gen_written(c->g, o));
     if (o->d != IR_NONE) back &= ~gen_slot_bit(c->g, o->d);
     x64_reload(c, back, false);
+    x64_x87_in(c, x64_x87_now(c));
     x64_restore_temps(c);
     if (o->d != IR_NONE) x64_done(c, o->d, RAX);
     if (h->writes >> SLOT_MODE & 1) c->key_kept = false;
@@ -301,7 +314,10 @@ void x64_lower_control(struct x64 *c)
         break;
     case OP_IND: indirect(c); break;
     case OP_EXIT: leave_to_engine(c); break;
-    case OP_CALL: call(c); break;
+    case OP_CALL:
+        if (o->attr & GEN_INLINE) x64_call_aside(c);
+        else call(c);
+        break;
     case OP_FETCHF: fetch_fault_here(c); break;
     case OP_FENCE: /* lock or dword [rsp + spare], 0 */
         x64_byte(e, 0xf0);

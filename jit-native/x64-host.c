@@ -257,6 +257,7 @@ int64_t host_context_icount(const void *context)
 
 static void lower(struct x64 *c)
 {
+    if (x64_lower_x87(c)) return;
     switch (c->o->op) {
     case OP_LD: x64_lower_ld(c); return;
     case OP_ST: x64_lower_st(c); return;
@@ -454,7 +455,7 @@ static bool may_know_fp(const struct gen *g)
     for (unsigned k = 0; k < g->r->n; k++) {
         for (unsigned i = 0; i < g->r->blocks[k].n_ops; i++) {
             const struct ir_op *o = &g->r->blocks[k].ops[i];
-            if (o->op == OP_CALL && g->guest->helpers[o->aux].writes) return false;
+            if (o->op == OP_CALL && !(o->attr & GEN_INLINE) && g->guest->helpers[o->aux].writes) return false;
             unsigned cls = ir_op_info[o->op].cls;
             fp |= cls == CLASS_FP || cls == CLASS_FPCV || o->op == OP_FCMP || o->op == OP_VFP || o->op == OP_FMIN || o->op == OP_FMAX;
         }
@@ -474,7 +475,8 @@ static uint32_t emit_all(struct x64 *c)
     c->need = 0;
     labels(c);
     c->fp_known = may_know_fp(g), c->fp_used = false;
-    if (!g->facts && !c->fp_known) {
+    bool x87 = x64_x87_begin(c);
+    if (!g->facts && !c->fp_known && !x87) {
         entry(c);
         blocks(c);
     } else { /* what has to be tested turns out on the way */
@@ -482,12 +484,17 @@ static uint32_t emit_all(struct x64 *c)
         at = c->e.n;
         entry(c);
         unsigned made_for = g->blocks[0].label;
-        bool tested = c->need || g->narrow || c->fp_used;
+        bool tested = c->need || g->narrow || c->fp_used || x87;
         c->fp_known = false;
         if (tested) {
             unsigned other = x64_label(&c->e);
             if (c->fp_used) x64_test_fp(c, other);
             if (g->facts) test_guess(c, other);
+            if (x87) {
+                x64_x87_test(c, other);
+                x64_x87_in(c, c->x87_in[0]);
+                c->x87_on = false;
+            }
             x64_jmp(&c->e, made_for);
             gen_no_facts(g);
             labels(c);

@@ -53,8 +53,7 @@ static void address(struct x64 *c, unsigned reg, bool w)
     }
 }
 
-/* Where the access goes in host memory. *k: its slow way, if there is one. */
-static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
+struct x64_mem x64_user_address(struct x64 *c, cold_fn slow, struct cold **k)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -145,7 +144,7 @@ void x64_lower_ld(struct x64 *c)
     struct emit *e = &c->e;
     bool w = x64_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_ld_user, &k) : tlb_address(c, cold_ld, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld_user, &k) : tlb_address(c, cold_ld, offsetof(struct tlb_entry, rd), &k);
     int rd = x64_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
@@ -191,7 +190,7 @@ void x64_lower_st(struct x64 *c)
     bool w = x64_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_st_user, &k) : tlb_address(c, cold_st, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st_user, &k) : tlb_address(c, cold_st, offsetof(struct tlb_entry, wr), &k);
     int rb = x64_reg(c, o->b);
     uint64_t v;
 
@@ -304,7 +303,7 @@ void x64_lower_ld2(struct x64 *c)
         x64_place(e, k->back);
         return;
     }
-    struct x64_mem m = user ? user_address(c, cold_ld2_user, &k) : tlb_address(c, cold_ld2, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld2_user, &k) : tlb_address(c, cold_ld2, offsetof(struct tlb_entry, rd), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
     if (x64_reg(c, o->d) == IN_MEMORY && x64_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
         if (user) x64_may_fault(c);
@@ -346,7 +345,7 @@ void x64_lower_st2(struct x64 *c)
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
         x64_op(e, 0x6c | X_0F | X_66, false, XMM0, x64_r(x64_use_xmm(c, o->c, XMM1))); /* punpcklqdq */
     }
-    struct x64_mem m = user ? user_address(c, cold_st2_user, &k) : tlb_address(c, cold_st2, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st2_user, &k) : tlb_address(c, cold_st2, offsetof(struct tlb_entry, wr), &k);
     if (user) x64_may_fault(c);
     x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
     if (k) x64_place(e, k->back);
@@ -393,6 +392,7 @@ void x64_lower_op(struct x64 *c)
     struct emit *e = &c->e;
 
     x64_spill(c, c->dirty, true);
+    x64_x87_out(c, x64_x87_now(c));
     x64_save_temps(c);
     x64_load_cell(c, RDX, o->a);
     x64_load_cell(c, RCX, o->b);
@@ -402,6 +402,7 @@ void x64_lower_op(struct x64 *c)
                                                                                                                                  : c->h->stubs.op);
     uint32_t back = c->gb->live[c->i] & c->g->regs->clobbered & ~gen_slot_bit(c->g, o->d);
     x64_reload(c, back, true);
+    x64_x87_in(c, x64_x87_now(c));
     x64_restore_temps(c);
     x64_done(c, o->d, RAX);
 }

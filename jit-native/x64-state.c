@@ -144,7 +144,7 @@ void x64_may_fault(struct x64 *c)
         c->cap_points = c->cap_points ? c->cap_points * 2 : 64;
         c->points = mem_realloc(c->points, c->cap_points * sizeof *c->points);
     }
-    c->points[c->n_points++] = (struct gen_point){ c->e.n, x64_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow, (uint16_t)x64_state(c) };
+    c->points[c->n_points++] = (struct gen_point){ c->e.n, x64_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow, (uint16_t)x64_state(c), (uint16_t)x64_x87_now(c) };
 }
 
 void x64_lea_op(struct x64 *c, const struct ir_op *o)
@@ -172,6 +172,7 @@ void x64_cold_begin(struct x64 *c, const struct cold *k)
 {
     x64_spill(c, k->dirty, true);
     if (ir_op_info[k->o->op].flags & F_FAULT) x64_settle(c, x64_state(c));
+    x64_x87_out(c, x64_x87_now(c));
     x64_save_temps(c);
 }
 
@@ -181,6 +182,7 @@ void x64_cold_end(struct x64 *c, const struct cold *k)
     uint32_t live = c->gb->live[k->op] & c->g->regs->clobbered;
     if (o->d != IR_NONE) live &= ~gen_slot_bit(c->g, o->d);
     x64_reload(c, live, true);
+    x64_x87_in(c, x64_x87_now(c));
     x64_restore_temps(c);
     if (o->d != IR_NONE) x64_done(c, o->d, RAX);
     x64_jmp(&c->e, k->back);

@@ -81,6 +81,8 @@ struct x64 {
     struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
     bool low;                    /* the op is done in 32 bits (gen_low) */
     uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
+    bool x87_on;                 /* the guest's x87 registers are in the host's */
+    uint16_t **x87, *x87_in;     /* by block: state before each op, at its entry: top | tags << 8 */
     bool fp_known, fp_used;      /* that has been tested at the entry; somebody has relied on it */
     bool key_kept;               /* nothing in the block changed cpu->key */
     unsigned skip;               /* ops that the last one has done too */
@@ -163,6 +165,16 @@ void x64_vec_put(struct x64 *, ir_id d, unsigned xmm, unsigned bytes);
 struct x64_mem x64_scratch_cells(struct x64 *);
 void x64_lower_op(struct x64 *);      /* through jit_op() */
 void x64_lower_control(struct x64 *); /* x64-control.c */
+/* x64-x87.c. The host's registers to the guest's cells (the host's stack is empty then), and back; rcx is scratch. */
+void x64_x87_out(struct x64 *, unsigned state);
+void x64_x87_in(struct x64 *, unsigned state);
+unsigned x64_x87_now(const struct x64 *); /* the state at the op in hand; GEN_NO_X87: not on */
+bool x64_x87_begin(struct x64 *);     /* works out all states; false: not in this region */
+void x64_x87_test(struct x64 *, unsigned no); /* is the entry as guessed? If not: to label `no` */
+bool x64_lower_x87(struct x64 *);     /* the op is part of what the host's x87 does: done */
+void x64_call_aside(struct x64 *);    /* a marked call, by a call */
+/* Where the access goes in host memory. *k: its slow way, if there is one. */
+struct x64_mem x64_user_address(struct x64 *, cold_fn slow, struct cold **k);
 void x64_block_entry(struct x64 *);
 /* Do the flags hold what a SETC's result came from? */
 static inline bool x64_flags_live(const struct x64 *c) { return c->flags.d != IR_NONE && c->flags.at == c->e.changes; }
