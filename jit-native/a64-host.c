@@ -197,7 +197,10 @@ void host_fini(struct host *h)
 bool host_has_vectors(void) { return false; }
 bool host_prepares(void) { return false; }
 void host_takes_calls(struct gen *g, struct jit_block *blocks) { (void)g, (void)blocks; }
-void host_recover_x87(const void *context, struct cpu *cpu, const struct guest *g, unsigned x87) { (void)context, (void)cpu, (void)g, (void)x87; }
+void host_recover_x87(const void *context, struct cpu *cpu, const struct guest *g, unsigned x87, unsigned written)
+{
+    (void)context, (void)cpu, (void)g, (void)x87, (void)written;
+}
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 

@@ -19,6 +19,7 @@ static ir_id place_of(const struct gen *g, ir_id x)
 static void keep_states(const struct gen *g, struct native_code *nc)
 {
     nc->guest = g->guest;
+    nc->x87_written = g->x87_written;
     if (!g->states || g->n_states < 2) return;
     nc->states = NEW_ARRAY(struct gen_state, g->n_states);
     memcpy(nc->states, g->states, g->n_states * sizeof *nc->states);
@@ -118,7 +119,7 @@ static bool native_recover(const struct jit_code *code, struct cpu *cpu, const v
     if (lo == hi || nc->points[lo].at != at) return false;
     const struct gen_point *p = &nc->points[lo];
     settle_lazy(nc, cpu, context, p->state);
-    if (p->x87 != GEN_NO_X87) host_recover_x87(context, cpu, nc->guest, p->x87);
+    if (p->x87 != GEN_NO_X87) host_recover_x87(context, cpu, nc->guest, p->x87, nc->x87_written);
     for (unsigned i = 0; i < REGS; i++) {
         if (!(p->dirty >> i & 1)) continue;
         uint64_t v = host_context_reg(context, i);

@@ -83,6 +83,7 @@ struct gen {
     unsigned n_states;
     uint16_t *state_in, **state; /* by block: at its entry; before each op */
     bool x87;                    /* calls have been marked */
+    uint8_t x87_written;         /* physical registers that the region writes */
     uint32_t narrow;             /* registers of slots that always hold sign-extended words, and of which only the lower half counts */
 };
 
@@ -96,6 +97,7 @@ struct native_code {
     uint32_t offset[REGS];       /* of the slot in each register */
     uint8_t type[REGS];
     unsigned n_states;
+    uint8_t x87_written;
     struct gen_state *states;    /* with a, b: of operands, places: 0..31 registers, else IR_NONE or the offset of a cell + REGS */
     const struct guest *guest;
 };
@@ -167,7 +169,7 @@ bool host_has_vectors(void);
 /* Marks calls in the blocks (copies of the region's) that the host can do without calling. */
 void host_takes_calls(struct gen *, struct jit_block *blocks);
 /* After a fault: what the signal's context has of the guest's x87 (of gen_point.x87). */
-void host_recover_x87(const void *ucontext, struct cpu *, const struct guest *, unsigned x87);
+void host_recover_x87(const void *ucontext, struct cpu *, const struct guest *, unsigned x87, unsigned written);
 /* Does it understand what gen_prepare() makes? */
 bool host_prepares(void);
 jit_entry_fn host_entry(const struct host *, bool user);

@@ -417,6 +417,7 @@ static void behind(struct x64 *c)
         else x64_spill(c, c->shared[i].mask, false);
         x64_byte(&c->e, 0xc3);
     }
+    x64_x87_behind(c);
     c->cold = NULL, c->cold_tail = &c->cold, c->n_shared = 0;
 }
 
@@ -518,7 +519,7 @@ bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct g
     c->g = g, c->h = h, c->why = NULL;
     c->fp_fast = (uint8_t)(g->r->fp_fast ? g->r->fp_fast : FP_FAST | (fp_host_has_fma() ? FP_FAST_FMA : 0));
     c->cold = NULL, c->cold_tail = &c->cold;
-    c->n_shared = c->n_points = c->n_ops = 0;
+    c->n_shared = c->n_points = c->n_ops = c->n_x87_outs = 0;
     uint32_t at = emit_all(c);
     if (c->e.failed && !c->why) c->why = "too large";
     if (!c->why && !jit_code_alloc(h->eng, c->e.n, &m)) c->why = "no code memory";

@@ -8,7 +8,8 @@
  *
  * The host's flags accumulate; they go to the guest's status word where the state is written back: at ways out, around calls of C
  * code (which must find the host's stack empty), and after a fault, from the signal's context. Loads and stores of the guest are the
- * x87's own, so that a fault comes before any flag. What the stack would overflow or underflow by is not done here, nor is what
+ * x87's own, so that a fault comes before any flag. Registers that have been popped keep what they held, which can be seen (fxsave),
+ * so those are loaded, too, and are found in the host's image of its registers. What the stack would overflow or underflow by is not done here, nor is what
  * interp/x87.h lists and x87_effect() refuses. Follows the Intel SDM, volume 1, chapter 8.
  */
 #include "interp/x87.h"
@@ -94,6 +95,21 @@ static bool to_memory(const struct gen *g, const struct jit_block *jb, unsigned 
            is_x87(g, jb, at + 2) && call_of(jb, o + 2).op == X87_STORED && uses_of(jb, o->d) == 2;
 }
 
+/* Registers, by physical number, that the call writes; s: the state before. */
+static unsigned written_by(struct call w, unsigned s)
+{
+    unsigned top = top_of(s), st0 = 1u << top, sti = 1u << ((top + w.i) & 7);
+
+    switch (w.op) {
+    case X87_LOAD: case X87_LOAD_ST: case X87_CONST: return 1u << ((top - 1) & 7);
+    case X87_ARITH: return w.n & 1 ? sti : st0;
+    case X87_STORE_ST: return sti;
+    case X87_EXCHANGE: return st0 | sti;
+    case X87_ARITH_MEM: case X87_SIGN: case X87_FUNC: return st0;
+    default: return 0;
+    }
+}
+
 /* What the op at `at` does to the state. False: it cannot be done here. */
 static bool x87_effect(const struct gen *g, const struct jit_block *jb, unsigned at, unsigned *s)
 {
@@ -148,7 +164,7 @@ static bool bystander(const struct gen *g, const struct jit_block *jb, const str
 }
 
 /* States at the blocks' entries, by going round until nothing changes: they have to agree wherever ways meet. */
-static bool settle_states(const struct gen *g, const struct jit_block *blocks, unsigned n, uint16_t *in, uint16_t **before)
+static bool settle_states(struct gen *g, const struct jit_block *blocks, unsigned n, uint16_t *in, uint16_t **before)
 {
     const struct guest_x87 *x = g->guest->x87;
 
@@ -165,6 +181,7 @@ static bool settle_states(const struct gen *g, const struct jit_block *blocks, u
                 const struct ir_op *o = &jb->ops[i];
                 if (before) before[k][i] = (uint16_t)s;
                 if (o->op == OP_INSN) continue;
+                if (is_x87(g, jb, i)) g->x87_written |= (uint8_t)written_by(call_of(jb, o), s);
                 if (!x87_effect(g, jb, i, &s) || !contiguous(s)) return false;
                 unsigned ways = o->op == OP_IND ? jb->n_ind : o->op == OP_BRC || o->op == OP_GOTO ? 1 : 0;
                 for (unsigned w = 0; w < ways; w++) {
@@ -240,20 +257,77 @@ static void take_flags(struct x64 *c)
     x64_op(e, 0x09 | X_66, false, RCX, x64_m(at(c, c->g->guest->x87->status)));
 }
 
-void x64_x87_out(struct x64 *c, unsigned state)
+static void put_state(struct x64 *c, unsigned state)
 {
     const struct guest_x87 *x = c->g->guest->x87;
-    if (state == GEN_NO_X87) return;
-    for (unsigned i = 0, n = depth_of(state); i < n; i++) x64_op(&c->e, 0xdb, false, 7, cell(c, state, i)); /* fstp tbyte */
     x64_op_imm(&c->e, 0xc7, false, 0, x64_m(x64_cell(c, x->top)), 4, top_of(state));
     x64_op_imm(&c->e, 0xc7, false, 0, x64_m(x64_cell(c, x->tags)), 4, state >> 8);
-    take_flags(c);
+}
+
+/* By the image of all registers: popped ones count. A subroutine. */
+static void out_by_image(struct x64 *c, unsigned state)
+{
+    enum { IMAGE = 512, STATUS = 2, REGS_AT = 32 };
+    struct emit *e = &c->e;
+
+    x64_mov(e, true, RCX, RSP);
+    x64_lea(e, true, RSP, x64_at(RCX, -IMAGE - 16));
+    x64_alu_imm(e, ALU_AND, true, x64_r(RSP), -16);
+    x64_op(e, 0xae | X_0F, false, 0, x64_m(x64_at(RSP, 0))); /* fxsave */
+    for (unsigned i = 0; i < 8; i++) {
+        struct x64_rm to = cell(c, state, i);
+        if (!(c->g->x87_written >> ((top_of(state) + i) & 7) & 1)) continue;
+        x64_op(e, 0x8b, true, RDX, x64_m(x64_at(RSP, REGS_AT + 16 * (int32_t)i)));
+        x64_op(e, 0x89, true, RDX, to);
+        x64_op(e, 0xb7 | X_0F, false, RDX, x64_m(x64_at(RSP, REGS_AT + 8 + 16 * (int32_t)i)));
+        to.mem.disp += 8;
+        x64_op(e, 0x89, false, RDX, to);
+    }
+    x64_op(e, 0xb7 | X_0F, false, RDX, x64_m(x64_at(RSP, STATUS)));
+    x64_alu_imm(e, ALU_AND, false, x64_r(RDX), FLAGS);
+    x64_op(e, 0x09 | X_66, false, RDX, x64_m(at(c, c->g->guest->x87->status)));
+    x64_byte(e, 0x0f), x64_byte(e, 0x77); /* emms */
+    x64_mov(e, true, RSP, RCX);
+    put_state(c, state);
+    x64_byte(e, 0xc3);
+}
+
+void x64_x87_out(struct x64 *c, unsigned state)
+{
+    unsigned n;
+
+    if (state == GEN_NO_X87) return;
+    n = depth_of(state);
+    if (!(c->g->x87_written & ~(state >> 8))) {
+        for (unsigned i = 0; i < n; i++) x64_op(&c->e, 0xdb, false, 7, cell(c, state, i)); /* fstp tbyte */
+        put_state(c, state);
+        take_flags(c);
+        return;
+    }
+    for (n = 0; n < c->n_x87_outs && c->x87_outs[n].state != state;) n++;
+    if (n == ARRAY_LEN(c->x87_outs)) {
+        c->why = "too many states of the x87";
+        return;
+    }
+    if (n == c->n_x87_outs) c->x87_outs[c->n_x87_outs++].state = state, c->x87_outs[n].label = x64_label(&c->e);
+    x64_call(&c->e, c->x87_outs[n].label);
+}
+
+void x64_x87_behind(struct x64 *c)
+{
+    for (unsigned n = 0; n < c->n_x87_outs; n++) {
+        x64_place(&c->e, c->x87_outs[n].label);
+        out_by_image(c, c->x87_outs[n].state);
+    }
+    c->n_x87_outs = 0;
 }
 
 void x64_x87_in(struct x64 *c, unsigned state)
 {
     if (state == GEN_NO_X87) return;
-    for (unsigned i = depth_of(state); i-- > 0;) x64_op(&c->e, 0xdb, false, 5, cell(c, state, i)); /* fld tbyte */
+    unsigned n = depth_of(state), all = c->g->x87_written & ~(state >> 8) ? 8 : n;
+    for (unsigned i = all; i-- > 0;) x64_op(&c->e, 0xdb, false, 5, cell(c, state, i)); /* fld tbyte */
+    for (unsigned i = n; i < all; i++) x64_byte(&c->e, 0xdd), x64_byte(&c->e, 0xc0 + i); /* ffree */
 }
 
 /* The host's flags are old ones, and the guest has not all of them: they would look like new ones. */
@@ -287,15 +361,16 @@ void x64_x87_test(struct x64 *c, unsigned no)
     x64_place(e, k->back);
 }
 
-void host_recover_x87(const void *context, struct cpu *cpu, const struct guest *g, unsigned state)
+void host_recover_x87(const void *context, struct cpu *cpu, const struct guest *g, unsigned state, unsigned written)
 {
     const ucontext_t *uc = context;
     const struct guest_x87 *x = g->x87;
     char *base = (char *)cpu;
 
     if (!uc->uc_mcontext.fpregs) return;
-    for (unsigned i = 0, n = depth_of(state); i < n; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         char *to = base + x->st + 16 * ((top_of(state) + i) & 7);
+        if (!(written >> ((top_of(state) + i) & 7) & 1)) continue;
         memcpy(to, uc->uc_mcontext.fpregs->_st[i].significand, 8);
         memcpy(to + 8, &uc->uc_mcontext.fpregs->_st[i].exponent, 2);
     }

@@ -82,6 +82,8 @@ struct x64 {
     bool low;                    /* the op is done in 32 bits (gen_low) */
     uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
     bool x87_on;                 /* the guest's x87 registers are in the host's */
+    struct { unsigned state, label; } x87_outs[64];
+    unsigned n_x87_outs;
     uint16_t **x87, *x87_in;     /* by block: state before each op, at its entry: top | tags << 8 */
     bool fp_known, fp_used;      /* that has been tested at the entry; somebody has relied on it */
     bool key_kept;               /* nothing in the block changed cpu->key */
@@ -168,6 +170,7 @@ void x64_lower_control(struct x64 *); /* x64-control.c */
 /* x64-x87.c. The host's registers to the guest's cells (the host's stack is empty then), and back; rcx is scratch. */
 void x64_x87_out(struct x64 *, unsigned state);
 void x64_x87_in(struct x64 *, unsigned state);
+void x64_x87_behind(struct x64 *);    /* subroutines */
 unsigned x64_x87_now(const struct x64 *); /* the state at the op in hand; GEN_NO_X87: not on */
 bool x64_x87_begin(struct x64 *);     /* works out all states; false: not in this region */
 void x64_x87_test(struct x64 *, unsigned no); /* is the entry as guessed? If not: to label `no` */

@@ -159,6 +159,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
     native->pc = (uint64_t)m->gregs[REG_RIP];
     native->flags = (uint32_t)m->gregs[REG_EFL];
     get_vectors(m, native);
+    m->fpregs->cwd = 0x37f, m->fpregs->swd = 0, m->fpregs->ftw = 0; /* C code wants the stack empty */
     memcpy(m->gregs, home, sizeof home);
     native = NULL;
 }
