@@ -1,6 +1,6 @@
 /*
  * prep.c - a region's IR made ready for the host: small patterns that its instructions do at once, and lazy slots, whose values are
- * only worked out when somebody looks. Host-neutral, but used by hosts that say so (host_prepares()). Not here: what is the same
+ * only worked out when somebody looks. Host-neutral, but used by hosts that say so (struct host_traits). Not here: what is the same
  * for every engine (interp/opt.c).
  *
  * Lazy slots (struct guest: lazy_first, n_lazy) hold what conditions are made of: x86's flags. They are written by most

@@ -220,35 +220,35 @@ void host_takes_calls(struct gen *g, struct jit_block *blocks)
 
 /* ---- state -------------------------------------------------------------------------------------------- */
 
-bool x64_x87_begin(struct x64 *c)
+bool x64_x87_begin(struct lower *c)
 {
     struct gen *g = c->g;
     unsigned n = g->r->n;
 
-    c->x87_on = false;
+    X64(c)->x87_on = false, X64(c)->n_x87_outs = 0;
     if (!g->x87) return false;
-    c->x87 = arena_get(&g->arena, n * sizeof *c->x87);
-    c->x87_in = arena_get(&g->arena, n * sizeof *c->x87_in);
-    for (unsigned k = 0; k < n; k++) c->x87[k] = arena_get(&g->arena, g->r->blocks[k].n_ops * sizeof **c->x87 + 1);
-    c->x87_on = settle_states(g, g->r->blocks, n, c->x87_in, c->x87);
-    return c->x87_on;
+    X64(c)->x87 = arena_get(&g->arena, n * sizeof *X64(c)->x87);
+    X64(c)->x87_in = arena_get(&g->arena, n * sizeof *X64(c)->x87_in);
+    for (unsigned k = 0; k < n; k++) X64(c)->x87[k] = arena_get(&g->arena, g->r->blocks[k].n_ops * sizeof **X64(c)->x87 + 1);
+    X64(c)->x87_on = settle_states(g, g->r->blocks, n, X64(c)->x87_in, X64(c)->x87);
+    return X64(c)->x87_on;
 }
 
-unsigned x64_x87_now(const struct x64 *c) { return c->x87_on ? c->x87[c->k][c->i] : (unsigned)GEN_NO_X87; }
+static unsigned state_now(const struct lower *c) { return X64_CONST(c)->x87_on ? X64_CONST(c)->x87[c->k][c->i] : (unsigned)GEN_NO_X87; }
 
-static struct x64_mem at(const struct x64 *c, uint32_t offset)
+static struct x64_mem at(const struct lower *c, uint32_t offset)
 {
     (void)c;
     return x64_at(RBP, (int32_t)offset - CPU_BIAS);
 }
 
-static struct x64_rm cell(const struct x64 *c, unsigned state, unsigned i)
+static struct x64_rm cell(const struct lower *c, unsigned state, unsigned i)
 {
     return x64_m(at(c, c->g->guest->x87->st + 16 * ((top_of(state) + i) & 7)));
 }
 
 /* The host's flags to the guest's. */
-static void take_flags(struct x64 *c)
+static void take_flags(struct lower *c)
 {
     struct emit *e = &c->e;
     x64_op(e, 0xdd, false, 7, x64_m(x64_at(RSP, SPARE))); /* fnstsw */
@@ -257,7 +257,7 @@ static void take_flags(struct x64 *c)
     x64_op(e, 0x09 | X_66, false, RCX, x64_m(at(c, c->g->guest->x87->status)));
 }
 
-static void put_state(struct x64 *c, unsigned state)
+static void put_state(struct lower *c, unsigned state)
 {
     const struct guest_x87 *x = c->g->guest->x87;
     x64_op_imm(&c->e, 0xc7, false, 0, x64_m(x64_cell(c, x->top)), 4, top_of(state));
@@ -265,7 +265,7 @@ static void put_state(struct x64 *c, unsigned state)
 }
 
 /* By the image of all registers: popped ones count. A subroutine. */
-static void out_by_image(struct x64 *c, unsigned state)
+static void out_by_image(struct lower *c, unsigned state)
 {
     enum { IMAGE = 512, STATUS = 2, REGS_AT = 32 };
     struct emit *e = &c->e;
@@ -286,13 +286,13 @@ static void out_by_image(struct x64 *c, unsigned state)
     x64_op(e, 0xb7 | X_0F, false, RDX, x64_m(x64_at(RSP, STATUS)));
     x64_alu_imm(e, ALU_AND, false, x64_r(RDX), FLAGS);
     x64_op(e, 0x09 | X_66, false, RDX, x64_m(at(c, c->g->guest->x87->status)));
-    x64_byte(e, 0x0f), x64_byte(e, 0x77); /* emms */
+    emit_byte(e, 0x0f), emit_byte(e, 0x77); /* emms */
     x64_mov(e, true, RSP, RCX);
     put_state(c, state);
-    x64_byte(e, 0xc3);
+    emit_byte(e, 0xc3);
 }
 
-void x64_x87_out(struct x64 *c, unsigned state)
+static void out(struct lower *c, unsigned state)
 {
     unsigned n;
 
@@ -304,50 +304,54 @@ void x64_x87_out(struct x64 *c, unsigned state)
         take_flags(c);
         return;
     }
-    for (n = 0; n < c->n_x87_outs && c->x87_outs[n].state != state;) n++;
-    if (n == ARRAY_LEN(c->x87_outs)) {
+    for (n = 0; n < X64(c)->n_x87_outs && X64(c)->x87_outs[n].state != state;) n++;
+    if (n == ARRAY_LEN(X64(c)->x87_outs)) {
         c->why = "too many states of the x87";
         return;
     }
-    if (n == c->n_x87_outs) c->x87_outs[c->n_x87_outs++].state = state, c->x87_outs[n].label = x64_label(&c->e);
-    x64_call(&c->e, c->x87_outs[n].label);
+    if (n == X64(c)->n_x87_outs) X64(c)->x87_outs[X64(c)->n_x87_outs++].state = state, X64(c)->x87_outs[n].label = emit_label(&c->e);
+    emit_call(&c->e, X64(c)->x87_outs[n].label);
 }
 
-void x64_x87_behind(struct x64 *c)
+void host_behind(struct lower *c)
 {
-    for (unsigned n = 0; n < c->n_x87_outs; n++) {
-        x64_place(&c->e, c->x87_outs[n].label);
-        out_by_image(c, c->x87_outs[n].state);
+    for (unsigned n = 0; n < X64(c)->n_x87_outs; n++) {
+        emit_place(&c->e, X64(c)->x87_outs[n].label);
+        out_by_image(c, X64(c)->x87_outs[n].state);
     }
-    c->n_x87_outs = 0;
+    X64(c)->n_x87_outs = 0;
 }
 
-void x64_x87_in(struct x64 *c, unsigned state)
+void host_own_out(struct lower *c, bool entry) { out(c, entry && X64(c)->x87_on ? X64(c)->x87_in[c->k] : state_now(c)); }
+void host_own_in(struct lower *c) { x64_x87_in(c, state_now(c)); }
+unsigned host_x87(const struct lower *c) { return state_now(c); }
+
+void x64_x87_in(struct lower *c, unsigned state)
 {
     if (state == GEN_NO_X87) return;
     unsigned n = depth_of(state), all = c->g->x87_written & ~(state >> 8) ? 8 : n;
     for (unsigned i = all; i-- > 0;) x64_op(&c->e, 0xdb, false, 5, cell(c, state, i)); /* fld tbyte */
-    for (unsigned i = n; i < all; i++) x64_byte(&c->e, 0xdd), x64_byte(&c->e, 0xc0 + i); /* ffree */
+    for (unsigned i = n; i < all; i++) emit_byte(&c->e, 0xdd), emit_byte(&c->e, 0xc0 + i); /* ffree */
 }
 
 /* The host's flags are old ones, and the guest has not all of them: they would look like new ones. */
-static void cold_clear(struct x64 *c, const struct cold *k)
+static void cold_clear(struct lower *c, const struct cold *k)
 {
-    x64_byte(&c->e, 0xdb), x64_byte(&c->e, 0xe2); /* fnclex */
-    x64_jmp(&c->e, k->back);
+    emit_byte(&c->e, 0xdb), emit_byte(&c->e, 0xe2); /* fnclex */
+    emit_jump(&c->e, k->back);
 }
 
-void x64_x87_test(struct x64 *c, unsigned no)
+void x64_x87_test(struct lower *c, unsigned no)
 {
     const struct guest_x87 *x = c->g->guest->x87;
     struct emit *e = &c->e;
-    struct cold *k = x64_cold(c, cold_clear);
+    struct cold *k = lower_cold(c, cold_clear);
 
     x64_op_imm(e, 0x81 | X_66, false, ALU_CMP, x64_m(at(c, x->control)), 2, CONTROL);
     x64_jcc(e, X_NZ, no);
-    x64_alu_imm(e, ALU_CMP, false, x64_m(x64_cell(c, x->top)), (int32_t)top_of(c->x87_in[0]));
+    x64_alu_imm(e, ALU_CMP, false, x64_m(x64_cell(c, x->top)), (int32_t)top_of(X64(c)->x87_in[0]));
     x64_jcc(e, X_NZ, no);
-    x64_alu_imm(e, ALU_CMP, false, x64_m(x64_cell(c, x->tags)), c->x87_in[0] >> 8);
+    x64_alu_imm(e, ALU_CMP, false, x64_m(x64_cell(c, x->tags)), X64(c)->x87_in[0] >> 8);
     x64_jcc(e, X_NZ, no);
     x64_op(e, 0xb7 | X_0F, false, RCX, x64_m(at(c, x->status)));
     x64_test_imm(e, false, x64_r(RCX), C1);
@@ -358,7 +362,7 @@ void x64_x87_test(struct x64 *c, unsigned no)
     x64_alu(e, ALU_AND, false, RAX, x64_r(RCX));
     x64_test_imm(e, false, x64_r(RAX), FLAGS);
     x64_jcc(e, X_NZ, k->label);
-    x64_place(e, k->back);
+    emit_place(e, k->back);
 }
 
 void host_recover_x87(const void *context, struct cpu *cpu, const struct guest *g, unsigned state, unsigned written)
@@ -384,23 +388,23 @@ void host_recover_x87(const void *context, struct cpu *cpu, const struct guest *
 
 /* ---- instructions --------------------------------------------------------------------------------------- */
 
-static void two_bytes(struct x64 *c, unsigned a, unsigned b) { x64_byte(&c->e, a), x64_byte(&c->e, b); }
+static void two_bytes(struct lower *c, unsigned a, unsigned b) { emit_byte(&c->e, a), emit_byte(&c->e, b); }
 
 /* The access of op `at`, by the x87. */
-static void memory(struct x64 *c, unsigned at_op, unsigned opcode, unsigned ext)
+static void memory(struct lower *c, unsigned at_op, unsigned opcode, unsigned ext)
 {
     const struct ir_op *o = c->o;
     struct cold *k;
 
     c->o = &c->jb->ops[at_op];
     struct x64_mem m = x64_user_address(c, NULL, &k);
-    x64_may_fault(c);
+    lower_may_fault(c);
     x64_op(&c->e, opcode, false, ext, x64_m(m));
     c->o = o;
 }
 
 /* C3, C2, C0 of the host to the guest's status word. */
-static void take_codes(struct x64 *c)
+static void take_codes(struct lower *c)
 {
     struct emit *e = &c->e;
     struct x64_rm word = x64_m(at(c, c->g->guest->x87->status));
@@ -413,7 +417,7 @@ static void take_codes(struct x64 *c)
     x64_op(e, 0x89 | X_66, false, RCX, word);
 }
 
-static void store(struct x64 *c, struct call w, unsigned at_op)
+static void store(struct lower *c, struct call w, unsigned at_op)
 {
     unsigned pops = call_of(c->jb, &c->jb->ops[at_op + 1]).i;
 
@@ -426,31 +430,31 @@ static void store(struct x64 *c, struct call w, unsigned at_op)
     }
 }
 
-static void compare_flags(struct x64 *c, struct call w)
+static void compare_flags(struct lower *c, struct call w)
 {
     two_bytes(c, w.k ? 0xdf : 0xdb, (w.n ? 0xe8 : 0xf0) + w.i);
-    x64_byte(&c->e, 0x9f); /* lahf */
-    x64_byte(&c->e, 0x0f), x64_byte(&c->e, 0xb6), x64_byte(&c->e, 0xc4); /* movzx eax, ah */
+    emit_byte(&c->e, 0x9f); /* lahf */
+    emit_byte(&c->e, 0x0f), emit_byte(&c->e, 0xb6), emit_byte(&c->e, 0xc4); /* movzx eax, ah */
     x64_alu_imm(&c->e, ALU_AND, false, x64_r(RAX), 0x45);
     c->e.changes++;
     x64_done(c, c->o->d, RAX);
 }
 
-static void status_word(struct x64 *c)
+static void status_word(struct lower *c)
 {
     take_flags(c);
     x64_op(&c->e, 0xb7 | X_0F, false, RAX, x64_m(at(c, c->g->guest->x87->status)));
-    if (top_of(x64_x87_now(c))) x64_alu_imm(&c->e, ALU_OR, false, x64_r(RAX), (int32_t)(top_of(x64_x87_now(c)) << 11));
+    if (top_of(state_now(c))) x64_alu_imm(&c->e, ALU_OR, false, x64_r(RAX), (int32_t)(top_of(state_now(c)) << 11));
     x64_done(c, c->o->d, RAX);
 }
 
-bool x64_lower_x87(struct x64 *c)
+bool x64_lower_x87(struct lower *c)
 {
     const struct ir_op *o = c->o;
     const struct jit_block *jb = c->jb;
     static const uint8_t arith[5] = { 0xd8, 0xdc, 0xde, 0xda, 0 }, loads[5] = { 0xd9, 0xdd, 0xdf, 0xdb, 0xdf };
 
-    if (!c->x87_on) return false;
+    if (!X64(c)->x87_on) return false;
     if (o->op == OP_LD && is_x87(c->g, jb, c->i + 1) && o[1].b == o->d) return true; /* with the next op */
     if (o->op == OP_ST && c->i && is_x87(c->g, jb, c->i - 1) && o[-1].d == o->b && call_of(jb, o - 1).op == X87_STORE) {
         store(c, call_of(jb, o - 1), c->i);
@@ -492,22 +496,4 @@ bool x64_lower_x87(struct x64 *c)
     default: c->why = "an x87 operation"; break;
     }
     return true;
-}
-
-void x64_call_aside(struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-
-    x64_spill(c, c->dirty, true);
-    x64_settle(c, x64_state(c));
-    x64_save_temps(c);
-    x64_set_point(c);
-    x64_load_cell(c, RSI, o->a);
-    x64_load_cell(c, RDX, o->b);
-    x64_load_cell(c, RCX, o->c);
-    x64_mov_imm(&c->e, RAX, (uintptr_t)c->g->guest->helpers[o->aux].fn);
-    x64_call_abs(&c->e, c->h->stubs.call);
-    x64_reload(c, c->gb->live[c->i] & c->g->regs->clobbered & ~(o->d == IR_NONE ? 0 : gen_slot_bit(c->g, o->d)), true);
-    x64_restore_temps(c);
-    if (o->d != IR_NONE) x64_done(c, o->d, RAX);
 }
