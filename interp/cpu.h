@@ -107,6 +107,7 @@ struct tlb_entry {        /* va page in the tag when valid, all ones when not */
 #define TLB_ROM   0x200u  /* with TLB_SLOW, in the write tag: memory that is not written like that */
 
 /* ---- what an ISA tells the engine ----------------------------------------------------------- */
+struct guest_x87;
 struct guest {
     const char *name;                     /* "mips32" */
     const struct slot_desc *slots;
@@ -114,6 +115,9 @@ struct guest {
     const struct helper_desc *helpers;
     unsigned n_helpers;
     ir_id pc_slot;                        /* exact only outside of blocks and in exceptions */
+    const struct guest_x87 *x87;          /* interp/x87.h, or NULL */
+    ir_id lazy_first;                     /* n_lazy slots (at most 3) that most instructions write and few read, such as what flags */
+    unsigned n_lazy;                      /* are made of: code generators do the writes when somebody looks. No writes by devices */
     uint8_t addr_type;                    /* type of addresses and of the pc slot */
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
     bool no_fp_notes;                     /* cpu_fp_last_flags() is never called */

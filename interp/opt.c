@@ -1,5 +1,5 @@
 /*
- * opt.c - the fast mode's passes over a block's IR: constants and copies forwards, dead stores backwards.
+ * opt.c - the fast mode's passes over a block's IR: constants and copies forwards, results into slots, dead stores backwards.
  *
  * Precise state is kept: a slot's write is dropped only if it is overwritten with nothing between that can fault, call,
  * leave or be jumped to.
@@ -236,6 +236,85 @@ static void fuse_compare(struct ir_block *b)
     }
 }
 
+/* ---- results straight into slots ---------------------------------------------------------------------- */
+
+/* May the op's result go to another cell of the same type? */
+static bool can_redirect(const struct ir_op *o)
+{
+    switch (ir_op_info[o->op].cls) {
+    case CLASS_PURE:
+    case CLASS_CONV:
+    case CLASS_FP:
+    case CLASS_FPCV: return true;
+    default: return o->op == OP_SETC || o->op == OP_FCMP || o->op == OP_LD;
+    }
+}
+
+static bool names(const struct ir_op *o, ir_id x) { return o->a == x || o->b == x || o->c == x; }
+
+/* mov s, t with t the result of the op at `def`, which nothing has seen the end of since: the op writes s itself, and what is
+ * read from t is read from s, as long as that holds the same. last: the last op that names t. */
+static bool redirect(struct ir_block *b, unsigned def, unsigned at, unsigned last, bool lazy)
+{
+    ir_id s = b->ops[at].d, t = b->ops[at].a;
+
+    for (unsigned i = def + 1; i < at; i++) {
+        const struct ir_op *o = &b->ops[i];
+        if (o->op == OP_INSN) continue;
+        if (lazy && names(o, t)) return false;
+        if (ir_op_info[o->op].flags & (F_FAULT | F_EFFECT | F_END) || ir_op_info[o->op].cls == CLASS_VEC || o->d == s || names(o, s)) return false;
+    }
+    for (unsigned i = at + 1; i <= last; i++) {
+        const struct ir_op *o = &b->ops[i];
+        if (o->op == OP_INSN) continue;
+        bool writes = o->d == s || (o->op == OP_LD2 && o->c == s) || ir_op_info[o->op].cls == CLASS_VEC || o->op == OP_CALL;
+        if (writes && i < last) return false;
+    }
+    b->ops[def].d = s;
+    for (unsigned i = def + 1; i <= last; i++) {
+        struct ir_op *o = &b->ops[i];
+        if (o->op == OP_INSN) continue;
+        if (o->a == t) o->a = s;
+        if (o->b == t) o->b = s;
+        if (o->c == t && o->op != OP_LD2) o->c = s;
+    }
+    return true;
+}
+
+static void results_into_slots(struct ir_builder *ib)
+{
+    struct ir_block *b = &ib->blk;
+    enum { NONE = UINT16_MAX, MANY = UINT16_MAX - 1 };
+    uint16_t stack_def[2 * 256], *def = b->n_temps > 256 ? mem_alloc(2 * b->n_temps * sizeof *def) : stack_def, *last = def + b->n_temps;
+
+    for (unsigned t = 0; t < b->n_temps; t++) def[t] = NONE, last[t] = 0;
+    for (unsigned i = 0; i < b->n_ops; i++) {
+        const struct ir_op *o = &b->ops[i];
+        if (o->op == OP_INSN) continue;
+        const ir_id x[4] = { o->d, o->a, o->b, o->c };
+        for (unsigned n = 0; n < 4; n++) {
+            if (x[n] == IR_NONE || !ir_is_temp(x[n])) continue;
+            unsigned t = x[n] - IR_TEMP;
+            bool run = ir_op_info[o->op].cls == CLASS_VEC, written = n == 0 || (n == 3 && o->op == OP_LD2);
+            for (unsigned k = run ? ir_vec_cells(o, n) : 1; k-- > 0;) {
+                last[t + k] = (uint16_t)i;
+                if (run || o->op == OP_LD2) def[t + k] = MANY;
+                else if (written) def[t + k] = def[t + k] == NONE ? (uint16_t)i : MANY;
+            }
+        }
+    }
+    for (unsigned i = 0; i < b->n_ops; i++) {
+        struct ir_op *o = &b->ops[i];
+        if (o->op != OP_MOV || !ir_is_slot(o->d) || !ir_is_temp(o->a)) continue;
+        unsigned t = o->a - IR_TEMP, d = def[t];
+        bool lazy = o->d - ib->guest->lazy_first < ib->guest->n_lazy; /* others write it soon: not worth reading t from there */
+        if (lazy && last[t] > i) continue;
+        if (d >= MANY || d >= i || !can_redirect(&b->ops[d]) || !redirect(b, d, i, last[t], lazy)) continue;
+        def[t] = NONE;
+    }
+    if (def != stack_def) free(def);
+}
+
 static bool no_effect(const struct ir_op *o)
 {
     switch (ir_op_info[o->op].cls) {
@@ -304,6 +383,7 @@ void ir_optimise(struct ir_builder *ib)
     memset(v.of, 0xff, cells * sizeof *v.of); /* NO_VALUE */
     forward(ib, &v);
     if (b->n_ops) fuse_compare(b);
+    if (b->n_temps) results_into_slots(ib);
     uint8_t stack_live[1024];
     ir_id stack_list[512];
     l.live = cells > sizeof stack_live ? mem_alloc(cells) : stack_live;

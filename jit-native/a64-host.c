@@ -195,7 +195,35 @@ void host_fini(struct host *h)
 
 struct lower *host_lowering(struct host *h) { return &h->x->c; }
 /* No facts: every register holds all of its slot. */
-const struct host_traits host_traits = { .vectors = false, .facts = false };
+const struct host_traits host_traits = { .prepares = false, .vectors = false, .facts = false };
+/* It has nothing of its own besides registers of slots. */
+void host_takes_calls(struct gen *g, struct jit_block *blocks) { (void)g, (void)blocks; }
+void host_recover_x87(const void *context, struct cpu *cpu, const struct guest *g, unsigned x87, unsigned written)
+{
+    (void)context, (void)cpu, (void)g, (void)x87, (void)written;
+}
+void host_settle(struct lower *c, unsigned state) { (void)c, (void)state; }
+void host_own_out(struct lower *c, bool entry) { (void)c, (void)entry; }
+void host_own_in(struct lower *c) { (void)c; }
+void host_behind(struct lower *c) { (void)c; }
+bool host_may_assume(struct lower *c)
+{
+    (void)c;
+    return false;
+}
+bool host_has_assumed(struct lower *c)
+{
+    (void)c;
+    return false;
+}
+void host_test_assumed(struct lower *c, unsigned no) { (void)c, (void)no; }
+void host_assume_nothing(struct lower *c) { (void)c; }
+unsigned host_x87(const struct lower *c)
+{
+    (void)c;
+    return GEN_NO_X87;
+}
+
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 

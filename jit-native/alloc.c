@@ -34,13 +34,13 @@ static unsigned operand_class(const struct ir_op *o, unsigned i)
     }
 }
 
-/* vec: as part of a vector, which is best kept in memory */
+/* vec: as part of a vector: a little is lost by putting it together from registers, much by its way through memory if it is made soon before */
 struct score { uint64_t use[3], vec; };
 
 static uint64_t worth(const struct score *s)
 {
     uint64_t use = s->use[INT] + s->use[FLT] + s->use[NEITHER];
-    return use > 2 * s->vec ? use - 2 * s->vec : 0;
+    return use + s->vec / 2;
 }
 
 static unsigned class_of(const struct score *s, bool fpr)
@@ -62,6 +62,7 @@ static int by_weight(const void *a, const void *b)
 static bool allocatable(const struct gen *g, ir_id s)
 {
     const struct slot_desc *d = &g->guest->slots[s];
+    if (g->states && s - g->guest->lazy_first < g->guest->n_lazy) return false;
     /* devices write those of class SYS */
     return d->cls != SLOT_PC && d->cls != SLOT_MODE && (d->cls != SLOT_SYS || g->r->user) && d->type <= T_I64;
 }
@@ -213,6 +214,18 @@ uint32_t gen_writes(const struct gen *g, const struct ir_op *o)
     return o->op == OP_LD2 ? m | run_bits(g, o->c, 1) : m;
 }
 
+uint32_t gen_state_regs(const struct gen *g, unsigned s)
+{
+    uint32_t m = 0;
+    for (unsigned n = 0; s && n < g->guest->n_lazy; n++) {
+        const struct gen_lazy *z = &g->states[s].v[n];
+        if (z->op >= OP_COUNT) continue;
+        if (z->a != IR_NONE) m |= gen_slot_bit(g, z->a);
+        if (z->b != IR_NONE) m |= gen_slot_bit(g, z->b);
+    }
+    return m;
+}
+
 static bool grow(uint32_t *set, uint32_t by)
 {
     bool more = (by & ~*set) != 0;
@@ -282,7 +295,9 @@ static bool live_pass(struct gen *g, unsigned k, const uint32_t *dirty, uint32_t
         if (op_syncs(o)) cur = (cur & ~(g->regs->clobbered | gen_written(g, o))) | dirty[i];
         else if (o->op == OP_LD || o->op == OP_ST || o->op == OP_LD2 || o->op == OP_ST2) cur |= dirty[i];
         cur |= gen_reads(g, o);
+        if (g->states) cur |= gen_state_regs(g, g->state[k][i]);
     }
+    if (g->states) cur |= gen_state_regs(g, g->state_in[k]);
     return grow(&gb->live_in, cur | gb->dirty_in);
 }
 

@@ -130,6 +130,7 @@ struct gen_fact gen_result(const struct gen *g, const struct jit_block *jb, cons
         break;
     default: break;
     }
+    if (info->cls == CLASS_PURE && o->attr & GEN_ZX) f = unknown(T_I64), f.u = 32;
     f.u = (uint8_t)MIN(f.u, width);
     if (o->type != T_I64 && o->op != OP_SXW) { /* signs are for cells of 64 bits */
         f.s = 64, f.s_by = 0, f.near = GEN_FAR, f.near_by = 0;
@@ -165,7 +166,8 @@ void gen_learn(const struct gen *g, const struct jit_block *jb, struct gen_fact 
     case OP_LD: case OP_ST: case OP_LD2: case OP_ST2:
         if (g->r->user && (o->aux & IR_A64) && !ir_is_const(o->a)) { /* it was inside */
             struct gen_fact *f = &known[place(g, o->a)];
-            f->near = (uint64_t)(IR_DISP(o) < 0 ? -IR_DISP(o) : IR_DISP(o)), f->near_by = 0;
+            int64_t d = gen_disp(jb, o);
+            f->near = (uint64_t)(d < 0 ? -d : d), f->near_by = 0;
         }
         break;
     default: break;
@@ -213,6 +215,7 @@ bool gen_wants_all(const struct ir_op *o, unsigned n)
 {
     switch (o->op) {
     case OP_SX32: case OP_ZX32: case OP_SX8: case OP_SX16: case OP_ZX8: case OP_ZX16: case OP_LO: return false;
+    case OP_SETC: case OP_BRC: case OP_BRL: return o->type == T_I64;
     case OP_EXTRACT: case OP_SEXTRACT: return (o->aux & 0xff) + (o->aux >> 8 & 0xff) > 32;
     case OP_ST: return n != 1 || (o->attr & IR_MSIZE) == IR_M64;
     case OP_CALL: case OP_CAS: case OP_RMW: case OP_FETCHF: return false; /* these take it from the cell */
@@ -350,6 +353,7 @@ static uint32_t settle(struct region *r)
 static uint32_t candidates(const struct gen *g)
 {
     uint32_t m = 0;
+    if (g->states) return 0; /* what waits takes registers as they are */
     for (unsigned k = 0; k < g->r->n; k++) {
         const struct jit_block *jb = g->blocks[k].jb;
         for (unsigned i = 1; i < jb->n_ops; i++) {

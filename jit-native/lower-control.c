@@ -16,6 +16,13 @@ static void cold_hot(struct lower *c, const struct cold *k)
 
 void lower_count_run(struct lower *c) { host_heat(c, c->jb->blk, 1, false, lower_cold(c, cold_hot)->label); }
 
+/* All that is not in its cell though no register is dirty. */
+static void out_at_entry(struct lower *c, unsigned block)
+{
+    host_settle(c, c->g->states ? c->g->state_in[block] : 0);
+    host_own_out(c, true);
+}
+
 /* The charge failed: more of the budget, or out. */
 static void cold_charge(struct lower *c, const struct cold *k)
 {
@@ -28,6 +35,7 @@ static void cold_charge(struct lower *c, const struct cold *k)
     if (c->g->r->count && gb->jb->header) { /* it goes round without passing the entry, where runs are counted: a slice at a time, then */
         host_heat(c, b, SLICE / MAX(b->n_insns, 1), true, gb->label);
         lower_spill(c, gb->dirty_in, true);
+        out_at_entry(c, k->block);
         host_store_pc(c, b->pc);
         host_exit(c, JIT_HOT);
     } else {
@@ -35,6 +43,7 @@ static void cold_charge(struct lower *c, const struct cold *k)
     }
     emit_place(&c->e, out);
     lower_spill(c, gb->dirty_in, true);
+    out_at_entry(c, k->block);
     host_store_pc(c, b->pc);
     host_store_key(c, b->key);
     host_exit(c, JIT_LOOKUP);
@@ -58,6 +67,8 @@ static void leave_by_link(struct lower *c, const struct ir_op *o, uint32_t dirty
     bool other = ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) || c->jb->check[o->aux];
     host_count(c, l->refund);
     lower_spill(c, dirty, small);
+    host_settle(c, lower_state(c));
+    host_own_out(c, false);
     /* system mode makes no links to other pages, since mappings may change: what the jump cache has is good */
     if (!c->g->r->user && other && !l->keyed && l->key == l->from->key && c->key_kept) host_follow_cached(c, l);
     else host_follow_link(c, l);
@@ -159,6 +170,8 @@ static void leave_to_engine(struct lower *c)
     const struct ir_op *o = c->o;
     host_count(c, c->jb->blk->n_insns - (int32_t)o->aux);
     lower_spill(c, c->dirty, true);
+    host_settle(c, lower_state(c));
+    host_own_out(c, false);
     host_store_pc_of(c, o->a);
     host_exit(c, o->attr == IR_EXIT_IRQ ? JIT_IRQ : o->attr == IR_EXIT_HALT ? JIT_HALT : o->attr == IR_EXIT_DEBUG ? JIT_DEBUG : JIT_LOOKUP);
 }

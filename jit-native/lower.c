@@ -105,13 +105,15 @@ uint32_t lower_point(struct lower *c)
     return c->point;
 }
 
+unsigned lower_state(const struct lower *c) { return c->g->states ? c->g->state[c->k][c->i] : 0; }
+
 void lower_may_fault(struct lower *c)
 {
     if (c->n_points == c->cap_points) {
         c->cap_points = c->cap_points ? c->cap_points * 2 : 64;
         c->points = mem_realloc(c->points, c->cap_points * sizeof *c->points);
     }
-    c->points[c->n_points++] = (struct gen_point){ c->e.n, lower_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow };
+    c->points[c->n_points++] = (struct gen_point){ c->e.n, lower_point(c), c->dirty & c->g->used, c->dirty & c->g->narrow, (uint16_t)lower_state(c), (uint16_t)host_x87(c) };
 }
 
 /* ---- cold code and calls -------------------------------------------------------------------------------- */
@@ -129,6 +131,8 @@ struct cold *lower_cold(struct lower *c, cold_fn emit)
 void lower_cold_begin(struct lower *c, const struct cold *k)
 {
     lower_spill(c, k->dirty, true);
+    if (ir_op_info[k->o->op].flags & F_FAULT) host_settle(c, lower_state(c));
+    host_own_out(c, false);
     lower_save_temps(c);
 }
 
@@ -138,6 +142,7 @@ static void after_call(struct lower *c, const struct ir_op *o, uint32_t live, ui
     live &= lost;
     if (o->d != IR_NONE) live &= ~gen_slot_bit(c->g, o->d);
     lower_reload(c, live, small);
+    host_own_in(c);
     lower_restore_temps(c);
     if (o->d != IR_NONE) host_result(c, o->d);
 }
@@ -203,6 +208,7 @@ void lower_cold_op(struct lower *c, const struct cold *k)
 void lower_by_call(struct lower *c)
 {
     lower_spill(c, c->dirty, true);
+    host_own_out(c, false);
     lower_save_temps(c);
     call_op(c, c->o);
     after_call(c, c->o, c->gb->live[c->i], c->g->regs->clobbered, true);
@@ -212,6 +218,7 @@ void lower_by_call(struct lower *c)
 static void all_stored(struct lower *c)
 {
     lower_spill(c, c->dirty, false);
+    host_own_out(c, false);
     lower_save_temps(c);
     c->dirty = 0;
 }
@@ -249,9 +256,25 @@ static void call(struct lower *c)
     if (h->writes >> SLOT_MODE & 1) c->key_kept = false;
 }
 
+void lower_call_aside(struct lower *c)
+{
+    const struct ir_op *o = c->o;
+
+    lower_spill(c, c->dirty, true);
+    host_settle(c, lower_state(c));
+    lower_save_temps(c);
+    host_set_point(c);
+    host_arg(c, 1, o->a);
+    host_arg(c, 2, o->b);
+    host_arg(c, 3, o->c);
+    host_call_c(c, (uintptr_t)c->g->guest->helpers[o->aux].fn, false);
+    after_call(c, o, c->gb->live[c->i], c->g->regs->clobbered, true);
+}
+
 static void fetch_faults(struct lower *c)
 {
     lower_spill(c, c->dirty, true);
+    host_own_out(c, false);
     host_set_point(c);
     host_arg(c, 1, c->o->a);
     host_call_c(c, (uintptr_t)jit_fetch_fault, false);
@@ -262,7 +285,10 @@ static void fetch_faults(struct lower *c)
 static void lower_op(struct lower *c)
 {
     switch (c->o->op) {
-    case OP_CALL: call(c); return;
+    case OP_CALL:
+        if (c->o->attr & GEN_INLINE) host_lower(c);
+        else call(c);
+        return;
     case OP_CAS: case OP_RMW: atomic(c); return;
     case OP_FETCHF: fetch_faults(c); return;
     case OP_FENCE: host_fence(c); return;
@@ -326,6 +352,7 @@ static void behind(struct lower *c)
         move_slots(c, c->shared[i].mask, c->shared[i].reload);
         emit_return(&c->e);
     }
+    host_behind(c);
     c->cold = NULL, c->cold_tail = &c->cold, c->n_shared = 0;
 }
 
@@ -373,7 +400,8 @@ static uint32_t emit_all(struct lower *c)
     c->known = arena_get(&g->arena, (g->guest->n_slots + max_temps) * sizeof *c->known);
     c->need = 0;
     labels(c);
-    if (!g->facts) {
+    bool more = host_may_assume(c);
+    if (!g->facts && !more) {
         entry(c);
         blocks(c);
     } else { /* what has to be tested turns out on the way */
@@ -381,10 +409,13 @@ static uint32_t emit_all(struct lower *c)
         at = c->e.n;
         entry(c);
         unsigned made_for = g->blocks[0].label;
-        bool tested = c->need || g->narrow;
+        more = more && host_has_assumed(c);
+        bool tested = c->need || g->narrow || more;
         if (tested) {
             unsigned other = emit_label(&c->e);
-            host_test_guess(c, other);
+            if (g->facts) host_test_guess(c, other);
+            if (more) host_test_assumed(c, other);
+            host_assume_nothing(c);
             emit_jump(&c->e, made_for);
             gen_no_facts(g);
             labels(c);

@@ -92,6 +92,10 @@ void lower_may_fault(struct lower *);
 struct cold *lower_cold(struct lower *, cold_fn); /* with labels made */
 /* Around a call from cold code: everything in its cells; afterwards the result goes to d, and on. */
 void lower_cold_begin(struct lower *, const struct cold *);
+/* A helper marked GEN_INLINE, called; nothing else changes. */
+void lower_call_aside(struct lower *);
+/* The state of lazy slots at the op in hand. */
+unsigned lower_state(const struct lower *);
 void lower_cold_end(struct lower *, const struct cold *);
 /* The slow ways of OP_LD and OP_ST, as cold code: the guest address is in the host's first scratch register. */
 void lower_cold_ld(struct lower *, const struct cold *);
@@ -125,6 +129,23 @@ void host_lower(struct lower *);
 void host_done_op(struct lower *, const struct ir_op *, bool first, const struct gen_fact *f);
 /* Do the slots hold what the code assumes (need, narrow)? If not: to label `no`. */
 void host_test_guess(struct lower *, unsigned no);
+
+/* What the host keeps besides registers of slots. What waits in lazy slots (state: struct gen) goes to their cells; may use no register
+ * that lower_spill() may not. What else there is, for the op in hand or (entry) its block's beginning, goes to its cells, and back:
+ * around calls of C code, at ways out. */
+void host_settle(struct lower *, unsigned state);
+void host_own_out(struct lower *, bool entry);
+void host_own_in(struct lower *);
+/* May code assume something of the entry besides facts? Called once; then, when blocks have been made: did it? Then tests at the
+ * entry (to label `no` if it is otherwise; last: the host's own state is there from here on), and blocks that assume nothing. */
+bool host_may_assume(struct lower *);
+bool host_has_assumed(struct lower *);
+void host_test_assumed(struct lower *, unsigned no);
+void host_assume_nothing(struct lower *);
+/* The state of the op in hand by what gen_point.x87 needs. */
+unsigned host_x87(const struct lower *);
+/* Subroutines of its own, behind the region. */
+void host_behind(struct lower *);
 
 /* Moves between register r (numbered as native.h does) and the cell of x. */
 void host_move_cell(struct lower *, unsigned r, ir_id x, bool load);

@@ -37,6 +37,24 @@ struct gen_fact {
 /* So far from the window an access may be tried: what remains of the guard is for displacements. */
 static inline uint64_t gen_near_max(const struct guest *g) { return (g->addr_type == T_I64 ? CPU_GUARD64 : CPU_GUARD) - ((uint64_t)1 << 17); }
 
+/* PURE ops of type I64, attr: done in 32 bits, the upper half of the result is 0 (prep.c). LD, ST: operand c is a constant that is
+ * added to the address. */
+enum { GEN_ZX = 1 };
+/* CALL, attr: the host does it without a call, if the region's entry has been found to be as guessed (host_takes_calls()). */
+enum { GEN_INLINE = 1 };
+enum { GEN_NO_X87 = 0xffff };
+
+/* What a lazy slot is to hold (prep.c): op(a, b), where IR_NONE stands for the constants ka, kb. */
+enum { GEN_LAZIES = 3, GEN_IN_CELL = OP_COUNT /* nothing waits */, GEN_DEAD /* anything */ };
+struct gen_lazy {
+    uint16_t op;
+    uint8_t type;
+    ir_id a, b;
+    uint32_t aux;
+    uint64_t ka, kb;
+};
+struct gen_state { struct gen_lazy v[GEN_LAZIES]; };
+
 /* A block being compiled. */
 struct gen_block {
     const struct jit_block *jb;
@@ -62,11 +80,16 @@ struct gen {
     uint32_t used;               /* registers that hold slots */
     bool facts;                  /* something is known of the blocks' entries */
     ir_id guess[GPRS];           /* slots whose values at the entry are guessed; that of host register n, if it has one, is guess n */
+    const struct gen_state *states; /* NULL: the region has not been prepared; number 0: all in cells */
+    unsigned n_states;
+    uint16_t *state_in, **state; /* by block: at its entry; before each op */
+    bool x87;                    /* calls have been marked */
+    uint8_t x87_written;         /* physical registers that the region writes */
     uint32_t narrow;             /* registers of slots that always hold sign-extended words, and of which only the lower half counts */
 };
 
 /* A place where a guest access may fault. */
-struct gen_point { uint32_t at, point, dirty, narrow; }; /* narrow: of the dirty ones */
+struct gen_point { uint32_t at, point, dirty, narrow; uint16_t state, x87; }; /* narrow: of the dirty ones */
 
 /* struct jit_code.priv */
 struct native_code {
@@ -74,6 +97,10 @@ struct native_code {
     struct gen_point *points;    /* ascending */
     uint32_t offset[REGS];       /* of the slot in each register */
     uint8_t type[REGS];
+    unsigned n_states;
+    uint8_t x87_written;
+    struct gen_state *states;    /* with a, b: of operands, places: 0..31 registers, else IR_NONE or the offset of a cell + REGS */
+    const struct guest *guest;
 };
 
 /* Where each operand of an op comes from: IR_NONE where there is none. Of vectors the first cell. */
@@ -84,7 +111,12 @@ static inline void op_inputs(const struct ir_op *o, ir_id in[3])
 /* Does the op have operands of more than one cell, or two results? */
 static inline bool op_is_vec(const struct ir_op *o) { return ir_op_info[o->op].cls == CLASS_VEC || o->op == OP_LD2; }
 /* Ops that store all state and call C code each time. */
-static inline bool op_syncs(const struct ir_op *o) { return o->op == OP_CALL || o->op == OP_CAS || o->op == OP_RMW || o->op == OP_FETCHF; }
+static inline bool op_syncs(const struct ir_op *o) { return (o->op == OP_CALL && !(o->attr & GEN_INLINE)) || o->op == OP_CAS || o->op == OP_RMW || o->op == OP_FETCHF; }
+
+/* prep.c: the region as g wants it; before all else. */
+void gen_prepare(struct gen *);
+/* Registers that hold operands of what waits in state s. */
+uint32_t gen_state_regs(const struct gen *, unsigned s);
 
 /* alloc.c: fills all of g but the labels. */
 void gen_allocate(struct gen *);
@@ -98,6 +130,17 @@ static inline uint32_t gen_slot_bit(const struct gen *g, ir_id x) { return ir_is
 static inline unsigned gen_type(const struct gen *g, const struct jit_block *b, ir_id x)
 {
     return ir_is_slot(x) ? g->guest->slots[x].type : ir_is_temp(x) ? b->temp_type[x - IR_TEMP] : x == IR_NONE ? T_I64 : b->const_type[x - IR_CONST];
+}
+
+/* What an access adds to its address operand. */
+static inline int64_t gen_disp(const struct jit_block *b, const struct ir_op *o)
+{
+    int64_t d = IR_DISP(o);
+    if ((o->op == OP_LD || o->op == OP_ST) && o->c != IR_NONE) {
+        uint64_t k = b->consts[o->c - IR_CONST];
+        d += o->aux & IR_A64 ? (int64_t)k : (int32_t)(uint32_t)k;
+    }
+    return d;
 }
 
 /* facts.c. gen_facts() fills facts, narrow and the blocks' in[]; gen_no_facts() takes it back, for code that assumes nothing.
@@ -122,7 +165,12 @@ struct host;
 struct host *host_init(struct engine *, struct error *);
 void host_fini(struct host *);
 const struct host_regs *host_regs(const struct host *);
+/* Marks calls in the blocks (copies of the region's) that the host can do without calling. */
+void host_takes_calls(struct gen *, struct jit_block *blocks);
+/* After a fault: what the signal's context has of the guest's x87 (of gen_point.x87). */
+void host_recover_x87(const void *ucontext, struct cpu *, const struct guest *, unsigned x87, unsigned written);
 struct host_traits {
+    bool prepares;               /* does it understand what gen_prepare() makes? */
     bool vectors;                /* has it CLASS_VEC, LD2, ST2? */
     bool facts;                  /* can it make use of guesses and of narrow slots (gen_facts)? */
 };

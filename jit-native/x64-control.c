@@ -63,6 +63,57 @@ void host_call_c(struct lower *c, uintptr_t fn, bool fp)
     emit_call_abs(&c->e, fp ? s->fp : own ? own : s->call);
 }
 
+/* ---- lazy slots ---------------------------------------------------------------------------------------- */
+
+/* What waits in a lazy slot: into rcx; rdx is scratch. */
+static void work_out(struct lower *c, const struct gen_lazy *z, bool w)
+{
+    struct emit *e = &c->e;
+    static const uint8_t alu[OP_COUNT] = { [OP_ADD] = ALU_ADD, [OP_SUB] = ALU_SUB, [OP_AND] = ALU_AND, [OP_OR] = ALU_OR, [OP_XOR] = ALU_XOR };
+    static const uint8_t sh[OP_COUNT] = { [OP_SHL] = SH_SHL, [OP_SHR] = SH_SHR, [OP_SAR] = SH_SAR };
+    unsigned width = w ? 64 : 32;
+
+    if (z->a == IR_NONE) x64_mov_imm(e, RCX, w ? z->ka : (uint32_t)z->ka);
+    else x64_load(c, RCX, z->a);
+    switch (z->op) {
+    case OP_MOV: break;
+    case OP_NEG: x64_op(e, 0xf7, w, 3, x64_r(RCX)); break;
+    case OP_ZX8: x64_op(e, 0xb6 | X_0F | X_B, false, RCX, x64_r(RCX)); break;
+    case OP_ZX16: x64_op(e, 0xb7 | X_0F, false, RCX, x64_r(RCX)); break;
+    case OP_ZX32: x64_op(e, 0x8b, false, RCX, x64_r(RCX)); break;
+    case OP_SX8: x64_op(e, 0xbe | X_0F | X_B, w, RCX, x64_r(RCX)); break;
+    case OP_SX16: x64_op(e, 0xbf | X_0F, w, RCX, x64_r(RCX)); break;
+    case OP_SX32: x64_op(e, 0x63, true, RCX, x64_r(RCX)); break;
+    case OP_SHL: case OP_SHR: case OP_SAR:
+        if (z->kb >= width && z->op != OP_SAR) x64_mov_imm(e, RCX, 0);
+        else if (z->kb) x64_shift_imm(e, sh[z->op], w, x64_r(RCX), (unsigned)MIN(z->kb, width - 1));
+        break;
+    default:
+        if (z->b != IR_NONE) x64_load(c, RDX, z->b);
+        else x64_mov_imm(e, RDX, w ? z->kb : (uint32_t)z->kb);
+        x64_alu(e, alu[z->op], w, RCX, x64_r(RDX));
+    }
+}
+
+void host_settle(struct lower *c, unsigned state)
+{
+    const struct gen *g = c->g;
+    if (!g->states || !state) return;
+    for (unsigned n = 0; n < g->guest->n_lazy; n++) {
+        const struct gen_lazy *z = &g->states[state].v[n];
+        if (z->op >= OP_COUNT) continue;
+        ir_id s = (ir_id)(g->guest->lazy_first + n);
+        bool w = g->guest->slots[s].type == T_I64;
+        struct x64_rm m = x64_m(x64_cell(c, s));
+        if (z->op == OP_MOV && z->a == IR_NONE && (!w || (int64_t)z->ka == (int32_t)z->ka)) {
+            x64_op_imm(&c->e, 0xc7, w, 0, m, 4, (uint32_t)z->ka);
+            continue;
+        }
+        work_out(c, z, w);
+        x64_op(&c->e, 0x89, w, RCX, m);
+    }
+}
+
 /* ---- the count of instructions ------------------------------------------------------------------------ */
 
 void host_count(struct lower *c, int32_t n)
@@ -169,6 +220,8 @@ void host_ind_leave(struct lower *c, const struct lower_ind *at)
     if (!w && at->reg == RAX) x64_op(e, 0x8b, false, RAX, x64_r(RAX));
     x64_op(e, 0x89, g->slots[g->pc_slot].type == T_I64, RAX, x64_m(x64_cell(c, g->pc_slot)));
     lower_spill(c, c->dirty, false);
+    host_settle(c, lower_state(c));
+    host_own_out(c, false);
     x64_mov_imm(e, RCX, c->jb->blk->key);
     emit_jump_abs(e, c->h->stubs.indirect);
 }

@@ -6,18 +6,28 @@
  * a signalling one and set its invalid flag; whatever truly is invalid gives a NaN, is done by the authority and is in
  * cpu->fp.flags then, so the slow way clears the host's flag. Infinities are as exact on the host as finite values.
  *
- * Code is made for one value of cpu->fp_fast, the one it will most likely meet; any other goes the slow way. With FP_FAST_TINY
+ * Code is made for one value of cpu->fp_fast, the one it will most likely meet; any other goes the slow way. Only helpers change
+ * it, so in a region of tier 2 that calls none that might it is tested at the entry. With FP_FAST_TINY
  * results that equal the smallest normal number do, too; with FP_FAST_DENORMAL the tests of results must not raise a flag,
  * so they are made on the bits.
  */
 #include "interp/fpx.h"
 #include "jit-native/x64.h"
 
+void x64_test_fp(struct lower *c, unsigned no)
+{
+    if (X64(c)->fp_known) {
+        X64(c)->fp_used = true;
+        return;
+    }
+    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, X64(c)->fp_fast);
+    x64_jcc(&c->e, X_NZ, no);
+}
+
 static struct cold *begin(struct lower *c)
 {
     struct cold *k = lower_cold(c, lower_cold_op);
-    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, X64(c)->fp_fast);
-    x64_jcc(&c->e, X_NZ, k->label);
+    x64_test_fp(c, k->label);
     return k;
 }
 

@@ -223,7 +223,7 @@ void host_fini(struct host *h)
 }
 
 struct lower *host_lowering(struct host *h) { return &h->x->c; }
-const struct host_traits host_traits = { .vectors = true, .facts = true };
+const struct host_traits host_traits = { .prepares = true, .vectors = true, .facts = true };
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 
@@ -271,6 +271,7 @@ void host_prepare(struct lower *c)
 
     X64(c)->low = gen_low(c->g, c->jb, c->known, c->i, &by);
     if (X64(c)->low) c->need |= by;
+    if (c->o->attr & GEN_ZX && ir_op_info[c->o->op].cls == CLASS_PURE) X64(c)->low = true;
     if (X64(c)->low || !c->g->narrow) return;
     op_inputs(c->o, in);
     for (unsigned n = 0; n < 3; n++) {
@@ -303,9 +304,48 @@ static void result_is_whole(struct lower *c, const struct ir_op *o, bool low, co
     else X64(c)->whole &= ~bit;
 }
 
+/* Is there floating point, and nothing that may change its mode? */
+static bool may_know_fp(const struct gen *g)
+{
+    bool fp = false;
+    if (g->r->tier < 2) return false;
+    for (unsigned k = 0; k < g->r->n; k++) {
+        for (unsigned i = 0; i < g->r->blocks[k].n_ops; i++) {
+            const struct ir_op *o = &g->r->blocks[k].ops[i];
+            if (o->op == OP_CALL && !(o->attr & GEN_INLINE) && g->guest->helpers[o->aux].writes) return false;
+            unsigned cls = ir_op_info[o->op].cls;
+            fp |= cls == CLASS_FP || cls == CLASS_FPCV || o->op == OP_FCMP || o->op == OP_VFP || o->op == OP_FMIN || o->op == OP_FMAX;
+        }
+    }
+    return fp;
+}
+
+bool host_may_assume(struct lower *c)
+{
+    struct x64 *x = X64(c);
+    x->fp_known = may_know_fp(c->g), x->fp_used = false;
+    return x64_x87_begin(c) || x->fp_known;
+}
+
+bool host_has_assumed(struct lower *c) { return X64(c)->fp_used || X64(c)->x87_on; }
+
+void host_test_assumed(struct lower *c, unsigned no)
+{
+    struct x64 *x = X64(c);
+    x->fp_known = false;
+    if (x->fp_used) x64_test_fp(c, no);
+    if (!x->x87_on) return;
+    x64_x87_test(c, no);
+    x64_x87_in(c, x->x87_in[0]);
+}
+
+void host_assume_nothing(struct lower *c) { X64(c)->fp_known = X64(c)->x87_on = false; }
+
 void host_lower(struct lower *c)
 {
+    if (x64_lower_x87(c)) return;
     switch (c->o->op) {
+    case OP_CALL: lower_call_aside(c); return;
     case OP_LD: x64_lower_ld(c); return;
     case OP_ST: x64_lower_st(c); return;
     case OP_LD2: x64_lower_ld2(c); return;

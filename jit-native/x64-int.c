@@ -16,7 +16,7 @@ static void two(struct lower *c, unsigned alu, bool commutes)
     int32_t imm;
     ir_id a = o->a, b = o->b;
 
-    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a)) {
+    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a) && !(o->attr & GEN_ZX)) {
         struct x64_rm m = x64_m(x64_cell(c, a));
         if (x64_imm(c, b, w, &imm)) x64_alu_imm(e, alu, w, m, imm);
         else x64_alu_to(e, alu, w, m, x64_use(c, b, RAX));
@@ -54,7 +54,7 @@ static void two(struct lower *c, unsigned alu, bool commutes)
         if (alu == ALU_AND && imm == 0xff && d < RSP) x64_op(e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
         else if (alu == ALU_AND && imm == 0xffff) x64_op(e, 0xb7 | X_0F, false, d, x64_r(d));
         else if (alu == ALU_AND && imm >= 0) x64_alu_imm(e, alu, false, x64_r(d), imm);
-        else if (!(imm == 0 && (alu == ALU_ADD || alu == ALU_SUB || alu == ALU_OR || alu == ALU_XOR))) x64_alu_imm(e, alu, w, x64_r(d), imm);
+        else if (o->attr & GEN_ZX || !(imm == 0 && (alu == ALU_ADD || alu == ALU_SUB || alu == ALU_OR || alu == ALU_XOR))) x64_alu_imm(e, alu, w, x64_r(d), imm);
     } else {
         struct x64_rm m = x64_use_rm(c, b, RCX);
         x64_load(c, d, a);
@@ -325,6 +325,13 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
         cond = ir_cond_swapped[cond];
     }
     if (cond == CC_TZ || cond == CC_TNZ) {
+        if (w && lower_const(c, b, &k) && k == (uint32_t)k) w = false;
+        if (lower_const(c, b, &k) && (w ? k == UINT64_MAX : (uint32_t)k == UINT32_MAX)) { /* all of it */
+            struct x64_rm m = x64_use_rm(c, a, RAX);
+            if (m.is_reg) x64_test(e, w, m.reg, m.reg);
+            else x64_alu_imm(e, ALU_CMP, w, m, 0);
+            return cc[cond];
+        }
         if (x64_imm(c, b, w, &imm)) {
             struct x64_rm m = x64_use_rm(c, a, RAX);
             x64_test_imm(e, w && imm < 0, m, (uint32_t)imm);

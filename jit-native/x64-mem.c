@@ -14,7 +14,7 @@ static unsigned size_of(const struct ir_op *o) { return is_pair(o) ? 16 : 1u << 
 static void address(struct lower *c, unsigned reg, bool w)
 {
     const struct ir_op *o = c->o;
-    int32_t disp = IR_DISP(o);
+    int32_t disp = (int32_t)gen_disp(c->jb, o);
     uint64_t k;
     if (lower_const(c, o->a, &k)) {
         k += (uint64_t)(int64_t)disp;
@@ -27,13 +27,12 @@ static void address(struct lower *c, unsigned reg, bool w)
     }
 }
 
-/* Where the access goes in host memory. *k: its slow way, if there is one. */
-static struct x64_mem user_address(struct lower *c, cold_fn slow, struct cold **k)
+struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = (o->aux & IR_A64) != 0, align = (o->attr & IR_MALIGN) && size_of(o) > 1;
-    int32_t disp = IR_DISP(o);
+    int32_t disp = (int32_t)gen_disp(c->jb, o);
     uint64_t v;
     bool constant = lower_const(c, o->a, &v);
 
@@ -61,7 +60,9 @@ static struct x64_mem user_address(struct lower *c, cold_fn slow, struct cold **
     unsigned base = x64_use(c, o->a, RAX);
     if (w) {
         struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
-        if (f.near > gen_near_max(c->g->guest)) {
+        uint64_t far = (uint64_t)(disp < 0 ? -(int64_t)disp : disp);
+        bool big = far > INT16_MAX + 1; /* the guard has room for small ones besides */
+        if (f.near == GEN_FAR || f.near + (big ? far : 0) > gen_near_max(c->g->guest)) {
             (void)lower_point(c);
             *k = lower_cold(c, slow);
             (*k)->arg = base == RAX ? -1 : (int64_t)base;
@@ -77,7 +78,7 @@ static struct x64_mem user_address(struct lower *c, cold_fn slow, struct cold **
 /* The slow way of an address to which the displacement was not added yet. arg: where it is, -1 for rax; 0: it is all in rax. */
 static void outside(struct lower *c, const struct cold *k, cold_fn slow)
 {
-    int32_t disp = IR_DISP(k->o);
+    int32_t disp = (int32_t)gen_disp(c->jb, k->o);
     if (k->arg > 0) x64_lea(&c->e, true, RAX, x64_at((unsigned)k->arg, disp));
     else if (k->arg < 0 && disp) x64_alu_imm(&c->e, ALU_ADD, true, x64_r(RAX), disp);
     slow(c, k);
@@ -92,7 +93,7 @@ static struct x64_mem tlb_address(struct lower *c, cold_fn slow, size_t tag, str
     bool w = (o->aux & IR_A64) != 0;
     unsigned size = size_of(o);
 
-    int32_t disp = IR_DISP(o), last = (o->attr & IR_MALIGN) ? 0 : (int32_t)size - 1;
+    int32_t disp = (int32_t)gen_disp(c->jb, o), last = (o->attr & IR_MALIGN) ? 0 : (int32_t)size - 1;
     unsigned base = RAX;
     uint64_t v;
 
@@ -129,7 +130,7 @@ void x64_lower_ld(struct lower *c)
     struct emit *e = &c->e;
     bool w = lower_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_ld_at, &k) : tlb_address(c, cold_ld_at, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld_at, &k) : tlb_address(c, cold_ld_at, offsetof(struct tlb_entry, rd), &k);
     int rd = lower_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
@@ -175,7 +176,7 @@ void x64_lower_st(struct lower *c)
     bool w = lower_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_st_at, &k) : tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st_at, &k) : tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), &k);
     int rb = lower_reg(c, o->b);
     uint64_t v;
 
@@ -286,7 +287,7 @@ void x64_lower_ld2(struct lower *c)
         emit_place(e, k->back);
         return;
     }
-    struct x64_mem m = user ? user_address(c, cold_ld2_at, &k) : tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld2_at, &k) : tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
     if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
         if (user) lower_may_fault(c);
@@ -328,7 +329,7 @@ void x64_lower_st2(struct lower *c)
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
         x64_op(e, 0x6c | X_0F | X_66, false, XMM0, x64_r(x64_use_xmm(c, o->c, XMM1))); /* punpcklqdq */
     }
-    struct x64_mem m = user ? user_address(c, cold_st2_at, &k) : tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st2_at, &k) : tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), &k);
     if (user) lower_may_fault(c);
     x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
     if (k) emit_place(e, k->back);

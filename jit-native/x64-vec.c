@@ -421,8 +421,7 @@ static bool vfp(struct lower *c)
     }
     unsigned prefix = wide ? X_66 : 0;
     struct cold *k = lower_cold(c, cold_vfp);
-    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, X64(c)->fp_fast);
-    x64_jcc(&c->e, X_NZ, k->label);
+    x64_test_fp(c, k->label);
     x64_vec_get(c, XMM0, o->a, 16);
     if (what == OP_FSQRT) op_rr(c, 0x28 | X_0F, XMM1, XMM0);
     else x64_vec_get(c, XMM1, o->b, 16);

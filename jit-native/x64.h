@@ -46,6 +46,11 @@ struct x64 {
     struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
     bool low;                    /* the op in hand is done in 32 bits (gen_low) */
     uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
+    bool fp_known, fp_used;      /* that has been tested at the entry; somebody has relied on it */
+    bool x87_on;                 /* the guest's x87 registers are in the host's */
+    struct { unsigned state, label; } x87_outs[64];
+    unsigned n_x87_outs;
+    uint16_t **x87, *x87_in;     /* by block: state before each op, at its entry: top | tags << 8 */
 };
 #define X64(c) ((struct x64 *)(c))
 #define X64_CONST(c) ((const struct x64 *)(c))
@@ -80,7 +85,14 @@ static inline bool x64_lives_in(const struct lower *c, ir_id x, unsigned r) { re
 bool x64_lower_int(struct lower *);     /* x64-int.c */
 bool x64_lower_bits(struct lower *);    /* x64-bits.c */
 bool x64_lower_fp(struct lower *);      /* x64-fp.c */
-void x64_lower_ld(struct lower *);      /* x64-mem.c */
+void x64_test_fp(struct lower *, unsigned no); /* is cpu->fp_fast what the code is for? If not: to label `no` */
+bool x64_lower_x87(struct lower *);     /* x64-x87.c: the op is part of what the host's x87 does: done */
+bool x64_x87_begin(struct lower *);     /* works out all states; false: not in this region */
+void x64_x87_test(struct lower *, unsigned no); /* is the entry as guessed? If not: to label `no` */
+void x64_x87_in(struct lower *, unsigned state); /* from cells to the host's registers */
+/* x64-mem.c. Where the access goes in host memory. *k: its slow way, if there is one. */
+struct x64_mem x64_user_address(struct lower *, cold_fn slow, struct cold **k);
+void x64_lower_ld(struct lower *);
 void x64_lower_st(struct lower *);
 void x64_lower_ld2(struct lower *);
 void x64_lower_st2(struct lower *);

@@ -159,6 +159,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
     native->pc = (uint64_t)m->gregs[REG_RIP];
     native->flags = (uint32_t)m->gregs[REG_EFL];
     get_vectors(m, native);
+    m->fpregs->cwd = 0x37f, m->fpregs->swd = 0, m->fpregs->ftw = 0; /* C code wants the stack empty */
     memcpy(m->gregs, home, sizeof home);
     native = NULL;
 }
@@ -241,8 +242,7 @@ static void run_box(struct box *b, struct state *s)
     x86_set_eflags(x, s->flags | XFL_IF);
     x86_set_cell(x, &x->pc, pc);
     memcpy(x->vec, s->vec, sizeof s->vec);
-    memcpy(x->mm, s->mm, sizeof s->mm);
-    for (unsigned i = 0; i < 8; i++) x->st_se[i] = s->se[i];
+    for (unsigned i = 0; i < 8; i++) x->st[i].mm = s->mm[i], x->st[i].se = s->se[i];
     x->fcw = s->fcw, x->fsw = s->fsw & 0xc7ff, x->ftop = s->fsw >> 11 & 7, x->ftw = s->ftw;
     x86_set_mxcsr(x, s->mxcsr);
     emulated = b->c;
@@ -256,8 +256,7 @@ static void run_box(struct box *b, struct state *s)
     s->pc = x86_cell(x, &x->pc);
     s->flags = x86_get_eflags(x);
     memcpy(s->vec, x->vec, sizeof s->vec);
-    memcpy(s->mm, x->mm, sizeof s->mm);
-    for (unsigned i = 0; i < 8; i++) s->se[i] = (uint16_t)x->st_se[i];
+    for (unsigned i = 0; i < 8; i++) s->mm[i] = x->st[i].mm, s->se[i] = (uint16_t)x->st[i].se;
     s->fcw = x->fcw, s->fsw = (uint16_t)(x->fsw | x->ftop << 11), s->ftw = (uint8_t)x->ftw;
     s->mxcsr = x86_get_mxcsr(x);
 }

@@ -7,6 +7,7 @@
 #include "isa/x86/sys.h"
 
 #include "bus/dev.h"
+#include "interp/x87.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 /* clang-format off */
 #define OFF(f) offsetof(struct x86_cpu, f)
 #define X8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#define MM(n) [XR_MM + n] = { "mm" #n, OFF(mm[n]), T_I64, SLOT_FPR }, [XR_ST_SE + n] = { "stse" #n, OFF(st_se[n]), T_I32, SLOT_FPR },
+#define MM(n) [XR_MM + n] = { "mm" #n, OFF(st[n].mm), T_I64, SLOT_FPR }, [XR_ST_SE + n] = { "stse" #n, OFF(st[n].se), T_I32, SLOT_FPR },
 #define VEC4(n) \
     [XR_VEC + 4 * n] = { "xmm" #n "l", OFF(vec[n][0]), T_I64, SLOT_VEC }, [XR_VEC + 4 * n + 1] = { "xmm" #n "h", OFF(vec[n][1]), T_I64, SLOT_VEC }, \
     [XR_VEC + 4 * n + 2] = { "ymm" #n "l", OFF(vec[n][2]), T_I64, SLOT_VEC }, [XR_VEC + 4 * n + 3] = { "ymm" #n "h", OFF(vec[n][3]), T_I64, SLOT_VEC },
@@ -81,8 +82,8 @@ static void dump_x87(struct x86_cpu *x, void (*put)(void *, const char *), void 
              (unsigned)~x->ftw & 0xff, x86_get_mxcsr(x));
     put(opaque, line);
     for (unsigned i = 0; i < 8; i += 2) {
-        snprintf(line, sizeof line, "FPR%u=%016" PRIx64 " %04x FPR%u=%016" PRIx64 " %04x", i, x->mm[i], (unsigned)x->st_se[i] & 0xffff, i + 1, x->mm[i + 1],
-                 (unsigned)x->st_se[i + 1] & 0xffff);
+        snprintf(line, sizeof line, "FPR%u=%016" PRIx64 " %04x FPR%u=%016" PRIx64 " %04x", i, x->st[i].mm, (unsigned)x->st[i].se & 0xffff, i + 1, x->st[i + 1].mm,
+                 (unsigned)x->st[i + 1].se & 0xffff);
         put(opaque, line);
     }
 }
@@ -122,11 +123,14 @@ static void dump(struct cpu *c, void (*put)(void *, const char *), void *opaque,
 }
 
 /* clang-format off */
+static const struct guest_x87 x87 = {
+    .helper = XH_X87, .st = OFF(st[0]), .control = OFF(fcw), .status = OFF(fsw), .top = XR_FTOP, .tags = XR_FTW, .first = XR_MM, .last = XR_FTW,
+};
 #define X86_GUEST(name_, slots_, type)                                                             \
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
         .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
-        .cpu_size = sizeof(struct x86_cpu), .open_bus = true, .no_fp_notes = true, .translate = x86_translate, .fault = x86_fault,        \
+        .cpu_size = sizeof(struct x86_cpu), .x87 = &x87, .lazy_first = XR_CC_OP, .n_lazy = 3, .open_bus = true, .no_fp_notes = true, .translate = x86_translate, .fault = x86_fault,        \
         .mmu = x86_mmu, .exception = x86_exception, .interrupt = x86_interrupt, .has_work = x86_has_work, \
         .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
     }
@@ -142,8 +146,7 @@ static void reset(struct cpu *c)
 
     memset(&x->gpr, 0, sizeof x->gpr);
     memset(&x->seg_base, 0, sizeof x->seg_base);
-    memset(x->mm, 0, sizeof x->mm);
-    memset(x->st_se, 0, sizeof x->st_se);
+    memset(x->st, 0, sizeof x->st);
     memset(x->vec, 0, sizeof x->vec);
     x86_set_eflags(x, XFL_ONE | XFL_IF);
     x86_set_cell(x, &x->pc, 0);

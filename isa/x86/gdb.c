@@ -50,10 +50,10 @@ static void sel_set(struct cpu *c, unsigned n, uint64_t v)
 }
 
 static unsigned st_reg(struct cpu *c, unsigned n) { return (x86_cpu(c)->ftop + n) & 7; }
-static uint64_t st_get(struct cpu *c, unsigned n) { return x86_cpu(c)->mm[st_reg(c, n)]; }
-static uint64_t st_high(struct cpu *c, unsigned n) { return x86_cpu(c)->st_se[st_reg(c, n)]; }
-static void st_set(struct cpu *c, unsigned n, uint64_t v) { x86_cpu(c)->mm[st_reg(c, n)] = v; }
-static void st_set_high(struct cpu *c, unsigned n, uint64_t v) { x86_cpu(c)->st_se[st_reg(c, n)] = (uint16_t)v; }
+static uint64_t st_get(struct cpu *c, unsigned n) { return x86_cpu(c)->st[st_reg(c, n)].mm; }
+static uint64_t st_high(struct cpu *c, unsigned n) { return x86_cpu(c)->st[st_reg(c, n)].se; }
+static void st_set(struct cpu *c, unsigned n, uint64_t v) { x86_cpu(c)->st[st_reg(c, n)].mm = v; }
+static void st_set_high(struct cpu *c, unsigned n, uint64_t v) { x86_cpu(c)->st[st_reg(c, n)].se = (uint16_t)v; }
 
 static uint64_t xmm_high(struct cpu *c, unsigned n) { return x86_cpu(c)->vec[(n - XR_VEC) / 4][1]; }
 static void xmm_set_high(struct cpu *c, unsigned n, uint64_t v) { x86_cpu(c)->vec[(n - XR_VEC) / 4][1] = v; }

@@ -255,8 +255,8 @@ void x86_fxsave_image(struct x86_cpu *x, uint8_t image[512])
     st32_le(image + 24, x86_get_mxcsr(x));
     st32_le(image + 28, 0xffff);
     for (unsigned i = 0; i < 8; i++) {
-        st64_le(image + 32 + 16 * i, x->mm[(top + i) & 7]);
-        st16_le(image + 40 + 16 * i, (uint16_t)x->st_se[(top + i) & 7]);
+        st64_le(image + 32 + 16 * i, x->st[(top + i) & 7].mm);
+        st16_le(image + 40 + 16 * i, (uint16_t)x->st[(top + i) & 7].se);
     }
     for (unsigned i = 0; i < (x->is64 ? 16u : 8u); i++) {
         st64_le(image + 160 + 16 * i, x->vec[i][0]);
@@ -274,8 +274,8 @@ void x86_fxrstor_image(struct x86_cpu *x, const uint8_t image[512])
     x->ftop = top;
     x86_set_mxcsr(x, ld32_le(image + 24) & 0xffff);
     for (unsigned i = 0; i < 8; i++) {
-        x->mm[(top + i) & 7] = ld64_le(image + 32 + 16 * i);
-        x->st_se[(top + i) & 7] = ld16_le(image + 40 + 16 * i);
+        x->st[(top + i) & 7].mm = ld64_le(image + 32 + 16 * i);
+        x->st[(top + i) & 7].se = ld16_le(image + 40 + 16 * i);
     }
     for (unsigned i = 0; i < (x->is64 ? 16u : 8u); i++) {
         x->vec[i][0] = ld64_le(image + 160 + 16 * i);

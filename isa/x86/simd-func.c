@@ -377,7 +377,7 @@ uint64_t x86_helper_maskmov(struct cpu *c, uint64_t va, uint64_t how, uint64_t u
 {
     struct x86_cpu *x = x86_cpu(c);
     unsigned lane = how & 3, bytes = how >> 24 & 0xff, n = bytes >> lane, w = 8u << lane, dr = how >> 8 & 15, mr = how >> 16 & 15;
-    uint64_t *data = how >> 32 & 1 ? &x->mm[dr] : x->vec[dr], *mask = how >> 32 & 1 ? &x->mm[mr] : x->vec[mr], out[4] = { 0 };
+    uint64_t *data = how >> 32 & 1 ? &x->st[dr].mm : x->vec[dr], *mask = how >> 32 & 1 ? &x->st[mr].mm : x->vec[mr], out[4] = { 0 };
     uint64_t low = w == 64 ? ~UINT64_C(0) : (UINT64_C(1) << w) - 1;
     bool store = how >> 2 & 1;
 

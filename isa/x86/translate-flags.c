@@ -38,7 +38,7 @@ ir_id x_flags_all(struct x86_tr *t)
 void x_flags_set(struct x86_tr *t, ir_id flags)
 {
     ir_mov(t->b, T_I32, XR_CC_OP, ir_c32(t->b, X86_CC_FLAGS));
-    if (t->cells64) ir_conv(t->b, OP_ZXW, XR_CC_B, flags);
+    if (t->cells64) ir_mov(t->b, T_I64, XR_CC_B, ir_conv(t->b, OP_ZXW, xt(t), flags));
     else ir_mov(t->b, T_I32, XR_CC_B, flags);
     t->cc.known = true;
     t->cc.op = X86_CC_FLAGS;

@@ -52,9 +52,10 @@ static void alu_flags(struct x86_tr *t, unsigned bytes, ir_id a, ir_id b, ir_id 
         x_flags_unknown(t);
         break;
     }
-    default: x_flags(t, X86_CC_LOGIC, bytes, r, IR_NONE, IR_NONE); break;
+    default: x_flags(t, X86_CC_LOGIC, bytes, r, xk(t, 0), IR_NONE); break;
     }
 }
+
 
 void x86_tr_alu(struct x86_tr *t)
 {
@@ -64,7 +65,7 @@ void x86_tr_alu(struct x86_tr *t)
     /* xor x,x and sub x,x are zero whatever x was */
     if ((t->arg == ALU_XOR || t->arg == ALU_SUB) && t->i.has_modrm && t->i.modrm >= 0xc0 && t->i.reg == t->i.rm && bytes >= 4 &&
         t->i.form->op[1].what != XO_SI && t->i.form->op[1].what != XO_I) {
-        x_flags(t, X86_CC_LOGIC, bytes, xk(t, 0), IR_NONE, IR_NONE);
+        x_flags(t, X86_CC_LOGIC, bytes, xk(t, 0), xk(t, 0), IR_NONE);
         x_set(t, 0, xk(t, 0));
         return;
     }
@@ -90,6 +91,7 @@ void x86_tr_alu(struct x86_tr *t)
         x_set(t, 0, r);
         alu_flags(t, bytes, a, b, c, r);
     } else {
+        r = x_whole(t, bytes, r);
         alu_flags(t, bytes, a, b, c, r);
         x_set(t, 0, r);
     }
@@ -100,7 +102,7 @@ void x86_tr_test(struct x86_tr *t)
     ir_id b = x_get(t, 1), a = x_get(t, 0);
     ir_id r = a == b ? a : x2(t, OP_AND, a, b);
 
-    x_flags(t, X86_CC_LOGIC, t->size, r, IR_NONE, IR_NONE);
+    x_flags(t, X86_CC_LOGIC, t->size, r, xk(t, 0), IR_NONE);
 }
 
 void x86_tr_incdec(struct x86_tr *t)
@@ -116,6 +118,7 @@ void x86_tr_incdec(struct x86_tr *t)
         a = x_get(t, 0);
         r = x2(t, OP_ADD, a, one);
         if (x_is_mem(t, 0)) x_set(t, 0, r);
+        else r = x_whole(t, bytes, r);
     }
     if (far) x_flags_incdec(t, t->arg, bytes, r);
     else x_flags(t, t->arg ? X86_CC_DEC : X86_CC_INC, bytes, r, c, IR_NONE);
@@ -135,6 +138,7 @@ void x86_tr_neg(struct x86_tr *t)
         a = x_get(t, 0);
         r = x1(t, OP_NEG, a);
         if (x_is_mem(t, 0)) x_set(t, 0, r);
+        else r = x_whole(t, bytes, r);
     }
     x_flags(t, X86_CC_SUB, bytes, r, a, xk(t, 0)); /* 0 - a */
     if (!x_is_mem(t, 0)) x_set(t, 0, r);
@@ -528,7 +532,7 @@ void x86_tr_andn(struct x86_tr *t)
 {
     ir_id b = x_get(t, 2), r = x2(t, OP_AND, b, x1(t, OP_NOT, x_get(t, 1)));
 
-    x_flags(t, X86_CC_LOGIC, t->size, r, IR_NONE, IR_NONE);
+    x_flags(t, X86_CC_LOGIC, t->size, r, xk(t, 0), IR_NONE);
     x_set(t, 0, r);
 }
 
@@ -562,7 +566,7 @@ void x86_tr_bextr(struct x86_tr *t)
     ir_id mask = x2(t, OP_SUB, x2(t, OP_SHL, xk(t, 1), len), xk(t, 1));
     ir_id r = x2(t, OP_AND, x2(t, OP_SHR, v, start), mask);
 
-    x_flags(t, X86_CC_LOGIC, t->size, r, IR_NONE, IR_NONE);
+    x_flags(t, X86_CC_LOGIC, t->size, r, xk(t, 0), IR_NONE);
     x_set(t, 0, r);
 }
 

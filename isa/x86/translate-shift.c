@@ -128,6 +128,7 @@ void x86_tr_shift(struct x86_tr *t)
     r = x2(t, op, a, n);
     b = x2(t, op, a, n1);
     if (mem) x_set(t, 0, r);
+    else r = x_whole(t, bytes, r);
     shift_flags(t, t->arg == SH_SAR ? X86_CC_SAR : t->arg == SH_SHR ? X86_CC_SHR : X86_CC_SHL, bytes, r, b, n);
     if (!mem) x_set(t, 0, r);
 }
@@ -149,6 +150,7 @@ void x86_tr_shd(struct x86_tr *t)
     r = x2(t, OP_OR, x2(t, right ? OP_SHR : OP_SHL, a, n), x2(t, right ? OP_SHL : OP_SHR, b, rest));
     last = x2(t, right ? OP_SHR : OP_SHL, a, n1);
     if (mem) x_set(t, 0, r);
+    else r = x_whole(t, bytes, r);
     shift_flags(t, right ? X86_CC_SHRD : X86_CC_SHL, bytes, r, last, n);
     if (!mem) x_set(t, 0, r);
 }

@@ -49,8 +49,14 @@ void x_set_reg(struct x86_tr *t, unsigned n, unsigned bytes, bool high, ir_id v)
     ir_id slot = (ir_id)(XR_GPR0 + n);
     x_forget(t, slot);
     if (bytes < 4) ir_deposit(t->b, t->w, slot, slot, v, pos, 8 * bytes);
-    else if (bytes == 4 && t->cells64) ir_op1(t->b, OP_ZX32, T_I64, slot, v);
+    else if (bytes == 4 && t->cells64 && v != t->zx) ir_op1(t->b, OP_ZX32, T_I64, slot, v);
     else ir_mov(t->b, t->w, slot, v);
+}
+
+ir_id x_whole(struct x86_tr *t, unsigned bytes, ir_id r)
+{
+    if (bytes == 4 && t->cells64) t->zx = r = x_zx(t, r, 4);
+    return r;
 }
 
 void x_set_full(struct x86_tr *t, unsigned n, ir_id v)
@@ -364,7 +370,7 @@ void x86_translate(struct ir_builder *b)
     t.cs_base = (uint32_t)(t.key >> XK_CS_SHIFT);
     if (!t.x->user) t.mmu = (t.key >> XK_CPL_SHIFT & 3) == 3 ? X86_MMU_USER : t.key & XK_SMAP ? X86_MMU_SMAP : X86_MMU_KERNEL;
     bool one = t.key & (XK_STEP | XK_SHADOW);
-    t.cc.a = IR_NONE;
+    t.cc.a = t.zx = IR_NONE;
     for (;;) {
         if (!unit(&t) || t.done) return;
         if (one && t.exit < 0) t.exit = IR_EXIT_IRQ;

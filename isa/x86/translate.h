@@ -29,6 +29,7 @@ struct x86_tr {
     int ea_disp;
     /* the flags, as far as this block knows; a: the first operand, or IR_NONE */
     struct { bool known; unsigned op; ir_id a; } cc;
+    ir_id zx;                /* a value of 32 bits that is known to be zero-extended */
     int exit;                /* enum ir_exit to leave by after the instruction; -1: go on */
     bool done;               /* the block is complete */
 };
@@ -43,6 +44,7 @@ ir_id x_zx(const struct x86_tr *, ir_id, unsigned bytes);       /* zero-extended
 ir_id x_sx(const struct x86_tr *, ir_id, unsigned bytes);
 ir_id x_reg(const struct x86_tr *, unsigned n, unsigned bytes, bool high); /* high: ah ch dh bh by 4..7 */
 void x_set_reg(struct x86_tr *, unsigned n, unsigned bytes, bool high, ir_id value);
+ir_id x_whole(struct x86_tr *, unsigned bytes, ir_id value);   /* as its register will hold it: flags and register share one value */
 void x_set_full(struct x86_tr *, unsigned n, ir_id value);      /* the whole cell */
 ir_id x_get(struct x86_tr *, unsigned operand);                 /* reads an operand; memory: zero-extended */
 void x_set(struct x86_tr *, unsigned operand, ir_id value);     /* writes it */

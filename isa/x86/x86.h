@@ -116,8 +116,7 @@ struct x86_cpu {
     uint32_t cc_op, cf_op;
     union x86_cell cf_r, cf_b;
     union { uint32_t w[6]; uint64_t d[6]; } seg_base;
-    uint64_t mm[8];
-    uint32_t st_se[8];
+    struct { uint64_t mm; uint32_t se, spare; } st[8]; /* physical x87 and MMX registers; as in memory, so that a host's x87 can get at them */
     uint32_t ftop, ftw;      /* top of stack; bit set: the physical register is not empty */
     uint64_t vec[16][4];
     /* not slots */

@@ -113,29 +113,29 @@ static inline bool x87_host(struct x86_cpu *x, uint64_t what, uint64_t v, uint64
         if (x87_full(x, 7) || !x87_expand(i, v, &r)) return false;
         x->ftop = (x->ftop - 1) & 7;
         p = x->ftop;
-        x->mm[p] = r.frac, x->st_se[p] = r.se;
+        x->st[p].mm = r.frac, x->st[p].se = r.se;
         x->ftw |= 1u << p;
         x->fsw &= (uint16_t)~0x200;
         return true;
     case X87_ARITH_MEM:
         if (!x87_full(x, 0) || !x87_expand(k, v, &b)) return false;
         p = x87_phys(x, 0);
-        a = (f80_t){ x->mm[p], (uint16_t)x->st_se[p] };
+        a = (f80_t){ x->st[p].mm, (uint16_t)x->st[p].se };
         x->fsw |= x87_host_arith(x, i, &a, &b, &r);
-        x->mm[p] = r.frac, x->st_se[p] = r.se;
+        x->st[p].mm = r.frac, x->st[p].se = r.se;
         return true;
     case X87_ARITH:
         if (!x87_full(x, 0) || !x87_full(x, i)) return false;
         p = x87_phys(x, n & 1 ? i : 0), q = x87_phys(x, n & 1 ? 0 : i);
-        a = (f80_t){ x->mm[p], (uint16_t)x->st_se[p] }, b = (f80_t){ x->mm[q], (uint16_t)x->st_se[q] };
+        a = (f80_t){ x->st[p].mm, (uint16_t)x->st[p].se }, b = (f80_t){ x->st[q].mm, (uint16_t)x->st[q].se };
         x->fsw |= x87_host_arith(x, k, &a, &b, &r);
-        x->mm[p] = r.frac, x->st_se[p] = r.se;
+        x->st[p].mm = r.frac, x->st[p].se = r.se;
         if (n & 2) x87_pop(x);
         return true;
     case X87_COMPARE: case X87_COMPARE_FLAGS:
         if (!x87_full(x, 0) || !x87_full(x, i)) return false;
         p = x87_phys(x, 0), q = x87_phys(x, i);
-        a = (f80_t){ x->mm[p], (uint16_t)x->st_se[p] }, b = (f80_t){ x->mm[q], (uint16_t)x->st_se[q] };
+        a = (f80_t){ x->st[p].mm, (uint16_t)x->st[p].se }, b = (f80_t){ x->st[q].mm, (uint16_t)x->st[q].se };
         sw = x87_host_compare(x, &a, &b, n);
         x->fsw |= sw & 0x3f;
         if ((what & 255) == X87_COMPARE) {
@@ -149,7 +149,7 @@ static inline bool x87_host(struct x86_cpu *x, uint64_t what, uint64_t v, uint64
     case X87_STORE:
         if (!x87_full(x, 0) || (i != X87_F32 && i != X87_F64)) return false;
         p = x87_phys(x, 0);
-        a = (f80_t){ x->mm[p], (uint16_t)x->st_se[p] };
+        a = (f80_t){ x->st[p].mm, (uint16_t)x->st[p].se };
         x->fsw_pending = x87_host_store(x, i == X87_F64, &a, ret);
         return true;
     default: return false;

@@ -48,13 +48,13 @@ f80_t x87_st(struct x86_cpu *x, unsigned i)
         add_flags(x, ST_IE | ST_SF);
         return indefinite();
     }
-    return (f80_t){ x->mm[phys(x, i)], (uint16_t)x->st_se[phys(x, i)] };
+    return (f80_t){ x->st[phys(x, i)].mm, (uint16_t)x->st[phys(x, i)].se };
 }
 
 void x87_put(struct x86_cpu *x, unsigned i, f80_t v)
 {
-    x->mm[phys(x, i)] = v.frac;
-    x->st_se[phys(x, i)] = v.se;
+    x->st[phys(x, i)].mm = v.frac;
+    x->st[phys(x, i)].se = v.se;
     x->ftw |= 1u << phys(x, i);
 }
 
@@ -267,8 +267,8 @@ uint64_t x86_helper_x87(struct cpu *c, uint64_t what, uint64_t v, uint64_t unuse
         break;
     case X87_EXAMINE: {
         check(x);
-        uint64_t frac = x->mm[phys(x, 0)];
-        unsigned se = x->st_se[phys(x, 0)], ex = se & 0x7fff;
+        uint64_t frac = x->st[phys(x, 0)].mm;
+        unsigned se = x->st[phys(x, 0)].se, ex = se & 0x7fff;
         uint16_t r = se & 0x8000 ? 0x200 : 0;
         a = (f80_t){ frac, (uint16_t)se };
         if (empty(x, 0)) r |= 0x4100;
@@ -395,10 +395,10 @@ static unsigned tag_word(const struct x86_cpu *x)
     unsigned w = 0;
 
     for (unsigned r = 0; r < 8; r++) {
-        unsigned ex = x->st_se[r] & 0x7fff, t = 0;
+        unsigned ex = x->st[r].se & 0x7fff, t = 0;
         if (!(x->ftw >> r & 1)) t = 3;
-        else if (!ex && !x->mm[r]) t = 1;
-        else if (!ex || ex == 0x7fff || !(x->mm[r] >> 63)) t = 2;
+        else if (!ex && !x->st[r].mm) t = 1;
+        else if (!ex || ex == 0x7fff || !(x->st[r].mm >> 63)) t = 2;
         w |= t << 2 * r;
     }
     return w;
@@ -420,8 +420,8 @@ uint64_t x86_helper_x87_env(struct cpu *c, uint64_t va, uint64_t store, uint64_t
         cpu_st(c, va + 2 * w, tag_word(x) | high, mem, m);
         for (unsigned i = 3; i < 7; i++) cpu_st(c, va + i * w, i == 6 ? high : 0, mem, m);
         for (unsigned i = 0; regs && i < 8; i++) {
-            cpu_st(c, at + 10 * i, x->mm[phys(x, i)], IR_M64, m);
-            cpu_st(c, at + 10 * i + 8, x->st_se[phys(x, i)], IR_M16, m);
+            cpu_st(c, at + 10 * i, x->st[phys(x, i)].mm, IR_M64, m);
+            cpu_st(c, at + 10 * i + 8, x->st[phys(x, i)].se, IR_M16, m);
         }
         if (regs) x->fcw = 0x37f, x->fsw = 0, x->ftw = 0, x->ftop = 0;
         else x->fcw |= 0x3f, summary(x);
@@ -436,7 +436,7 @@ uint64_t x86_helper_x87_env(struct cpu *c, uint64_t va, uint64_t store, uint64_t
     x->ftop = sw >> 11 & 7;
     x->ftw = 0;
     for (unsigned r = 0; r < 8; r++) x->ftw |= (uint32_t)((tw >> 2 * r & 3) != 3) << r;
-    for (unsigned i = 0; regs && i < 8; i++) x->mm[phys(x, i)] = frac[i], x->st_se[phys(x, i)] = se[i];
+    for (unsigned i = 0; regs && i < 8; i++) x->st[phys(x, i)].mm = frac[i], x->st[phys(x, i)].se = se[i];
     summary(x);
     return 0;
 }
