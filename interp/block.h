@@ -103,7 +103,7 @@ static inline uint64_t code_granules(unsigned at, unsigned n)
     return UINT64_MAX << first & UINT64_MAX >> (63 - last);
 }
 
-enum { BLK_HASH_BITS = 16, PAGE_HASH_BITS = 12 };
+enum { BLK_HASH_BITS = 9 /* at first */, PAGE_HASH_BITS = 12 };
 static inline unsigned page_hash(const uint8_t *page)
 {
     return (uint32_t)((uint32_t)((uintptr_t)page >> CPU_PAGE_BITS) * 0x9e3779b1u) >> (32 - PAGE_HASH_BITS);
@@ -114,7 +114,8 @@ struct watchpoint { uint64_t va, len; enum watch_kind kind; };
 struct engine {
     struct engine_config cfg;
     pthread_mutex_t lock;          /* translation, hash and page tables */
-    struct blk *hash[1 << BLK_HASH_BITS];
+    struct blk **hash;             /* 1 << hash_bits lists of blocks */
+    unsigned hash_bits, n_hashed;
     struct code_page *pages[1 << PAGE_HASH_BITS];
     struct arena arena;            /* blocks; dropped together by a flush */
     struct cpu **cpus;

@@ -2,7 +2,7 @@
 if JIT_X64
 libquern_a_SOURCES += jit-native/native.h jit-native/native.c jit-native/alloc.c jit-native/facts.c \
 	jit-native/x64.h jit-native/x64-emit.h jit-native/x64-emit.c jit-native/x64-operand.c jit-native/x64-state.c \
-	jit-native/x64-int.c jit-native/x64-bits.c jit-native/x64-mem.c jit-native/x64-fp.c jit-native/x64-vec.c jit-native/x64-control.c jit-native/x64-host.c
+	jit-native/x64-int.c jit-native/x64-bits.c jit-native/x64-mem.c jit-native/x64-tlb.c jit-native/x64-fp.c jit-native/x64-vec.c jit-native/x64-control.c jit-native/x64-host.c
 endif
 if JIT_A64
 libquern_a_SOURCES += jit-native/native.h jit-native/native.c jit-native/alloc.c jit-native/facts.c \

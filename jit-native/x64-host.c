@@ -327,6 +327,7 @@ static void block(struct x64 *c, unsigned k)
     for (unsigned i = 0; i < c->jb->n_labels; i++) c->labels[i] = x64_label(&c->e), c->label_dirty[i] = 0;
     gen_forget(g, c->jb, c->known);
     if (g->facts) memcpy(c->known, c->gb->in, g->guest->n_slots * sizeof *c->known);
+    x64_pages_block(c);
     x64_block_entry(c);
     for (c->i = 0; c->i < c->jb->n_ops && !c->why; c->i++) {
         c->o = &c->jb->ops[c->i];
@@ -454,6 +455,7 @@ static uint32_t emit_all(struct x64 *c)
 
     for (unsigned k = 0; k < g->r->n; k++) max_temps = MAX(max_temps, (unsigned)g->r->blocks[k].n_temps);
     c->known = arena_get(&g->arena, (g->guest->n_slots + max_temps) * sizeof *c->known);
+    x64_pages_region(c, max_temps);
     c->need = 0;
     labels(c);
     if (!g->facts) {

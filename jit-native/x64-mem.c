@@ -4,7 +4,7 @@
  * User mode: r14 is the host address of the guest's address 0. Around the guest's window lie areas that nothing is ever
  * mapped in (interp/cpu.h: ubase), so displacements, sums and sizes need no checks; a fault there is sorted out by the
  * interpreter. Addresses of 64 bits are compared with the limit unless they are known to be near (facts.c).
- * System mode: the probe of fast-body.h; alignment is folded into the comparison of the tag.
+ * System mode: see x64-tlb.c.
  */
 #include "jit-native/x64.h"
 
@@ -21,6 +21,7 @@ static void cold_ld(struct x64 *c, const struct cold *k)
     x64_mov_imm(&c->e, RCX, IR_MMU(k->o));
     x64_set_point(c);
     x64_call_abs(&c->e, c->h->stubs.ld);
+    x64_tlb_forget(c);
     x64_cold_end(c, k);
 }
 
@@ -34,10 +35,11 @@ static void cold_st(struct x64 *c, const struct cold *k)
     x64_mov_imm(&c->e, R8, IR_MMU(k->o));
     x64_set_point(c);
     x64_call_abs(&c->e, c->h->stubs.st);
+    x64_tlb_forget(c);
     x64_cold_end(c, k);
 }
 
-static void address(struct x64 *c, unsigned reg, bool w)
+void x64_address(struct x64 *c, unsigned reg, bool w)
 {
     const struct ir_op *o = c->o;
     int32_t disp = IR_DISP(o);
@@ -67,7 +69,7 @@ static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
     if (align || (w && constant)) { /* rare: all checks on the sum */
         (void)x64_point(c);
         *k = x64_cold(c, slow);
-        address(c, RAX, w);
+        x64_address(c, RAX, w);
         if (align) {
             x64_test_imm(e, false, x64_r(RAX), size_of(o) - 1);
             x64_jcc(e, X_NZ, (*k)->label);
@@ -111,51 +113,13 @@ static void outside(struct x64 *c, const struct cold *k, cold_fn slow)
 static void cold_ld_at(struct x64 *c, const struct cold *k) { outside(c, k, cold_ld); }
 static void cold_st_at(struct x64 *c, const struct cold *k) { outside(c, k, cold_st); }
 
-static struct x64_mem tlb_address(struct x64 *c, cold_fn slow, size_t tag, struct cold **k)
-{
-    const struct ir_op *o = c->o;
-    struct emit *e = &c->e;
-    bool w = (o->aux & IR_A64) != 0;
-    unsigned size = size_of(o);
-
-    int32_t disp = IR_DISP(o), last = (o->attr & IR_MALIGN) ? 0 : (int32_t)size - 1;
-    unsigned base = RAX;
-    uint64_t v;
-
-    (void)x64_point(c);
-    *k = x64_cold(c, slow);
-    if (x64_const(c, o->a, &v) || (!w && disp) || disp > INT32_MAX - 16) {
-        address(c, RAX, w);
-        disp = 0;
-    } else {
-        base = x64_use(c, o->a, RAX);
-        (*k)->arg = base == RAX ? -1 : (int64_t)base;
-    }
-    if (!disp && c->h->has.bmi2) {
-        x64_vex(e, 0xf0 | X_0F3A | X_F2, false, RCX, 0, x64_r(base)); /* rorx */
-        x64_byte(e, CPU_PAGE_BITS - 5);
-    } else {
-        if (disp) x64_lea(e, false, RCX, x64_at(base, disp));
-        else x64_mov(e, false, RCX, base);
-        x64_shift_imm(e, SH_SHR, false, x64_r(RCX), CPU_PAGE_BITS - 5);
-    }
-    x64_alu_imm(e, ALU_AND, false, x64_r(RCX), (int32_t)((TLB_SIZE - 1) << 5));
-    if (disp + last) x64_lea(e, w, RDX, x64_at(base, disp + last));
-    else x64_mov(e, w, RDX, base);
-    x64_alu_imm(e, ALU_AND, w, x64_r(RDX), (int32_t)((uint32_t)CPU_PAGE_MASK | (last ? 0 : size - 1)));
-    x64_alu(e, ALU_CMP, true, RDX, x64_m(x64_at2(R14, RCX, 0, (int32_t)tag)));
-    x64_jcc(e, X_NZ, (*k)->label);
-    x64_op(e, 0x8b, true, RCX, x64_m(x64_at2(R14, RCX, 0, (int32_t)offsetof(struct tlb_entry, addend))));
-    return x64_at2(RCX, base, 0, disp);
-}
-
 void x64_lower_ld(struct x64 *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = x64_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_ld_at, &k) : tlb_address(c, cold_ld_at, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? user_address(c, cold_ld_at, &k) : x64_tlb_address(c, cold_ld_at, offsetof(struct tlb_entry, rd), size_of(o), &k);
     int rd = x64_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
@@ -201,7 +165,7 @@ void x64_lower_st(struct x64 *c)
     bool w = x64_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_st_at, &k) : tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? user_address(c, cold_st_at, &k) : x64_tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     int rb = x64_reg(c, o->b);
     uint64_t v;
 
@@ -258,6 +222,7 @@ static void cold_ld2(struct x64 *c, const struct cold *k)
     x64_set_point(c);
     x64_mov_imm(&c->e, RAX, (uintptr_t)jit_ld2);
     x64_call_abs(&c->e, c->h->stubs.call);
+    x64_tlb_forget(c);
     x64_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
     x64_restore_temps(c);
     x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
@@ -287,6 +252,7 @@ static void cold_st2(struct x64 *c, const struct cold *k)
     x64_set_point(c);
     x64_mov_imm(&c->e, RAX, (uintptr_t)jit_st2);
     x64_call_abs(&c->e, c->h->stubs.call);
+    x64_tlb_forget(c);
     x64_cold_end(c, k);
 }
 static void cold_ld2_at(struct x64 *c, const struct cold *k) { outside(c, k, cold_ld2); }
@@ -297,7 +263,7 @@ static struct cold *slow_pair(struct x64 *c, cold_fn slow)
 {
     (void)x64_point(c);
     struct cold *k = x64_cold(c, slow);
-    address(c, RAX, (c->o->aux & IR_A64) != 0);
+    x64_address(c, RAX, (c->o->aux & IR_A64) != 0);
     x64_jmp(&c->e, k->label);
     return k;
 }
@@ -314,7 +280,7 @@ void x64_lower_ld2(struct x64 *c)
         x64_place(e, k->back);
         return;
     }
-    struct x64_mem m = user ? user_address(c, cold_ld2_at, &k) : tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? user_address(c, cold_ld2_at, &k) : x64_tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), size_of(o), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
     if (x64_reg(c, o->d) == IN_MEMORY && x64_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
         if (user) x64_may_fault(c);
@@ -356,7 +322,7 @@ void x64_lower_st2(struct x64 *c)
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
         x64_op(e, 0x6c | X_0F | X_66, false, XMM0, x64_r(x64_use_xmm(c, o->c, XMM1))); /* punpcklqdq */
     }
-    struct x64_mem m = user ? user_address(c, cold_st2_at, &k) : tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? user_address(c, cold_st2_at, &k) : x64_tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     if (user) x64_may_fault(c);
     x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
     if (k) x64_place(e, k->back);

@@ -111,7 +111,7 @@ void x64_lea_op(struct x64 *c, const struct ir_op *o)
 struct cold *x64_cold(struct x64 *c, cold_fn emit)
 {
     struct cold *k = arena_get(&c->g->arena, sizeof *k);
-    *k = (struct cold){ NULL, emit, x64_label(&c->e), x64_label(&c->e), c->k, c->i, c->mark, c->point, c->dirty, c->o, 0, c->key_kept };
+    *k = (struct cold){ NULL, emit, x64_label(&c->e), x64_label(&c->e), c->k, c->i, c->mark, c->point, c->dirty, c->o, 0, c->key_kept, NULL, 0 };
     *c->cold_tail = k;
     c->cold_tail = &k->next;
     return k;

@@ -5,7 +5,7 @@
  * Roles: rbp = the CPU + CPU_BIAS (so that slots lie within reach of byte displacements), r15 = instructions left of the
  * present slice, r14 = the guest's memory (user mode) or the TLB of the current MMU mode. rax, rcx, rdx and xmm0-xmm2 are for
  * the op in hand; all others are allocated. The stack frame holds what of the budget is not in the slice, and the limit of
- * guest addresses.
+ * guest addresses; in system mode where the pages of a block's accesses are, too (x64-tlb.c).
  */
 #ifndef JIT_NATIVE_X64_H
 #define JIT_NATIVE_X64_H
@@ -15,7 +15,7 @@
 
 #define CPU_BIAS ((int32_t)sizeof(struct cpu) + 128)
 #define AT_CPU(field) x64_at(RBP, (int32_t)offsetof(struct cpu, field) - CPU_BIAS)
-enum { FRAME = 24, AT_REST = 0, AT_LIMIT = 8 };
+enum { PAGE_CELLS = 8, FRAME = 24 + 8 * PAGE_CELLS, AT_REST = 0, AT_LIMIT = 8, AT_PAGES = 24 };
 /* Instructions in a slice: how long a kick by another thread may go unseen. */
 enum { SLICE = 1 << 16 };
 /* XMM registers as operands of the encoder: 0..15; as allocated registers: 16.. */
@@ -55,6 +55,8 @@ struct cold {
     const struct ir_op *o;
     int64_t arg;
     bool key_kept;
+    cold_fn then;                /* x64-tlb.c */
+    unsigned again;
 };
 
 struct shared { uint32_t mask; bool reload; unsigned label; };
@@ -90,6 +92,8 @@ struct x64 {
     uint32_t n_points, cap_points;
     struct { const struct ir_op *o; uint32_t at; } *ops; /* that the code refers to: copied behind it */
     uint32_t n_ops, cap_ops;
+    struct value *values;        /* x64-tlb.c: of each slot, then of each temp */
+    struct x64_pages **pages;    /* of each block */
 };
 
 /* ---- operands (x64-operand.c) ----------------------------------------------------------------------- */
@@ -139,6 +143,19 @@ void x64_lea_op(struct x64 *, const struct ir_op *);
 /* Around a call from cold code: everything in its cells; afterwards the result in rax goes to d, and on. */
 void x64_cold_begin(struct x64 *, const struct cold *);
 void x64_cold_end(struct x64 *, const struct cold *);
+
+/* ---- system mode's TLB (x64-tlb.c) --------------------------------------------------------------------- */
+
+/* Where the current op's access goes in host memory; *k: its slow way, where the address is as x64-mem.c says. tag: the field of
+ * struct tlb_entry that permits it. */
+struct x64_mem x64_tlb_address(struct x64 *, cold_fn slow, size_t tag, unsigned size, struct cold **k);
+/* A region begins; a block, which finds out which of its accesses belong together. */
+void x64_pages_region(struct x64 *, unsigned max_temps);
+void x64_pages_block(struct x64 *);
+/* The current op went the slow way. */
+void x64_tlb_forget(struct x64 *);
+/* x64-mem.c: the current op's address into reg. */
+void x64_address(struct x64 *, unsigned reg, bool w);
 
 /* ---- lowering: each handles its ops; false: by jit_op() ------------------------------------------------- */
 
