@@ -60,6 +60,7 @@ struct blk {
     uint16_t n_insns;
     bool valid, one_shot, two_pages, user;
     bool has_ind, jit_wanted;  /* it ends in an indirect branch; is being compiled */
+    bool fixed;                /* its address always means the same memory (guest.fixed) */
     bool in_region, waited;    /* part of a region asked for; has given that region time to be entered */
     uint8_t ind_hint;          /* IR_HINT_* of that branch */
     uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
@@ -93,6 +94,7 @@ struct code_page {
     struct code_page *next;
     struct blk *blocks;        /* linked through page_next[which] */
     uint64_t vaddr;            /* user mode: for unprotecting */
+    uint64_t fixed;            /* of a block here with that property; 0: none */
     uint64_t granules;         /* which 64ths of the page hold, or held, code */
 };
 
@@ -190,12 +192,13 @@ enum xexit {
 enum { UNWIND_EXCEPTION = 1, UNWIND_IO = 2, UNWIND_WATCH = 3 };
 
 /* May the way out l be taken without asking again whether `to` is what lies there? Mappings may change between
- * pages, so in system mode only within the page that is being executed. */
+ * pages, so in system mode only within the page that is being executed, and where the guest has no say. */
 static inline bool blk_may_link(const struct link *l, const struct blk *to)
 {
     if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || (l->key != l->from->key && !l->keyed)) return false;
-    return l->from->user || (!to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK) &&
-                             l->from->page[0] == to->page[0]);
+    if (l->from->user) return true;
+    if (to->two_pages || l->from->two_pages) return false;
+    return (l->from->fixed && to->fixed) || (!((l->from->pc ^ to->pc) & CPU_PAGE_MASK) && l->from->page[0] == to->page[0]);
 }
 
 /* Entries of the interpreters. */

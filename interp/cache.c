@@ -116,6 +116,7 @@ static void page_add(struct cpu *cpu, struct blk *b, unsigned which, uint64_t va
     if (!p->blocks) {
         if (!cpu->world->user) mem_protect_code(eng, p->host); /* user mode: user_protect_code(), before it was read */
     }
+    if (b->fixed && !which) p->fixed = b->pc;
     b->page_next[which] = p->blocks;
     p->blocks = b;
 }
@@ -201,6 +202,18 @@ void engine_code_written(struct engine *eng, const void *host, size_t n)
         for (unsigned i = 0; i < eng->n_cpus; i++) {
             uint32_t point = atomic_load_u32(&eng->cpus[i]->xpoint); /* another thread's may be gone the next moment */
             if (point && jit_running_on(eng, point, page)) cpu_kick(eng->cpus[i]);
+        }
+    }
+    pthread_mutex_unlock(&eng->lock);
+}
+
+void engine_map_changed(struct engine *eng, struct cpu *cpu)
+{
+    if (!cpu->guest->fixed) return;
+    pthread_mutex_lock(&eng->lock);
+    for (unsigned i = 0; i < 1u << PAGE_HASH_BITS; i++) {
+        for (const struct code_page *p = eng->pages[i]; p; p = p->next) {
+            if (p->blocks && p->fixed && cpu_code_page(cpu, p->fixed, true) != p->host) eng->flush_wanted = 1;
         }
     }
     pthread_mutex_unlock(&eng->lock);
@@ -335,10 +348,12 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
         arena_reset(arena);
         ir->one_shot = true;
     }
-    struct blk *b = arena_get(arena, sizeof *b);
+    /* what finding it looks at lies in one line of a cache */
+    struct blk *b = (struct blk *)ALIGN_UP((uintptr_t)arena_get(arena, sizeof *b + 48), (uintptr_t)64);
     memset(b, 0, sizeof *b);
     b->pc = pc, b->key = key, b->valid = true, b->one_shot = ir->one_shot;
     b->user = cpu->world->user;
+    b->fixed = !b->user && cpu->guest->fixed && cpu->guest->fixed(pc);
     for (unsigned i = 0; i < ir->n_ops; i++) {
         if (ir->ops[i].op == OP_IND) b->has_ind = true, b->ind_hint = ir->ops[i].attr & IR_HINT_MASK;
     }

@@ -88,7 +88,8 @@ void a64_block_entry(struct a64 *c)
 static void leave_by_link(struct a64 *c, const struct ir_op *o, uint32_t dirty, bool small)
 {
     const struct link *l = link_of(c, o);
-    bool other = ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) || c->jb->check[o->aux];
+    bool fixed = l->from->fixed && c->g->guest->fixed(l->pc); /* such links are made */
+    bool other = (((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !fixed) || c->jb->check[o->aux];
     add_count(c, l->refund);
     a64_spill(c, dirty, small);
     if (!c->g->r->user && other && !l->keyed && l->key == l->from->key && c->key_kept) {
