@@ -54,6 +54,11 @@ void engine_get_stats(const struct engine *eng, struct engine_stats *s)
 
 struct debug_hit engine_debug_hit(const struct engine *eng) { return eng->hit; }
 
+void engine_leave(struct engine *eng)
+{
+    if (eng->jit) jit_leave(eng);
+}
+
 void engine_before_fork(struct engine *eng)
 {
     if (eng->jit) jit_before_fork(eng);

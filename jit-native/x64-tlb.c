@@ -4,7 +4,7 @@
  * The probe is that of fast-body.h; alignment is folded into the comparison of the tag. Accesses of a block that lie about the
  * same address (a stack frame, the members of a structure) share one: the first of such a group asks whether all of it lies in
  * one page, and notes in the stack frame where that is in host memory. The others find it there, or 0: then each probes for
- * itself, out of line. What goes the slow way may change the TLB, so it clears the notes; what a group saves can be seen in the
+ * itself, out of line. What goes the slow way may change the TLB, so the notes are cleared before; what a group saves can be seen in the
  * speed alone.
  *
  * Not here: the accesses themselves and their slow ways (x64-mem.c).
@@ -34,14 +34,14 @@ enum { LATEST = 6, SPAN = 256, FAR = 1 << 30 };
 
 /* ---- which accesses belong together ----------------------------------------------------------------- */
 
-static struct value *value_of(struct x64 *c, ir_id x)
+static struct value *value_of(struct lower *c, ir_id x)
 {
     const struct guest *g = c->g->guest;
-    if (ir_is_temp(x)) return &c->values[g->n_slots + (x - IR_TEMP)];
-    return ir_is_slot(x) && g->slots[x].cls == SLOT_GPR ? &c->values[x] : NULL;
+    if (ir_is_temp(x)) return &X64(c)->values[g->n_slots + (x - IR_TEMP)];
+    return ir_is_slot(x) && g->slots[x].cls == SLOT_GPR ? &X64(c)->values[x] : NULL;
 }
 
-static struct value read_value(struct x64 *c, ir_id x, uint32_t *roots)
+static struct value read_value(struct lower *c, ir_id x, uint32_t *roots)
 {
     struct value *v = ir_is_const(x) ? NULL : value_of(c, x);
     if (!v) return (struct value){ ++*roots, 0 };
@@ -49,7 +49,7 @@ static struct value read_value(struct x64 *c, ir_id x, uint32_t *roots)
     return *v;
 }
 
-static void write_value(struct x64 *c, ir_id x, struct value v)
+static void write_value(struct lower *c, ir_id x, struct value v)
 {
     struct value *to = x == IR_NONE || ir_is_const(x) ? NULL : value_of(c, x);
     if (to) *to = v;
@@ -60,7 +60,7 @@ static void close_groups(struct x64_pages *p)
     for (unsigned i = p->n; i-- > 0 && p->groups[i].open;) p->groups[i].open = false;
 }
 
-static void forget_values(struct x64 *c) { memset(c->values, 0, (c->g->guest->n_slots + c->jb->n_temps) * sizeof *c->values); }
+static void forget_values(struct lower *c) { memset(X64(c)->values, 0, (c->g->guest->n_slots + c->jb->n_temps) * sizeof *X64(c)->values); }
 
 static bool fits(const struct page_group *g, int32_t at, unsigned size)
 {
@@ -68,7 +68,7 @@ static bool fits(const struct page_group *g, int32_t at, unsigned size)
     return !(g->attr & IR_MALIGN) || (size <= g->size && !((at - g->at) & (int32_t)(size - 1)));
 }
 
-static void access(struct x64 *c, struct x64_pages *p, unsigned i, struct value v)
+static void access(struct lower *c, struct x64_pages *p, unsigned i, struct value v)
 {
     const struct ir_op *o = &c->jb->ops[i];
     bool write = o->op == OP_ST;
@@ -89,7 +89,7 @@ static void access(struct x64 *c, struct x64_pages *p, unsigned i, struct value 
     p->group[i] = (uint16_t)p->n;
 }
 
-static void follow(struct x64 *c, struct x64_pages *p, unsigned i, uint32_t *roots)
+static void follow(struct lower *c, struct x64_pages *p, unsigned i, uint32_t *roots)
 {
     const struct ir_op *o = &c->jb->ops[i];
     struct value v = { 0, 0 };
@@ -118,7 +118,7 @@ static void follow(struct x64 *c, struct x64_pages *p, unsigned i, uint32_t *roo
         if (!ir_is_const(o->a)) v = read_value(c, o->a, roots);
         break;
     case OP_ADD: case OP_SUB:
-        if (o->type != c->g->guest->addr_type || ir_is_const(o->a) || !x64_const(c, o->b, &k) || (int64_t)k != (int32_t)k) break;
+        if (o->type != c->g->guest->addr_type || ir_is_const(o->a) || !lower_const(c, o->b, &k) || (int64_t)k != (int32_t)k) break;
         v = read_value(c, o->a, roots);
         if (v.delta >= FAR || v.delta <= -FAR || (int32_t)k >= FAR || (int32_t)k <= -FAR) v.root = 0;
         else v.delta += o->op == OP_ADD ? (int32_t)k : -(int32_t)k;
@@ -148,19 +148,21 @@ static void give_cells(struct x64_pages *p)
     }
 }
 
-void x64_pages_region(struct x64 *c, unsigned max_temps)
+void x64_pages_region(struct lower *c)
 {
-    c->pages = arena_get(&c->g->arena, c->g->r->n * sizeof *c->pages);
-    c->values = arena_get(&c->g->arena, (c->g->guest->n_slots + max_temps) * sizeof *c->values);
+    unsigned max_temps = 0;
+    for (unsigned k = 0; k < c->g->r->n; k++) max_temps = MAX(max_temps, (unsigned)c->g->r->blocks[k].n_temps);
+    X64(c)->pages = arena_get(&c->g->arena, c->g->r->n * sizeof *X64(c)->pages);
+    X64(c)->values = arena_get(&c->g->arena, (c->g->guest->n_slots + max_temps) * sizeof *X64(c)->values);
 }
 
-void x64_pages_block(struct x64 *c)
+void x64_pages_block(struct lower *c)
 {
     const struct jit_block *jb = c->jb;
     unsigned n = 0;
     uint32_t roots = 0;
 
-    c->pages[c->k] = NULL;
+    X64(c)->pages[c->k] = NULL;
     if (c->g->r->user) return;
     for (unsigned i = 0; i < jb->n_ops; i++) n += jb->ops[i].op == OP_LD || jb->ops[i].op == OP_ST;
     if (n < 2) return;
@@ -171,12 +173,12 @@ void x64_pages_block(struct x64 *c)
     forget_values(c);
     for (unsigned i = 0; i < jb->n_ops; i++) follow(c, p, i, &roots);
     give_cells(p);
-    c->pages[c->k] = p;
+    X64(c)->pages[c->k] = p;
 }
 
-static const struct page_group *group_of(const struct x64 *c)
+static const struct page_group *group_of(const struct lower *c)
 {
-    const struct x64_pages *p = c->pages[c->k];
+    const struct x64_pages *p = X64_CONST(c)->pages[c->k];
     return p && p->group[c->i] ? &p->groups[p->group[c->i] - 1] : NULL;
 }
 
@@ -185,14 +187,14 @@ static const struct page_group *group_of(const struct x64 *c)
 static struct x64_mem cell(const struct page_group *g) { return x64_at(RSP, AT_PAGES + 8 * g->cell); }
 
 /* The address, but for a displacement, in a register. k->arg: see outside() in x64-mem.c. */
-static unsigned address(struct x64 *c, struct cold *k, int32_t *disp)
+static unsigned address(struct lower *c, struct cold *k, int32_t *disp)
 {
     const struct ir_op *o = c->o;
     bool w = (o->aux & IR_A64) != 0;
     uint64_t v;
 
     *disp = IR_DISP(o);
-    if (x64_const(c, o->a, &v) || (!w && *disp)) {
+    if (lower_const(c, o->a, &v) || (!w && *disp)) {
         x64_address(c, RAX, w);
         *disp = 0;
         return RAX;
@@ -204,7 +206,7 @@ static unsigned address(struct x64 *c, struct cold *k, int32_t *disp)
 
 /* Is all from `lo` to `hi` bytes behind the address in one page, which may be accessed so? Then rcx: how far the host's memory is
  * from the guest's. If not: to k. hi is the last byte, or with IR_MALIGN the distance of the last unit as large as the access. */
-static struct x64_mem probe(struct x64 *c, struct cold *k, size_t tag, unsigned size, int32_t lo, int32_t hi)
+static struct x64_mem probe(struct lower *c, struct cold *k, size_t tag, unsigned size, int32_t lo, int32_t hi)
 {
     struct emit *e = &c->e;
     bool w = (c->o->aux & IR_A64) != 0, align = (c->o->attr & IR_MALIGN) != 0;
@@ -213,7 +215,7 @@ static struct x64_mem probe(struct x64 *c, struct cold *k, size_t tag, unsigned 
 
     if (!(disp + lo) && c->h->has.bmi2) {
         x64_vex(e, 0xf0 | X_0F3A | X_F2, false, RCX, 0, x64_r(base)); /* rorx */
-        x64_byte(e, CPU_PAGE_BITS - 5);
+        emit_byte(e, CPU_PAGE_BITS - 5);
     } else {
         if (disp + lo) x64_lea(e, false, RCX, x64_at(base, disp + lo));
         else x64_mov(e, false, RCX, base);
@@ -229,41 +231,40 @@ static struct x64_mem probe(struct x64 *c, struct cold *k, size_t tag, unsigned 
     return x64_at2(RCX, base, 0, disp);
 }
 
-static struct x64_mem probe_one(struct x64 *c, struct cold *k, size_t tag, unsigned size)
+static struct x64_mem probe_one(struct lower *c, struct cold *k, size_t tag, unsigned size)
 {
     return probe(c, k, tag, size, 0, (c->o->attr & IR_MALIGN) ? 0 : (int32_t)size - 1);
 }
 
 /* Its group is not in one page, or something has come between. */
-static void cold_alone(struct x64 *c, const struct cold *k)
+static void cold_alone(struct lower *c, const struct cold *k)
 {
-    const struct x64_pages *p = c->pages[c->k];
+    const struct x64_pages *p = X64_CONST(c)->pages[c->k];
     const struct page_group *g = group_of(c);
     unsigned size = 1u << (c->o->attr & IR_MSIZE);
 
     if (g->first == c->i) x64_op_imm(&c->e, 0xc7, true, 0, x64_m(cell(g)), 4, 0);
-    struct cold *slow = x64_cold(c, k->then);
+    struct cold *slow = lower_cold(c, x64_slow_access);
     slow->back = k->back;
     struct x64_mem m = probe_one(c, slow, g->write ? offsetof(struct tlb_entry, wr) : offsetof(struct tlb_entry, rd), size);
     m.disp -= p->at[c->i];
     x64_lea(&c->e, true, RCX, m);
-    x64_jmp(&c->e, k->again);
+    emit_jump(&c->e, k->more);
 }
 
-struct x64_mem x64_tlb_address(struct x64 *c, cold_fn slow, size_t tag, unsigned size, struct cold **k)
+struct x64_mem x64_tlb_address(struct lower *c, cold_fn slow, size_t tag, unsigned size, struct cold **k)
 {
     const struct page_group *g = group_of(c);
     struct emit *e = &c->e;
 
-    (void)x64_point(c);
+    (void)lower_point(c);
     if (!g) {
-        *k = x64_cold(c, slow);
+        *k = lower_cold(c, slow);
         return probe_one(c, *k, tag, size);
     }
-    int32_t at = c->pages[c->k]->at[c->i];
-    *k = x64_cold(c, cold_alone);
-    (*k)->then = slow;
-    (*k)->again = x64_label(e);
+    int32_t at = X64(c)->pages[c->k]->at[c->i];
+    *k = lower_cold(c, cold_alone);
+    (*k)->more = emit_label(e);
     if (g->first == c->i) {
         int32_t last = g->hi - 1 - at;
         struct x64_mem m = probe(c, *k, tag, size, g->lo - at, g->attr & IR_MALIGN ? last & ~((int32_t)size - 1) : last);
@@ -275,13 +276,13 @@ struct x64_mem x64_tlb_address(struct x64 *c, cold_fn slow, size_t tag, unsigned
         x64_test(e, true, RCX, RCX);
         x64_jcc(e, X_Z, (*k)->label);
     }
-    x64_place(e, (*k)->again);
+    emit_place(e, (*k)->more);
     return x64_at(RCX, at);
 }
 
-void x64_tlb_forget(struct x64 *c)
+void x64_tlb_forget(struct lower *c)
 {
-    const struct x64_pages *p = c->pages[c->k];
+    const struct x64_pages *p = X64_CONST(c)->pages[c->k];
     for (unsigned i = 0; p && i < p->n; i++) {
         const struct page_group *g = &p->groups[i];
         if (g->first <= c->i && c->i < g->last) x64_op_imm(&c->e, 0xc7, true, 0, x64_m(cell(g)), 4, 0);

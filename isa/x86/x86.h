@@ -206,6 +206,7 @@ void x86_fxrstor_image(struct x86_cpu *, const uint8_t image[512]);
 enum { X86_MODELS_32 = 9, X86_MODELS_64 = 13 };
 extern const struct cpu_model x86_models_32[X86_MODELS_32], x86_models_64[X86_MODELS_64];
 const struct cpu_model *x86_derive_model(const struct isa *, const char *text, struct error *);
+const char *x86_feature_name(unsigned i);
 void x86_cpuid(const struct x86_cpu *, uint32_t leaf, uint32_t sub, uint32_t r[4]); /* eax, ebx, ecx, edx */
 /* CPUID leaf 1, edx */
 uint32_t x86_cpuid_features(const struct x86_cpu *);

@@ -1,11 +1,14 @@
 # Fuzz targets (see CONTRIBUTING.md): `make fuzz` builds them with sanitizers beside this build and runs each for
 # FUZZ_SECONDS (and the engine's fuzzers, tests/test-fuzz-ops and test-fuzz-ir, as well as guest code, on each of
 # FUZZ_BACKENDS, in the ordinary build, since compiled code is not sanitized); `make check` runs each for a moment (tests/test-fuzz.sh).
-FUZZ_TARGETS = elf options guest block vvfat nbd
+FUZZ_TARGETS = options guest block vvfat nbd
 FUZZ_SECONDS = 600
 FUZZ_SEED = 1
 FUZZ_BACKENDS = goto null native tcc
+if USER_MODE
+FUZZ_TARGETS += elf
 check_PROGRAMS += tests/fuzz/fuzz-elf
+endif
 check_PROGRAMS += tests/fuzz/fuzz-options
 check_PROGRAMS += tests/fuzz/fuzz-guest
 check_PROGRAMS += tests/fuzz/fuzz-block
@@ -14,7 +17,7 @@ check_PROGRAMS += tests/fuzz/fuzz-nbd
 FUZZ_COMMON = tests/fuzz/driver.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_elf_SOURCES = tests/fuzz/fuzz-elf.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz-options.c $(FUZZ_COMMON) tools/system.h tools/system-opts.h \
-	tools/system-opts.c tools/system-drives.c tools/shared.c tools/options.c tools/options.def tools/help.c
+	tools/system-opts.c tools/system-drives.c tools/system-boot.c tools/shared.c tools/options.c tools/options.def tools/help.c
 tests_fuzz_fuzz_guest_SOURCES = tests/fuzz/fuzz-guest.c tests/fuzz/guest-code.c tests/fuzz/guest-code.h $(FUZZ_COMMON)
 tests_fuzz_fuzz_block_SOURCES = tests/fuzz/fuzz-block.c tests/block-samples.c tests/block-samples.h $(FUZZ_COMMON)
 tests_fuzz_fuzz_vvfat_SOURCES = tests/fuzz/fuzz-vvfat.c $(FUZZ_COMMON)
