@@ -60,6 +60,7 @@ struct blk {
     uint16_t n_insns;
     bool valid, one_shot, two_pages, user;
     bool has_ind, jit_wanted;  /* it ends in an indirect branch; is being compiled */
+    bool fixed;                /* its address always means the same memory (guest.fixed) */
     bool in_region, waited;    /* part of a region asked for; has given that region time to be entered */
     uint8_t ind_hint;          /* IR_HINT_* of that branch */
     uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
@@ -93,6 +94,7 @@ struct code_page {
     struct code_page *next;
     struct blk *blocks;        /* linked through page_next[which] */
     uint64_t vaddr;            /* user mode: for unprotecting */
+    uint64_t fixed;            /* of a block here with that property; 0: none */
     uint64_t granules;         /* which 64ths of the page hold, or held, code */
 };
 
@@ -103,7 +105,7 @@ static inline uint64_t code_granules(unsigned at, unsigned n)
     return UINT64_MAX << first & UINT64_MAX >> (63 - last);
 }
 
-enum { BLK_HASH_BITS = 16, PAGE_HASH_BITS = 12 };
+enum { BLK_HASH_BITS = 9 /* at first */, PAGE_HASH_BITS = 12 };
 static inline unsigned page_hash(const uint8_t *page)
 {
     return (uint32_t)((uint32_t)((uintptr_t)page >> CPU_PAGE_BITS) * 0x9e3779b1u) >> (32 - PAGE_HASH_BITS);
@@ -114,7 +116,8 @@ struct watchpoint { uint64_t va, len; enum watch_kind kind; };
 struct engine {
     struct engine_config cfg;
     pthread_mutex_t lock;          /* translation, hash and page tables */
-    struct blk *hash[1 << BLK_HASH_BITS];
+    struct blk **hash;             /* 1 << hash_bits lists of blocks */
+    unsigned hash_bits, n_hashed;
     struct code_page *pages[1 << PAGE_HASH_BITS];
     struct arena arena;            /* blocks; dropped together by a flush */
     struct cpu **cpus;
@@ -189,12 +192,13 @@ enum xexit {
 enum { UNWIND_EXCEPTION = 1, UNWIND_IO = 2, UNWIND_WATCH = 3 };
 
 /* May the way out l be taken without asking again whether `to` is what lies there? Mappings may change between
- * pages, so in system mode only within the page that is being executed. */
+ * pages, so in system mode only within the page that is being executed, and where the guest has no say. */
 static inline bool blk_may_link(const struct link *l, const struct blk *to)
 {
     if (to->one_shot || l->from->one_shot || (to->key & KEY_ONE) || (l->key != l->from->key && !l->keyed)) return false;
-    return l->from->user || (!to->two_pages && !l->from->two_pages && !((l->from->pc ^ to->pc) & CPU_PAGE_MASK) &&
-                             l->from->page[0] == to->page[0]);
+    if (l->from->user) return true;
+    if (to->two_pages || l->from->two_pages) return false;
+    return (l->from->fixed && to->fixed) || (!((l->from->pc ^ to->pc) & CPU_PAGE_MASK) && l->from->page[0] == to->page[0]);
 }
 
 /* Entries of the interpreters. */

@@ -57,10 +57,38 @@ static void arena_reset(struct arena *a)
 
 /* ---- tables ------------------------------------------------------------------------------------- */
 
-static unsigned blk_hash(uint64_t pc, uint64_t key, const uint8_t *page)
+static unsigned blk_hash(const struct engine *eng, uint64_t pc, uint64_t key, const uint8_t *page)
 {
     uint64_t h = pc ^ (uint64_t)key << 32 ^ (uint64_t)((uintptr_t)page >> CPU_PAGE_BITS) << 17;
-    return (unsigned)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - BLK_HASH_BITS));
+    return (unsigned)(h * UINT64_C(0x9e3779b97f4a7c15) >> (64 - eng->hash_bits));
+}
+
+/* Lock held. */
+static void hash_add(struct engine *eng, struct blk *b)
+{
+    struct blk **at = &eng->hash[blk_hash(eng, b->pc, b->key, b->page[0])];
+    b->hash_next = *at;
+    *at = b;
+    eng->n_hashed++;
+}
+
+/* The table grows with the blocks, as most programs have few. */
+static void hash_make_room(struct engine *eng)
+{
+    struct blk **old = eng->hash;
+    size_t n = eng->hash ? (size_t)1 << eng->hash_bits : 0;
+
+    if (eng->n_hashed < n) return;
+    eng->hash_bits = n ? eng->hash_bits + 1 : BLK_HASH_BITS;
+    eng->hash = NEW_ARRAY(struct blk *, (size_t)1 << eng->hash_bits);
+    eng->n_hashed = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (struct blk *b = old[i], *next; b; b = next) {
+            next = b->hash_next;
+            hash_add(eng, b);
+        }
+    }
+    free(old);
 }
 
 struct code_page *code_page_find(struct engine *eng, const uint8_t *host)
@@ -88,6 +116,7 @@ static void page_add(struct cpu *cpu, struct blk *b, unsigned which, uint64_t va
     if (!p->blocks) {
         if (!cpu->world->user) mem_protect_code(eng, p->host); /* user mode: user_protect_code(), before it was read */
     }
+    if (b->fixed && !which) p->fixed = b->pc;
     b->page_next[which] = p->blocks;
     p->blocks = b;
 }
@@ -127,9 +156,9 @@ static void blk_invalidate(struct engine *eng, struct blk *b)
     if (!b->valid) return;
     b->valid = false;
     eng->stats.invalidations++;
-    struct blk **pp = &eng->hash[blk_hash(b->pc, b->key, b->page[0])];
+    struct blk **pp = &eng->hash[blk_hash(eng, b->pc, b->key, b->page[0])];
     while (*pp && *pp != b) pp = &(*pp)->hash_next;
-    if (*pp) *pp = b->hash_next;
+    if (*pp) *pp = b->hash_next, eng->n_hashed--;
     for (struct link *l = b->in, *next; l; l = next) {
         next = l->next_in;
         atomic_store_ptr(&l->to, (struct blk *)NULL);
@@ -178,6 +207,18 @@ void engine_code_written(struct engine *eng, const void *host, size_t n)
     pthread_mutex_unlock(&eng->lock);
 }
 
+void engine_map_changed(struct engine *eng, struct cpu *cpu)
+{
+    if (!cpu->guest->fixed) return;
+    pthread_mutex_lock(&eng->lock);
+    for (unsigned i = 0; i < 1u << PAGE_HASH_BITS; i++) {
+        for (const struct code_page *p = eng->pages[i]; p; p = p->next) {
+            if (p->blocks && p->fixed && cpu_code_page(cpu, p->fixed, true) != p->host) eng->flush_wanted = 1;
+        }
+    }
+    pthread_mutex_unlock(&eng->lock);
+}
+
 bool engine_code_pages_open(struct engine *eng, const void *host, size_t n, void (*open)(void *), void *opaque)
 {
     const uint8_t *page = (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1)), *end = (const uint8_t *)host + n;
@@ -204,7 +245,9 @@ void engine_flush(struct engine *eng)
     for (unsigned i = 0; i < 1u << PAGE_HASH_BITS; i++) {
         for (struct code_page *p = eng->pages[i]; p; p = p->next) p->blocks = NULL;
     }
-    memset(eng->hash, 0, sizeof eng->hash);
+    free(eng->hash);
+    eng->hash = NULL;
+    eng->n_hashed = 0;
     for (unsigned c = 0; c < eng->n_cpus; c++) {
         jc_flush(eng->cpus[c]);
         eng->cpus[c]->xblk = NULL;
@@ -305,10 +348,12 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
         arena_reset(arena);
         ir->one_shot = true;
     }
-    struct blk *b = arena_get(arena, sizeof *b);
+    /* what finding it looks at lies in one line of a cache */
+    struct blk *b = (struct blk *)ALIGN_UP((uintptr_t)arena_get(arena, sizeof *b + 48), (uintptr_t)64);
     memset(b, 0, sizeof *b);
     b->pc = pc, b->key = key, b->valid = true, b->one_shot = ir->one_shot;
     b->user = cpu->world->user;
+    b->fixed = !b->user && cpu->guest->fixed && cpu->guest->fixed(pc);
     for (unsigned i = 0; i < ir->n_ops; i++) {
         if (ir->ops[i].op == OP_IND) b->has_ind = true, b->ind_hint = ir->ops[i].attr & IR_HINT_MASK;
     }
@@ -390,7 +435,8 @@ struct blk *engine_translate_partial(struct cpu *cpu, uint64_t pc, uint64_t key,
 struct blk *blk_find(struct cpu *cpu, uint64_t pc, uint64_t key)
 {
     const uint8_t *host = cpu_code_page(cpu, pc, true);
-    struct blk *b = host ? cpu->engine->hash[blk_hash(pc, key, host)] : NULL;
+    const struct engine *eng = cpu->engine;
+    struct blk *b = host && eng->hash ? eng->hash[blk_hash(eng, pc, key, host)] : NULL;
     while (b && (b->pc != pc || b->key != key || b->page[0] != host)) b = b->hash_next;
     return b;
 }
@@ -406,8 +452,8 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
     const uint8_t *host = cpu_code_unit(cpu, pc, false, &unit);
     if (!host) return NULL;
     pthread_mutex_lock(&eng->lock);
-    unsigned h = blk_hash(pc, key, host);
-    for (b = eng->hash[h]; b; b = b->hash_next) {
+    hash_make_room(eng);
+    for (b = eng->hash[blk_hash(eng, pc, key, host)]; b; b = b->hash_next) {
         if (b->pc != pc || b->key != key || b->page[0] != host) continue;
         if (b->two_pages && cpu_code_unit(cpu, b->vpage2, true, &second) != b->page[1]) continue;
         break;
@@ -421,8 +467,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
         b = translate(cpu, pc, key, key & KEY_ONE ? 1 : eng->cfg.max_block, host, keep);
         if (b && !b->one_shot) {
             if (b->two_pages && !b->user) (void)cpu_code_unit(cpu, b->vpage2, true, &second);
-            b->hash_next = eng->hash[h];
-            eng->hash[h] = b;
+            hash_add(eng, b);
             page_add(cpu, b, 0, pc);
             if (b->two_pages) page_add(cpu, b, 1, b->vpage2);
             if (eng->jit) jit_block_made(eng, b);

@@ -137,6 +137,9 @@ struct guest {
     bool (*has_work)(struct cpu *);
     /* System mode: the id for cpu_mmu_context() in the present state. May be NULL: always 0 */
     uint64_t (*mmu_context)(struct cpu *);
+    /* System mode: is the physical address of va always the same, whatever the guest does? Ways between such addresses are not
+     * checked again. May be NULL: never */
+    bool (*fixed)(uint64_t va);
     /* MMU mode for data and code in the current state (monitor, gdb, fetch) */
     unsigned (*mmu_mode)(struct cpu *);
     /* for -d in_asm; as isa.disas (isa/isa.h). May be NULL */

@@ -51,6 +51,8 @@ enum run_exit engine_run(struct cpu *, uint64_t budget);
 
 /* Host memory at [host, host + n) that may hold translated code was written behind the CPU's back (DMA, debugger, loader). */
 void engine_code_written(struct engine *, const void *host, size_t n);
+/* The world has put something else at physical addresses; after cpu_tlb_flush(), by the cpu that runs or any. */
+void engine_map_changed(struct engine *, struct cpu *);
 /* User mode, in the SIGSEGV handler: was the fault a write to a page write-protected because of code? Then its
  * blocks are dropped and the caller makes the page writable and retries. */
 bool engine_code_page_fault(struct engine *, const void *host);

@@ -153,6 +153,7 @@ static int index_of(const struct jit_region *r, const struct blk *b)
 /* In system mode a way to another page is good only while its mapping is. */
 static bool needs_check(const struct jit_region *r, const struct blk *from, const struct blk *to)
 {
+    if (from->fixed && to->fixed && !from->two_pages && !to->two_pages) return false;
     return !r->user && (((from->pc ^ to->pc) & CPU_PAGE_MASK) || from->page[0] != to->page[0] || from->two_pages || to->two_pages);
 }
 

@@ -4,7 +4,7 @@ jit_native_common = jit-native/native.h jit-native/native.c jit-native/alloc.c j
 if JIT_X64
 libquern_a_SOURCES += $(jit_native_common) \
 	jit-native/x64.h jit-native/x64-emit.h jit-native/x64-emit.c jit-native/x64-operand.c \
-	jit-native/x64-int.c jit-native/x64-bits.c jit-native/x64-mem.c jit-native/x64-fp.c jit-native/x64-vec.c jit-native/x64-x87.c jit-native/x64-control.c jit-native/x64-host.c
+	jit-native/x64-int.c jit-native/x64-bits.c jit-native/x64-mem.c jit-native/x64-tlb.c jit-native/x64-fp.c jit-native/x64-vec.c jit-native/x64-x87.c jit-native/x64-control.c jit-native/x64-host.c
 endif
 if JIT_A64
 libquern_a_SOURCES += $(jit_native_common) \

@@ -64,7 +64,8 @@ void lower_block_entry(struct lower *c)
 static void leave_by_link(struct lower *c, const struct ir_op *o, uint32_t dirty, bool small)
 {
     const struct link *l = link_of(c, o);
-    bool other = ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) || c->jb->check[o->aux];
+    bool fixed = l->from->fixed && c->g->guest->fixed(l->pc); /* such links are made */
+    bool other = (((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !fixed) || c->jb->check[o->aux];
     host_count(c, l->refund);
     lower_spill(c, dirty, small);
     host_settle(c, lower_state(c));

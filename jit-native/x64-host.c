@@ -259,9 +259,14 @@ int64_t host_context_icount(const void *context)
 void host_begin(struct lower *c)
 {
     X64(c)->fp_fast = (uint8_t)(c->g->r->fp_fast ? c->g->r->fp_fast : FP_FAST | (fp_host_has_fma() ? FP_FAST_FMA : 0));
+    x64_pages_region(c);
 }
 
-void host_begin_block(struct lower *c) { X64(c)->whole = 0, X64(c)->flags.d = IR_NONE; }
+void host_begin_block(struct lower *c)
+{
+    X64(c)->whole = 0, X64(c)->flags.d = IR_NONE;
+    x64_pages_block(c);
+}
 
 /* Extends the narrow operands that the op wants all of; it stays so until they are written. */
 void host_prepare(struct lower *c)

@@ -4,14 +4,14 @@
  * User mode: r14 is the host address of the guest's address 0. Around the guest's window lie areas that nothing is ever
  * mapped in (interp/cpu.h: ubase), so displacements, sums and sizes need no checks; a fault there is sorted out by the
  * interpreter. Addresses of 64 bits are compared with the limit unless they are known to be near (facts.c).
- * System mode: the probe of fast-body.h; alignment is folded into the comparison of the tag.
+ * System mode: see x64-tlb.c.
  */
 #include "jit-native/x64.h"
 
 static bool is_pair(const struct ir_op *o) { return o->op == OP_LD2 || o->op == OP_ST2; }
 static unsigned size_of(const struct ir_op *o) { return is_pair(o) ? 16 : 1u << (o->attr & IR_MSIZE); }
 
-static void address(struct lower *c, unsigned reg, bool w)
+void x64_address(struct lower *c, unsigned reg, bool w)
 {
     const struct ir_op *o = c->o;
     int32_t disp = (int32_t)gen_disp(c->jb, o);
@@ -40,7 +40,7 @@ struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
     if (align || (w && constant)) { /* rare: all checks on the sum */
         (void)lower_point(c);
         *k = lower_cold(c, slow);
-        address(c, RAX, w);
+        x64_address(c, RAX, w);
         if (align) {
             x64_test_imm(e, false, x64_r(RAX), size_of(o) - 1);
             x64_jcc(e, X_NZ, (*k)->label);
@@ -81,48 +81,12 @@ static void outside(struct lower *c, const struct cold *k, cold_fn slow)
     int32_t disp = (int32_t)gen_disp(c->jb, k->o);
     if (k->arg > 0) x64_lea(&c->e, true, RAX, x64_at((unsigned)k->arg, disp));
     else if (k->arg < 0 && disp) x64_alu_imm(&c->e, ALU_ADD, true, x64_r(RAX), disp);
+    x64_tlb_forget(c);
     slow(c, k);
 }
 static void cold_ld_at(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_ld); }
 static void cold_st_at(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_st); }
-
-static struct x64_mem tlb_address(struct lower *c, cold_fn slow, size_t tag, struct cold **k)
-{
-    const struct ir_op *o = c->o;
-    struct emit *e = &c->e;
-    bool w = (o->aux & IR_A64) != 0;
-    unsigned size = size_of(o);
-
-    int32_t disp = (int32_t)gen_disp(c->jb, o), last = (o->attr & IR_MALIGN) ? 0 : (int32_t)size - 1;
-    unsigned base = RAX;
-    uint64_t v;
-
-    (void)lower_point(c);
-    *k = lower_cold(c, slow);
-    if (lower_const(c, o->a, &v) || (!w && disp) || disp > INT32_MAX - 16) {
-        address(c, RAX, w);
-        disp = 0;
-    } else {
-        base = x64_use(c, o->a, RAX);
-        (*k)->arg = base == RAX ? -1 : (int64_t)base;
-    }
-    if (!disp && c->h->has.bmi2) {
-        x64_vex(e, 0xf0 | X_0F3A | X_F2, false, RCX, 0, x64_r(base)); /* rorx */
-        emit_byte(e, CPU_PAGE_BITS - 5);
-    } else {
-        if (disp) x64_lea(e, false, RCX, x64_at(base, disp));
-        else x64_mov(e, false, RCX, base);
-        x64_shift_imm(e, SH_SHR, false, x64_r(RCX), CPU_PAGE_BITS - 5);
-    }
-    x64_alu_imm(e, ALU_AND, false, x64_r(RCX), (int32_t)((TLB_SIZE - 1) << 5));
-    if (disp + last) x64_lea(e, w, RDX, x64_at(base, disp + last));
-    else x64_mov(e, w, RDX, base);
-    x64_alu_imm(e, ALU_AND, w, x64_r(RDX), (int32_t)((uint32_t)CPU_PAGE_MASK | (last ? 0 : size - 1)));
-    x64_alu(e, ALU_CMP, true, RDX, x64_m(x64_at2(R14, RCX, 0, (int32_t)tag)));
-    x64_jcc(e, X_NZ, (*k)->label);
-    x64_op(e, 0x8b, true, RCX, x64_m(x64_at2(R14, RCX, 0, (int32_t)offsetof(struct tlb_entry, addend))));
-    return x64_at2(RCX, base, 0, disp);
-}
+void x64_slow_access(struct lower *c, const struct cold *k) { outside(c, k, k->o->op == OP_ST ? lower_cold_st : lower_cold_ld); }
 
 void x64_lower_ld(struct lower *c)
 {
@@ -130,7 +94,7 @@ void x64_lower_ld(struct lower *c)
     struct emit *e = &c->e;
     bool w = lower_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     struct cold *k;
-    struct x64_mem m = user ? x64_user_address(c, cold_ld_at, &k) : tlb_address(c, cold_ld_at, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld_at, &k) : x64_tlb_address(c, cold_ld_at, offsetof(struct tlb_entry, rd), size_of(o), &k);
     int rd = lower_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
@@ -176,7 +140,7 @@ void x64_lower_st(struct lower *c)
     bool w = lower_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
-    struct x64_mem m = user ? x64_user_address(c, cold_st_at, &k) : tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st_at, &k) : x64_tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     int rb = lower_reg(c, o->b);
     uint64_t v;
 
@@ -270,7 +234,7 @@ static struct cold *slow_pair(struct lower *c, cold_fn slow)
 {
     (void)lower_point(c);
     struct cold *k = lower_cold(c, slow);
-    address(c, RAX, (c->o->aux & IR_A64) != 0);
+    x64_address(c, RAX, (c->o->aux & IR_A64) != 0);
     emit_jump(&c->e, k->label);
     return k;
 }
@@ -283,11 +247,11 @@ void x64_lower_ld2(struct lower *c)
     struct cold *k;
 
     if (!plain_pair(o)) {
-        k = slow_pair(c, cold_ld2);
+        k = slow_pair(c, cold_ld2_at);
         emit_place(e, k->back);
         return;
     }
-    struct x64_mem m = user ? x64_user_address(c, cold_ld2_at, &k) : tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld2_at, &k) : x64_tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), size_of(o), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
     if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
         if (user) lower_may_fault(c);
@@ -314,7 +278,7 @@ void x64_lower_st2(struct lower *c)
     struct cold *k;
 
     if (!plain_pair(o)) {
-        k = slow_pair(c, cold_st2);
+        k = slow_pair(c, cold_st2_at);
         emit_place(e, k->back);
         return;
     }
@@ -329,7 +293,7 @@ void x64_lower_st2(struct lower *c)
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
         x64_op(e, 0x6c | X_0F | X_66, false, XMM0, x64_r(x64_use_xmm(c, o->c, XMM1))); /* punpcklqdq */
     }
-    struct x64_mem m = user ? x64_user_address(c, cold_st2_at, &k) : tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st2_at, &k) : x64_tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     if (user) lower_may_fault(c);
     x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
     if (k) emit_place(e, k->back);

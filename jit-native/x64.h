@@ -5,7 +5,7 @@
  * Roles: rbp = the CPU + CPU_BIAS (so that slots lie within reach of byte displacements), r15 = instructions left of the
  * present slice, r14 = the guest's memory (user mode) or the TLB of the current MMU mode. rax, rcx, rdx and xmm0-xmm2 are for
  * the op in hand; all others are allocated. The stack frame holds what of the budget is not in the slice, and the limit of
- * guest addresses.
+ * guest addresses; in system mode where the pages of a block's accesses are, too (x64-tlb.c).
  */
 #ifndef JIT_NATIVE_X64_H
 #define JIT_NATIVE_X64_H
@@ -15,7 +15,7 @@
 
 #define CPU_BIAS ((int32_t)sizeof(struct cpu) + 128)
 #define AT_CPU(field) x64_at(RBP, (int32_t)offsetof(struct cpu, field) - CPU_BIAS)
-enum { FRAME = 24, AT_REST = 0, AT_LIMIT = 8 };
+enum { PAGE_CELLS = 8, FRAME = 24 + 8 * PAGE_CELLS, AT_REST = 0, AT_LIMIT = 8, AT_PAGES = 24 };
 /* XMM registers as operands of the encoder: 0..15; as allocated registers: 16.. */
 enum { XMM0 = 0, XMM1, XMM2 };
 
@@ -51,6 +51,8 @@ struct x64 {
     struct { unsigned state, label; } x87_outs[64];
     unsigned n_x87_outs;
     uint16_t **x87, *x87_in;     /* by block: state before each op, at its entry: top | tags << 8 */
+    struct value *values;        /* x64-tlb.c: of each slot, then of each temp */
+    struct x64_pages **pages;    /* of each block */
 };
 #define X64(c) ((struct x64 *)(c))
 #define X64_CONST(c) ((const struct x64 *)(c))
@@ -79,6 +81,20 @@ void x64_done_xmm(struct lower *, ir_id d, unsigned xmm);
 void x64_load_cell(struct lower *, unsigned reg, ir_id);
 /* Is GPR r the place of x? */
 static inline bool x64_lives_in(const struct lower *c, ir_id x, unsigned r) { return x != IR_NONE && !ir_is_const(x) && lower_reg(c, x) == (int)r; }
+
+/* ---- system mode's TLB (x64-tlb.c) --------------------------------------------------------------------- */
+
+/* Where the current op's access goes in host memory; *k: its slow way, where the address is as x64-mem.c says. tag: the field of
+ * struct tlb_entry that permits it. */
+struct x64_mem x64_tlb_address(struct lower *, cold_fn slow, size_t tag, unsigned size, struct cold **k);
+/* A region begins; a block, which finds out which of its accesses belong together. */
+void x64_pages_region(struct lower *);
+void x64_pages_block(struct lower *);
+/* The op in hand is about to go the slow way. */
+void x64_tlb_forget(struct lower *);
+/* x64-mem.c: the current op's address into reg; the slow way of a load or store by way of the TLB. */
+void x64_address(struct lower *, unsigned reg, bool w);
+void x64_slow_access(struct lower *, const struct cold *);
 
 /* ---- lowering: each handles its ops; false: by lower_by_call() ------------------------------------------ */
 

@@ -47,6 +47,7 @@ static void map_changed(void *opaque)
 {
     struct machine *m = opaque;
     for (unsigned i = 0; i < m->n_cpus; i++) cpu_tlb_flush(m->cpu[i]);
+    if (m->n_cpus) engine_map_changed(m->engine, m->running ? m->running : m->cpu[0]);
     /* The access that did it ended its block, but the way to the next one, in the same page, may be known. */
     if (m->running) cpu_kick(m->running);
 }

@@ -89,13 +89,20 @@ static void build(unsigned at, const uint16_t *lines, unsigned n, unsigned used,
     /* The field that repeats the fewest lines (free bits put a line into several children), then the one
      * with the smallest largest child. */
     for (unsigned f = is16 ? FIELDS16 : 0; n > LEAF && f < (is16 ? ARRAY_LEN(fields) : FIELDS16); f++) {
-        unsigned largest = 0, sum = 0;
+        unsigned largest = 0, sum = 0, all = (1u << fields[f].width) - 1;
+        uint16_t child[64] = { 0 };
         if (used & 1u << f) continue;
-        for (unsigned c = 0; c < 1u << fields[f].width; c++) {
-            unsigned k = 0;
-            for (unsigned i = 0; i < n; i++) k += in_child(lines[i], fields[f], c);
-            if (k > largest) largest = k;
-            sum += k;
+        for (unsigned i = 0; i < n; i++) {
+            struct mips_bits b = tree_bits(lines[i]);
+            uint32_t m = b.mask >> fields[f].shift & all, free_bits = all & ~m, v = b.match >> fields[f].shift & m, more = 0;
+            do { /* every value of the free bits */
+                child[v | more]++;
+                more = (more - free_bits) & free_bits;
+            } while (more);
+        }
+        for (unsigned c = 0; c <= all; c++) {
+            if (child[c] > largest) largest = child[c];
+            sum += child[c];
         }
         if (largest < n && (sum < best_sum || (sum == best_sum && largest < best_size))) {
             best = f, best_size = largest, best_sum = sum;

@@ -51,17 +51,17 @@ static const struct helper_desc mips_helpers[MH_COUNT] = {
 static void mips_dump(struct cpu *, void (*put)(void *, const char *), void *opaque, bool fpu);
 
 /* clang-format off */
-#define MIPS_GUEST(name_, slots_, type)                                                            \
+#define MIPS_GUEST(name_, slots_, type, fixed_)                                                    \
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = MS_COUNT, .helpers = mips_helpers,              \
         .n_helpers = MH_COUNT, .pc_slot = MS_PC, .addr_type = type,                                \
         .cpu_size = sizeof(struct mips_cpu), .translate = mips_translate, .mmu = mips_mmu,         \
         .fault = mips_fault, .exception = mips_exception, .interrupt = mips_interrupt,             \
         .has_work = mips_has_work, .mmu_mode = mips_mmu_mode, .disas = mips_disas,                 \
-        .dump = mips_dump, .mmu_context = mips_mmu_context,                                        \
+        .dump = mips_dump, .mmu_context = mips_mmu_context, .fixed = fixed_,                       \
     }
-const struct guest mips32_guest = MIPS_GUEST("mips32", mips32_slots, T_I32);
-const struct guest mips64_guest = MIPS_GUEST("mips64", mips64_slots, T_I64);
+const struct guest mips32_guest = MIPS_GUEST("mips32", mips32_slots, T_I32, mips32_fixed);
+const struct guest mips64_guest = MIPS_GUEST("mips64", mips64_slots, T_I64, mips64_fixed);
 /* clang-format on */
 
 /* ---- making and resetting ----------------------------------------------- */

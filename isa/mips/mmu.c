@@ -46,6 +46,10 @@ static bool uncached_attr(unsigned c)
     return c == 2 || c == 7;
 }
 
+/* kseg0 and kseg1 */
+bool mips32_fixed(uint64_t va) { return (uint32_t)va >> 30 == 2; }
+bool mips64_fixed(uint64_t va) { return va >> 30 == 0x3fffffffe; }
+
 /* xtlb: misses go to the 64-bit refill vector. */
 static bool mapped(struct mips_cpu *m, uint64_t va, enum mem_access access, bool probe, bool xtlb,
                    struct mmu_hit *hit)

@@ -145,6 +145,8 @@ const struct mips_tlb_entry *mips_tlb2_find(const struct mips_cpu *, uint64_t va
 void mips_tlb2_drop(struct mips_cpu *);
 /* struct guest */
 uint64_t mips_mmu_context(struct cpu *);
+bool mips32_fixed(uint64_t va);
+bool mips64_fixed(uint64_t va);
 
 /* cp0.c */
 /* The next Random: Wired..entries-1. Only for models with a TLB. */
