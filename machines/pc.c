@@ -338,9 +338,11 @@ static int make_memory(struct pc *pc, struct region **low_rom, struct error *e)
     return 0;
 }
 
+/* Not with -no-acpi: firmware that finds the function would make tables of its own. */
 static int make_pm(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
+    if (m->cfg.no_acpi) return 0;
     struct device *d = dev_create(m->mb, dev_find("PIIX4_PM"), pc->pcihost, NULL);
     dev_set_prop(d, "addr", ADDR_PM, NULL);
     dev_set_int(d, "smm-enabled", !m->cfg.no_smm);
@@ -601,7 +603,8 @@ static void pc_reset(struct machine *m)
 
 static void pc_powerdown(struct machine *m)
 {
-    piix4_pm_power_button(((struct pc *)m->board_data)->pm);
+    struct pc *pc = m->board_data;
+    if (pc->pm) piix4_pm_power_button(pc->pm);
 }
 
 static const char *const pc_isas[] = {"x86-32", "x86-64", NULL};

@@ -60,6 +60,10 @@ static int add_module(struct flat *k, const char *path, uint64_t *addr, uint64_t
         error_prefix(e, "could not load initial RAM disk");
         return -1;
     }
+    if (k->blob_addr + k->blob_size + f.size > k->low_ram) {
+        boot_file_free(&f);
+        return error_set(e, "'%s' and its modules do not fit into memory", k->path);
+    }
     uint64_t at = grow(k, ALIGN_UP(f.size, (uint64_t)PAGE), PAGE);
     memcpy(k->blob + at, f.data, (size_t)f.size);
     *addr = k->blob_addr + at, *size = f.size;
@@ -177,6 +181,7 @@ static int read_addressed(struct flat *k, const struct boot_file *f, const uint8
     uint64_t size = bss_end ? bss_end - load : n;
     if (bss_end && bss_end < load + n)
         return error_set(e, "'%s': the Multiboot header's end of bss %" PRIx64 " is before the end of the data", k->path, bss_end);
+    if (size > max_file) return error_set(e, "'%s': a kernel of more than 1 GiB", k->path);
     if (load + size > k->low_ram) return error_set(e, "'%s': the kernel does not fit into memory", k->path);
     k->addr = load, k->size = size, k->entry = ld32_le(h + 28);
     k->image = mem_zalloc((size_t)size + 1);
