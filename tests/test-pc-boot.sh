@@ -89,6 +89,15 @@ for q in "$q32" "$q64"; do
         suite "$q" -accel $accel
     done
 done
+# Two engines side by side, compared as they go.
+second=ref
+"$q32" -accel help 2>&1 | grep -q native && second=native
+make_disk "$dir/disk"
+# shellcheck disable=SC2086
+timeout 60 "$q32" -L "$bios" -display none -icount sleep=off -no-reboot -m 16 -rtc base=2020-02-29T13:05:50 \
+    -drive "file=$dir/disk,format=raw" -device isa-debug-exit,iobase=0xf4,iosize=4 -serial "file:$dir/serial" \
+    -lockstep interp,$second,every=1000000 >"$dir/out" 2>&1 </dev/null
+if grep -q 'are equal' "$dir/out"; then ok; else bad "-lockstep interp,$second: $(cat "$dir/out")"; fi
 suite "$q64" -smp 4
 suite "$q32" -cpu 486
 suite "$q32" -M isapc
@@ -160,7 +169,7 @@ multiboot "$dir/mb" 0x10003 0x100000 0x100000 0x100900 0 0x100020
 refused 'end of data' -kernel "$dir/mb"
 multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x100004 0x100020
 refused 'end of bss' -kernel "$dir/mb"
-multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0xffff0000 0x100020
+multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x3fff0000 0x100020
 refused 'does not fit' -kernel "$dir/mb"
 multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x200000 0x300000
 refused 'entry point' -kernel "$dir/mb"
