@@ -45,7 +45,9 @@ UNIT_TESTS += tests/test-pc
 UNIT_TESTS += tests/test-pc-board
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
+if USER_MODE
 UNIT_TESTS += tests/test-user-elf
+endif
 UNIT_TESTS += tests/test-x86-host
 UNIT_TESTS += tests/test-x86-table
 UNIT_TESTS += tests/test-x86-sys
@@ -79,15 +81,27 @@ SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-pc-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
+if USER_MODE
 SCRIPT_TESTS += tests/test-gccjit.sh
+endif
+if USER_MODE
 SCRIPT_TESTS += tests/test-gdb-user.sh
+endif
 SCRIPT_TESTS += tests/test-gdb.sh
+if USER_MODE
 SCRIPT_TESTS += tests/test-lockstep-user.sh
+endif
 SCRIPT_TESTS += tests/test-mutants.sh
+if USER_MODE
 SCRIPT_TESTS += tests/test-jit-tcc.sh
+endif
+if USER_MODE
 SCRIPT_TESTS += tests/test-jit-bad.sh
+endif
 SCRIPT_TESTS += tests/test-log.sh
+if USER_MODE
 SCRIPT_TESTS += tests/run-user.sh
+endif
 SCRIPT_TESTS += tests/test-fuzz.sh
 SCRIPT_TESTS += tests/test-bad-input.sh
 
