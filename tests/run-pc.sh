@@ -242,7 +242,8 @@ EOF
 }
 debian() {
     make_debian || return
-    "$build/quern-img" create -q -f qcow2 -b debian.qcow2 -F qcow2 debian-run.qcow2
+    rm -f debian-run.qcow2
+    "$build/quern-img" create -q -f qcow2 -b debian.qcow2 -F qcow2 debian-run.qcow2 || { bad "quern-img create"; return; }
     start "$build/quern-system-x86_64" -m 512 "$@"
     await 'quern login:' 1800 || { stop; return; }
     send root
