@@ -240,6 +240,21 @@ static const struct x86_board_ops cpu_ops = {
     .shutdown = cpu_shutdown,
 };
 
+/* On isapc there is no local APIC: the 8259 is the CPU's own. */
+static int isa_acknowledge(void *opaque, struct cpu *cpu)
+{
+    return i8259_ack(pc_of(opaque)->pic[0]);
+}
+
+static const struct x86_board_ops isa_cpu_ops = {
+    .in = cpu_in,
+    .out = cpu_out,
+    .acknowledge = isa_acknowledge,
+    .ferr = cpu_ferr,
+    .smm = cpu_smm,
+    .shutdown = cpu_shutdown,
+};
+
 /* ---- parts ---- */
 
 static struct device *make(struct pc *pc, const char *name, struct error *e)
@@ -281,11 +296,11 @@ static int make_interrupts(struct pc *pc, struct error *e)
     }
     dev_connect(pc->pic[1], 0, pc->pic[0], IRQ_CASCADE);
     i8259_set_slave(pc->pic[0], pc->pic[1], IRQ_CASCADE);
+    if (pc->isa_only) return 0;
     pc->apic_bus = make(pc, "apic-bus", e);
     if (!pc->apic_bus) return -1;
     map(pc, pc->apic_bus, APIC_BASE);
     apic_bus_set_current(pc->apic_bus, current_apic, pc);
-    if (pc->isa_only) return 0;
     pc->ioapic = make(pc, "ioapic", e);
     if (!pc->ioapic) return -1;
     map(pc, pc->ioapic, IOAPIC_BASE);
@@ -299,6 +314,11 @@ static int make_cpus(struct pc *pc, struct error *e)
     for (unsigned i = 0; i < MAX(m->cfg.n_cpus, 1u); i++) {
         struct cpu *cpu = machine_add_cpu(m, e);
         if (!cpu) return -1;
+        if (pc->isa_only) {
+            x86_connect_board(cpu, &isa_cpu_ops, pc);
+            irq_connect(dev_irq(pc->pic[0], 0), all_cpus, pc, X86_PIN_INTR);
+            return 0;
+        }
         struct device *d = dev_create(m->mb, dev_find("apic"), &pc->dev, NULL);
         dev_set_int(d, "id", i);
         dev_set_int(d, "bsp", i == 0);

@@ -5,7 +5,7 @@
 #
 # usage: run-pc.sh [-d DIR] [TEST]...
 #   -d DIR    where images, screens and logs are made and kept (default pc-boots in the build directory)
-#   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 memtest debian hash-i386
+#   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian hash-i386
 #             hash-amd64 hash-smp lockstep-i386 (default: all)
 # Packages: seabios, debian-installer-12-netboot-i386, -amd64 (below $QUERN_INSTALLERS when they were unpacked elsewhere),
 # grub-pc-bin, grub-common, xorriso, mtools, memtest86+; for debian, as root: debootstrap, e2fsprogs.
@@ -194,6 +194,17 @@ pvh() {
     start "$build/quern-system-x86_64" -m 512 -kernel vmlinux -initrd "$initrd" -append 'console=ttyS0 rdinit=/bin/sh'
     shell
 }
+# Without PCI, ACPI and APICs; nothing to power off by.
+isapc() {
+    installer i386 || return
+    start "$build/quern-system-i386" -M isapc -cpu pentium3 -m 256 -kernel "$kernel" -initrd "$initrd" \
+        -append 'console=ttyS0 rdinit=/bin/sh'
+    if await '~ #' 600; then
+        send 'echo $((6 * 7))-is-it'
+        await '^42-is-it' 60
+    fi
+    stop
+}
 memtest() {
     have grub-mkrescue xorriso mcopy || return
     [ -e /boot/memtest86+ia32.bin ] || { skip "memtest86+ is missing ($packages)"; return; }
@@ -292,7 +303,7 @@ lockstep() {
     echo "$1: $(tail -n 1 "$name.console")"
 }
 
-[ $# -gt 0 ] || set -- disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 memtest debian hash-i386 \
+[ $# -gt 0 ] || set -- disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian hash-i386 \
     hash-amd64 hash-smp lockstep-i386
 for name; do
     begin=$(date +%s) before=$failed
@@ -305,6 +316,7 @@ for name; do
     screen-amd64) screen amd64 768 ;;
     smp-amd64) smp ;;
     pvh-amd64) pvh ;;
+    isapc-i386) isapc ;;
     memtest) memtest ;;
     debian) debian -drive file=debian-run.qcow2,format=qcow2 ;;
     hash-i386) hashes i386 1 256 i386 jit goto ref ;;
