@@ -54,8 +54,8 @@ int pc_boot_order_file(struct pc *pc, const char *first, struct error *e)
         mem_free(list);
         list = longer;
     }
-    if (pc->machine->cfg.boot_strict) { /* nothing but these */
-        char *longer = mem_printf("%s%sHALT", list, *list ? "\n" : "");
+    if (pc->machine->cfg.boot_strict && *list) { /* nothing but these */
+        char *longer = mem_printf("%s\nHALT", list);
         mem_free(list);
         list = longer;
     }
