@@ -313,7 +313,7 @@ for name; do
     cd-i386) cd_boot i386 256 ;;
     cd-amd64) cd_boot amd64 512 ;;
     screen-i386) screen i386 512 ;;
-    screen-amd64) screen amd64 768 ;;
+    screen-amd64) screen amd64 1024 ;;
     smp-amd64) smp ;;
     pvh-amd64) pvh ;;
     isapc-i386) isapc ;;
