@@ -10,6 +10,7 @@
 #include "machines/pc-options.h"
 
 #include "isa/x86/x86-board.h"
+#include "machines/user-devices.h"
 #include "periph/input/i8042.h"
 #include "periph/intc/i8259.h"
 #include "periph/intc/ioapic.h"
@@ -152,6 +153,16 @@ static void cpu_event(void *opaque, enum lapic_event what, uint8_t vector)
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, true);
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, false);
     if (cpu->index) x86_wait_for_sipi(cpu, true);
+}
+
+/* A message of a PCI function; elsewhere than to the local APICs it is but a write. */
+static void pci_message(void *opaque, uint64_t addr, uint32_t data)
+{
+    struct pc *pc = pc_of(opaque);
+    if (addr - APIC_BASE < 0x100000)
+        apic_bus_msi(pc->apic_bus, addr - APIC_BASE, data);
+    else
+        as_write(pc->machine->mb->mem, addr, 4, data);
 }
 
 static struct device *current_apic(void *opaque)
@@ -379,6 +390,7 @@ static int make_pci(struct pc *pc, struct device **ide, struct error *e)
     pc->pcihost = make(pc, "i440FX-pcihost", e);
     if (!pc->pcihost) return -1;
     pci_bus_set_map(m->mb->pci, pin_map);
+    pci_bus_set_msi(m->mb->pci, pci_message, pc);
     pc->pmc = pci_make(m->mb, "i440FX", DEVFN_HOST, e);
     pc->isa = pc->pmc ? pci_make(m->mb, "PIIX3", DEVFN_ISA, e) : NULL;
     *ide = pc->isa ? pci_make(m->mb, "piix3-ide", DEVFN_IDE, e) : NULL;
@@ -487,7 +499,7 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
     bool cd_place_taken = false;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
-        if (c->interface == DRIVE_NONE) continue;
+        if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
             return error_set(e, "machine \"%s\" has no place for drive '%s' (IDE 0 to 3)",
                              m->cfg.board->name, c->id ? c->id : "?");
@@ -555,29 +567,10 @@ static int add_pci_boot(struct pc *pc, struct device *d, const char *index, stru
 
 static int make_user_device(struct pc *pc, const struct machine_device *c, struct error *e)
 {
-    struct machine_bus *mb = pc->machine->mb;
-    const struct dev_desc *desc = dev_find(c->driver);
-    if (!desc) return error_set(e, "'%s' is not a valid device model name", c->driver);
-    if (!desc->user_creatable)
-        return error_set(e, "Parameter 'driver' expects a pluggable device type: '%s'", c->driver);
-    if (desc->bus != BUS_ISA && (desc->bus != BUS_PCI || !pc->pcihost))
-        return error_set(e, "No bus of the machine takes device '%s'", c->driver);
-    struct device *parent = desc->bus == BUS_PCI ? pc->pcihost : isa_parent(pc);
-    struct device *d = dev_create(mb, desc, parent, c->id);
     const char *bootindex = NULL;
-    for (unsigned i = 0; i < c->n_props; i++) {
-        if (!strcmp(c->props[i].name, "bootindex") && desc->bus == BUS_PCI) {
-            bootindex = c->props[i].value;
-            continue;
-        }
-        if (dev_set_prop(d, c->props[i].name, c->props[i].value, e)) {
-            dev_destroy(d);
-            return -1;
-        }
-    }
-    if (!dev_finish(d, e)) return -1;
-    if (bootindex && add_pci_boot(pc, d, bootindex, e)) return -1;
-    unsigned irq = desc->bus == BUS_ISA && desc->n_irqs ? irq_property(d) : 16;
+    struct device *d = machine_user_device(pc->machine, c, pc->pcihost, isa_parent(pc), &bootindex, e);
+    if (!d || (bootindex && add_pci_boot(pc, d, bootindex, e))) return -1;
+    unsigned irq = d->desc->bus == BUS_ISA && d->desc->n_irqs ? irq_property(d) : 16;
     if (irq < 16) connect_isa(pc, d, 0, irq);
     return 0;
 }
@@ -585,6 +578,12 @@ static int make_user_device(struct pc *pc, const struct machine_device *c, struc
 static int make_user_devices(struct pc *pc, struct error *e)
 {
     const struct machine_config *c = &pc->machine->cfg;
+    for (unsigned i = 0; i < c->n_drives; i++) {
+        const struct drive_config *v = &c->drives[i];
+        if (v->interface != DRIVE_VIRTIO) continue;
+        struct device *d = machine_virtio_drive(pc->machine, v, pc->pcihost, e);
+        if (!d || (v->bootindex && add_pci_boot(pc, d, v->bootindex, e))) return -1;
+    }
     for (unsigned i = 0; i < c->n_devices; i++) {
         if (make_user_device(pc, &c->devices[i], e)) return -1;
     }
@@ -647,6 +646,7 @@ const struct board board_pc = {
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
     .takes_devices = true,
+    .has_pc_parts = true,
     .has_boot_order = true,
     .has_fw_cfg = true,
     .is_default = true,
@@ -667,6 +667,7 @@ const struct board board_isapc = {
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
     .takes_devices = true,
+    .has_pc_parts = true,
     .has_boot_order = true,
     .has_fw_cfg = true,
     .init = pc_init,

@@ -22,3 +22,10 @@ libquern_a_SOURCES += periph/timer/hpet.c periph/timer/hpet.h periph/pci/i440fx.
 libquern_a_SOURCES += periph/misc/port92.c periph/char/debugcon.c periph/misc/fw_cfg.c periph/misc/fw_cfg.h
 libquern_a_SOURCES += periph/display/vga.h periph/display/vga.c periph/display/vga-draw.c \
 	periph/display/edid.c periph/display/pci-vga.c
+libquern_a_SOURCES += periph/pci/msix.c periph/pci/msix.h
+libquern_a_SOURCES += periph/virtio/virtio.c periph/virtio/virtio.h periph/virtio/virtio-pci.c periph/virtio/virtio-pci.h
+libquern_a_SOURCES += periph/virtio/virtio-io.c periph/virtio/virtio-io.h periph/virtio/virtio-blk.c periph/virtio/virtio-blk.h
+libquern_a_SOURCES += periph/virtio/virtio-rng.c periph/virtio/virtio-rng.h periph/virtio/virtio-pci-devices.c
+libquern_a_SOURCES += periph/virtio/virtio-scsi.c periph/virtio/virtio-scsi.h periph/virtio/virtio-serial.c periph/virtio/virtio-serial.h
+libquern_a_SOURCES += periph/virtio/virtio-balloon.c periph/virtio/virtio-balloon.h periph/virtio/virtio-input.c periph/virtio/virtio-input.h
+libquern_a_SOURCES += periph/scsi/scsi.h periph/scsi/scsi-disk.c periph/scsi/mmc.c periph/scsi/mmc.h

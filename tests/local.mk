@@ -19,6 +19,7 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_TESTS =
 UNIT_TESTS += tests/test-block
+UNIT_TESTS += tests/test-block-aio
 UNIT_TESTS += tests/test-block-faults
 UNIT_TESTS += tests/test-block-filters
 UNIT_TESTS += tests/test-block-readonly
@@ -59,7 +60,7 @@ UNIT_TESTS += tests/test-a64-emit
 tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c jit-native/emit.h jit-native/emit.c
 
 # Programs that scripts use.
-check_PROGRAMS += tests/block-tool tests/block-crash
+check_PROGRAMS += tests/block-tool tests/block-crash tests/refuse
 
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
@@ -67,6 +68,7 @@ TESTS += $(SCRIPT_TESTS)
 SCRIPT_TESTS =
 SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
+SCRIPT_TESTS += tests/test-block-aio.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
 SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh

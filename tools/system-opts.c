@@ -694,8 +694,11 @@ int opt_startdate(struct sysopts *s, const char *arg, struct error *e)
 int opt_seed(struct sysopts *s, const char *arg, struct error *e)
 {
     uint64_t n;
-    /* Checked and then of no effect: no device draws random numbers so far. */
-    return opt_parse_number("seed", arg, UINT64_MAX, &n, e);
+    if (opt_parse_number("seed", arg, UINT64_MAX, &n, e)) return -1;
+    memset(s->cfg.seed, 0, sizeof s->cfg.seed);
+    st64_le(s->cfg.seed, n);
+    s->seeded = true;
+    return 0;
 }
 
 /* ---- process, debugging --------------------------------------------------------------------------- */
@@ -777,9 +780,13 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         if (strcmp(s->parallels.v[i], "none") && strcmp(s->parallels.v[i], "null"))
             return error_set(e, "machine '%s' has %u parallel ports for -parallel", c->board->name, c->board->n_parallel);
     }
-    if (s->vga_wanted && !c->board->takes_devices) return error_set(e, "machine '%s': a display adapter is not supported yet", c->board->name);
-    if (s->debugcon && !c->board->takes_devices) return error_set(e, "machine '%s' has no place for -debugcon", c->board->name);
+    if (s->vga_wanted && !c->board->has_pc_parts) return error_set(e, "machine '%s': a display adapter is not supported yet", c->board->name);
+    if (s->debugcon && !c->board->has_pc_parts) return error_set(e, "machine '%s' has no place for -debugcon", c->board->name);
     if (s->devices.n && !c->board->takes_devices) return error_set(e, "machine '%s' takes no further devices yet", c->board->name);
+    for (unsigned i = 0; i < c->n_drives; i++) {
+        if (s->drives[i].interface == DRIVE_VIRTIO && !c->board->takes_devices)
+            return error_set(e, "machine type does not support if=virtio");
+    }
     if (sysopts_resolve_boot(s, e) || parse_devices(s, e)) return -1;
     if (!c->kernel && (c->append || c->initrd)) {
         return error_set(e, "%s only allowed with -kernel option", c->append ? "-append" : "-initrd");

@@ -32,6 +32,9 @@ struct sysopts {
     struct drive_file drive_files[MACHINE_MAX_DRIVES];
     struct blk_graph *blocks;     /* objects, and all nodes but those of the second machine */
     struct str_list blockdevs;
+    struct blk_backend *attached[MACHINE_MAX_DRIVES]; /* nodes that devices have */
+    unsigned n_attached;
+    bool seeded;                  /* -seed */
     char *lockstep_text;          /* -lockstep */
     struct lockstep_config lockstep;
     struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */
@@ -69,6 +72,8 @@ const char *sysopts_keep(struct sysopts *, const char *str);
 int sysopts_resolve_boot(struct sysopts *, struct error *);
 /* Parses a command line. As an option's handler. */
 int sysopts_parse(struct sysopts *, int argc, char **argv, struct error *);
+/* What a device's property drive=NODE means: a backend, closed with the drives. NULL + error. */
+struct blk_backend *sysopts_attach_node(struct sysopts *, const char *node, struct error *);
 /* system-drives.c: opens what -blockdev and -drive said; told: of each failed request, see block.h. */
 int sysopts_open_drives(struct sysopts *, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *);
 void sysopts_close_drives(struct sysopts *);

@@ -262,6 +262,8 @@ void thread_loop(struct thread *); /* until the thread exits */
 void thread_copy_cpu(struct cpu *to, const struct cpu *from);
 /* Deals with an exception that ended engine_run. */
 void thread_exception(struct thread *);
+/* The process is about to end, or to be something else, in whatever way: what it has outside is ended. */
+void thread_leave(struct proc *);
 ATTR_NORETURN void thread_exit_group(struct thread *, int status);
 
 /* ---- user/syscall.c ------------------------------------------------------------------------ */

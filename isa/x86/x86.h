@@ -145,6 +145,8 @@ struct x86_cpu {
     uint64_t tsc_offset, tsc_deadline;
     uint64_t pdpte[4];       /* PAE: read when CR3 is written */
     uint64_t monitor;        /* address watched */
+    uint64_t large_pages;    /* for each GiB, modulo 64, whether the engine's TLB may have parts of large pages there; log2 of the largest */
+    uint8_t large_bits;
     uint32_t smbase;
     bool a20_off, smm, nmi_blocked, nmi_pending, smi_pending, init_pending, wait_sipi, stopped, in_mwait;
     uint8_t db_pending;      /* bits of DR6 to report after the instruction; 0x80 stands for BS (bit 14) */
