@@ -61,7 +61,8 @@ static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, ferr),     STATE_RUNTIME(struct pc, low_ram),
     STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
     STATE_INT(struct pc, booted),       STATE_RUNTIME(struct pc, boot),
-    STATE_RUNTIME(struct pc, isa_only), STATE_RUNTIME(struct pc, n_boot),   STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
+    STATE_RUNTIME(struct pc, isa_only), STATE_RUNTIME(struct pc, n_boot),
+    STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
     STATE_END,
 };
 static void pc_unrealize(struct device *d)
@@ -603,6 +604,9 @@ static int pc_init(struct machine *m, struct error *e)
     pc->isa_only = m->cfg.board == &board_isapc;
     if (pc->isa_only) {
         if (make_interrupts(pc, e) || make_cpus(pc, e) || make_memory(pc, NULL, e) || pc_load_firmware(pc, NULL, e)) return -1;
+        for (unsigned i = 0; i < m->cfg.n_drives; i++) {
+            if (m->cfg.drives[i].interface == DRIVE_VIRTIO) return error_set(e, "machine type does not support if=virtio");
+        }
         if (make_timers(pc, e) || make_isa(pc, e) || make_isa_cards(pc, &ide, e) || make_drives(pc, ide, e)) return -1;
         return make_user_devices(pc, e) || pc_configure(pc, e) ? -1 : 0;
     }

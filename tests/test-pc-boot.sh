@@ -64,6 +64,7 @@ refused "the feature 'avx512f' is not built" -cpu qemu32,+avx512f,enforce
 refused 'Invalid SMP CPUs 256' -smp 256
 refused 'Invalid SMP CPUs 2' -M isapc -smp 2
 refused 'No bus of the machine takes device' -M isapc -device VGA
+refused 'does not support if=virtio' -M isapc -drive "if=virtio,file=$dir/text,format=raw"
 refused 'isapc" has no bootindex' -M isapc -device ide-cd,bootindex=1
 
 # make_disk FILE: the boot sector's disk, 1 MiB
