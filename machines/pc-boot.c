@@ -10,6 +10,7 @@
 #include "machines/boot/loader.h"
 #include "machines/boot/x86-linux.h"
 #include "machines/pc-tables.h"
+#include "periph/block/fdc.h"
 #include "periph/misc/fw_cfg.h"
 #include "periph/pci/pci.h"
 #include "periph/timer/mc146818.h"
@@ -124,7 +125,10 @@ static int fill_cmos(struct pc *pc, struct error *e)
     for (unsigned i = 0; i < 3; i++)
         mc146818_set_cmos(pc->rtc, 0x5b + i, (uint8_t)(pc->high_ram >> (16 + 8 * i)));
     mc146818_set_cmos(pc->rtc, 0x5f, (uint8_t)(pc->machine->n_cpus - 1));
-    mc146818_set_cmos(pc->rtc, 0x14, 0x06); /* equipment: FPU, PS/2 mouse */
+    unsigned a = fdc_drive_type(pc->fdc, 0), b = fdc_drive_type(pc->fdc, 1), floppies = (a != 0) + (b != 0);
+    mc146818_set_cmos(pc->rtc, 0x10, (uint8_t)(a << 4 | b));
+    /* Equipment: FPU, PS/2 mouse, floppy drives. */
+    mc146818_set_cmos(pc->rtc, 0x14, (uint8_t)(0x06 | (floppies ? 1 | (floppies - 1) << 6 : 0)));
     disk_translation(pc);
     return boot_order(pc, e);
 }

@@ -10,6 +10,7 @@
 
 #include "isa/x86/x86-board.h"
 #include "machines/user-devices.h"
+#include "periph/block/fdc.h"
 #include "periph/input/i8042.h"
 #include "periph/intc/i8259.h"
 #include "periph/intc/ioapic.h"
@@ -57,7 +58,8 @@ static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, rtc),      STATE_RUNTIME(struct pc, apic),
     STATE_RUNTIME(struct pc, ferr),     STATE_RUNTIME(struct pc, low_ram),
     STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
-    STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
+    STATE_RUNTIME(struct pc, fdc),      STATE_RUNTIME(struct pc, has_fdc),
+    STATE_RUNTIME(struct pc, has_parallel),
     STATE_END,
 };
 static const struct dev_desc pc_desc = {
@@ -408,7 +410,12 @@ static int make_isa_ports(struct pc *pc, struct error *e)
 static int make_isa(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
-    if (!dev_make(m->mb, "i8257", pc->isa, e)) return -1;
+    struct device *dma = dev_make(m->mb, "i8257", pc->isa, e);
+    pc->fdc = dma ? dev_make(m->mb, "isa-fdc", pc->isa, e) : NULL;
+    if (!pc->fdc) return -1;
+    fdc_set_dma(pc->fdc, dma);
+    dev_connect(pc->fdc, 0, pc->isa, PIIX4_IN_ISA + IRQ_FDC);
+    pc->has_fdc = true;
     struct device *kbc = dev_make(m->mb, "i8042", pc->isa, e);
     struct device *p92 = kbc ? dev_make(m->mb, "port92", pc->isa, e) : NULL;
     pc->ferr = p92 ? dev_make(m->mb, "isa-ferr", pc->isa, e) : NULL;
@@ -426,10 +433,15 @@ static int make_isa(struct pc *pc, struct error *e)
 static int make_drives(struct pc *pc, struct device *ide, struct error *e)
 {
     struct machine *m = pc->machine;
-    bool cd_place_taken = false;
+    bool cd_place_taken = false, floppy = m->cfg.no_defaults;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
         if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
+        if (c->interface == DRIVE_FLOPPY) {
+            if (fdc_add_drive(pc->fdc, (unsigned)c->index, c->blk, e)) return -1;
+            floppy |= c->index == 0;
+            continue;
+        }
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
             return error_set(e, "machine \"pc\" has no place for drive '%s' (IDE 0 to 3)",
                              c->id ? c->id : "?");
@@ -440,6 +452,7 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
         if (!dev_finish(d, e)) return -1;
         cd_place_taken |= c->index == 2;
     }
+    if (!floppy && fdc_add_drive(pc->fdc, 0, NULL, e)) return -1; /* empty */
     if (m->cfg.no_defaults || cd_place_taken) return 0;
     struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, "ide1-cd0"); /* empty */
     dev_set_int(cd, "unit", 2);
@@ -517,6 +530,7 @@ const struct board board_pc = {
     .max_cpus = MACHINE_MAX_CPUS,
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
+    .n_floppies = 2,
     .takes_devices = true,
     .has_pc_parts = true,
     .is_default = true,

@@ -14,6 +14,7 @@ struct pc {
     struct device *ferr;
     uint64_t low_ram, high_ram;
     bool a20[2]; /* what the 8042 and port 92h say; runtime */
+    struct device *fdc;
     bool has_fdc, has_parallel;
 };
 
