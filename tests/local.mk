@@ -46,6 +46,7 @@ UNIT_TESTS += tests/test-pc-board
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 UNIT_TESTS += tests/test-user-elf
+UNIT_TESTS += tests/test-virtio
 UNIT_TESTS += tests/test-x86-host
 UNIT_TESTS += tests/test-x86-table
 UNIT_TESTS += tests/test-x86-sys
