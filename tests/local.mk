@@ -27,6 +27,7 @@ UNIT_TESTS += tests/test-bus
 UNIT_TESTS += tests/test-chardev
 UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
+UNIT_TESTS += tests/test-fdc
 UNIT_TESTS += tests/test-fuzz-ir
 UNIT_TESTS += tests/test-fuzz-ops
 UNIT_TESTS += tests/test-hash
