@@ -77,6 +77,7 @@ SCRIPT_TESTS += tests/test-vvfat.sh
 SCRIPT_TESTS += tests/test-block-bad.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh tests/nbd-speed.sh
+SCRIPT_TESTS += tests/test-pc-drives.sh
 SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-remote.sh

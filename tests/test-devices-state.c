@@ -82,6 +82,7 @@ static bool fuzz_begin(const struct dev_desc *desc)
     fuzz_bus = smbus_new();
     fuzz_ram = NULL;
     if (desc->bus == BUS_PCI) pci_begin(desc);
+    struct device *dma = strcmp(desc->name, "isa-fdc") ? NULL : make("i8257"); /* outlives it */
     fuzz_dev = dev_create(mb, desc, NULL, NULL);
     for (const struct prop_desc *p = desc->props; p && p->name; p++)
         if (p->kind == PROP_CHR) dev_set_ptr(fuzz_dev, p->name, &fuzz_chr);
@@ -93,7 +94,7 @@ static bool fuzz_begin(const struct dev_desc *desc)
         smbus_eeprom_attach(ee, malta_fpga_i2c(fuzz_dev), NULL);
     }
     if (!strcmp(desc->name, "isa-fdc")) {
-        fdc_set_dma(fuzz_dev, make("i8257"));
+        fdc_set_dma(fuzz_dev, dma);
         fdc_add_drive(fuzz_dev, 0, &fuzz_disk, NULL);
         memset(disk_data, 0x5a, sizeof disk_data);
     }
