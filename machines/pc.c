@@ -11,6 +11,7 @@
 
 #include "isa/x86/x86-board.h"
 #include "machines/user-devices.h"
+#include "periph/block/fdc.h"
 #include "periph/input/i8042.h"
 #include "periph/intc/i8259.h"
 #include "periph/intc/ioapic.h"
@@ -62,7 +63,8 @@ static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
     STATE_INT(struct pc, booted),       STATE_RUNTIME(struct pc, boot),
     STATE_RUNTIME(struct pc, isa_only), STATE_RUNTIME(struct pc, n_boot),
-    STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
+    STATE_RUNTIME(struct pc, fdc),      STATE_RUNTIME(struct pc, has_fdc),
+    STATE_RUNTIME(struct pc, has_parallel),
     STATE_END,
 };
 static void pc_unrealize(struct device *d)
@@ -479,7 +481,12 @@ static int make_isa_ports(struct pc *pc, struct error *e)
 static int make_isa(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
-    if (!dev_make(m->mb, "i8257", isa_parent(pc), e)) return -1;
+    struct device *dma = dev_make(m->mb, "i8257", isa_parent(pc), e);
+    pc->fdc = dma ? dev_make(m->mb, "isa-fdc", isa_parent(pc), e) : NULL;
+    if (!pc->fdc) return -1;
+    fdc_set_dma(pc->fdc, dma);
+    connect_isa(pc, pc->fdc, 0, IRQ_FDC);
+    pc->has_fdc = true;
     struct device *kbc = dev_make(m->mb, "i8042", isa_parent(pc), e);
     struct device *p92 = kbc ? dev_make(m->mb, "port92", isa_parent(pc), e) : NULL;
     pc->ferr = p92 ? dev_make(m->mb, "isa-ferr", isa_parent(pc), e) : NULL;
@@ -497,10 +504,15 @@ static int make_isa(struct pc *pc, struct error *e)
 static int make_drives(struct pc *pc, struct device *ide, struct error *e)
 {
     struct machine *m = pc->machine;
-    bool cd_place_taken = false;
+    bool cd_place_taken = false, floppy = m->cfg.no_defaults;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
         if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
+        if (c->interface == DRIVE_FLOPPY) {
+            if (fdc_add_drive(pc->fdc, (unsigned)c->index, c->blk, e)) return -1;
+            floppy |= c->index == 0;
+            continue;
+        }
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
             return error_set(e, "machine \"%s\" has no place for drive '%s' (IDE 0 to 3)",
                              m->cfg.board->name, c->id ? c->id : "?");
@@ -518,6 +530,7 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
         }
         cd_place_taken |= c->index == 2;
     }
+    if (!floppy && fdc_add_drive(pc->fdc, 0, NULL, e)) return -1; /* empty */
     if (m->cfg.no_defaults || cd_place_taken) return 0;
     struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, "ide1-cd0"); /* empty */
     dev_set_int(cd, "unit", 2);
@@ -649,6 +662,7 @@ const struct board board_pc = {
     .max_cpus = MACHINE_MAX_CPUS,
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
+    .n_floppies = 2,
     .takes_devices = true,
     .has_pc_parts = true,
     .has_boot_order = true,
@@ -670,6 +684,7 @@ const struct board board_isapc = {
     .max_cpus = 1,
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
+    .n_floppies = 2,
     .takes_devices = true,
     .has_pc_parts = true,
     .has_boot_order = true,

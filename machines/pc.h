@@ -18,6 +18,7 @@ struct pc {
     bool booted; /* reset before: -boot once= is over */
     bool isa_only; /* no PCI, no APICs, no HPET, no power management */
     bool a20[2]; /* what the 8042 and port 92h say; runtime */
+    struct device *fdc;
     bool has_fdc, has_parallel;
 };
 
