@@ -285,7 +285,7 @@ hashes() {
     installer "$4" || return
     shift 4
     [ -e "$build/tests/boot-hash" ] || { skip 'tests/boot-hash is not built (make tests/boot-hash)'; return; }
-    first= n=0
+    first='' n=0
     for engine; do
         n=$((n + 1))
         "$build/tests/boot-hash" --target "$t" --smp "$cpus" --memory "$mib" --kernel "$kernel" --initrd "$initrd" \
