@@ -5,8 +5,8 @@
 #
 # usage: run-pc.sh [-d DIR] [TEST]...
 #   -d DIR    where images, screens and logs are made and kept (default pc-boots in the build directory)
-#   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian hash-i386
-#             hash-amd64 hash-smp lockstep-i386 (default: all)
+#   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian
+#             debian-smp debian-virtio hash-i386 hash-amd64 hash-smp lockstep-i386 (default: all)
 # Packages: seabios, debian-installer-12-netboot-i386, -amd64 (below $QUERN_INSTALLERS when they were unpacked elsewhere),
 # grub-pc-bin, grub-common, xorriso, mtools, memtest86+; for debian, as root: debootstrap, e2fsprogs.
 set -u
@@ -268,6 +268,10 @@ int main(void) { unsigned s = 0; for (unsigned i = 0; i < 1000000; i++) s = s * 
 X
 gcc -O2 -o t t.c && ./t'
     await 'sum=[0-9a-f]\{8\}' 300 # behind prompts
+    send 'for i in 1 2 3 4 5 6 7 8; do echo "int f$i(int x) { return x * $i; }" >f$i.c; done
+echo "all: f1.o f2.o f3.o f4.o f5.o f6.o f7.o f8.o" >Makefile
+make -j4 >make.log && echo objects-$(ls f?.o | wc -l)'
+    await 'objects-8' 300
     send 'tar cf t.tar /usr/bin /etc 2>/dev/null; tar xf t.tar && diff -r usr/bin /usr/bin && md5sum t.c && echo tar-$((6 * 7))'
     await 'tar-42' 600
     send 'poweroff'
@@ -281,7 +285,7 @@ hashes() {
     installer "$4" || return
     shift 4
     [ -e "$build/tests/boot-hash" ] || { skip 'tests/boot-hash is not built (make tests/boot-hash)'; return; }
-    first= n=0
+    first='' n=0
     for engine; do
         n=$((n + 1))
         "$build/tests/boot-hash" --target "$t" --smp "$cpus" --memory "$mib" --kernel "$kernel" --initrd "$initrd" \
@@ -303,8 +307,8 @@ lockstep() {
     echo "$1: $(tail -n 1 "$name.console")"
 }
 
-[ $# -gt 0 ] || set -- disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian hash-i386 \
-    hash-amd64 hash-smp lockstep-i386
+[ $# -gt 0 ] || set -- disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian \
+    debian-smp debian-virtio hash-i386 hash-amd64 hash-smp lockstep-i386
 for name; do
     begin=$(date +%s) before=$failed
     case $name in
@@ -319,6 +323,8 @@ for name; do
     isapc-i386) isapc ;;
     memtest) memtest ;;
     debian) debian -drive file=debian-run.qcow2,format=qcow2 ;;
+    debian-smp) debian -smp 4 -drive file=debian-run.qcow2,format=qcow2 ;;
+    debian-virtio) debian -drive file=debian-run.qcow2,format=qcow2,if=none,id=disk -device virtio-blk-pci,drive=disk,bootindex=1 ;;
     hash-i386) hashes i386 1 256 i386 jit goto ref ;;
     hash-amd64) hashes x86_64 1 512 amd64 jit goto ref ;;
     hash-smp) hashes x86_64 4 512 amd64 jit jit goto ;;
