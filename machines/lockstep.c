@@ -410,10 +410,16 @@ int lockstep_run(struct lockstep *ls, struct error *e)
         if (ls->cfg.limit) n = MIN(n, ls->cfg.limit - ls->done);
         machine_step(ls->m[0], n);
         machine_step(ls->m[1], n);
-        atomic_fetch_or(&ls->m[1]->events, atomic_load(&ls->m[0]->events) & MACHINE_QUIT); /* a signal came */
+        bool quit[2];
+        for (unsigned k = 0; k < 2; k++) quit[k] = atomic_load(&ls->m[k]->events) & MACHINE_QUIT;
+        if (quit[0] && !quit[1] && !ls->m[0]->mb->exit_code) { /* a signal came: the first machine may have stopped at any place */
+            why = "ended from outside";
+            break;
+        }
         if (!ls_equal(ls, 1)) return ls_report(ls, n, e) ? -1 : 1;
         ls->done += n;
         if (mark(ls, e)) return -1;
+        if (atomic_load(&ls->m[0]->events) & MACHINE_QUIT && !quit[0]) continue; /* came since */
         if (atomic_load(&ls->m[0]->events) & (MACHINE_POWEROFF | MACHINE_QUIT) || ls->m[0]->state != MACHINE_RUNNING) break;
     }
     error_report("lockstep: %s and %s are equal after %" PRIu64 " instructions of guest time (%s)", ls->cfg.name[0], ls->cfg.name[1], ls->done, why);

@@ -83,6 +83,7 @@ struct board {
     unsigned max_cpus;
     unsigned n_serial;             /* UARTs that -serial connects to */
     unsigned n_parallel;           /* parallel ports that -parallel connects to */
+    unsigned n_floppies;           /* -fda, -fdb */
     bool takes_devices;            /* -device */
     bool has_pc_parts;             /* -vga, -debugcon */
     bool has_boot_order;           /* -boot */

@@ -9,6 +9,7 @@
 #include "machines/mips-board.h"
 
 #include "blockfmt/block.h"
+#include "machines/user-devices.h"
 #include "periph/intc/i8259.h"
 #include "periph/misc/cfi-flash.h"
 #include "periph/misc/malta-fpga.h"
@@ -31,6 +32,7 @@ enum {
     REVISION = 0x420, /* core card 1: CoreLV; board revision 2 */
     PIRQ_PINS = 4,
     EMPTY_SIZE = 0x20000000,
+    EXPANSION_SLOT = 18, /* slots 18 to 21 are connectors */
 };
 #define LOW_RAM  UINT64_C(0x10000000)
 #define HIGH_RAM UINT64_C(0x80000000)
@@ -229,6 +231,7 @@ static int make_pci(struct malta *b, struct device **isa, struct device **ide, s
     dev_set_int(b->gt, "cpu-little-endian", !m->cfg.big_endian);
     if (!dev_finish(b->gt, e)) return -1;
     pci_bus_set_map(m->mb->pci, pin_map);
+    pci_bus_set_first_slot(m->mb->pci, EXPANSION_SLOT);
     if (!pci_make(m->mb, "gt64120_pci", DEVFN_HOST, e)) return -1;
     *isa = pci_make(m->mb, "piix4-isa", DEVFN_ISA, e);
     if (!*isa) return -1;
@@ -295,7 +298,7 @@ static int make_drives(struct malta *b, struct device *ide, struct error *e)
     bool cd_place_taken = false;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
-        if (c->interface == DRIVE_PFLASH || c->interface == DRIVE_NONE) continue;
+        if (c->interface == DRIVE_PFLASH || c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
             return error_set(
                 e, "machine \"malta\" has no place for drive '%s' (IDE 0 to 3, one pflash)",
@@ -339,6 +342,10 @@ static int malta_init(struct machine *m, struct error *e)
     if (make_pics(b, pic, e) || make_pci(b, &isa, &ide, e)) return -1;
     connect_pics(b, pic, isa);
     if (make_isa_devices(b, isa, e) || make_drives(b, ide, e)) return -1;
+    if (machine_virtio_drives(m, b->gt, e)) return -1;
+    for (unsigned i = 0; i < m->cfg.n_devices; i++) {
+        if (!machine_user_device(m, &m->cfg.devices[i], b->gt, NULL, NULL, e)) return -1;
+    }
     return m->cfg.kernel ? load_kernel(b, e) : 0;
 }
 
@@ -368,6 +375,7 @@ const struct board board_malta = {
     .max_ram = UINT64_C(2) << 30,
     .max_cpus = 1,
     .n_serial = 3,
+    .takes_devices = true,
     .is_default = true,
     .init = malta_init,
     .reset = malta_reset,

@@ -12,6 +12,7 @@
 #include "machines/boot/x86-flat.h"
 #include "machines/boot/x86-linux.h"
 #include "machines/pc-tables.h"
+#include "periph/block/fdc.h"
 #include "periph/misc/fw_cfg.h"
 #include "periph/pci/pci.h"
 #include "periph/timer/mc146818.h"
@@ -161,7 +162,10 @@ static int fill_cmos(struct pc *pc, struct error *e)
     for (unsigned i = 0; i < 3; i++)
         mc146818_set_cmos(pc->rtc, 0x5b + i, (uint8_t)(pc->high_ram >> (16 + 8 * i)));
     mc146818_set_cmos(pc->rtc, 0x5f, (uint8_t)(pc->machine->n_cpus - 1));
-    mc146818_set_cmos(pc->rtc, 0x14, 0x06); /* equipment: FPU, PS/2 mouse */
+    unsigned a = fdc_drive_type(pc->fdc, 0), b = fdc_drive_type(pc->fdc, 1), floppies = (a != 0) + (b != 0);
+    mc146818_set_cmos(pc->rtc, 0x10, (uint8_t)(a << 4 | b));
+    /* Equipment: FPU, PS/2 mouse, floppy drives. */
+    mc146818_set_cmos(pc->rtc, 0x14, (uint8_t)(0x06 | (floppies ? 1 | (floppies - 1) << 6 : 0)));
     disk_translation(pc);
     const struct machine_config *c = &pc->machine->cfg;
     return check_boot_order(c->boot_order, e) || check_boot_order(c->boot_once, e) ? -1 : 0;

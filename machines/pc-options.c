@@ -1,8 +1,9 @@
 /*
- * pc-options.c - what the options -boot, -option-rom and -fw_cfg give to the firmware of PC boards: the boot order by
- * bootindex, menu and splash picture, expansion ROMs, and the user's own files.
+ * pc-options.c - what the options -boot, -option-rom and -fw_cfg give to the firmware of PC boards:
+ * the boot order by bootindex, menu and splash picture, expansion ROMs, and the user's own files.
  *
- * Which files firmware looks for: SeaBIOS's documentation, Runtime_config and Developer documentation.
+ * Which files firmware looks for: SeaBIOS's documentation, Runtime_config and Developer
+ * documentation.
  */
 #include "machines/pc-options.h"
 
@@ -54,12 +55,13 @@ int pc_boot_order_file(struct pc *pc, const char *first, struct error *e)
         mem_free(list);
         list = longer;
     }
-    if (pc->machine->cfg.boot_strict) { /* nothing but these */
-        char *longer = mem_printf("%s%sHALT", list, *list ? "\n" : "");
+    if (pc->machine->cfg.boot_strict && *list) { /* nothing but these */
+        char *longer = mem_printf("%s\nHALT", list);
         mem_free(list);
         list = longer;
     }
-    int rc = fw_cfg_add_file(pc->fw_cfg, "bootorder", list, *list ? (uint32_t)strlen(list) + 1 : 0, e);
+    int rc =
+        fw_cfg_add_file(pc->fw_cfg, "bootorder", list, *list ? (uint32_t)strlen(list) + 1 : 0, e);
     mem_free(list);
     return rc;
 }
@@ -79,7 +81,8 @@ int pc_boot_files(struct pc *pc, struct error *e)
 {
     const struct machine_config *c = &pc->machine->cfg;
     uint8_t n[4];
-    st32_le(n, c->reboot_timeout_set ? (uint32_t)c->reboot_timeout : UINT32_MAX); /* -1: stay when nothing can be booted */
+    st32_le(n, c->reboot_timeout_set ? (uint32_t)c->reboot_timeout
+                                     : UINT32_MAX); /* -1: stay when nothing can be booted */
     if (fw_cfg_add_file(pc->fw_cfg, "etc/boot-fail-wait", n, 4, e)) return -1;
     if (c->splash_time_set) {
         st16_le(n, c->splash_time);
@@ -96,13 +99,15 @@ int pc_boot_files(struct pc *pc, struct error *e)
         error_prefix(e, "-boot splash");
         return -1;
     }
-    bool jpeg = f.size > 2 && f.data[0] == 0xff && f.data[1] == 0xd8, bmp = f.size > 54 && !memcmp(f.data, "BM", 2);
+    bool jpeg = f.size > 2 && f.data[0] == 0xff && f.data[1] == 0xd8,
+         bmp = f.size > 54 && !memcmp(f.data, "BM", 2);
     if (!jpeg && !bmp) {
         rc = error_set(e, "-boot splash: '%s' is neither a JPEG nor a BMP picture", c->boot_splash);
     } else if (bmp && ld16_le(f.data + 28) != 24) {
         rc = error_set(e, "-boot splash: '%s' does not have 24 bits per pixel", c->boot_splash);
     } else {
-        rc = fw_cfg_add_file(pc->fw_cfg, jpeg ? "bootsplash.jpg" : "bootsplash.bmp", f.data, (uint32_t)f.size, e);
+        rc = fw_cfg_add_file(pc->fw_cfg, jpeg ? "bootsplash.jpg" : "bootsplash.bmp", f.data,
+                             (uint32_t)f.size, e);
     }
     boot_file_free(&f);
     return rc;
@@ -131,10 +136,11 @@ static int add_rom(struct pc *pc, const struct opts *o, struct error *e)
         rc = error_set(e, "-option-rom: there are two ROMs '%s'", base);
     } else {
         if (f.size < 3 || f.data[0] != 0x55 || f.data[1] != 0xaa)
-            error_warn("option ROM '%s' has no signature (55h AAh): firmware will pass it over", file);
+            error_warn("option ROM '%s' has no signature (55h AAh): firmware will pass it over",
+                       file);
         else if (f.data[2] * 512u > f.size)
-            error_warn("option ROM '%s' says that it has %u bytes, of which %" PRIu64 " are there", file,
-                       f.data[2] * 512u, f.size);
+            error_warn("option ROM '%s' says that it has %u bytes, of which %" PRIu64 " are there",
+                       file, f.data[2] * 512u, f.size);
         rc = fw_cfg_add_file(pc->fw_cfg, name, f.data, (uint32_t)f.size, e);
     }
     if (!rc && index) rc = pc_add_boot_text(pc, index, mem_printf("/rom@%s", name), e);
@@ -161,14 +167,16 @@ int pc_option_roms(struct pc *pc, struct error *e)
 
 static int add_file(struct pc *pc, const struct opts *o, struct error *e)
 {
-    const char *name = opts_get(o, "name"), *file = opts_get(o, "file"), *string = opts_get(o, "string");
+    const char *name = opts_get(o, "name"), *file = opts_get(o, "file"),
+               *string = opts_get(o, "string");
     struct boot_file f;
     if (!name || !*name || !file == !string)
         return error_set(e, "-fw_cfg: a name, and either file or string, are needed");
     if (strlen(name) > NAME_MAX_LENGTH)
         return error_set(e, "-fw_cfg: name too long (max. %d char)", NAME_MAX_LENGTH);
     if (strncmp(name, "opt/", 4))
-        error_warn("-fw_cfg: names of items from outside should begin with \"opt/\", '%s' does not", name);
+        error_warn("-fw_cfg: names of items from outside should begin with \"opt/\", '%s' does not",
+                   name);
     if (fw_cfg_file(pc->fw_cfg, name, &(uint32_t){0}))
         return error_set(e, "-fw_cfg: duplicate fw_cfg file name: %s", name);
     if (string) return fw_cfg_add_file(pc->fw_cfg, name, string, (uint32_t)strlen(string), e);
@@ -183,8 +191,10 @@ static int add_file(struct pc *pc, const struct opts *o, struct error *e)
 
 int pc_user_fw_cfg(struct pc *pc, struct error *e)
 {
-    static const struct opt_desc keys[] = {
-        {"name", OPT_STRING, NULL}, {"file", OPT_STRING, NULL}, {"string", OPT_STRING, NULL}, {NULL, OPT_STRING, NULL}};
+    static const struct opt_desc keys[] = {{"name", OPT_STRING, NULL},
+                                           {"file", OPT_STRING, NULL},
+                                           {"string", OPT_STRING, NULL},
+                                           {NULL, OPT_STRING, NULL}};
     for (const char *const *p = pc->machine->cfg.fw_cfg; p && *p; p++) {
         struct opts o;
         if (opts_parse(&o, *p, "name", keys, e)) return -1;

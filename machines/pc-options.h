@@ -1,5 +1,6 @@
 /*
- * pc-options.h - inside of the PC boards: what -boot, -option-rom, -fw_cfg, -acpitable and -smbios say, as their texts.
+ * pc-options.h - inside of the PC boards: what -boot, -option-rom, -fw_cfg, -acpitable and -smbios
+ * say, as their texts.
  */
 #ifndef MACHINES_PC_OPTIONS_H
 #define MACHINES_PC_OPTIONS_H
@@ -34,7 +35,8 @@ uint8_t *pc_acpi_user_table(const char *text, uint32_t *size, struct error *e);
 struct pc_smbios_set;
 struct pc_smbios_set *pc_smbios_parse(const char *const *texts, struct error *e);
 void pc_smbios_free(struct pc_smbios_set *);
-const char *pc_smbios_text(const struct pc_smbios_set *, unsigned type, const char *field, const char *def);
+const char *pc_smbios_text(const struct pc_smbios_set *, unsigned type, const char *field,
+                           const char *def);
 /* Structures of file= with their strings, one after the other. NULL: none. */
 const uint8_t *pc_smbios_files(const struct pc_smbios_set *, size_t *size);
 /* Is there one of that type in a file? It is then not made. */

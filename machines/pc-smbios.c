@@ -247,7 +247,8 @@ int pc_smbios_tables(struct device *fw_cfg, const struct pc_tables *c, struct er
     static const struct {
         uint8_t type;
         void (*make)(struct smbios *, const struct pc_tables *);
-    } parts[] = {{0, firmware}, {1, computer}, {2, base_board}, {3, chassis}, {4, processors}, {11, oem_strings}, {16, memory}};
+    } parts[] = {{0, firmware},   {1, computer},     {2, base_board}, {3, chassis},
+                 {4, processors}, {11, oem_strings}, {16, memory}};
     for (unsigned i = 0; i < ARRAY_LEN(parts); i++)
         if (!pc_smbios_in_file(c->smbios, parts[i].type)) parts[i].make(&o, c);
     add_files(&o, c);

@@ -11,6 +11,7 @@
 
 #include "isa/x86/x86-board.h"
 #include "machines/user-devices.h"
+#include "periph/block/fdc.h"
 #include "periph/input/i8042.h"
 #include "periph/intc/i8259.h"
 #include "periph/intc/ioapic.h"
@@ -61,7 +62,9 @@ static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, ferr),     STATE_RUNTIME(struct pc, low_ram),
     STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
     STATE_INT(struct pc, booted),       STATE_RUNTIME(struct pc, boot),
-    STATE_RUNTIME(struct pc, isa_only), STATE_RUNTIME(struct pc, n_boot),   STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
+    STATE_RUNTIME(struct pc, isa_only), STATE_RUNTIME(struct pc, n_boot),
+    STATE_RUNTIME(struct pc, fdc),      STATE_RUNTIME(struct pc, has_fdc),
+    STATE_RUNTIME(struct pc, has_parallel),
     STATE_END,
 };
 static void pc_unrealize(struct device *d)
@@ -251,6 +254,21 @@ static const struct x86_board_ops cpu_ops = {
     .shutdown = cpu_shutdown,
 };
 
+/* On isapc there is no local APIC: the 8259 is the CPU's own. */
+static int isa_acknowledge(void *opaque, struct cpu *cpu)
+{
+    return i8259_ack(pc_of(opaque)->pic[0]);
+}
+
+static const struct x86_board_ops isa_cpu_ops = {
+    .in = cpu_in,
+    .out = cpu_out,
+    .acknowledge = isa_acknowledge,
+    .ferr = cpu_ferr,
+    .smm = cpu_smm,
+    .shutdown = cpu_shutdown,
+};
+
 /* ---- parts ---- */
 
 static struct device *make(struct pc *pc, const char *name, struct error *e)
@@ -292,11 +310,11 @@ static int make_interrupts(struct pc *pc, struct error *e)
     }
     dev_connect(pc->pic[1], 0, pc->pic[0], IRQ_CASCADE);
     i8259_set_slave(pc->pic[0], pc->pic[1], IRQ_CASCADE);
+    if (pc->isa_only) return 0;
     pc->apic_bus = make(pc, "apic-bus", e);
     if (!pc->apic_bus) return -1;
     map(pc, pc->apic_bus, APIC_BASE);
     apic_bus_set_current(pc->apic_bus, current_apic, pc);
-    if (pc->isa_only) return 0;
     pc->ioapic = make(pc, "ioapic", e);
     if (!pc->ioapic) return -1;
     map(pc, pc->ioapic, IOAPIC_BASE);
@@ -310,6 +328,11 @@ static int make_cpus(struct pc *pc, struct error *e)
     for (unsigned i = 0; i < MAX(m->cfg.n_cpus, 1u); i++) {
         struct cpu *cpu = machine_add_cpu(m, e);
         if (!cpu) return -1;
+        if (pc->isa_only) {
+            x86_connect_board(cpu, &isa_cpu_ops, pc);
+            irq_connect(dev_irq(pc->pic[0], 0), all_cpus, pc, X86_PIN_INTR);
+            return 0;
+        }
         struct device *d = dev_create(m->mb, dev_find("apic"), &pc->dev, NULL);
         dev_set_int(d, "id", i);
         dev_set_int(d, "bsp", i == 0);
@@ -349,9 +372,11 @@ static int make_memory(struct pc *pc, struct region **low_rom, struct error *e)
     return 0;
 }
 
+/* Not with -no-acpi: firmware that finds the function would make tables of its own. */
 static int make_pm(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
+    if (m->cfg.no_acpi) return 0;
     struct device *d = dev_create(m->mb, dev_find("PIIX4_PM"), pc->pcihost, NULL);
     dev_set_prop(d, "addr", ADDR_PM, NULL);
     dev_set_int(d, "smm-enabled", !m->cfg.no_smm);
@@ -456,7 +481,12 @@ static int make_isa_ports(struct pc *pc, struct error *e)
 static int make_isa(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
-    if (!dev_make(m->mb, "i8257", isa_parent(pc), e)) return -1;
+    struct device *dma = dev_make(m->mb, "i8257", isa_parent(pc), e);
+    pc->fdc = dma ? dev_make(m->mb, "isa-fdc", isa_parent(pc), e) : NULL;
+    if (!pc->fdc) return -1;
+    fdc_set_dma(pc->fdc, dma);
+    connect_isa(pc, pc->fdc, 0, IRQ_FDC);
+    pc->has_fdc = true;
     struct device *kbc = dev_make(m->mb, "i8042", isa_parent(pc), e);
     struct device *p92 = kbc ? dev_make(m->mb, "port92", isa_parent(pc), e) : NULL;
     pc->ferr = p92 ? dev_make(m->mb, "isa-ferr", isa_parent(pc), e) : NULL;
@@ -474,10 +504,15 @@ static int make_isa(struct pc *pc, struct error *e)
 static int make_drives(struct pc *pc, struct device *ide, struct error *e)
 {
     struct machine *m = pc->machine;
-    bool cd_place_taken = false;
+    bool cd_place_taken = false, floppy = m->cfg.no_defaults;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
         if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
+        if (c->interface == DRIVE_FLOPPY) {
+            if (fdc_add_drive(pc->fdc, (unsigned)c->index, c->blk, e)) return -1;
+            floppy |= c->index == 0;
+            continue;
+        }
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
             return error_set(e, "machine \"%s\" has no place for drive '%s' (IDE 0 to 3)",
                              m->cfg.board->name, c->id ? c->id : "?");
@@ -495,6 +530,7 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
         }
         cd_place_taken |= c->index == 2;
     }
+    if (!floppy && fdc_add_drive(pc->fdc, 0, NULL, e)) return -1; /* empty */
     if (m->cfg.no_defaults || cd_place_taken) return 0;
     struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, "ide1-cd0"); /* empty */
     dev_set_int(cd, "unit", 2);
@@ -581,6 +617,9 @@ static int pc_init(struct machine *m, struct error *e)
     pc->isa_only = m->cfg.board == &board_isapc;
     if (pc->isa_only) {
         if (make_interrupts(pc, e) || make_cpus(pc, e) || make_memory(pc, NULL, e) || pc_load_firmware(pc, NULL, e)) return -1;
+        for (unsigned i = 0; i < m->cfg.n_drives; i++) {
+            if (m->cfg.drives[i].interface == DRIVE_VIRTIO) return error_set(e, "machine type does not support if=virtio");
+        }
         if (make_timers(pc, e) || make_isa(pc, e) || make_isa_cards(pc, &ide, e) || make_drives(pc, ide, e)) return -1;
         return make_user_devices(pc, e) || pc_configure(pc, e) ? -1 : 0;
     }
@@ -600,7 +639,8 @@ static void pc_reset(struct machine *m)
 
 static void pc_powerdown(struct machine *m)
 {
-    piix4_pm_power_button(((struct pc *)m->board_data)->pm);
+    struct pc *pc = m->board_data;
+    if (pc->pm) piix4_pm_power_button(pc->pm);
 }
 
 static const char *const pc_isas[] = {"x86-32", "x86-64", NULL};
@@ -622,6 +662,7 @@ const struct board board_pc = {
     .max_cpus = MACHINE_MAX_CPUS,
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
+    .n_floppies = 2,
     .takes_devices = true,
     .has_pc_parts = true,
     .has_boot_order = true,
@@ -643,6 +684,7 @@ const struct board board_isapc = {
     .max_cpus = 1,
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
+    .n_floppies = 2,
     .takes_devices = true,
     .has_pc_parts = true,
     .has_boot_order = true,

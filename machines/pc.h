@@ -16,8 +16,9 @@ struct pc {
     struct pc_boot_entry *boot; /* what has a bootindex, in its order */
     unsigned n_boot;
     bool booted; /* reset before: -boot once= is over */
-    bool isa_only; /* no PCI, no I/O APIC, no HPET, no power management */
+    bool isa_only; /* no PCI, no APICs, no HPET, no power management */
     bool a20[2]; /* what the 8042 and port 92h say; runtime */
+    struct device *fdc;
     bool has_fdc, has_parallel;
 };
 

@@ -7,7 +7,7 @@
 #include "mon/monitor.h"
 #include "mon/readline.h"
 
-enum { MON_MAX_ARGS = 8 };
+enum { MON_MAX_ARGS = 8, MON_MAX_KEYS = 16 };
 
 /* The arguments of one call, by name. */
 struct mon_args {
@@ -31,6 +31,9 @@ struct monitor {
     unsigned last_size;
     char *text;
     size_t text_len;
+    /* input.c: keys that sendkey holds, pressed mouse buttons */
+    struct timer release;
+    unsigned held[MON_MAX_KEYS], n_held, buttons;
 };
 
 typedef void (*mon_fn)(struct monitor *, const struct mon_args *);
@@ -95,6 +98,13 @@ void mon_info_block(struct monitor *, const struct mon_args *);
 void mon_info_name(struct monitor *, const struct mon_args *);
 void mon_info_uuid(struct monitor *, const struct mon_args *);
 void mon_info_history(struct monitor *, const struct mon_args *);
+void mon_sendkey(struct monitor *, const struct mon_args *);
+void mon_mouse_move(struct monitor *, const struct mon_args *);
+void mon_mouse_button(struct monitor *, const struct mon_args *);
+void mon_balloon(struct monitor *, const struct mon_args *);
+void mon_info_mice(struct monitor *, const struct mon_args *);
+void mon_info_balloon(struct monitor *, const struct mon_args *);
+void mon_release_keys(struct monitor *); /* before the machine goes */
 void mon_info_kvm(struct monitor *, const struct mon_args *);
 
 #endif

@@ -516,6 +516,7 @@ struct monitor *monitor_new(struct mon_env *env, struct chardev *c, struct error
 void monitor_delete(struct monitor *m)
 {
     if (!m) return;
+    mon_release_keys(m);
     if (m->chr) {
         chr_detach(m->chr, m);
         m->env->n_monitors--;

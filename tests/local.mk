@@ -28,6 +28,7 @@ UNIT_TESTS += tests/test-bus
 UNIT_TESTS += tests/test-chardev
 UNIT_TESTS += tests/test-devices
 UNIT_TESTS += tests/test-devices-state
+UNIT_TESTS += tests/test-fdc
 UNIT_TESTS += tests/test-fuzz-ir
 UNIT_TESTS += tests/test-fuzz-ops
 UNIT_TESTS += tests/test-hash
@@ -48,6 +49,7 @@ UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
 if USER_MODE
 UNIT_TESTS += tests/test-user-elf
+UNIT_TESTS += tests/test-virtio
 endif
 UNIT_TESTS += tests/test-x86-host
 UNIT_TESTS += tests/test-x86-table
@@ -77,6 +79,7 @@ SCRIPT_TESTS += tests/test-vvfat.sh
 SCRIPT_TESTS += tests/test-block-bad.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh
 EXTRA_DIST += tests/block-compare.sh tests/block-matrix.sh tests/nbd-speed.sh
+SCRIPT_TESTS += tests/test-pc-drives.sh
 SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-remote.sh

@@ -7,6 +7,7 @@
  */
 #include "tests/devices.h"
 
+#include "periph/block/fdc.h"
 #include "periph/input/i8042.h"
 #include "periph/input/ps2.h"
 #include "periph/misc/malta-fpga.h"
@@ -81,6 +82,7 @@ static bool fuzz_begin(const struct dev_desc *desc)
     fuzz_bus = smbus_new();
     fuzz_ram = NULL;
     if (desc->bus == BUS_PCI) pci_begin(desc);
+    struct device *dma = strcmp(desc->name, "isa-fdc") ? NULL : make("i8257"); /* outlives it */
     fuzz_dev = dev_create(mb, desc, NULL, NULL);
     for (const struct prop_desc *p = desc->props; p && p->name; p++)
         if (p->kind == PROP_CHR) dev_set_ptr(fuzz_dev, p->name, &fuzz_chr);
@@ -90,6 +92,11 @@ static bool fuzz_begin(const struct dev_desc *desc)
     if (!strcmp(desc->name, "malta-fpga")) {
         struct device *ee = dev_make(mb, "smbus-eeprom", fuzz_dev, NULL);
         smbus_eeprom_attach(ee, malta_fpga_i2c(fuzz_dev), NULL);
+    }
+    if (!strcmp(desc->name, "isa-fdc")) {
+        fdc_set_dma(fuzz_dev, dma);
+        fdc_add_drive(fuzz_dev, 0, &fuzz_disk, NULL);
+        memset(disk_data, 0x5a, sizeof disk_data);
     }
     if (!strcmp(desc->name, "smbus-eeprom")) smbus_eeprom_attach(fuzz_dev, fuzz_bus, NULL);
     /* seen through aliases, wherever the regions themselves are */
@@ -302,8 +309,11 @@ static void take(struct snapshot *s)
 {
     memset(s, 0, sizeof *s);
     if (fuzz_ram) {
-        s->ram = mem_alloc(RAM_SIZE), s->disk = mem_alloc(sizeof disk_data);
+        s->ram = mem_alloc(RAM_SIZE);
         memcpy(s->ram, region_ram(fuzz_ram), RAM_SIZE);
+    }
+    if (fuzz_ram || !strcmp(fuzz_dev->desc->name, "isa-fdc")) {
+        s->disk = mem_alloc(sizeof disk_data);
         memcpy(s->disk, disk_data, sizeof disk_data);
     }
     mb_save(mb, &s->b);
@@ -329,10 +339,8 @@ static bool give_back(struct snapshot *s, struct error *e)
         struct region *r = fuzz_memory(i);
         if (s->mem[i] && r) memcpy(region_ram(r), s->mem[i], (size_t)region_size(r));
     }
-    if (s->ram && fuzz_ram) {
-        memcpy(region_ram(fuzz_ram), s->ram, RAM_SIZE);
-        memcpy(disk_data, s->disk, sizeof disk_data);
-    }
+    if (s->ram && fuzz_ram) memcpy(region_ram(fuzz_ram), s->ram, RAM_SIZE);
+    if (s->disk) memcpy(disk_data, s->disk, sizeof disk_data);
     if (mb_load(mb, &s->b, e) < 0) return false;
     clock_set_seq(mb->clock, s->seq);
     return true;

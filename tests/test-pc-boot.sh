@@ -64,6 +64,7 @@ refused "the feature 'avx512f' is not built" -cpu qemu32,+avx512f,enforce
 refused 'Invalid SMP CPUs 256' -smp 256
 refused 'Invalid SMP CPUs 2' -M isapc -smp 2
 refused 'No bus of the machine takes device' -M isapc -device VGA
+refused 'does not support if=virtio' -M isapc -drive "if=virtio,file=$dir/text,format=raw"
 refused 'isapc" has no bootindex' -M isapc -device ide-cd,bootindex=1
 
 # make_disk FILE: the boot sector's disk, 1 MiB
@@ -89,6 +90,15 @@ for q in "$q32" "$q64"; do
         suite "$q" -accel $accel
     done
 done
+# Two engines side by side, compared as they go.
+second=ref
+"$q32" -accel help 2>&1 | grep -q native && second=native
+make_disk "$dir/disk"
+# shellcheck disable=SC2086
+timeout 60 "$q32" -L "$bios" -display none -icount sleep=off -no-reboot -m 16 -rtc base=2020-02-29T13:05:50 \
+    -drive "file=$dir/disk,format=raw" -device isa-debug-exit,iobase=0xf4,iosize=4 -serial "file:$dir/serial" \
+    -lockstep interp,$second,every=1000000 >"$dir/out" 2>&1 </dev/null
+if grep -q 'are equal' "$dir/out"; then ok; else bad "-lockstep interp,$second: $(cat "$dir/out")"; fi
 suite "$q64" -smp 4
 suite "$q32" -cpu 486
 suite "$q32" -M isapc
@@ -130,6 +140,33 @@ boots 5 $drive_one $drive_two -device ide-hd,drive=one,bootindex=7 -device ide-h
 # shellcheck disable=SC2086
 boots 3 $drive_one $drive_two -device ide-hd,drive=one,bootindex=3 -device ide-hd,drive=two,bootindex=7
 
+# strict: what has no bootindex is not tried. 124: still waiting.
+sector "$dir/nothing" '' && printf x | dd of="$dir/nothing" bs=1 seek=510 conv=notrunc 2>/dev/null
+boots 3 -hda "$dir/nothing" -drive "file=$dir/one,format=raw,if=none,id=one" -device ide-hd,drive=one,bootindex=1 -boot strict=on
+# shellcheck disable=SC2086
+timeout 3 "$q32" $common -m 16 -hda "$dir/one" -device isa-debug-exit,iobase=0xf4,iosize=4 -boot strict=on \
+    -drive "file=$dir/nothing,format=raw,if=none,id=no" -device ide-hd,drive=no,bootindex=1 >"$dir/out" 2>&1 </dev/null
+rc=$?
+if [ $rc = 124 ]; then ok; else bad "strict=on -> $rc $(cat "$dir/out")"; fi
+
+# A CD without emulation (El Torito): boots before the disk once, leaves 7 in CMOS memory and resets; the disk tells of it.
+at() { bytes "$2" | dd of="$dir/cd" bs=1 seek="$1" conv=notrunc 2>/dev/null; }
+text() { printf '%s' "$2" | dd of="$dir/cd" bs=1 seek="$1" conv=notrunc 2>/dev/null; }
+dd if=/dev/zero of="$dir/cd" bs=2048 count=32 2>/dev/null
+at 32768 01 && text 32769 CD001 && at 32774 01
+text 34817 CD001 && at 34822 01 && text 34823 'EL TORITO SPECIFICATION' && at 34887 '13 00 00 00'
+at 36864 ff && text 36865 CD001 && at 36870 01
+at 38912 01 && at 38940 'aa 55 55 aa 88 00 00 00 00 00 04 00 14 00 00 00'
+at 40960 'b0 50 e6 70 b0 07 e6 71 b0 01 e6 92 f4'
+sector "$dir/tells" 'b0 50 e6 70 e4 71 66 0f b6 c0 ba f4 00 66 ef f4'
+for how in '-boot once=d' '-boot order=c,once=dc' '-boot order=c,once=d,strict=on -cpu 486'; do
+    # shellcheck disable=SC2086
+    timeout 20 "$q32" -L "$bios" -display none -monitor none -icount sleep=off -m 16 -drive "file=$dir/tells,format=raw" \
+        -cdrom "$dir/cd" -device isa-debug-exit,iobase=0xf4,iosize=4 $how >"$dir/out" 2>&1 </dev/null
+    rc=$?
+    if [ $rc = 15 ]; then ok; else bad "$how -> $rc $(cat "$dir/out")"; fi
+done
+
 # An option ROM: its initialisation (retf after giving 5 to the port); also one of an odd size, one that lies, one of nonsense.
 rom() {
     bytes "55 aa $2 eb 00 66 b8 05 00 00 00 ba f4 00 66 ef cb" >"$1"
@@ -160,7 +197,7 @@ multiboot "$dir/mb" 0x10003 0x100000 0x100000 0x100900 0 0x100020
 refused 'end of data' -kernel "$dir/mb"
 multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x100004 0x100020
 refused 'end of bss' -kernel "$dir/mb"
-multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0xffff0000 0x100020
+multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x3fff0000 0x100020
 refused 'does not fit' -kernel "$dir/mb"
 multiboot "$dir/mb" 0x10003 0x100000 0x100000 0 0x200000 0x300000
 refused 'entry point' -kernel "$dir/mb"

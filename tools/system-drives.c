@@ -117,7 +117,7 @@ static struct drive_file *place_drive(struct sysopts *s, enum drive_if interface
     if (index < 0) {
         for (index = 0; interface != DRIVE_NONE && index_taken(s, interface, index);) index++;
     }
-    if ((interface == DRIVE_IDE && index > 3) || (interface == DRIVE_PFLASH && index > 7))
+    if ((interface == DRIVE_FLOPPY && index > 1) || (interface == DRIVE_IDE && index > 3) || (interface == DRIVE_PFLASH && index > 7))
         return error_set(e, "index %d is too large for if=%s", index, names[interface]), NULL;
     for (unsigned i = 0; id && i < s->cfg.n_drives; i++) {
         if (!strcmp(s->drives[i].id, id)) return error_set(e, "Duplicate ID '%s' for drive", id), NULL;
@@ -150,7 +150,7 @@ static int add_drive(struct sysopts *s, enum drive_if interface, int index, bool
         error_warn("disabling copy-on-read on read-only drive");
     f->path = file && *file ? mem_strdup(file) : NULL;
     f->format = format ? mem_strdup(format) : NULL;
-    if (!f->path && !f->options.n && !f->format && !cdrom) return error_set(e, "Device needs media, but drive is empty");
+    if (!f->path && !f->options.n && !f->format && !cdrom && interface != DRIVE_FLOPPY) return error_set(e, "Device needs media, but drive is empty");
     return 0;
 }
 
@@ -161,6 +161,8 @@ static int short_drive(struct sysopts *s, enum drive_if interface, int index, bo
     return add_drive(s, interface, index, cdrom, file, &none, e);
 }
 
+int opt_fda(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_FLOPPY, 0, false, arg, e); }
+int opt_fdb(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_FLOPPY, 1, false, arg, e); }
 int opt_hda(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 0, false, arg, e); }
 int opt_hdb(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 1, false, arg, e); }
 int opt_hdc(struct sysopts *s, const char *arg, struct error *e) { return short_drive(s, DRIVE_IDE, 2, false, arg, e); }
@@ -192,7 +194,8 @@ static int drive_place(const struct opts *o, int *interface, int *index, bool *c
 {
     static const struct { const char *name; int interface; } ifs[] = {
         { "ide", DRIVE_IDE }, { "pflash", DRIVE_PFLASH }, { "none", DRIVE_NONE },
-        { "virtio", DRIVE_VIRTIO }, { "scsi", -1 }, { "sd", -1 }, { "mtd", -1 }, { "floppy", -1 }, { "xen", -1 },
+        { "virtio", DRIVE_VIRTIO }, { "floppy", DRIVE_FLOPPY },
+        { "scsi", -1 }, { "sd", -1 }, { "mtd", -1 }, { "xen", -1 },
     };
     const char *v = opts_get(o, "if"), *media = opts_get(o, "media");
     uint64_t bus, unit, at;

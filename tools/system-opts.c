@@ -786,6 +786,8 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
     for (unsigned i = 0; i < c->n_drives; i++) {
         if (s->drives[i].interface == DRIVE_VIRTIO && !c->board->takes_devices)
             return error_set(e, "machine type does not support if=virtio");
+        if (s->drives[i].interface == DRIVE_FLOPPY && s->drives[i].index >= (int)c->board->n_floppies)
+            return error_set(e, "machine type does not support if=floppy,bus=0,unit=%d", s->drives[i].index);
     }
     if (sysopts_resolve_boot(s, e) || parse_devices(s, e)) return -1;
     if (!c->kernel && (c->append || c->initrd)) {

@@ -8,7 +8,7 @@
 
 #define HANDLERS(X)                                                                                \
     X(help) X(version) X(machine) X(cpu) X(accel) X(smp) X(global) X(m) X(device) X(name) X(uuid)  \
-    X(hda) X(hdb) X(hdc) X(hdd) X(cdrom) X(drive) X(pflash) X(snapshot) X(display) X(nographic)    \
+    X(fda) X(fdb) X(hda) X(hdb) X(hdc) X(hdd) X(cdrom) X(drive) X(pflash) X(snapshot) X(display) X(nographic)    \
     X(vga) X(vnc) X(nic) X(chardev) X(serial) X(parallel) X(monitor) X(mon) X(echr) X(kernel)      \
     X(append) X(initrd) X(bios) X(L) X(S) X(no_reboot) X(no_shutdown) X(singlestep) X(tb_size)     \
     X(icount) X(rtc) X(localtime) X(startdate) X(seed) X(pidfile) X(daemonize) X(nodefaults)       \

@@ -1,9 +1,11 @@
 /*
- * x86-flat.c - reads kernels that are entered in flat 32-bit protected mode, and leaves them in fw_cfg for rom/flatboot.S:
- * Multiboot kernels (in ELF or with addresses in their header) and ELF kernels with a PVH entry.
+ * x86-flat.c - reads kernels that are entered in flat 32-bit protected mode, and leaves them in
+ * fw_cfg for rom/flatboot.S: Multiboot kernels (in ELF or with addresses in their header) and ELF
+ * kernels with a PVH entry.
  *
- * Follows the Multiboot specification 0.6.96 and Xen's "x86/HVM direct boot ABI". What they are told of memory leaves out what
- * firmware keeps for its tables. Video modes and boot devices are not passed.
+ * Follows the Multiboot specification 0.6.96 and Xen's "x86/HVM direct boot ABI". What they are
+ * told of memory leaves out what firmware keeps for its tables. Video modes and boot devices are
+ * not passed.
  */
 #include "machines/boot/x86-flat.h"
 
@@ -14,12 +16,33 @@
 
 #include <inttypes.h>
 
-enum { MB_MAGIC = 0x1badb002, MB_SEARCH = 8192, MB_ALIGN = 1, MB_MEMORY = 2, MB_VIDEO = 4, MB_ADDRESSES = 1 << 16 };
+enum {
+    MB_MAGIC = 0x1badb002,
+    MB_SEARCH = 8192,
+    MB_ALIGN = 1,
+    MB_MEMORY = 2,
+    MB_VIDEO = 4,
+    MB_ADDRESSES = 1 << 16
+};
 enum { MB_REQUIRED = 0xffff, MB_MAX_MODULES = 64 };
-enum { INFO_MEMORY = 1, INFO_CMDLINE = 4, INFO_MODULES = 8, INFO_MAP = 64, INFO_LOADER = 512, INFO_SIZE = 116 };
+enum {
+    INFO_MEMORY = 1,
+    INFO_CMDLINE = 4,
+    INFO_MODULES = 8,
+    INFO_MAP = 64,
+    INFO_LOADER = 512,
+    INFO_SIZE = 116
+};
 enum { PVH_MAGIC = 0x336ec578, PVH_INFO = 56, PVH_NOTE = 18 };
 enum { EM_386 = 3, EM_X86_64 = 62, PT_NOTE = 4 };
-enum { PAGE = 4096, LOW_START = 0x8000, LOW_END = 0x90000, FIRMWARE = 0xf0000, HIGH = 0x100000, KEEP_FOR_FIRMWARE = 0x40000 };
+enum {
+    PAGE = 4096,
+    LOW_START = 0x8000,
+    LOW_END = 0x90000,
+    FIRMWARE = 0xf0000,
+    HIGH = 0x100000,
+    KEEP_FOR_FIRMWARE = 0x40000
+};
 static const uint64_t max_file = UINT64_C(1) << 30;
 
 /* A kernel's memory, and behind it what it is told: information, texts, modules. */
@@ -53,12 +76,17 @@ static uint64_t add_text(struct flat *k, const char *text)
 }
 
 /* A file on pages of its own; where and how long. */
-static int add_module(struct flat *k, const char *path, uint64_t *addr, uint64_t *size, struct error *e)
+static int add_module(struct flat *k, const char *path, uint64_t *addr, uint64_t *size,
+                      struct error *e)
 {
     struct boot_file f;
     if (boot_read_raw(path, max_file, &f, e)) {
         error_prefix(e, "could not load initial RAM disk");
         return -1;
+    }
+    if (k->blob_addr + k->blob_size + f.size > k->low_ram) {
+        boot_file_free(&f);
+        return error_set(e, "'%s' and its modules do not fit into memory", k->path);
     }
     uint64_t at = grow(k, ALIGN_UP(f.size, (uint64_t)PAGE), PAGE);
     memcpy(k->blob + at, f.data, (size_t)f.size);
@@ -95,13 +123,15 @@ static bool same_address(void *opaque, uint64_t vaddr, uint64_t paddr, uint64_t 
     return true;
 }
 
-static int copy_segment(void *opaque, uint64_t phys, const uint8_t *data, uint64_t size, struct error *e)
+static int copy_segment(void *opaque, uint64_t phys, const uint8_t *data, uint64_t size,
+                        struct error *e)
 {
     struct flat *k = opaque;
     if (!k->image) {
         k->addr = k->elf.low, k->size = k->elf.high - k->elf.low;
         if (k->size > max_file)
-            return error_set(e, "could not load kernel '%s': its segments are more than 1 GiB apart", k->path);
+            return error_set(
+                e, "could not load kernel '%s': its segments are more than 1 GiB apart", k->path);
         k->image = mem_zalloc((size_t)k->size);
     }
     if (size) memcpy(k->image + (phys - k->addr), data, (size_t)size);
@@ -119,7 +149,8 @@ static int read_elf(struct flat *k, const struct boot_file *f, unsigned machine,
     return elf_load(k->path, f->data, f->size, &t, NULL, &k->elf, e);
 }
 
-/* The PVH entry among an ELF file's notes; 0: it has none. elf_load checks the same headers later: here what is bad ends the search. */
+/* The PVH entry among an ELF file's notes; 0: it has none. elf_load checks the same headers later:
+ * here what is bad ends the search. */
 static uint32_t pvh_entry(const struct boot_file *f)
 {
     const uint8_t *p = f->data;
@@ -139,7 +170,8 @@ static uint32_t pvh_entry(const struct boot_file *f)
             uint64_t whole = 12 + ALIGN_UP(name, UINT64_C(4)) + ALIGN_UP(desc, UINT64_C(4));
             if (whole > left) break;
             const uint8_t *value = p + note + 12 + ALIGN_UP(name, UINT64_C(4));
-            if (name == 4 && !memcmp(p + note + 12, "Xen", 4) && ld32_le(p + note + 8) == PVH_NOTE && desc >= 4)
+            if (name == 4 && !memcmp(p + note + 12, "Xen", 4) &&
+                ld32_le(p + note + 8) == PVH_NOTE && desc >= 4)
                 return ld32_le(value);
             note += whole, left -= whole;
         }
@@ -162,33 +194,47 @@ static const uint8_t *multiboot_header(const struct boot_file *f, uint64_t *at)
 }
 
 /* The part of the file that the header's addresses name. */
-static int read_addressed(struct flat *k, const struct boot_file *f, const uint8_t *h, uint64_t at, struct error *e)
+static int read_addressed(struct flat *k, const struct boot_file *f, const uint8_t *h, uint64_t at,
+                          struct error *e)
 {
     if (at + 32 > f->size) return error_set(e, "'%s': the Multiboot header is cut off", k->path);
-    uint64_t header = ld32_le(h + 12), load = ld32_le(h + 16), load_end = ld32_le(h + 20), bss_end = ld32_le(h + 24);
+    uint64_t header = ld32_le(h + 12), load = ld32_le(h + 16), load_end = ld32_le(h + 20),
+             bss_end = ld32_le(h + 24);
     if (load > header || header - load > at)
-        return error_set(e, "'%s': the Multiboot header's load address %" PRIx64 " is not in the file", k->path, load);
+        return error_set(e,
+                         "'%s': the Multiboot header's load address %" PRIx64 " is not in the file",
+                         k->path, load);
     uint64_t offset = at - (header - load), n = f->size - offset;
     if (load_end) {
         if (load_end < load || load_end - load > n)
-            return error_set(e, "'%s': the Multiboot header's end of data %" PRIx64 " is beyond the file's end", k->path, load_end);
+            return error_set(
+                e, "'%s': the Multiboot header's end of data %" PRIx64 " is beyond the file's end",
+                k->path, load_end);
         n = load_end - load;
     }
     uint64_t size = bss_end ? bss_end - load : n;
     if (bss_end && bss_end < load + n)
-        return error_set(e, "'%s': the Multiboot header's end of bss %" PRIx64 " is before the end of the data", k->path, bss_end);
-    if (load + size > k->low_ram) return error_set(e, "'%s': the kernel does not fit into memory", k->path);
+        return error_set(
+            e, "'%s': the Multiboot header's end of bss %" PRIx64 " is before the end of the data",
+            k->path, bss_end);
+    if (size > max_file) return error_set(e, "'%s': a kernel of more than 1 GiB", k->path);
+    if (load + size > k->low_ram)
+        return error_set(e, "'%s': the kernel does not fit into memory", k->path);
     k->addr = load, k->size = size, k->entry = ld32_le(h + 28);
     k->image = mem_zalloc((size_t)size + 1);
     memcpy(k->image, f->data + offset, (size_t)n);
     return 0;
 }
 
-static int read_multiboot(struct flat *k, const struct boot_file *f, const uint8_t *h, uint64_t at, struct error *e)
+static int read_multiboot(struct flat *k, const struct boot_file *f, const uint8_t *h, uint64_t at,
+                          struct error *e)
 {
     uint32_t flags = ld32_le(h + 4);
     uint32_t unknown = flags & MB_REQUIRED & ~(uint32_t)(MB_ALIGN | MB_MEMORY | MB_VIDEO);
-    if (unknown) return error_set(e, "'%s': the Multiboot header asks for what is not known (flags %" PRIx32 "h)", k->path, unknown);
+    if (unknown)
+        return error_set(
+            e, "'%s': the Multiboot header asks for what is not known (flags %" PRIx32 "h)",
+            k->path, unknown);
     if (flags & MB_VIDEO) error_warn("'%s' asks for a video mode, which is not set", k->path);
     if (flags & MB_ADDRESSES) return read_addressed(k, f, h, at, e);
     if (elf_is(f->data, f->size) && f->size > 4 && f->data[4] == 2)
@@ -208,14 +254,16 @@ static int multiboot_modules(struct flat *k, const char *list, uint64_t info, st
         char *text = mem_printf("%.*s", (int)len, p), *space = strchr(text, ' ');
         char *path = mem_printf("%.*s", space ? (int)(space - text) : (int)len, text);
         uint64_t addr = 0, size = 0;
-        int rc = n == MB_MAX_MODULES ? error_set(e, "more than %d modules in -initrd", MB_MAX_MODULES)
-                                     : add_module(k, path, &addr, &size, e);
+        int rc = n == MB_MAX_MODULES
+                     ? error_set(e, "more than %d modules in -initrd", MB_MAX_MODULES)
+                     : add_module(k, path, &addr, &size, e);
         uint64_t name = rc ? 0 : add_text(k, text);
         mem_free(path);
         mem_free(text);
         if (rc) return rc;
         uint8_t *m = k->blob + table + 16 * n++;
-        st32_le(m, (uint32_t)addr), st32_le(m + 4, (uint32_t)(addr + size)), st32_le(m + 8, (uint32_t)name);
+        st32_le(m, (uint32_t)addr), st32_le(m + 4, (uint32_t)(addr + size)),
+            st32_le(m + 8, (uint32_t)name);
         p += len;
     }
     st32_le(k->blob + info + 20, n);
@@ -223,7 +271,8 @@ static int multiboot_modules(struct flat *k, const char *list, uint64_t info, st
     return 0;
 }
 
-static int tell_multiboot(struct flat *k, const struct machine_config *c, uint64_t high_ram, struct error *e)
+static int tell_multiboot(struct flat *k, const struct machine_config *c, uint64_t high_ram,
+                          struct error *e)
 {
     struct range r[MAX_RANGES];
     uint64_t info = grow(k, INFO_SIZE, 4);
@@ -231,14 +280,16 @@ static int tell_multiboot(struct flat *k, const struct machine_config *c, uint64
     uint64_t map = grow(k, 24 * n, 4);
     for (unsigned i = 0; i < n; i++) {
         uint8_t *m = k->blob + map + 24 * i;
-        st32_le(m, 20), st64_le(m + 4, r[i].base), st64_le(m + 12, r[i].size), st32_le(m + 20, r[i].type);
+        st32_le(m, 20), st64_le(m + 4, r[i].base), st64_le(m + 12, r[i].size),
+            st32_le(m + 20, r[i].type);
     }
     char *cmdline = c->append ? mem_printf("%s %s", k->path, c->append) : mem_strdup(k->path);
     uint64_t text = add_text(k, cmdline), loader = add_text(k, "quern");
     mem_free(cmdline);
     if (c->initrd && multiboot_modules(k, c->initrd, info, e)) return -1;
     uint8_t *b = k->blob + info;
-    st32_le(b, INFO_MEMORY | INFO_CMDLINE | INFO_MAP | INFO_LOADER | (c->initrd ? INFO_MODULES : 0));
+    st32_le(b,
+            INFO_MEMORY | INFO_CMDLINE | INFO_MAP | INFO_LOADER | (c->initrd ? INFO_MODULES : 0));
     st32_le(b + 4, 639);
     st32_le(b + 8, (uint32_t)((k->low_ram - KEEP_FOR_FIRMWARE - HIGH) >> 10));
     st32_le(b + 16, (uint32_t)text);
@@ -249,7 +300,8 @@ static int tell_multiboot(struct flat *k, const struct machine_config *c, uint64
 
 /* ---- PVH ---- */
 
-static int tell_pvh(struct flat *k, const struct machine_config *c, uint64_t high_ram, struct error *e)
+static int tell_pvh(struct flat *k, const struct machine_config *c, uint64_t high_ram,
+                    struct error *e)
 {
     struct range r[MAX_RANGES];
     uint64_t info = grow(k, PVH_INFO, 8), addr, size;
@@ -278,15 +330,21 @@ static int tell_pvh(struct flat *k, const struct machine_config *c, uint64_t hig
 static int place(struct flat *k, struct error *e)
 {
     uint64_t end = k->addr + k->size;
-    if (k->low_ram < HIGH + 2 * KEEP_FOR_FIRMWARE) return error_set(e, "there is too little memory for kernel '%s'", k->path);
-    /* A first segment often begins with the file's headers, on the page below: writes to firmware's ROM are lost. */
+    if (k->low_ram < HIGH + 2 * KEEP_FOR_FIRMWARE)
+        return error_set(e, "there is too little memory for kernel '%s'", k->path);
+    /* A first segment often begins with the file's headers, on the page below: writes to firmware's
+     * ROM are lost. */
     if (!(k->addr >= FIRMWARE || (k->addr >= LOW_START && end <= LOW_END)))
-        return error_set(e, "'%s': a kernel at %" PRIx64 "h to %" PRIx64 "h is not in memory that firmware leaves free", k->path,
-                         k->addr, end);
+        return error_set(e,
+                         "'%s': a kernel at %" PRIx64 "h to %" PRIx64
+                         "h is not in memory that firmware leaves free",
+                         k->path, k->addr, end);
     if (end > k->low_ram - KEEP_FOR_FIRMWARE)
-        return error_set(e, "'%s': the kernel needs more memory than the machine's %" PRIu64 " MiB", k->path, k->low_ram >> 20);
+        return error_set(e, "'%s': the kernel needs more memory than the machine's %" PRIu64 " MiB",
+                         k->path, k->low_ram >> 20);
     if (k->entry < k->addr || k->entry >= end)
-        return error_set(e, "'%s': the entry point %" PRIx64 "h is not in the kernel", k->path, k->entry);
+        return error_set(e, "'%s': the entry point %" PRIx64 "h is not in the kernel", k->path,
+                         k->entry);
     k->blob_addr = MAX(ALIGN_UP(end, (uint64_t)PAGE), (uint64_t)HIGH);
     return 0;
 }
@@ -305,7 +363,8 @@ static int publish(struct flat *k, struct device *fw, struct error *e)
     return x86_add_boot_rom(fw, "genroms/flatboot.bin", flatboot_rom, e);
 }
 
-int x86_flat_load(struct machine *m, struct device *fw, uint64_t low_ram, uint64_t high_ram, const char **boot, struct error *e)
+int x86_flat_load(struct machine *m, struct device *fw, uint64_t low_ram, uint64_t high_ram,
+                  const char **boot, struct error *e)
 {
     const struct machine_config *c = &m->cfg;
     struct flat k = {.path = c->kernel, .low_ram = low_ram};
@@ -325,7 +384,8 @@ int x86_flat_load(struct machine *m, struct device *fw, uint64_t low_ram, uint64
         rc = read_elf(&k, &f, f.data[4] == 2 ? EM_X86_64 : EM_386, e);
         k.entry = pvh;
     } else if (elf) {
-        error_set(e, "'%s' is an ELF file without a Multiboot header and without a PVH entry", c->kernel);
+        error_set(e, "'%s' is an ELF file without a Multiboot header and without a PVH entry",
+                  c->kernel);
         rc = -1;
     }
     if (!rc) rc = place(&k, e);

@@ -1,5 +1,6 @@
 /*
- * isa-ide.c - an ATA channel on the ISA bus ("isa-ide"), without DMA, and how the registers of a channel lie in I/O ports.
+ * isa-ide.c - an ATA channel on the ISA bus ("isa-ide"), without DMA, and how the registers of a
+ * channel lie in I/O ports.
  *
  * Follows ATA/ATAPI-6 (T13/1410D), 5 and 7.
  */
@@ -44,11 +45,11 @@ static void control_write(void *opaque, uint64_t addr, uint64_t value, unsigned 
 }
 
 const struct mmio_ops ide_control_ops = {.read = control_read,
-                                            .write = control_write,
-                                            .min_size = 1,
-                                            .max_size = 4,
-                                            .impl_min = 1,
-                                            .impl_max = 1};
+                                         .write = control_write,
+                                         .min_size = 1,
+                                         .max_size = 4,
+                                         .impl_min = 1,
+                                         .impl_max = 1};
 
 /* ---- the controller ---- */
 
@@ -81,7 +82,8 @@ static int isa_ide_realize(struct device *d, struct error *e)
         return error_set(e, "isa-ide: iobase, iobase2 or irq is out of range");
     while (n < ARRAY_LEN(d->mb->ide) && d->mb->ide[n])
         n++;
-    if (n == ARRAY_LEN(d->mb->ide)) return error_set(e, "isa-ide: the machine has %u IDE channels already", n);
+    if (n == ARRAY_LEN(d->mb->ide))
+        return error_set(e, "isa-ide: the machine has %u IDE channels already", n);
     s->ch.front = &isa_ide_front, s->ch.opaque = s;
     s->ports = region_new_mmio("ide", 8, &ide_port_ops, &s->ch);
     s->control = region_new_mmio("ide", 1, &ide_control_ops, &s->ch);
@@ -124,14 +126,10 @@ static const struct prop_desc isa_ide_props[] = {
     PROP_END,
 };
 static const struct state_field isa_ide_state[] = {
-    STATE_PROP(struct isa_ide, iobase),
-    STATE_PROP(struct isa_ide, iobase2),
-    STATE_PROP(struct isa_ide, irq_number),
-    STATE_STRUCT(struct isa_ide, ch, 1, ide_channel_state),
-    STATE_IRQ(struct isa_ide, irq, 1),
-    STATE_RUNTIME(struct isa_ide, ports),
-    STATE_RUNTIME(struct isa_ide, control),
-    STATE_END,
+    STATE_PROP(struct isa_ide, iobase),     STATE_PROP(struct isa_ide, iobase2),
+    STATE_PROP(struct isa_ide, irq_number), STATE_STRUCT(struct isa_ide, ch, 1, ide_channel_state),
+    STATE_IRQ(struct isa_ide, irq, 1),      STATE_RUNTIME(struct isa_ide, ports),
+    STATE_RUNTIME(struct isa_ide, control), STATE_END,
 };
 
 const struct dev_desc isa_ide_desc = {

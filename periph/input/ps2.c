@@ -9,6 +9,8 @@
  */
 #include "periph/input/ps2.h"
 
+#include "bus/input.h"
+
 #include "util/log.h"
 
 /* Replies to commands go before keys and movement. */
@@ -31,6 +33,7 @@ struct ps2_kbd {
     uint8_t held[32];       /* bit map of keys down: code, 0x80 added for e0xx */
     uint8_t set3_type[144]; /* KEY_* by set 3 code */
     struct timer repeat;
+    struct input_sink sink; /* runtime */
 };
 enum { KEY_TYPEMATIC = 1, KEY_BREAK = 2 };
 
@@ -43,6 +46,7 @@ struct ps2_mouse {
     uint8_t knock; /* the last two sample rates matched so far: see sample_rate_set */
     bool enabled, remote, wrap, scaling;
     struct timer pace;
+    struct input_sink sink; /* runtime */
 };
 
 enum { PS2_ACK = 0xfa, PS2_BAT_OK = 0xaa, PS2_RESEND = 0xfe, PS2_ECHO = 0xee };
@@ -365,18 +369,26 @@ static void kbd_command(struct ps2_kbd *s, uint8_t v)
     reply(&s->link, PS2_ACK);
 }
 
+static void sink_key(void *opaque, unsigned code, bool down)
+{
+    ps2_kbd_key(opaque, code, down);
+}
+
 static int kbd_realize(struct device *d, struct error *e)
 {
     struct ps2_kbd *s = (struct ps2_kbd *)d;
 
     (void)e;
     timer_init(&s->repeat, d->clock, repeat_event, s);
+    s->sink = (struct input_sink){.name = "PS/2 Keyboard", .key = sink_key, .opaque = d};
+    input_add(d->mb, &s->sink);
     return 0;
 }
 
 static void kbd_unrealize(struct device *d)
 {
     timer_cancel(&((struct ps2_kbd *)d)->repeat);
+    input_remove(d->mb, &((struct ps2_kbd *)d)->sink);
 }
 
 static void kbd_reset(struct device *d)
@@ -570,18 +582,26 @@ static void mouse_command(struct ps2_mouse *s, uint8_t v)
     }
 }
 
+static void sink_move(void *opaque, int dx, int dy, int dz, unsigned buttons)
+{
+    ps2_mouse_event(opaque, dx, dy, dz, buttons);
+}
+
 static int mouse_realize(struct device *d, struct error *e)
 {
     struct ps2_mouse *s = (struct ps2_mouse *)d;
 
     (void)e;
     timer_init(&s->pace, d->clock, pace_event, s);
+    s->sink = (struct input_sink){.name = "PS/2 Mouse", .move = sink_move, .opaque = d};
+    input_add(d->mb, &s->sink);
     return 0;
 }
 
 static void mouse_unrealize(struct device *d)
 {
     timer_cancel(&((struct ps2_mouse *)d)->pace);
+    input_remove(d->mb, &((struct ps2_mouse *)d)->sink);
 }
 
 static void mouse_reset(struct device *d)
@@ -629,7 +649,7 @@ static const struct state_field kbd_state[] = {
     STATE_INT(struct ps2_kbd, leds),     STATE_INT(struct ps2_kbd, rate),
     STATE_INT(struct ps2_kbd, enabled),  STATE_INT(struct ps2_kbd, repeat_key),
     STATE_ARR(struct ps2_kbd, held),     STATE_ARR(struct ps2_kbd, set3_type),
-    STATE_TIMER(struct ps2_kbd, repeat), STATE_END,
+    STATE_TIMER(struct ps2_kbd, repeat), STATE_RUNTIME(struct ps2_kbd, sink), STATE_END,
 };
 
 static const struct state_field mouse_state[] = {
@@ -647,7 +667,7 @@ static const struct state_field mouse_state[] = {
     STATE_INT(struct ps2_mouse, remote),
     STATE_INT(struct ps2_mouse, wrap),
     STATE_INT(struct ps2_mouse, scaling),
-    STATE_TIMER(struct ps2_mouse, pace),
+    STATE_TIMER(struct ps2_mouse, pace), STATE_RUNTIME(struct ps2_mouse, sink),
     STATE_END,
 };
 

@@ -16,6 +16,7 @@ struct pci_bus {
     unsigned (*pin_map)(unsigned devfn, unsigned pin);
     void (*msi)(void *opaque, uint64_t addr, uint32_t data);
     void *msi_opaque;
+    uint8_t first_slot;
     struct pci_device *fn[256];
 };
 
@@ -66,6 +67,11 @@ void pci_bus_delete(struct pci_bus *b)
 void pci_bus_set_map(struct pci_bus *b, unsigned (*pin_map)(unsigned devfn, unsigned pin))
 {
     b->pin_map = pin_map ? pin_map : default_map;
+}
+
+void pci_bus_set_first_slot(struct pci_bus *b, unsigned slot)
+{
+    b->first_slot = slot & 31;
 }
 
 void pci_bus_set_msi(struct pci_bus *b, void (*fn)(void *, uint64_t, uint32_t), void *opaque)
@@ -283,6 +289,7 @@ int pci_realize(struct pci_device *d, struct error *e)
                              devfn >> 3, devfn & 7, name, b->fn[devfn]->dev.desc->name);
         }
     } else {
+        devfn = b->first_slot * 8u;
         while (devfn < 256 && b->fn[devfn])
             devfn += 8;
         if (devfn >= 256)

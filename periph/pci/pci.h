@@ -109,6 +109,8 @@ struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct regi
                             struct address_space *dma, struct irq_line *lines);
 void pci_bus_delete(struct pci_bus *);
 void pci_bus_set_map(struct pci_bus *, unsigned (*pin_map)(unsigned devfn, unsigned pin));
+/* The slot from which on functions without an address are put; default 0. */
+void pci_bus_set_first_slot(struct pci_bus *, unsigned slot);
 /* Where message signalled interrupts go (a write of 4 bytes by a bus master). A board that does not
  * say so has none, and its functions no capability for them. */
 void pci_bus_set_msi(struct pci_bus *, void (*fn)(void *opaque, uint64_t addr, uint32_t data),
