@@ -344,7 +344,7 @@ static int malta_init(struct machine *m, struct error *e)
     if (make_isa_devices(b, isa, e) || make_drives(b, ide, e)) return -1;
     if (machine_virtio_drives(m, b->gt, e)) return -1;
     for (unsigned i = 0; i < m->cfg.n_devices; i++) {
-        if (!machine_user_device(m, &m->cfg.devices[i], b->gt, NULL, e)) return -1;
+        if (!machine_user_device(m, &m->cfg.devices[i], b->gt, NULL, NULL, e)) return -1;
     }
     return m->cfg.kernel ? load_kernel(b, e) : 0;
 }

@@ -71,7 +71,8 @@ static struct device *parent_of(struct machine *m, const struct dev_desc *desc, 
 }
 
 struct device *machine_user_device(struct machine *m, const struct machine_device *c,
-                                   struct device *pci, struct device *isa, struct error *e)
+                                   struct device *pci, struct device *isa, const char **bootindex,
+                                   struct error *e)
 {
     const struct dev_desc *desc = dev_find(c->driver);
     const char *bus = NULL;
@@ -87,6 +88,10 @@ struct device *machine_user_device(struct machine *m, const struct machine_devic
     struct device *d = dev_create(m->mb, desc, parent, c->id);
     for (unsigned i = 0; i < c->n_props; i++) {
         if (!strcmp(c->props[i].name, "bus")) continue;
+        if (bootindex && desc->bus == BUS_PCI && !strcmp(c->props[i].name, "bootindex")) {
+            *bootindex = c->props[i].value;
+            continue;
+        }
         if (set_prop(m, d, &c->props[i], e)) {
             dev_destroy(d);
             return NULL;
@@ -95,14 +100,22 @@ struct device *machine_user_device(struct machine *m, const struct machine_devic
     return dev_finish(d, e);
 }
 
+struct device *machine_virtio_drive(struct machine *m, const struct drive_config *c,
+                                    struct device *pci, struct error *e)
+{
+    if (!pci)
+        return error_set(e, "machine \"%s\" has no bus for drive '%s' (if=virtio)",
+                         m->cfg.board->name, c->id ? c->id : "?"), NULL;
+    struct device *d = dev_create(m->mb, dev_find("virtio-blk-pci"), pci, c->id);
+    if (c->blk) dev_set_ptr(d, "drive", c->blk);
+    return dev_finish(d, e);
+}
+
 int machine_virtio_drives(struct machine *m, struct device *pci, struct error *e)
 {
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
-        const struct drive_config *c = &m->cfg.drives[i];
-        if (c->interface != DRIVE_VIRTIO) continue;
-        struct device *d = dev_create(m->mb, dev_find("virtio-blk-pci"), pci, c->id);
-        if (c->blk) dev_set_ptr(d, "drive", c->blk);
-        if (!dev_finish(d, e)) return -1;
+        if (m->cfg.drives[i].interface != DRIVE_VIRTIO) continue;
+        if (!machine_virtio_drive(m, &m->cfg.drives[i], pci, e)) return -1;
     }
     return 0;
 }

@@ -63,10 +63,9 @@ static int drive_flags(struct drive_file *f, const struct opts *o, struct error 
     if ((v = opts_get(o, "discard")) && blk_parse_discard(v, flags)) return error_set(e, "invalid discard option '%s'", v);
     if ((v = opts_get(o, "detect-zeroes")) && blk_parse_detect_zeroes(v, flags, e)) return -1;
     if ((v = opts_get(o, "aio"))) {
-        if (strcmp(v, "threads") && strcmp(v, "native") && strcmp(v, "io_uring")) return error_set(e, "invalid aio option");
+        if (blk_parse_aio(v, flags)) return error_set(e, "invalid aio option");
         if (!strcmp(v, "native") && !(*flags & BLK_DIRECT))
             return error_set(e, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
-        if (!strcmp(v, "native")) *flags |= BLK_NATIVE_AIO;
     }
     if (parse_bool(o, "copy-on-read", false, &on, e) || parse_bool(o, "snapshot", false, &f->snapshot, e)) return -1;
     if (on) *flags |= BLK_COPY_ON_READ;
@@ -252,7 +251,8 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
 {
     static const struct opt_desc keys[] = {
         { "driver", OPT_STRING, NULL }, { "drive", OPT_STRING, NULL }, { "bus", OPT_STRING, NULL },
-        { "unit", OPT_NUMBER, NULL },   { "id", OPT_STRING, NULL },    { NULL, OPT_STRING, NULL },
+        { "unit", OPT_NUMBER, NULL },   { "id", OPT_STRING, NULL },    { "bootindex", OPT_STRING, NULL },
+        { NULL, OPT_STRING, NULL },
     };
     struct drive_file *f = NULL;
     struct opts o;
@@ -279,6 +279,7 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
     }
     if (!rc && opts_get(&o, "drive")) f->node = mem_strdup(opts_get(&o, "drive"));
     if (!rc) f->on_write_error = BLK_ON_ERROR_ENOSPC;
+    if (!rc && opts_get(&o, "bootindex")) s->drives[f - s->drive_files].bootindex = sysopts_keep(s, opts_get(&o, "bootindex"));
     opts_free(&o);
     return rc;
 }
