@@ -3,6 +3,8 @@
  */
 #include "machines/user-devices.h"
 
+#include "periph/virtio/virtio-balloon.h"
+
 /* The drive of -drive id=ID,if=none. -1 and an error: something else has it. */
 static int find_drive(struct machine *m, const char *id, struct drive_config **out, struct error *e)
 {
@@ -118,4 +120,14 @@ int machine_virtio_drives(struct machine *m, struct device *pci, struct error *e
         if (!machine_virtio_drive(m, &m->cfg.drives[i], pci, e)) return -1;
     }
     return 0;
+}
+
+bool machine_balloon_set(struct machine *m, uint64_t bytes)
+{
+    return virtio_balloon_set(m->mb, bytes);
+}
+
+bool machine_balloon_get(struct machine *m, uint64_t *bytes)
+{
+    return virtio_balloon_get(m->mb, bytes);
 }

@@ -17,4 +17,8 @@ struct device *machine_virtio_drive(struct machine *, const struct drive_config 
                                     struct device *pci, struct error *e);
 int machine_virtio_drives(struct machine *, struct device *pci, struct error *e);
 
+/* The memory balloon: it shall hold this many bytes; how many it does. False: there is none. */
+bool machine_balloon_set(struct machine *, uint64_t bytes);
+bool machine_balloon_get(struct machine *, uint64_t *bytes);
+
 #endif

@@ -4,7 +4,7 @@
 #include "mon/internal.h"
 
 #include "bus/input.h"
-#include "periph/virtio/virtio-balloon.h"
+#include "machines/user-devices.h"
 
 #include <stdlib.h>
 
@@ -139,7 +139,7 @@ void mon_balloon(struct monitor *m, const struct mon_args *a)
 {
     struct machine *mc = m->env->machine;
     uint64_t want = mon_num(a, "value");
-    if (want && !virtio_balloon_set(mc->mb, mc->cfg.ram_size - MIN(want, mc->cfg.ram_size)))
+    if (want && !machine_balloon_set(mc, mc->cfg.ram_size - MIN(want, mc->cfg.ram_size)))
         mon_printf(m, "Error: No balloon device has been activated\n");
 }
 
@@ -147,7 +147,7 @@ void mon_info_balloon(struct monitor *m, const struct mon_args *a)
 {
     struct machine *mc = m->env->machine;
     uint64_t held = 0;
-    if (!virtio_balloon_get(mc->mb, &held)) {
+    if (!machine_balloon_get(mc, &held)) {
         mon_printf(m, "Error: No balloon device has been activated\n");
         return;
     }

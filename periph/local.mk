@@ -15,9 +15,9 @@ libquern_a_SOURCES += periph/pci/pci.c periph/pci/pci-dump.c periph/pci/pci.h pe
 libquern_a_SOURCES += periph/pci/piix4.c periph/pci/piix4.h periph/pci/piix4_pm.c periph/pci/piix4_uhci.c \
 	periph/pci/piix4_smbus.c periph/pci/piix4_smbus.h
 libquern_a_SOURCES += periph/pci/piix4_ide.c
-libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/isa-ide.c periph/block/atapi.c
 libquern_a_SOURCES += periph/block/fdc.c periph/block/fdc.h
 libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/atapi.c
+libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/isa-ide.c periph/block/atapi.c
 libquern_a_SOURCES += periph/net/pcnet.c periph/net/pcnet.h
 libquern_a_SOURCES += periph/intc/lapic.c periph/intc/lapic.h periph/intc/ioapic.c periph/intc/ioapic.h
 libquern_a_SOURCES += periph/timer/hpet.c periph/timer/hpet.h periph/pci/i440fx.c periph/pci/i440fx.h

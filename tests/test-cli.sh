@@ -94,7 +94,9 @@ refused "Bus 'ide.7' not found" -device ide-hd,drive=a,bus=ide.7
 refused 'drive property not set' -device ide-hd
 refused 'supported' -object teapot,id=a
 refused "unsupported bus type" -drive file=x,if=string
-refused 'does not support if=virtio' -drive file=x,if=virtio
+refused 'does not support if=virtio' -M mipssim -drive file=/dev/null,if=virtio,format=raw
+refused 'does not support if=floppy' -drive file=x,if=floppy
+refused 'does not support if=scsi' -drive file=x,if=scsi
 refused "invalid media" -drive file=x,media=tape
 refused 'exists' -hda x -hda y
 refused 'exists' -hdc x -cdrom y

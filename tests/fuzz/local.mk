@@ -1,9 +1,10 @@
 # Fuzz targets (see CONTRIBUTING.md): `make fuzz` builds them with sanitizers beside this build and runs each for
-# FUZZ_SECONDS (and the engine's fuzzers, tests/test-fuzz-ops and test-fuzz-ir, as well as guest code, on each of
+# FUZZ_SECONDS (every device model for FUZZ_DEVICE_ROUNDS; and the engine's fuzzers, tests/test-fuzz-ops and test-fuzz-ir, as well as guest code, on each of
 # FUZZ_BACKENDS, in the ordinary build, since compiled code is not sanitized); `make check` runs each for a moment (tests/test-fuzz.sh).
 FUZZ_TARGETS = options guest block vvfat nbd
 FUZZ_SECONDS = 600
 FUZZ_SEED = 1
+FUZZ_DEVICE_ROUNDS = 2000
 FUZZ_BACKENDS = goto null native tcc
 if USER_MODE
 FUZZ_TARGETS += elf
@@ -29,7 +30,8 @@ fuzz:
 	$(MKDIR_P) build-fuzz
 	test -f build-fuzz/Makefile || (cd build-fuzz && CC='$(CC)' CFLAGS='-g -O1' \
 		$(SHELL) '$(abs_top_srcdir)/configure' --enable-sanitizers)
-	cd build-fuzz && $(MAKE) $(FUZZ_TARGETS:%=tests/fuzz/fuzz-%)
+	cd build-fuzz && $(MAKE) $(FUZZ_TARGETS:%=tests/fuzz/fuzz-%) tests/test-devices-state
+	build-fuzz/tests/test-devices-state $(FUZZ_DEVICE_ROUNDS)
 	for t in $(FUZZ_TARGETS); do \
 		build-fuzz/tests/fuzz/fuzz-$$t --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --last fuzz-$$t.last || \
 		{ echo "fuzz-$$t: the input is in fuzz-$$t.last"; exit 1; }; done
