@@ -48,13 +48,25 @@ void gen_cell_store(struct gen *g, uint32_t offset, gcc_jit_type *t, gj_rv *v, b
     gcc_jit_block_add_assignment(g->blk, NULL, gcc_jit_rvalue_dereference(p, NULL), v);
 }
 
+static gcc_jit_type *cell_type(struct gen *g, unsigned i) { return i == g->ic ? g->i64 : kind_type(g, g->cell[i].type, g->cell[i].kind); }
+
+gj_rv *gen_cell_value(struct gen *g, unsigned i)
+{
+    gj_rv *v = gcc_jit_lvalue_as_rvalue(g->cell[i].var);
+    return g->cell[i].wide ? gx_cast(g, v, g->u32) : v;
+}
+
+void gen_cell_set(struct gen *g, unsigned i, gj_rv *v) { gx_set(g, g->cell[i].var, g->cell[i].wide ? gx_cast(g, v, g->u64) : v); }
+void gen_cell_spill(struct gen *g, unsigned i) { gen_cell_store(g, g->cell[i].offset, cell_type(g, i), gen_cell_value(g, i), g->r->h->user); }
+void gen_cell_fill(struct gen *g, unsigned i) { gen_cell_set(g, i, gen_cell_load(g, g->cell[i].offset, cell_type(g, i), false)); }
+
 /* A value that is in no variable is read at once, so that later writes do not change it. */
 static gj_rv *read_raw(struct gen *g, ir_id x, unsigned *kind)
 {
     if (ir_is_temp(x)) return gcc_jit_lvalue_as_rvalue(temp_var(g, x, kind));
     struct gen_cell *c = &g->cell[x];
     *kind = c->kind;
-    if (c->var) return gcc_jit_lvalue_as_rvalue(c->var);
+    if (c->var) return gen_cell_value(g, x);
     gj_lv *v = gx_var(g, kind_type(g, c->type, c->kind));
     gx_set(g, v, gen_cell_load(g, c->offset, kind_type(g, c->type, c->kind), g->r->h->user));
     return gcc_jit_lvalue_as_rvalue(v);
@@ -87,7 +99,7 @@ void gen_assign_cell(struct gen *g, unsigned i, gj_rv *v)
 {
     if (g->txn.watch) gen_txn_cell(g, i);
     g->bits[i] = NULL;
-    gx_set(g, g->cell[i].var, v);
+    gen_cell_set(g, i, v);
     set_add(&g->f.dirty, i);
 }
 
@@ -319,7 +331,7 @@ static void on_cells(struct gen *g, unsigned at, unsigned mark)
             unsigned type = gen_type_of(g, y);
             if (ir_is_temp(y)) gen_write(g, y, gx_cast(g, gen_cell_load(g, temp_offset(y), g->u64, false), int_type(g, type)), false);
             else set_del(&g->f.number, y);
-            if (ir_is_slot(y) && g->cell[y].var) gx_set(g, g->cell[y].var, gen_cell_load(g, g->cell[y].offset, kind_type(g, type, g->cell[y].kind), false));
+            if (ir_is_slot(y) && g->cell[y].var) gen_cell_fill(g, y);
         }
     }
 }
@@ -368,10 +380,8 @@ static void call(struct gen *g, const struct ir_op *o, unsigned mark)
 
     if (!pure_helper(h)) {
         for (unsigned i = 0; i < g->n_cells; i++) {
-            struct gen_cell *cell = &g->cell[i];
             if (!set_has(&g->f.dirty, i) || !helper_reads(g, h, i)) continue;
-            gj_rv *v = gcc_jit_lvalue_as_rvalue(cell->var);
-            gen_cell_store(g, cell->offset, gcc_jit_rvalue_get_type(v), v, g->r->h->user);
+            gen_cell_spill(g, i);
             set_del(&g->f.dirty, i);
         }
         unsigned point = g->r->blocks[g->b].first_mark + mark;
@@ -387,11 +397,10 @@ static void call(struct gen *g, const struct ir_op *o, unsigned mark)
     gx_set(g, v, gcc_jit_context_new_call_through_ptr(g->ctx, NULL, fn, 4, arg));
     if (!pure_helper(h)) {
         for (unsigned i = 0; i < g->n_cells; i++) {
-            struct gen_cell *cell = &g->cell[i];
             if (!helper_writes(g, h, i)) continue;
             set_del(&g->f.number, i);
-            if (!cell->var) continue;
-            gx_set(g, cell->var, gen_cell_load(g, cell->offset, kind_type(g, cell->type, cell->kind), false));
+            if (!g->cell[i].var) continue;
+            gen_cell_fill(g, i);
             set_del(&g->f.dirty, i);
         }
         g->f.fp_ok = false;
@@ -672,7 +681,7 @@ static void body(struct gen *g)
     gj_rv *ic = gcc_jit_lvalue_as_rvalue(g->cell[g->ic].var);
     unsigned rounds = g->slow ? 0 : rounds_of(g, g->b);
 
-    g->txn.watch = g->txn.open = false;
+    g->txn.watch = g->txn.open = g->txn.kept = false;
     g->rounds = g->round = 0;
     if (rounds) {
         gcc_jit_block *many = gx_block(g), *one = gx_block(g);
@@ -686,7 +695,7 @@ static void body(struct gen *g)
             g->f = g->next_f, g->txn = g->next_txn;
         }
         gcc_jit_block_end_with_return(g->blk, NULL, gx_int(g, g->u64, JIT_REFUSE)); /* nothing leads here */
-        g->txn.watch = g->txn.open = false;
+        g->txn.watch = g->txn.open = g->txn.kept = false;
         g->rounds = g->round = 0;
         g->f = keep;
         g->blk = one;
@@ -771,7 +780,7 @@ static void own_cell(struct gen *g, unsigned i, uint32_t offset, unsigned type)
 static void find_cells(struct gen *g)
 {
     const struct gj_region *h = g->r->h;
-    bool used[GEN_MAX_CELLS] = { false };
+    bool used[GEN_MAX_CELLS] = { false }, address[GEN_MAX_CELLS] = { false };
 
     for (unsigned i = 0; i < h->n_slots; i++) g->cell[i] = (struct gen_cell){ .offset = g->r->slots[i].offset, .type = g->r->slots[i].type, .cls = g->r->slots[i].cls };
     g->ic = h->n_slots, g->note_a = g->ic + 1, g->note_b = g->ic + 2, g->note_op = g->ic + 3, g->note_aux = g->ic + 4;
@@ -790,6 +799,7 @@ static void find_cells(struct gen *g)
             if (o->op == OP_CALL && !pure_helper(helper(g, o))) g->has_calls = true;
             if ((o->op == OP_LD || o->op == OP_ST) && !g->has_mmu) g->mmu = IR_MMU(o), g->has_mmu = true;
             if (o->op == OP_INSN) continue;
+            if (g->maps && (o->op == OP_LD || o->op == OP_ST) && ir_is_slot(o->a)) address[o->a] = true;
             const ir_id x[] = { o->d, o->a, o->b, o->c };
             for (unsigned k = 0; k < 4; k++) {
                 for (unsigned c = 0; ir_is_slot(x[k]) && c < gen_operand_cells(o, k) && x[k] + c < h->n_slots; c++) used[x[k] + c] = true;
@@ -810,8 +820,8 @@ static void find_cells(struct gen *g)
         struct gen_cell *c = &g->cell[i];
         bool special = c->cls == SLOT_PC || c->cls == SLOT_MODE || c->cls == SLOT_SYS || i == h->pc_slot;
         if (i >= h->n_slots ? i == g->ic || g->has_fp : used[i] && !special) {
-            gcc_jit_type *t = i == g->ic ? g->i64 : kind_type(g, c->type, c->kind);
-            c->var = gx_var(g, t);
+            c->wide = i < h->n_slots && address[i] && c->type == T_I32 && c->kind == KIND_INT;
+            c->var = gx_var(g, c->wide ? g->u64 : cell_type(g, i));
         }
     }
 }
@@ -945,8 +955,7 @@ static void prologue(struct gen *g, gcc_jit_block *start, gj_rv *code)
         gx_set(g, g->tlb, gen_cell_load(g, offsetof(struct cpu, tlb_now), g->u8p, false));
     }
     for (unsigned i = 0; i < g->n_cells; i++) {
-        struct gen_cell *c = &g->cell[i];
-        if (c->var) gx_set(g, c->var, gen_cell_load(g, c->offset, i == g->ic ? g->i64 : kind_type(g, c->type, c->kind), false));
+        if (g->cell[i].var) gen_cell_fill(g, i);
     }
     if (!g->has_fp) {
         gx_jump(g, g->pb[0].body[0]);
@@ -959,9 +968,8 @@ static void epilogue(struct gen *g)
 {
     g->blk = g->leave;
     for (unsigned i = 0; i < g->n_cells; i++) {
-        struct gen_cell *c = &g->cell[i];
-        if (c->var && set_has(&g->ever_dirty, i)) {
-            gen_cell_store(g, c->offset, i == g->ic ? g->i64 : kind_type(g, c->type, c->kind), gcc_jit_lvalue_as_rvalue(c->var), false);
+        if (g->cell[i].var && set_has(&g->ever_dirty, i)) {
+            gen_cell_store(g, g->cell[i].offset, cell_type(g, i), gen_cell_value(g, i), false);
         }
     }
     gcc_jit_block_end_with_return(g->blk, NULL, gcc_jit_lvalue_as_rvalue(g->ret));
