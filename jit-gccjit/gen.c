@@ -673,7 +673,7 @@ static unsigned rounds_of(const struct gen *g, unsigned n)
         if (!is_pure(o) && !gen_fp_inline(o) && o->op != OP_INSN && o->op != OP_LD && o->op != OP_BRC && o->op != OP_GOTO) return 0;
         fp |= gen_fp_inline(o);
     }
-    return !loop || !fp ? 0 : h->n_insns <= 12 ? 4 : 2;
+    return !loop || !fp ? 0 : h->n_insns <= 8 ? 8 : h->n_insns <= 12 ? 4 : 2;
 }
 
 static void body(struct gen *g)
