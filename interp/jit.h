@@ -25,6 +25,7 @@
  *            another thread it need not be looked at: the count runs out soon enough (engine.c hands it out in slices).
  *  Edges     A link whose target is in the region (to[link] >= 0) goes on there; if check[link] is set, only when
  *            cpu->jump_cache[jc_index(pc)] is that block (the mapping of its page may have changed), else by leaving.
+            Where check[link] is set without it, the link is not going to be chained, and the jump cache is the quick way.
  *            If the link's key is not the block's, the front end has stored it (IR_HINT_KEYED): nothing to do.
  *  IND       pc slot = target. If one of ind[] has that pc, and the current cpu->key, go on there (with the same check if check_ind).
  *            Else leave: JIT_IND, or straight to the body of the block that the jump cache has (same pc, key equal to the

@@ -75,6 +75,7 @@ struct proc {
     struct cpu_world world;
     const struct isa *isa;
     const struct cpu_model *model;
+    void *made_model;        /* by -cpu with features: for the process's life */
     const char *target; /* "mipsel" */
 
     /* memory: user/mem.c */
