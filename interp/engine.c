@@ -29,6 +29,7 @@ struct engine *engine_new(const struct engine_config *cfg, struct error *e)
 void engine_delete(struct engine *eng)
 {
     if (!eng) return;
+    engine_leave(eng); /* the flush waits for what is being compiled */
     engine_flush(eng);
     jit_delete(eng);
     ir_builder_free(&eng->builder);

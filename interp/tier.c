@@ -619,6 +619,11 @@ void jit_leave(struct engine *eng)
     drop_queue(j);
     void *state = j->state;
     pthread_mutex_unlock(&j->lock);
+    for (unsigned t = 1; t <= 2; t++) {
+        if (!j->stats.tier[t].regions) continue;
+        LOG(OUT_ASM, "%s, tier %u: %" PRIu64 " regions of %" PRIu64 " blocks, %" PRIu64 " ops, %" PRIu64 " bytes, %.3f ms compiling\n", j->be->name, t,
+            j->stats.tier[t].regions, j->stats.tier[t].blocks, j->stats.tier[t].ir_ops, j->stats.tier[t].text, (double)j->stats.tier[t].ns / 1e6);
+    }
     if (state && j->be->leave) j->be->leave(state);
 }
 

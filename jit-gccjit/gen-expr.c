@@ -8,6 +8,15 @@
 
 /* ---- small pieces ------------------------------------------------------------------------------------ */
 
+enum gx_simd gx_simd(void)
+{
+#if defined __x86_64__ && HOST_GNU
+    return __builtin_cpu_supports("avx512vl") ? SIMD_AVX512 : __builtin_cpu_supports("avx") ? SIMD_AVX : SIMD_PLAIN;
+#else
+    return SIMD_PLAIN;
+#endif
+}
+
 gj_rv *gx_int(struct gen *g, gcc_jit_type *t, uint64_t v) { return gcc_jit_context_new_rvalue_from_long(g->ctx, t, (long)v); }
 
 gj_rv *gx_bin(struct gen *g, enum gcc_jit_binary_op op, gcc_jit_type *t, gj_rv *x, gj_rv *y)

@@ -84,12 +84,14 @@ static void pin(struct gen *g, gj_lv *v, bool is_float) { hide(g, v, is_float, t
 void gen_txn_unit(struct gen *g, unsigned at, unsigned mark)
 {
     struct gen_txn *t = &g->txn;
-    if (t->open) return;
+    if (t->open || t->kept) return;
     t->watch = true;
+    t->kept = g->rounds != 0;
     t->at = at, t->mark = mark, t->charge = gen_uncharged(g);
     t->dirty = g->f.dirty;
     memset(&t->changed, 0, sizeof t->changed);
     memset(&t->stepped, 0, sizeof t->stepped);
+    memset(&t->based, 0, sizeof t->based);
     while (t->n_temps) t->temp_has[t->temp_changed[--t->n_temps]] = 0;
 }
 
@@ -127,10 +129,11 @@ void gen_txn_temp(struct gen *g, unsigned i, gj_lv *var)
 gcc_jit_block *gen_fp_fail(struct gen *g, unsigned at)
 {
     struct gen_txn *t = &g->txn;
-    if (!t->open && !gen_uncharged(g)) return gen_slow_entry(g, at, &g->f.dirty);
+    const bool back = gen_goes_back(g);
+    if (!back && !gen_uncharged(g)) return gen_slow_entry(g, at, &g->f.dirty);
     gcc_jit_block *here = g->blk, *fail = gx_block(g);
     g->blk = fail;
-    if (!t->open) {
+    if (!back) {
         gen_take(g, gen_uncharged(g));
         gx_jump(g, gen_slow_entry(g, at, &g->f.dirty));
         g->blk = here;
@@ -138,10 +141,11 @@ gcc_jit_block *gen_fp_fail(struct gen *g, unsigned at)
     }
     for (unsigned i = 0; i < g->n_cells; i++) {
         gj_lv *var = g->cell[i].var;
-        if (set_has(&t->stepped, i)) {
+        if (set_has(&t->stepped, i) && !set_has(&t->based, i)) {
             pin(g, var, false); /* else the compiler sees through it, and keeps the old value */
-            gcc_jit_type *type = gcc_jit_rvalue_get_type(gcc_jit_lvalue_as_rvalue(var));
-            gx_set(g, var, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, type, gcc_jit_lvalue_as_rvalue(var), gx_int(g, type, (uint64_t)t->step[i])));
+            gj_rv *v = gen_cell_value(g, i);
+            gcc_jit_type *type = gcc_jit_rvalue_get_type(v);
+            gen_cell_set(g, i, gx_bin(g, GCC_JIT_BINARY_OP_MINUS, type, v, gx_int(g, type, (uint64_t)t->step[i])));
         } else if (set_has(&t->changed, i)) {
             gx_set(g, var, gcc_jit_lvalue_as_rvalue(t->old[i]));
         }
@@ -169,10 +173,10 @@ static bool can_test_two(const struct gen *g)
 static void test_two(struct gen *g, const struct gen_pending *a, const struct gen_pending *b)
 {
     gj_lv *nan = gx_var(g, g->u8);
-    gcc_jit_extended_asm *s = gcc_jit_block_add_extended_asm(g->blk, NULL, a->w == 64 ? "ucomisd %2,%1" : "ucomiss %2,%1");
+    gcc_jit_extended_asm *s = gcc_jit_block_add_extended_asm(g->blk, NULL, (a->w == 64 ? "vucomisd %2,%1" : "vucomiss %2,%1") + (gx_simd() == SIMD_PLAIN));
     gcc_jit_extended_asm_add_output_operand(s, NULL, "=@ccp", nan);
-    gcc_jit_extended_asm_add_input_operand(s, NULL, "x", gcc_jit_lvalue_as_rvalue(a->z));
-    gcc_jit_extended_asm_add_input_operand(s, NULL, "xm", gcc_jit_lvalue_as_rvalue(b->z));
+    gcc_jit_extended_asm_add_input_operand(s, NULL, gx_in_float(false), gcc_jit_lvalue_as_rvalue(a->z));
+    gcc_jit_extended_asm_add_input_operand(s, NULL, gx_in_float(true), gcc_jit_lvalue_as_rvalue(b->z));
     unless(g, gx_cmp(g, GCC_JIT_COMPARISON_EQ, gcc_jit_lvalue_as_rvalue(nan), gx_int(g, g->u8, 0)), gen_fp_fail(g, g->txn.at));
 }
 
@@ -192,12 +196,12 @@ void gen_settle(struct gen *g)
         first = p;
     }
     if (first) unless(g, number_test(g, gcc_jit_lvalue_as_rvalue(first->z), first->w), gen_fp_fail(g, t->at));
-    t->open = false;
+    t->open = t->kept = false;
 }
 
 void gen_txn_stop(struct gen *g)
 {
-    if (!g->blk) g->txn.open = false;
+    if (!g->blk) g->txn.open = g->txn.kept = false;
     gen_settle(g);
     g->txn.watch = false;
 }

@@ -12,17 +12,20 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What an access needs to have stored, and the point; clean: what has been stored counts as such afterwards. */
 void gen_sync(struct gen *g, unsigned mark, bool clean)
 {
     unsigned point = g->r->blocks[g->b].first_mark + mark;
     for (unsigned i = 0; i < g->n_cells; i++) {
-        struct gen_cell *c = &g->cell[i];
         if (!set_has(&g->f.dirty, i)) continue;
-        gj_rv *v = gcc_jit_lvalue_as_rvalue(c->var);
-        if (i == g->ic && gen_uncharged(g)) v = gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->i64, v, gx_int(g, g->i64, gen_uncharged(g)));
-        gen_cell_store(g, c->offset, gcc_jit_rvalue_get_type(v), v, g->r->h->user);
+        if (i == g->ic && gen_uncharged(g)) {
+            gj_rv *v = gx_bin(g, GCC_JIT_BINARY_OP_MINUS, g->i64, gen_cell_value(g, i), gx_int(g, g->i64, gen_uncharged(g)));
+            gen_cell_store(g, g->cell[i].offset, g->i64, v, g->r->h->user);
+        } else {
+            gen_cell_spill(g, i);
+        }
         if (clean) set_del(&g->f.dirty, i);
     }
     if (g->f.point != (int)point || !clean) {
@@ -58,13 +61,26 @@ static void fence(struct gen *g)
 
 static bool host_adds_disp(const struct gen *, const struct ir_op *);
 
-/* The address as u64, without what the host adds. */
-static gj_rv *address(struct gen *g, const struct ir_op *o)
+/* The address as u64, without what the host adds, which is *host_disp. */
+static gj_rv *address(struct gen *g, const struct ir_op *o, int *host_disp)
 {
     gcc_jit_type *t = o->aux & IR_A64 ? g->u64 : g->u32;
-    gj_rv *a = gen_read(g, o->a).r;
-    int disp = o->op == OP_CAS || o->op == OP_RMW || host_adds_disp(g, o) ? 0 : IR_DISP(o);
-    if (disp) a = gx_bin(g, GCC_JIT_BINARY_OP_PLUS, t, a, gx_int(g, t, (uint64_t)(int64_t)disp));
+    gj_rv *a = ir_is_slot(o->a) && g->cell[o->a].wide ? gcc_jit_lvalue_as_rvalue(g->cell[o->a].var) : gen_read(g, o->a).r;
+    int disp = o->op == OP_CAS || o->op == OP_RMW ? 0 : IR_DISP(o);
+
+    *host_disp = 0;
+    if (host_adds_disp(g, o)) {
+        struct gen_txn *x = &g->txn;
+        *host_disp = disp;
+        disp = 0;
+        /* A pointer that goes through the rounds of a loop stays where it is meanwhile. */
+        if (ir_is_slot(o->a) && gen_goes_back(g) && set_has(&x->stepped, o->a) && llabs(x->step[o->a] + *host_disp) < (int64_t)CPU_GUARD / 2) {
+            set_add(&x->based, o->a);
+            *host_disp += (int)x->step[o->a];
+            a = gcc_jit_lvalue_as_rvalue(x->old[o->a]);
+        }
+    }
+    if (disp) a = gx_bin(g, GCC_JIT_BINARY_OP_PLUS, t, gx_cast(g, a, t), gx_int(g, t, (uint64_t)(int64_t)disp));
     gj_lv *v = gx_var(g, g->u64);
     gx_set(g, v, gx_cast(g, a, g->u64));
     return gcc_jit_lvalue_as_rvalue(v);
@@ -106,7 +122,7 @@ static gcc_jit_extended_asm *mapped(struct gen *g, unsigned mark, const char *in
 {
     char text[2048];
     size_t n;
-    const bool again = g->txn.open;
+    const bool again = gen_goes_back(g);
     const struct gen_set *dirty = again ? &g->txn.dirty : &g->f.dirty;
 
     *n_cells = 0;
@@ -117,7 +133,8 @@ static gcc_jit_extended_asm *mapped(struct gen *g, unsigned mark, const char *in
                          (g->r->blocks[g->b].first_mark + (again ? g->txn.mark : mark)) | (again ? GJ_AGAIN : 0));
     for (unsigned i = 0; i < *n_cells; i++) {
         const struct gen_cell *c = &g->cell[cells[i]];
-        int64_t less = cells[i] == g->ic ? again ? g->txn.charge : gen_uncharged(g) : again && set_has(&g->txn.stepped, cells[i]) ? g->txn.step[cells[i]] : 0;
+        bool step = again && set_has(&g->txn.stepped, cells[i]) && !set_has(&g->txn.based, cells[i]);
+        int64_t less = cells[i] == g->ic ? again ? g->txn.charge : gen_uncharged(g) : step ? g->txn.step[cells[i]] : 0;
         n += (size_t)snprintf(text + n, sizeof text - n, "%u,%u,%%%u-%" PRId64 ";", (unsigned)c->offset, c->type == T_I64 ? 8u : 4u, i + 3, less);
     }
     snprintf(text + n, sizeof text - n, "\"\n\t.popsection");
@@ -130,9 +147,9 @@ static void add_cells(struct gen *g, gcc_jit_extended_asm *a, const unsigned *ce
 {
     for (unsigned i = 0; i < n; i++) {
         const struct gen_cell *c = &g->cell[cells[i]];
-        bool old = g->txn.open && set_has(&g->txn.changed, cells[i]) && !set_has(&g->txn.stepped, cells[i]);
+        bool old = gen_goes_back(g) && set_has(&g->txn.changed, cells[i]) && (!set_has(&g->txn.stepped, cells[i]) || set_has(&g->txn.based, cells[i]));
         gj_lv *v = old ? g->txn.old[cells[i]] : c->var;
-        gcc_jit_extended_asm_add_input_operand(a, NULL, c->kind == KIND_FLOAT ? "xm" : "rmn", gcc_jit_lvalue_as_rvalue(v));
+        gcc_jit_extended_asm_add_input_operand(a, NULL, c->kind == KIND_FLOAT ? gx_in_float(true) : "rmn", gcc_jit_lvalue_as_rvalue(v));
     }
 }
 
@@ -144,8 +161,7 @@ static void store_rest(struct gen *g)
     if (g->txn.watch && (n > MAX_MAPPED || then > MAX_MAPPED)) gen_txn_stop(g);
     for (unsigned i = 0; i < g->n_cells && n > MAX_MAPPED; i++) {
         if (!set_has(&g->f.dirty, i)) continue;
-        gj_rv *v = gcc_jit_lvalue_as_rvalue(g->cell[i].var);
-        gen_cell_store(g, g->cell[i].offset, gcc_jit_rvalue_get_type(v), v, true);
+        gen_cell_spill(g, i);
         set_del(&g->f.dirty, i);
         n--;
     }
@@ -166,7 +182,7 @@ static bool host_adds_disp(const struct gen *g, const struct ir_op *o)
     return g->maps && (o->op == OP_LD || o->op == OP_ST) && !(o->aux & IR_A64) && !((o->attr & IR_MALIGN) && (o->attr & IR_MSIZE) != IR_M8);
 }
 
-static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, gj_lv *as_float, gj_lv *loaded)
+static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, int disp, gj_lv *as_float, gj_lv *loaded)
 {
     const unsigned size = o->attr & IR_MSIZE;
     const bool swap = (o->attr & IR_MBE) && size, is_load = o->op == OP_LD;
@@ -178,15 +194,15 @@ static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, g
     char insn[48];
     unsigned cells[MAX_MAPPED], n;
 
-    if (fp && is_load) form = size == IR_M64 ? "movsd %d(%%1,%%2),%%0" : "movss %d(%%1,%%2),%%0";
-    else if (fp) form = size == IR_M64 ? "movsd %%2,%d(%%0,%%1)" : "movss %%2,%d(%%0,%%1)";
-    snprintf(insn, sizeof insn, form, host_adds_disp(g, o) ? IR_DISP(o) : 0);
+    if (fp && is_load) form = size == IR_M64 ? "vmovsd %d(%%1,%%2),%%0" : "vmovss %d(%%1,%%2),%%0";
+    else if (fp) form = size == IR_M64 ? "vmovsd %%2,%d(%%0,%%1)" : "vmovss %%2,%d(%%0,%%1)";
+    snprintf(insn, sizeof insn, fp && gx_simd() == SIMD_PLAIN ? form + 1 : form, disp);
 
     store_rest(g);
     if (is_load) {
         gj_lv *v = fp ? as_float : gx_var(g, size == IR_M64 ? g->u64 : g->u32);
         gcc_jit_extended_asm *a = mapped(g, mark, insn, cells, &n);
-        gcc_jit_extended_asm_add_output_operand(a, NULL, fp ? "=x" : "=r", v);
+        gcc_jit_extended_asm_add_output_operand(a, NULL, !fp ? "=r" : gx_simd() == SIMD_AVX512 ? "=v" : "=x", v);
         gcc_jit_extended_asm_add_input_operand(a, NULL, "r", base);
         gcc_jit_extended_asm_add_input_operand(a, NULL, "r", va);
         add_cells(g, a, cells, n);
@@ -208,15 +224,15 @@ static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, g
     gcc_jit_extended_asm *a = mapped(g, mark, insn, cells, &n);
     gcc_jit_extended_asm_add_input_operand(a, NULL, "r", base);
     gcc_jit_extended_asm_add_input_operand(a, NULL, "r", va);
-    gcc_jit_extended_asm_add_input_operand(a, NULL, fp ? "x" : "r", gcc_jit_lvalue_as_rvalue(w));
+    gcc_jit_extended_asm_add_input_operand(a, NULL, fp ? gx_in_float(false) : "r", gcc_jit_lvalue_as_rvalue(w));
     add_cells(g, a, cells, n);
 }
 #else
 static bool host_adds_disp(const struct gen *g, const struct ir_op *o) { return (void)g, (void)o, false; }
 static bool float_access(struct gen *g, const struct ir_op *o) { return (void)g, (void)o, false; }
-static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, gj_lv *as_float, gj_lv *loaded)
+static void mapped_access(struct gen *g, const struct ir_op *o, unsigned mark, gj_rv *base, gj_rv *va, int disp, gj_lv *as_float, gj_lv *loaded)
 {
-    (void)g, (void)o, (void)mark, (void)base, (void)va, (void)as_float, (void)loaded;
+    (void)disp, (void)g, (void)o, (void)mark, (void)base, (void)va, (void)as_float, (void)loaded;
 }
 #endif
 
@@ -225,7 +241,8 @@ static void load_store(struct gen *g, unsigned at, const struct ir_op *o, unsign
     const bool user = g->r->h->user, is_load = o->op == OP_LD;
     const unsigned size = 1u << (o->attr & IR_MSIZE);
     gcc_jit_type *t = mem_type(g, o->attr, false), *cell = o->type == T_I64 ? g->u64 : g->u32;
-    gj_rv *va = address(g, o), *ok = NULL, *base = NULL;
+    int disp;
+    gj_rv *va = address(g, o, &disp), *ok = NULL, *base = NULL;
     gcc_jit_block *fast = NULL, *rare = NULL, *on = gx_block(g);
     gj_lv *loaded = is_load ? gx_var(g, cell) : NULL, *as_float = NULL;
 
@@ -270,7 +287,7 @@ static void load_store(struct gen *g, unsigned at, const struct ir_op *o, unsign
         struct gen_flow keep = g->f;
         g->blk = rare;
         gj_rv *v = NULL;
-        if (g->txn.open) {
+        if (gen_goes_back(g)) {
             gx_jump(g, gen_fp_fail(g, at));
         } else {
             gen_sync(g, mark, false);
@@ -286,7 +303,7 @@ static void load_store(struct gen *g, unsigned at, const struct ir_op *o, unsign
         g->blk = fast;
         if (user && !g->maps) gen_sync(g, mark, true);
         if (g->maps) {
-            mapped_access(g, o, mark, base, va, as_float, loaded);
+            mapped_access(g, o, mark, base, va, disp, as_float, loaded);
             if (o->op == OP_ST && (o->attr & IR_MSEQ)) fence(g);
         } else if (is_load) {
             gj_lv *v = gx_var(g, t);
@@ -319,14 +336,16 @@ void gen_mem(struct gen *g, unsigned at, unsigned mark)
         if (!HOST_TSO || (o->aux & IR_FENCE_WR)) fence(g);
         return;
     case OP_CAS: {
-        gj_rv *va = address(g, o);
+        int disp;
+        gj_rv *va = address(g, o, &disp);
         gen_sync(g, mark, true);
         gj_rv *arg[] = { g->cpu, va, gen_u64(g, o->b), gen_u64(g, o->c), gx_int(g, g->u32, o->attr), gx_int(g, g->u32, IR_MMU(o)) };
         v = service(g, GJT_CAS, g->fn_cas, 6, arg);
         break;
     }
     default: { /* RMW */
-        gj_rv *va = address(g, o);
+        int disp;
+        gj_rv *va = address(g, o, &disp);
         gen_sync(g, mark, true);
         gj_rv *arg[] = { g->cpu, va, gen_u64(g, o->b), gx_int(g, g->u32, o->aux >> 28), gx_int(g, g->u32, o->attr), gx_int(g, g->u32, IR_MMU(o)) };
         v = service(g, GJT_RMW, g->fn_rmw, 6, arg);

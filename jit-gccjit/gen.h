@@ -10,7 +10,7 @@
 
 #if defined __x86_64__
 #define HOST_TSO 1                    /* only a load after a store needs a fence */
-#define GJ_FLOAT_CONSTRAINT "+x"
+#define GJ_FLOAT_CONSTRAINT (gx_simd() == SIMD_AVX512 ? "+v" : "+x")
 #define GJ_MAPS 1
 #else
 #define HOST_TSO 0
@@ -47,6 +47,11 @@ static inline bool set_has(const struct gen_set *s, unsigned i) { return s->w[i 
 static inline void set_add(struct gen_set *s, unsigned i) { s->w[i / 64] |= UINT64_C(1) << (i % 64); }
 static inline void set_del(struct gen_set *s, unsigned i) { s->w[i / 64] &= ~(UINT64_C(1) << (i % 64)); }
 
+static inline void set_or(struct gen_set *to, const struct gen_set *from)
+{
+    for (unsigned i = 0; i < GEN_WORDS; i++) to->w[i] |= from->w[i];
+}
+
 /* How a cell's local variable is typed: moving between register files costs. */
 enum gen_kind { KIND_INT, KIND_FLOAT };
 
@@ -62,6 +67,7 @@ struct gen_cell {             /* a slot, or one of the CPU's own fields that are
     gj_lv *var;               /* NULL: always in memory */
     uint32_t offset;
     uint8_t type, cls, kind;
+    bool wide;                /* 32 bits that addresses are made from: the variable has 64, the upper ones zero, so that it can be one */
 };
 
 struct gen_flow {             /* what is known at a place */
@@ -84,10 +90,12 @@ struct gen_pending { gj_lv *z; uint8_t w; bool covered, tested; }; /* covered: b
 struct gen_txn {
     bool watch;               /* changes are noted: a run of results may still begin in this unit */
     bool open;                /* there are results to be tested */
+    bool kept;                /* the unit is the start of a piece of rounds: it stays the one to go back to */
     unsigned at, mark, n;     /* the unit: number of its INSN op, its mark */
     unsigned charge;          /* instructions to be charged when all is undone (gen.rounds) */
     struct gen_set dirty, changed; /* at its start; since then */
-    struct gen_set stepped;   /* of the changed ones: by constants only, step[] in all. So their old value needs no register */
+    struct gen_set stepped;   /* of the changed ones: by constants only, step[] in all. So their old value needs no register, */
+    struct gen_set based;     /* unless addresses are made from it: step[] goes into the displacement */
     int64_t step[GEN_MAX_CELLS];
     gj_lv *old[GEN_MAX_CELLS], *old_temp[IR_MAX_TEMPS], *new_temp[IR_MAX_TEMPS];
     uint16_t temp_changed[IR_MAX_TEMPS], n_temps; /* a list */
@@ -145,6 +153,17 @@ struct gen {
     bool *label_seen;
 };
 
+/* What code is made for: the processor this runs on. With AVX, operations have three operands and need fewer moves; with AVX-512
+ * there are 32 registers for floats. */
+enum gx_simd { SIMD_PLAIN, SIMD_AVX, SIMD_AVX512 };
+enum gx_simd gx_simd(void);
+/* Constraints of asm operands: a register for floats, one that is changed, or memory, too. */
+static inline const char *gx_in_float(bool or_memory)
+{
+    bool all = gx_simd() == SIMD_AVX512;
+    return or_memory ? all ? "vm" : "xm" : all ? "v" : "x";
+}
+
 /* gen-expr.c: values */
 gj_rv *gx_int(struct gen *, gcc_jit_type *, uint64_t);
 gj_rv *gx_bin(struct gen *, enum gcc_jit_binary_op, gcc_jit_type *, gj_rv *, gj_rv *);
@@ -163,21 +182,55 @@ struct gv gx_pure(struct gen *, const struct ir_op *, struct gv a, struct gv b, 
 /* A condition, as a boolean. */
 gj_rv *gx_cond(struct gen *, unsigned cond, unsigned type, struct gv a, struct gv b);
 
-/* gen.c */
+/* gen-cell.c: operands */
 unsigned gen_type_of(const struct gen *, ir_id);
+gcc_jit_type *gen_int_type(struct gen *, unsigned type);
+gcc_jit_type *gen_kind_type(struct gen *, unsigned type, unsigned kind);
+gcc_jit_type *gen_cell_type(struct gen *, unsigned cell);
 struct gv gen_read(struct gen *, ir_id);               /* bits, of the cell's own width */
 gj_rv *gen_read_float(struct gen *, ir_id);            /* as float or double by its width */
+gj_rv *gen_read_raw(struct gen *, ir_id, unsigned *kind); /* as what it is kept as; no constant */
 void gen_write(struct gen *, ir_id, gj_rv *bits_or_float, bool is_float);
+gj_rv *gen_u64(struct gen *, ir_id);
+gj_rv *gen_cell_value(struct gen *, unsigned cell);     /* what its variable holds, of the cell's type */
+void gen_cell_set(struct gen *, unsigned cell, gj_rv *); /* sets the variable, and nothing else */
+void gen_cell_spill(struct gen *, unsigned cell);       /* from the variable to its place */
+void gen_cell_fill(struct gen *, unsigned cell);        /* and back */
 gj_rv *gen_cell_load(struct gen *, uint32_t offset, gcc_jit_type *, bool is_volatile);
 void gen_cell_store(struct gen *, uint32_t offset, gcc_jit_type *, gj_rv *, bool is_volatile);
-gj_rv *gen_table(struct gen *, unsigned index, gcc_jit_type *);
-gj_rv *gen_helper_op(struct gen *, unsigned at, gj_rv *a, gj_rv *b, gj_rv *c); /* jit_op for op `at` of the block: u64 */
-gj_rv *gen_u64(struct gen *, ir_id);
-gcc_jit_block *gen_slow_entry(struct gen *, unsigned at, const struct gen_set *dirty);
 void gen_assign_cell(struct gen *, unsigned cell, gj_rv *); /* a variable changes */
-void gen_take(struct gen *, unsigned n);               /* n instructions off the count, outside units */
+gj_rv *gen_table(struct gen *, unsigned index, gcc_jit_type *);
 
+/* gen-scan.c */
+void gen_scan(struct gen *);
+bool gen_is_fp(const struct ir_op *);
+bool gen_is_pure(const struct ir_op *);
+bool gen_is_mem(const struct ir_op *);
+bool gen_known_op(const struct ir_op *);               /* others are run by the reference, on cells and cpu->temps */
 unsigned gen_operand_cells(const struct ir_op *, unsigned k); /* k: 0 d, 1 a, 2 b, 3 c */
+bool gen_operand_out(const struct ir_op *, unsigned k); /* is it written? */
+const struct gj_helper *gen_helper_of(const struct gen *, const struct ir_op *);
+bool gen_pure_helper(const struct gj_helper *);
+/* Must a cell be in memory before the helper, and may it be another after it? The CPU's own fields always. */
+bool gen_helper_reads(const struct gen *, const struct gj_helper *, unsigned cell);
+bool gen_helper_writes(const struct gen *, const struct gj_helper *, unsigned cell);
+
+/* gen-ops.c; mark: number of INSN ops before, less 1 */
+gj_rv *gen_helper_op(struct gen *, unsigned at, gj_rv *a, gj_rv *b, gj_rv *c); /* jit_op for op `at` of the block: u64 */
+void gen_pure(struct gen *, unsigned at);
+void gen_by_reference(struct gen *, unsigned at);
+void gen_on_cells(struct gen *, unsigned at, unsigned mark);
+void gen_call(struct gen *, const struct ir_op *, unsigned mark);
+
+/* gen-block.c */
+gcc_jit_block *gen_slow_entry(struct gen *, unsigned at, const struct gen_set *dirty);
+void gen_take(struct gen *, unsigned n);               /* n instructions off the count, outside units */
+void gen_version(struct gen *, unsigned block, bool slow);
+/* Enters the fast version of the block if what it takes for granted holds. */
+void gen_check_entry(struct gen *);
+
+/* Does what goes wrong here lead back to the start of the unit that is noted? */
+static inline bool gen_goes_back(const struct gen *g) { return g->txn.watch && (g->txn.open || g->txn.kept); }
 
 static inline unsigned gen_uncharged(const struct gen *g) { return g->rounds ? (g->round + 1) * g->r->blocks[g->b].h->n_insns : 0; }
 

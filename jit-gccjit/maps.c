@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #if defined __linux__ && defined __x86_64__
+#include <cpuid.h>
 #include <ucontext.h>
 #define MAPS 1
 #endif
@@ -43,7 +44,7 @@ static int reg_number(const char **p, bool *xmm)
         char *end;
         unsigned long n = strtoul(s + 3, &end, 10);
         *p = end;
-        return end == s + 3 || n > 15 ? -1 : (int)n;
+        return end == s + 3 || n > 31 ? -1 : (int)n;
     }
     if (*s != 'r' && *s != 'e') return -1;
     s++;
@@ -146,6 +147,19 @@ struct gj_maps *gj_maps_new(const uint8_t *p, size_t size, unsigned number, cons
     return m;
 }
 
+/* Registers 16 to 31 of AVX-512, in what the kernel has saved by XSAVE (standard format) behind the legacy area: Intel's manual,
+ * volume 1, chapter 13: bit 7 of the header's first word says whether they are there, else they are zero; where: cpuid. */
+static const void *high_xmm(const void *fpregs, unsigned number)
+{
+    enum { HEADER = 512, SOFTWARE = 464, MAGIC = 0x46505853, PART = 7, PART_SIZE = 1024 };
+    const uint8_t *p = fpregs;
+    unsigned size, offset, c, d;
+    if (ld32_host(p + SOFTWARE) != MAGIC || !(ld64_host(p + HEADER) >> PART & 1)) return NULL;
+    if (!__get_cpuid_count(0xd, PART, &size, &offset, &c, &d) || size < PART_SIZE) return NULL;
+    if (offset + (size_t)PART_SIZE > ld32_host(p + SOFTWARE + 16)) return NULL; /* size of it all */
+    return p + offset + (number - 16) * 64;
+}
+
 bool gj_maps_recover(const struct gj_maps *m, const uint8_t *text, struct cpu *cpu, const void *context, const uint64_t *points)
 {
     const ucontext_t *uc = context;
@@ -164,7 +178,11 @@ bool gj_maps_recover(const struct gj_maps *m, const uint8_t *text, struct cpu *c
         uint64_t v = 0;
         switch (o->where) {
         case IN_GPR: v = (uint64_t)r[greg[o->base]]; break;
-        case IN_XMM: memcpy(&v, &uc->uc_mcontext.fpregs->_xmm[o->base], sizeof v); break;
+        case IN_XMM: {
+            const void *p = o->base < 16 ? (const void *)&uc->uc_mcontext.fpregs->_xmm[o->base] : high_xmm(uc->uc_mcontext.fpregs, (unsigned)o->base);
+            if (p) memcpy(&v, p, sizeof v);
+            break;
+        }
         case A_CONSTANT: v = (uint64_t)o->k; break;
         default: {
             uint64_t address = (uint64_t)o->k + (o->base < 0 ? 0 : (uint64_t)r[greg[o->base]]) + (o->index < 0 ? 0 : (uint64_t)r[greg[o->index]] * o->scale);

@@ -136,6 +136,7 @@ static gcc_jit_context *new_context(bool dump)
 #endif
         gcc_jit_context_add_command_line_option(ctx, options[i]);
     }
+    if (gx_simd() != SIMD_PLAIN) gcc_jit_context_add_command_line_option(ctx, gx_simd() == SIMD_AVX ? "-mavx" : "-mavx512vl");
     return ctx;
 }
 

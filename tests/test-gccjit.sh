@@ -53,7 +53,7 @@ done
 
 # The guest's own signals and faults, with all it runs compiled.
 gzip -dc "$top/tests/user/bin/suite-mipsel.gz" >"$tmp/suite" && chmod 755 "$tmp/suite"
-for test in unaligned wild; do
+for test in unaligned wild walk; do
     "$build/quern-mipsel" "$tmp/suite" $test >"$tmp/want" 2>/dev/null
     timeout 120 "$build/quern-mipsel" -accel jit,backend=gccjit,sync=on,threshold2=400 "$tmp/suite" $test >"$tmp/out" 2>/dev/null
     cmp -s "$tmp/out" "$tmp/want"

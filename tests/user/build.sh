@@ -9,7 +9,7 @@ for pair in mipsel:mipsel-linux-gnu mips:mips-linux-gnu mips64el:mips64el-linux-
     target=${pair%%:*} cc=${pair#*:}-gcc
     command -v "$cc" >/dev/null || { echo "no $cc: $target left as it is"; continue; }
     objects=
-    for test in signals threads files process wild unaligned hot; do
+    for test in signals threads files process wild unaligned hot walk; do
         "$cc" -Os -w -Dmain=${test}_main -c $test.c -o "$tmp/$test.o"
         objects="$objects $tmp/$test.o"
     done
