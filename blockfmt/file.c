@@ -16,7 +16,7 @@
 #endif
 #include <sys/uio.h>
 #include <unistd.h>
-#ifdef __linux__
+#ifdef HAVE_LINUX_FALLOC_H
 #include <linux/falloc.h>
 #endif
 

@@ -3,16 +3,16 @@
  */
 #include "jit-native/a64.h"
 
-static bool wide(const struct a64 *c) { return c->o->type == T_I64; }
+static bool wide(const struct lower *c) { return c->o->type == T_I64; }
 
-static void field(struct a64 *c, uint32_t op, bool w, unsigned pos, unsigned len)
+static void field(struct lower *c, uint32_t op, bool w, unsigned pos, unsigned len)
 {
     unsigned a = a64_use(c, c->o->a, X0), d = a64_def(c, X0);
     a64_bitfield(&c->e, op, w, d, a, pos, pos + len - 1);
     a64_done(c, c->o->d, d);
 }
 
-static void one(struct a64 *c, uint32_t op)
+static void one(struct lower *c, uint32_t op)
 {
     unsigned a = a64_use(c, c->o->a, X0), d = a64_def(c, X0);
     a64_rr(&c->e, op, wide(c), d, a);
@@ -20,14 +20,14 @@ static void one(struct a64 *c, uint32_t op)
 }
 
 /* The low word, zeros above. */
-static void low_word(struct a64 *c)
+static void low_word(struct lower *c)
 {
     unsigned a = a64_use(c, c->o->a, X0), d = a64_def(c, X0);
     a64_rrr(&c->e, A_ORR, false, d, ZR, a);
     a64_done(c, c->o->d, d);
 }
 
-static void trailing(struct a64 *c)
+static void trailing(struct lower *c)
 {
     unsigned a = a64_use(c, c->o->a, X0), d = a64_def(c, X0);
     a64_rr(&c->e, A_RBIT, wide(c), d, a);
@@ -35,7 +35,7 @@ static void trailing(struct a64 *c)
     a64_done(c, c->o->d, d);
 }
 
-static void count(struct a64 *c)
+static void count(struct lower *c)
 {
     unsigned v = a64_use_fp(c, c->o->a, 0);
     a64_dn(&c->e, A_CNT8B, 0, v);
@@ -45,7 +45,7 @@ static void count(struct a64 *c)
     a64_done(c, c->o->d, d);
 }
 
-static void deposit(struct a64 *c)
+static void deposit(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -56,12 +56,12 @@ static void deposit(struct a64 *c)
         a64_done(c, o->d, a64_use_z(c, o->b, X0));
         return;
     }
-    if (w && len == 32 && (pos == 0 || pos == 32) && (is_fpr(a64_reg(c, o->d)) || is_fpr(a64_reg(c, o->a)))) {
+    if (w && len == 32 && (pos == 0 || pos == 32) && (is_fpr(lower_reg(c, o->d)) || is_fpr(lower_reg(c, o->a)))) {
         unsigned d = a64_def_fp(c, 0);
         if (a64_lives_in_fp(c, o->b, d) && !a64_lives_in_fp(c, o->a, d)) d = 0;
         unsigned a = a64_use_fp(c, o->a, d);
         if (a != d) a64_ff(e, A_FMOV, true, d, a);
-        int rb = a64_reg(c, o->b);
+        int rb = lower_reg(c, o->b);
         if (is_fpr(rb)) a64_dn(e, pos ? A_INS_S1 : A_INS_S0, d, a64_fpr(rb));
         else a64_dn(e, pos ? A_INS_S1G : A_INS_S0G, d, a64_use_z(c, o->b, X0));
         a64_done_fp(c, o->d, d);
@@ -75,11 +75,11 @@ static void deposit(struct a64 *c)
 }
 
 /* Conversions of width where one side lives in an FP register. */
-static bool in_fp(struct a64 *c)
+static bool in_fp(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
-    int rd = a64_reg(c, o->d), ra = a64_reg(c, o->a);
+    int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
     if (!is_fpr(rd) && !is_fpr(ra)) return false;
     if (o->op == OP_LO) {
         if (is_fpr(rd) && ra == IN_MEMORY && !ir_is_const(o->a)) { /* little-endian */
@@ -105,11 +105,11 @@ static bool in_fp(struct a64 *c)
     return false;
 }
 
-static void high_half(struct a64 *c)
+static void high_half(struct lower *c)
 {
     struct emit *e = &c->e;
     unsigned d = a64_def(c, X0);
-    if (a64_reg(c, c->o->a) == IN_MEMORY && !ir_is_const(c->o->a)) {
+    if (lower_reg(c, c->o->a) == IN_MEMORY && !ir_is_const(c->o->a)) {
         struct a64_mem m = a64_cell(c, c->o->a);
         m.disp += 4;
         a64_ldst(e, A_LDRW, d, m);
@@ -119,7 +119,7 @@ static void high_half(struct a64 *c)
     a64_done(c, c->o->d, d);
 }
 
-static void concat(struct a64 *c)
+static void concat(struct lower *c)
 {
     unsigned b = a64_use_z(c, c->o->b, X1), d = a64_def(c, X0);
     if (d == b) d = X0;
@@ -128,7 +128,7 @@ static void concat(struct a64 *c)
     a64_done(c, c->o->d, d);
 }
 
-bool a64_lower_bits(struct a64 *c)
+bool a64_lower_bits(struct lower *c)
 {
     const struct ir_op *o = c->o;
     bool w = wide(c);

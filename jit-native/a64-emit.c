@@ -3,83 +3,32 @@
  */
 #include "jit-native/a64-emit.h"
 
-#include <stdlib.h>
-
-#define NOWHERE UINT32_MAX
-
-void a64_emit_init(struct emit *e) { memset(e, 0, sizeof *e); }
-
-void a64_emit_reset(struct emit *e)
-{
-    e->n = e->n_labels = e->n_fixes = e->n_abs = 0;
-    e->failed = false;
-}
-
-void a64_emit_free(struct emit *e)
-{
-    free(e->buf);
-    free(e->labels);
-    free(e->fixes);
-    free(e->abs);
-    a64_emit_init(e);
-}
-
-void a64_word(struct emit *e, uint32_t v)
-{
-    if (e->cap - e->n < 4) {
-        if (e->failed || e->cap > 1u << 26) {
-            e->failed = true;
-            return;
-        }
-        e->cap = e->cap ? e->cap * 2 : 4096;
-        e->buf = mem_realloc(e->buf, e->cap);
-    }
-    st32_le(e->buf + e->n, v);
-    e->n += 4;
-}
-
-void a64_align(struct emit *e, unsigned to)
+void emit_align(struct emit *e, unsigned to)
 {
     while (e->n & (to - 1) && !e->failed) a64_word(e, A_NOP);
 }
 
 /* ---- labels ------------------------------------------------------------------------------------------- */
 
-#define GROW(array, n, cap)                                                                        \
-    do {                                                                                           \
-        if ((n) == (cap)) {                                                                        \
-            (cap) = (cap) ? (cap) * 2 : 64;                                                        \
-            (array) = mem_realloc((array), (cap) * sizeof *(array));                               \
-        }                                                                                          \
-    } while (0)
+/* Branches of 26 and 19 bits of words, and addresses of 21 bits of bytes. */
+enum { FIX_B, FIX_COND, FIX_ADR };
 
-unsigned a64_label(struct emit *e)
+static void to_label(struct emit *e, uint32_t insn, unsigned kind, unsigned label)
 {
-    GROW(e->labels, e->n_labels, e->cap_labels);
-    e->labels[e->n_labels] = NOWHERE;
-    return e->n_labels++;
-}
-
-void a64_place(struct emit *e, unsigned label) { e->labels[label] = e->n; }
-
-static void to_label(struct emit *e, uint32_t insn, enum a64_fix_kind kind, unsigned label)
-{
-    GROW(e->fixes, e->n_fixes, e->cap_fixes);
-    e->fixes[e->n_fixes++] = (struct a64_fix){ e->n, label, (uint8_t)kind };
+    emit_refer(e, kind, label);
     a64_word(e, insn);
 }
 
 static void outside(struct emit *e, uint32_t insn, const void *target)
 {
-    GROW(e->abs, e->n_abs, e->cap_abs);
-    e->abs[e->n_abs++] = (struct a64_abs){ e->n, target };
+    emit_refer_outside(e, FIX_B, target);
     a64_word(e, insn);
 }
 
 #define INSN_B  0x14000000u
 #define INSN_BL 0x94000000u
-void a64_b(struct emit *e, unsigned label) { to_label(e, INSN_B, FIX_B, label); }
-void a64_bl(struct emit *e, unsigned label) { to_label(e, INSN_BL, FIX_B, label); }
+void emit_jump(struct emit *e, unsigned label) { to_label(e, INSN_B, FIX_B, label); }
+void emit_call(struct emit *e, unsigned label) { to_label(e, INSN_BL, FIX_B, label); }
 void a64_bcond(struct emit *e, unsigned cc, unsigned label) { to_label(e, 0x54000000u | cc, FIX_COND, label); }
 void a64_cbz(struct emit *e, bool nonzero, bool w, unsigned reg, unsigned label)
 {
@@ -87,7 +36,7 @@ void a64_cbz(struct emit *e, bool nonzero, bool w, unsigned reg, unsigned label)
 }
 void a64_adr(struct emit *e, unsigned reg, unsigned label) { to_label(e, 0x10000000u | reg, FIX_ADR, label); }
 
-void a64_b_abs(struct emit *e, const void *target)
+void emit_jump_abs(struct emit *e, const void *target)
 {
     if (!e->far) {
         outside(e, INSN_B, target);
@@ -97,7 +46,7 @@ void a64_b_abs(struct emit *e, const void *target)
     a64_word(e, A_BR | X17 << 5);
 }
 
-void a64_bl_abs(struct emit *e, const void *target)
+void emit_call_abs(struct emit *e, const void *target)
 {
     if (!e->far) {
         outside(e, INSN_BL, target);
@@ -109,7 +58,7 @@ void a64_bl_abs(struct emit *e, const void *target)
 
 static bool in_range(int64_t d, unsigned bits) { return d >= -((int64_t)1 << (bits - 1)) && d < (int64_t)1 << (bits - 1); }
 
-static bool fix(uint8_t *at, enum a64_fix_kind kind, int64_t d)
+bool emit_patch(uint8_t *at, unsigned kind, int64_t d)
 {
     uint32_t insn = ld32_le(at);
     switch (kind) {
@@ -130,19 +79,7 @@ static bool fix(uint8_t *at, enum a64_fix_kind kind, int64_t d)
     return true;
 }
 
-bool a64_emit_finish(struct emit *e, uint8_t *rw, const uint8_t *rx)
-{
-    for (uint32_t i = 0; i < e->n_fixes; i++) {
-        const struct a64_fix *f = &e->fixes[i];
-        if (!fix(e->buf + f->at, (enum a64_fix_kind)f->kind, (int64_t)e->labels[f->label] - (int64_t)f->at)) return false;
-    }
-    for (uint32_t i = 0; i < e->n_abs; i++) {
-        uint32_t at = e->abs[i].at;
-        if (!fix(e->buf + at, FIX_B, (int64_t)((intptr_t)e->abs[i].target - (intptr_t)(rx + at)))) return false;
-    }
-    memcpy(rw, e->buf, e->n);
-    return true;
-}
+void emit_return(struct emit *e) { a64_word(e, A_RET); }
 
 /* ---- registers ---------------------------------------------------------------------------------------- */
 

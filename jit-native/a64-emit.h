@@ -1,16 +1,16 @@
 /*
- * a64-emit.h - encoding A64 instructions into a growing buffer: register, immediate and memory forms, labels and fixups.
+ * a64-emit.h - encoding A64 instructions: register, immediate and memory forms.
  *
  * Follows the Arm Architecture Reference Manual for A-profile, chapter C4 (encodings) and C6, C7 (instruction pages). An
  * instruction is a constant with the bits that are fixed, and a function for each shape of operands that fills in the rest.
- * It knows nothing of the IR, nor of what the code is for. A buffer that could not grow sets `failed` and swallows the rest.
+ * It knows nothing of the IR, nor of what the code is for.
  */
 #ifndef JIT_NATIVE_A64_EMIT_H
 #define JIT_NATIVE_A64_EMIT_H
 
-#include "util/host.h"
+#include "jit-native/emit.h"
 
-enum a64_reg { X0, X1, X2, X3, X4, X5, X16 = 16, X17, X19 = 19, X24 = 24, X25, X26, X27, X28, X29, LR, ZR = 31, SP = 31, NO_REG = 0xff };
+enum lower_reg { X0, X1, X2, X3, X4, X5, X16 = 16, X17, X19 = 19, X24 = 24, X25, X26, X27, X28, X29, LR, ZR = 31, SP = 31, NO_REG = 0xff };
 enum { C_EQ, C_NE, C_HS, C_LO, C_MI, C_PL, C_VS, C_VC, C_HI, C_LS, C_GE, C_LT, C_GT, C_LE, C_AL };
 
 /* Three registers (a64_rrr; d, n, m). Add, subtract and logic may shift the third (a64_rrs). */
@@ -148,40 +148,11 @@ struct a64_mem { uint8_t base, index; bool word; int32_t disp; uint8_t shift; };
 static inline struct a64_mem a64_at(unsigned base, int32_t disp) { return (struct a64_mem){ (uint8_t)base, NO_REG, false, disp, 0 }; }
 static inline struct a64_mem a64_at2(unsigned base, unsigned index, bool word) { return (struct a64_mem){ (uint8_t)base, (uint8_t)index, word, 0, 0 }; }
 
-enum a64_fix_kind { FIX_B, FIX_COND, FIX_ADR };
-struct a64_fix { uint32_t at, label; uint8_t kind; };
-struct a64_abs { uint32_t at; const void *target; };
-struct emit {
-    uint8_t *buf;
-    uint32_t n, cap;             /* bytes */
-    bool failed;
-    bool far;                    /* addresses outside may be further away than a branch reaches: by way of x17 */
-    uint32_t *labels;            /* position, or UINT32_MAX */
-    uint32_t n_labels, cap_labels;
-    struct a64_fix *fixes;
-    uint32_t n_fixes, cap_fixes;
-    struct a64_abs *abs;         /* branches to addresses outside */
-    uint32_t n_abs, cap_abs;
-};
+static inline void a64_word(struct emit *e, uint32_t v) { emit_u32(e, v); }
 
-void a64_emit_init(struct emit *);
-void a64_emit_reset(struct emit *); /* empty, buffers kept */
-void a64_emit_free(struct emit *);
-/* Resolves labels and outside addresses for code that will run at rx, and copies it to rw. False: something is too far away. */
-bool a64_emit_finish(struct emit *, uint8_t *rw, const uint8_t *rx);
-
-void a64_word(struct emit *, uint32_t);
-void a64_align(struct emit *, unsigned to);
-
-unsigned a64_label(struct emit *);
-void a64_place(struct emit *, unsigned label);
-void a64_b(struct emit *, unsigned label);
-void a64_bl(struct emit *, unsigned label);
 void a64_bcond(struct emit *, unsigned cc, unsigned label);
 void a64_cbz(struct emit *, bool nonzero, bool w, unsigned reg, unsigned label);
 void a64_adr(struct emit *, unsigned reg, unsigned label);
-void a64_b_abs(struct emit *, const void *);
-void a64_bl_abs(struct emit *, const void *);
 
 /* w: 64-bit operands. */
 void a64_rrr(struct emit *, uint32_t op, bool w, unsigned d, unsigned n, unsigned m);

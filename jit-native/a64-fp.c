@@ -12,22 +12,11 @@
  */
 #include "jit-native/a64.h"
 
-static void cold_fp(struct a64 *c, const struct cold *k)
-{
-    a64_cold_begin(c, k);
-    a64_load_cell(c, X2, k->o->a);
-    a64_load_cell(c, X3, k->o->b);
-    a64_load_cell(c, X4, k->o->c);
-    a64_adr_op(c, k->o);
-    a64_call_c(c, (uintptr_t)jit_op, c->h->stubs.fp);
-    a64_cold_end(c, k);
-}
-
 /* The result, in FP register `arg`, is a NaN or infinite, or so small that it may be tiny: back to `more` if nothing is wrong with it. */
-static void cold_result(struct a64 *c, const struct cold *k)
+static void cold_result(struct lower *c, const struct cold *k)
 {
     struct emit *e = &c->e;
-    unsigned d = (unsigned)k->arg & 31, soft = a64_label(e), tiny = a64_label(e);
+    unsigned d = (unsigned)k->arg & 31, soft = emit_label(e), tiny = emit_label(e);
     bool w = k->arg >> 5 & 1;
     a64_fff(e, A_FCMP, w, 0, d, d);
     a64_bcond(e, C_VS, soft);
@@ -37,70 +26,70 @@ static void cold_result(struct a64 *c, const struct cold *k)
     a64_word(e, A_MRS_FPSR | X0);
     a64_logic(e, A_ANDSI, false, ZR, X0, FPSR_UFC);
     a64_bcond(e, C_NE, tiny);
-    a64_b(e, k->more);
-    a64_place(e, tiny);
+    emit_jump(e, k->more);
+    emit_place(e, tiny);
     a64_logic(e, A_ANDI, true, X0, X0, ~(uint64_t)FPSR_UFC);
     a64_word(e, A_MSR_FPSR | X0);
-    a64_place(e, soft);
-    cold_fp(c, k);
+    emit_place(e, soft);
+    lower_cold_op(c, k);
 }
 
-static struct cold *begin(struct a64 *c)
+static struct cold *begin(struct lower *c)
 {
-    struct cold *k = a64_cold(c, cold_fp);
+    struct cold *k = lower_cold(c, lower_cold_op);
     a64_ldst(&c->e, A_LDRB, X0, AT_CPU(fp_fast));
     a64_cbz(&c->e, false, false, X0, k->label);
     return k;
 }
 
-static void check(struct a64 *c, struct cold *k, bool w, unsigned v)
+static void check(struct lower *c, struct cold *k, bool w, unsigned v)
 {
     a64_fff(&c->e, A_FCMP, w, 0, v, v);
     a64_bcond(&c->e, C_VS, k->label);
 }
 
 /* The same for results that may be tiny. */
-static void check_tiny(struct a64 *c, const struct cold *k, bool w, unsigned v)
+static void check_tiny(struct lower *c, const struct cold *k, bool w, unsigned v)
 {
     struct emit *e = &c->e;
-    struct cold *r = a64_cold(c, cold_result);
+    struct cold *r = lower_cold(c, cold_result);
     r->arg = v | (unsigned)w << 5;
-    r->more = a64_label(e);
+    r->more = emit_label(e);
     a64_fcvt(e, A_FMOV_GF, w, w, X0, v);
     a64_bitfield(e, A_UBFM, w, X0, X0, w ? 52 : 23, w ? 62 : 30); /* the exponent: 0, 1 and the highest are looked at */
     a64_addsub(e, A_SUBI, false, X0, X0, 2);
     a64_addsub(e, A_SUBSI, false, ZR, X0, w ? 0x7ff - 2 : 0xff - 2);
     a64_bcond(e, C_HS, r->label);
-    a64_place(e, r->more);
+    emit_place(e, r->more);
     r->back = k->back;
 }
 
 /* cpu->fp_note */
 static uint32_t noted_op(const struct ir_op *o) { return o->op | (uint32_t)o->type << 16; }
 
-static void note_word(struct a64 *c, struct a64_mem at, uint32_t v)
+static void note_word(struct lower *c, struct a64_mem at, uint32_t v)
 {
     if (v) a64_mov_imm(&c->e, X0, v);
     a64_ldst(&c->e, A_STRW, v ? X0 : ZR, at);
 }
 
-static void note_op(struct a64 *c, uint32_t op, uint32_t aux)
+static void note_op(struct lower *c, uint32_t op, uint32_t aux)
 {
     note_word(c, AT_CPU(fp_note.op), op);
     note_word(c, AT_CPU(fp_note.aux), aux);
 }
 
-static void note_fp(struct a64 *c, struct a64_mem at, bool w, unsigned v) { a64_ldst(&c->e, w ? A_STRD : A_STRS, v, at); }
+static void note_fp(struct lower *c, struct a64_mem at, bool w, unsigned v) { a64_ldst(&c->e, w ? A_STRD : A_STRS, v, at); }
 
 /* A register for the result that none of the operands lives in: they must survive until it has been tested. */
-static unsigned result(const struct a64 *c)
+static unsigned result(const struct lower *c)
 {
     const struct ir_op *o = c->o;
     unsigned d = a64_def_fp(c, 0);
     return a64_lives_in_fp(c, o->a, d) || a64_lives_in_fp(c, o->b, d) || a64_lives_in_fp(c, o->c, d) ? 0 : d;
 }
 
-static void arith(struct a64 *c, uint32_t op, bool tiny, bool noted, uint32_t extra)
+static void arith(struct lower *c, uint32_t op, bool tiny, bool noted, uint32_t extra)
 {
     const struct ir_op *o = c->o;
     bool w = o->type == T_I64;
@@ -116,11 +105,11 @@ static void arith(struct a64 *c, uint32_t op, bool tiny, bool noted, uint32_t ex
         note_op(c, noted_op(o) | extra, 0);
     }
     a64_done_fp(c, o->d, d);
-    a64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
 }
 
 /* One operand of type wa, a result of type wd; dbl: what the instruction is told. */
-static void unary(struct a64 *c, uint32_t op, bool dbl, bool wa, bool wd, bool tiny, bool noted, uint32_t extra)
+static void unary(struct lower *c, uint32_t op, bool dbl, bool wa, bool wd, bool tiny, bool noted, uint32_t extra)
 {
     const struct ir_op *o = c->o;
     struct cold *k = begin(c);
@@ -134,10 +123,10 @@ static void unary(struct a64 *c, uint32_t op, bool dbl, bool wa, bool wd, bool t
         note_op(c, noted_op(o) | extra, 0);
     }
     a64_done_fp(c, o->d, d);
-    a64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
 }
 
-static void fused(struct a64 *c)
+static void fused(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -156,10 +145,10 @@ static void fused(struct a64 *c)
         note_op(c, noted_op(o) | (uint32_t)o->attr << 24, 0);
     }
     a64_done_fp(c, o->d, d);
-    a64_place(e, k->back);
+    emit_place(e, k->back);
 }
 
-static void from_int(struct a64 *c, uint32_t op, bool wa, bool wd, bool noted)
+static void from_int(struct lower *c, uint32_t op, bool wa, bool wd, bool noted)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -172,11 +161,11 @@ static void from_int(struct a64 *c, uint32_t op, bool wa, bool wd, bool noted)
     }
     a64_fcvt(e, op, wa, wd, d, a);
     a64_done_fp(c, o->d, d);
-    a64_place(e, k->back);
+    emit_place(e, k->back);
 }
 
 /* The host gives the nearest limit for what does not fit, 0 for a NaN: such results are looked at by the authority. */
-static bool to_int(struct a64 *c, bool wa, bool wd, bool is_signed, bool noted)
+static bool to_int(struct lower *c, bool wa, bool wd, bool is_signed, bool noted)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -207,11 +196,11 @@ static bool to_int(struct a64 *c, bool wa, bool wd, bool is_signed, bool noted)
         note_op(c, noted_op(o), o->aux);
     }
     a64_done(c, o->d, X1);
-    a64_place(e, k->back);
+    emit_place(e, k->back);
     return true;
 }
 
-static void compare(struct a64 *c)
+static void compare(struct lower *c)
 {
     /* by relations wanted; without a NaN */
     static const uint8_t cc[8] = { 0, C_MI, C_EQ, C_LS, C_GT, C_NE, C_GE, 0 };
@@ -241,18 +230,18 @@ static void compare(struct a64 *c)
         note_op(c, noted_op(o), o->aux);
     }
     a64_done(c, o->d, d);
-    a64_place(e, k->back);
+    emit_place(e, k->back);
 }
 
 /* The smaller or larger of two. The rules differ for NaNs only, but for that of x86. */
-static bool extremum(struct a64 *c, uint32_t op)
+static bool extremum(struct lower *c, uint32_t op)
 {
     if (c->o->attr == IR_FMM_X86 || c->o->attr == IR_FMM_NUM_MAG) return false;
     arith(c, op, false, true, (uint32_t)c->o->attr << 24);
     return true;
 }
 
-static bool round_int(struct a64 *c)
+static bool round_int(struct lower *c)
 {
     const struct ir_op *o = c->o;
     unsigned r = o->attr & IR_ROUND_ENV;
@@ -268,7 +257,7 @@ static bool round_int(struct a64 *c)
     return true;
 }
 
-bool a64_lower_fp(struct a64 *c)
+bool a64_lower_fp(struct lower *c)
 {
     const struct ir_op *o = c->o;
     bool w = o->type == T_I64, noted = c->gb->noted[c->i];

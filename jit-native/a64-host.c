@@ -1,6 +1,6 @@
 /*
- * a64-host.c - AArch64 as a host of the code generator: the thunks and stubs that all code shares, signal contexts, and the walk
- * over a region's blocks.
+ * a64-host.c - AArch64 as a host of the code generator: the thunks and stubs that all code shares, signal contexts, and
+ * what is done around each op.
  *
  * The C convention is that of the Procedure Call Standard for the Arm 64-bit Architecture (x19-x29, sp and the low halves of
  * v8-v15 belong to the caller; sp is aligned to 16 bytes). Contexts are those of Linux: asm/sigcontext.h.
@@ -56,7 +56,7 @@ static void make_exit(struct emit *e)
 
 static void make_refill(struct emit *e)
 {
-    unsigned none = a64_label(e);
+    unsigned none = emit_label(e);
     a64_ldst(e, A_LDRW, X0, AT_CPU(kick));
     a64_cbz(e, true, false, X0, none);
     load_op(e, X0, a64_at(SP, AT_REST));
@@ -69,7 +69,7 @@ static void make_refill(struct emit *e)
     a64_rrr(e, A_ADD, true, R_COUNT, R_COUNT, X1);
     a64_addsub(e, A_SUBSI, true, ZR, X1, 0);
     a64_word(e, A_RET);
-    a64_place(e, none);
+    emit_place(e, none);
     a64_rrr(e, A_SUBS, true, ZR, ZR, ZR);
     a64_word(e, A_RET);
 }
@@ -77,7 +77,7 @@ static void make_refill(struct emit *e)
 /* A kick that came up meanwhile empties the slice, so that the next charge fails. */
 static void make_call(struct emit *e, bool fp)
 {
-    unsigned kicked = a64_label(e);
+    unsigned kicked = emit_label(e);
     a64_mov(e, true, X0, R_CPU);
     load_op(e, X17, a64_at(SP, AT_REST));
     a64_rrr(e, A_ADD, true, X17, X17, R_COUNT);
@@ -93,7 +93,7 @@ static void make_call(struct emit *e, bool fp)
     a64_ldst(e, A_LDRW, X1, AT_CPU(kick));
     a64_cbz(e, true, false, X1, kicked);
     a64_word(e, A_RET);
-    a64_place(e, kicked);
+    emit_place(e, kicked);
     load_op(e, X1, a64_at(SP, AT_REST));
     a64_rrr(e, A_ADD, true, X1, X1, R_COUNT);
     store_op(e, X1, a64_at(SP, AT_REST));
@@ -105,7 +105,7 @@ static void make_call(struct emit *e, bool fp)
 static uint32_t make_indirect(struct emit *e, const void *exit)
 {
     uint32_t candidate;
-    unsigned no = a64_label(e);
+    unsigned no = emit_label(e);
 #define OFF(field) ((int32_t)offsetof(struct blk, field))
     load_op(e, X2, AT_CPU(key));
     a64_rrr(e, A_SUBS, true, ZR, X2, X1);
@@ -131,9 +131,9 @@ static uint32_t make_indirect(struct emit *e, const void *exit)
     load_op(e, X16, a64_at(X2, OFF(jit_body)));
     a64_cbz(e, false, true, X16, no);
     a64_word(e, A_BR | X16 << 5);
-    a64_place(e, no);
+    emit_place(e, no);
     a64_mov_imm(e, X0, JIT_IND);
-    a64_b_abs(e, exit);
+    emit_jump_abs(e, exit);
     return candidate;
 #undef OFF
 }
@@ -145,12 +145,12 @@ static bool make_stubs(struct host *h, struct error *err)
     uint32_t at[8], candidate;
     unsigned n = 0;
 
-    a64_emit_init(&e);
+    emit_init(&e);
     if (!jit_code_alloc(h->eng, 4096, &m)) {
         error_set(err, "no code memory for the thunks");
         return false;
     }
-#define HERE(what) (a64_align(&e, 16), at[n++] = e.n, what)
+#define HERE(what) (emit_align(&e, 16), at[n++] = e.n, what)
     HERE(make_entry(&e, false));
     HERE(make_entry(&e, true));
     HERE(make_exit(&e));
@@ -161,10 +161,10 @@ static bool make_stubs(struct host *h, struct error *err)
 #undef HERE
     const uint8_t *rx = m.rx;
     h->stubs = (struct stubs){ { rx + at[0], rx + at[1] }, rx + at[2], rx + at[3], rx + candidate, rx + at[4], rx + at[5], rx + at[6] };
-    bool ok = a64_emit_finish(&e, m.rw, m.rx);
+    bool ok = emit_finish(&e, m.rw, m.rx);
     jit_code_flush_icache(m.rx, e.n);
     jit_code_trim(h->eng, &m, e.n);
-    a64_emit_free(&e);
+    emit_free(&e);
     if (!ok) error_set(err, "the thunks do not reach each other");
     return ok;
 }
@@ -177,7 +177,8 @@ struct host *host_init(struct engine *eng, struct error *err)
     h->regs.n[0] = h->regs.n[1] = GPRS;
     h->regs.clobbered = 0xffe0u | 0xff000000u; /* x5-x15, d16-d23 */
     h->x = NEW(struct a64);
-    h->x->e.far = eng->cfg.code_size > BRANCH_REACH;
+    h->x->c.h = h;
+    h->x->c.e.far = eng->cfg.code_size > BRANCH_REACH;
     if (!make_stubs(h, err)) {
         host_fini(h);
         return NULL;
@@ -187,14 +188,14 @@ struct host *host_init(struct engine *eng, struct error *err)
 
 void host_fini(struct host *h)
 {
-    a64_emit_free(&h->x->e);
-    free(h->x->points);
-    free(h->x->ops);
+    lower_fini(&h->x->c);
     free(h->x);
     free(h);
 }
 
-bool host_has_vectors(void) { return false; }
+struct lower *host_lowering(struct host *h) { return &h->x->c; }
+/* No facts: every register holds all of its slot. */
+const struct host_traits host_traits = { .vectors = false, .facts = false };
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 
@@ -238,188 +239,34 @@ int64_t host_context_icount(const void *context)
 
 /* ---- a region ------------------------------------------------------------------------------------------- */
 
-static void forget_facts(struct a64 *c)
-{
-    unsigned n = c->g->guest->n_slots + c->jb->n_temps;
-    memset(c->bits, 0, n);
-    for (unsigned i = 0; i < n; i++) c->inside[i] = NOT_INSIDE;
-    a64_forget_address(c, IR_NONE);
-}
+void host_begin(struct lower *c) { (void)c; }
+void host_prepare(struct lower *c) { (void)c; }
 
-/* How many bits the result has at most; 0: not known. */
-static unsigned result_bits(const struct a64 *c)
+/* The cell x changed, or IR_NONE: any may have. */
+static void forget_address(struct lower *c, ir_id x)
 {
-    const struct ir_op *o = c->o;
-    unsigned width = o->type == T_I64 ? 64 : 32, x, y;
-    uint64_t k;
-    switch (o->op) {
-    case OP_AND:
-        x = a64_known_bits(c, o->a), y = a64_known_bits(c, o->b);
-        return MIN(x, y);
-    case OP_OR: case OP_XOR:
-        x = a64_known_bits(c, o->a), y = a64_known_bits(c, o->b);
-        return MAX(x, y);
-    case OP_ZX8: return 8;
-    case OP_ZX16: return 16;
-    case OP_ZX32: return 32;
-    case OP_EXTRACT: return o->aux >> 8 & 0xff;
-    case OP_SETC: return 1;
-    case OP_MOV: case OP_ZXW: return a64_known_bits(c, o->a);
-    case OP_LD: return o->attr & IR_MS ? 0 : 8u << (o->attr & IR_MSIZE);
-    case OP_SHR:
-        if (!a64_const(c, o->b, &k)) return a64_known_bits(c, o->a);
-        return k < width ? width - (unsigned)k : 1;
-    default: return 0;
+    for (unsigned i = 0; i < KEPT_ADDRESSES; i++) {
+        if (x == IR_NONE || A64(c)->kept[i] == x) A64(c)->kept[i] = IR_NONE;
     }
 }
 
-static int32_t result_inside(const struct a64 *c)
-{
-    const struct ir_op *o = c->o;
-    uint64_t k;
-    if (o->op != OP_MOV && o->op != OP_ADD) return NOT_INSIDE;
-    if (ir_is_const(o->a) || o->type != T_I64) return NOT_INSIDE;
-    int32_t in = c->inside[a64_index(c, o->a)];
-    if (in == NOT_INSIDE || o->op == OP_MOV) return in;
-    if (!a64_const(c, o->b, &k) || (int64_t)k < -JIT_DRIFT || (int64_t)k > JIT_DRIFT) return NOT_INSIDE;
-    in += (int32_t)(int64_t)k;
-    return in < -JIT_DRIFT || in > JIT_DRIFT ? NOT_INSIDE : in;
-}
+void host_begin_block(struct lower *c) { forget_address(c, IR_NONE); }
 
-static void lower(struct a64 *c)
+void host_lower(struct lower *c)
 {
     switch (c->o->op) {
     case OP_LD: a64_lower_ld(c); return;
     case OP_ST: a64_lower_st(c); return;
-    case OP_CAS: case OP_RMW: a64_lower_atomic(c); return;
-    case OP_INSN: case OP_LABEL: case OP_BR: case OP_BRL: case OP_BRC: case OP_GOTO: case OP_IND: case OP_EXIT: case OP_CALL: case OP_FENCE: case OP_FETCHF:
-        a64_lower_control(c);
-        return;
     default:
-        if (!a64_lower_int(c) && !a64_lower_bits(c) && !a64_lower_fp(c)) a64_lower_op(c);
+        if (!a64_lower_int(c) && !a64_lower_bits(c) && !a64_lower_fp(c)) lower_by_call(c);
     }
 }
 
-static void block(struct a64 *c, unsigned k)
+void host_done_op(struct lower *c, const struct ir_op *o, bool first, const struct gen_fact *f)
 {
-    struct gen *g = c->g;
-    unsigned marks = 0;
-
-    c->k = k;
-    c->gb = &g->blocks[k];
-    c->jb = c->gb->jb;
-    c->dirty = c->gb->dirty_in;
-    c->mark = 0, c->point = 0, c->key_kept = true;
-    c->labels = arena_get(&g->arena, c->jb->n_labels * sizeof *c->labels + 1);
-    c->label_dirty = arena_get(&g->arena, c->jb->n_labels * sizeof *c->label_dirty + 1);
-    for (unsigned i = 0; i < c->jb->n_labels; i++) c->labels[i] = a64_label(&c->e), c->label_dirty[i] = 0;
-    c->bits = arena_get(&g->arena, g->guest->n_slots + c->jb->n_temps + 1u);
-    c->inside = arena_get(&g->arena, (g->guest->n_slots + c->jb->n_temps) * sizeof *c->inside + 1);
-    forget_facts(c);
-    a64_block_entry(c);
-    for (c->i = 0; c->i < c->jb->n_ops && !c->why; c->i++) {
-        c->o = &c->jb->ops[c->i];
-        c->skip = 0;
-        unsigned bits = result_bits(c);
-        int32_t in = result_inside(c);
-        if (c->o->op == OP_INSN) c->mark = marks++, c->point = 0;
-        lower(c);
-        if (c->o->op == OP_LABEL || c->o->op == OP_CALL) forget_facts(c);
-        for (unsigned last = c->i + c->skip;; c->i++, bits = 0, in = NOT_INSIDE) {
-            const struct ir_op *o = &c->jb->ops[c->i];
-            if (o != c->o && o->op == OP_INSN) c->mark = marks++, c->point = 0;
-            if (o->d != IR_NONE) {
-                c->dirty |= gen_slot_bit(g, o->d);
-                c->bits[a64_index(c, o->d)] = (uint8_t)bits;
-                c->inside[a64_index(c, o->d)] = in;
-                a64_forget_address(c, o->d);
-                if (ir_is_slot(o->d) && g->guest->slots[o->d].cls == SLOT_MODE) c->key_kept = false;
-            }
-            if (c->i == last) break;
-        }
-    }
+    (void)first, (void)f;
+    if (o->op == OP_LABEL || o->op == OP_CALL) forget_address(c, IR_NONE);
+    if (o->d != IR_NONE) forget_address(c, o->d);
 }
 
-static void cold_hot(struct a64 *c, const struct cold *k)
-{
-    const struct guest *g = c->g->guest;
-    (void)k;
-    a64_mov_imm(&c->e, X0, c->jb->blk->pc);
-    a64_ldst(&c->e, g->slots[g->pc_slot].type == T_I64 ? A_STRX : A_STRW, X0, a64_cell(c, g->pc_slot));
-    a64_mov_imm(&c->e, X0, JIT_HOT);
-    a64_b_abs(&c->e, c->h->stubs.exit);
-}
-
-static void entry(struct a64 *c)
-{
-    struct gen *g = c->g;
-    c->k = 0, c->gb = &g->blocks[0], c->jb = c->gb->jb, c->i = 0, c->o = &c->jb->ops[0];
-    if (g->r->count) {
-        struct cold *k = a64_cold(c, cold_hot);
-        struct a64_mem heat = a64_at(X0, (int32_t)offsetof(struct blk, heat));
-        a64_mov_imm(&c->e, X0, (uintptr_t)c->jb->blk);
-        a64_ldst(&c->e, A_LDRW, X1, heat);
-        a64_addsub(&c->e, A_SUBSI, false, X1, X1, 1);
-        a64_ldst(&c->e, A_STRW, X1, heat);
-        a64_bcond(&c->e, C_EQ, k->label);
-    }
-    a64_reload(c, c->gb->live_in, false);
-}
-
-static void behind(struct a64 *c)
-{
-    for (const struct cold *k = c->cold; k && !c->why; k = k->next) {
-        c->k = k->block, c->gb = &c->g->blocks[k->block], c->jb = c->gb->jb;
-        c->i = k->op, c->o = k->o, c->mark = k->mark, c->point = k->point, c->dirty = k->dirty, c->key_kept = k->key_kept;
-        a64_place(&c->e, k->label);
-        k->emit(c, k);
-    }
-    for (unsigned i = 0; i < c->n_shared; i++) {
-        a64_place(&c->e, c->shared[i].label);
-        if (c->shared[i].reload) a64_reload(c, c->shared[i].mask, false);
-        else a64_spill(c, c->shared[i].mask, false);
-        a64_word(&c->e, A_RET);
-    }
-    if (!c->n_ops) return;
-    a64_align(&c->e, 16);
-    for (unsigned i = 0; i < c->n_ops; i++) {
-        uint32_t copy[sizeof *c->ops[i].o / 4];
-        memcpy(copy, c->ops[i].o, sizeof copy);
-        a64_place(&c->e, c->ops[i].label);
-        for (unsigned n = 0; n < ARRAY_LEN(copy); n++) a64_word(&c->e, copy[n]);
-    }
-}
-
-bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct gen_point **points, uint32_t *n, const char **why)
-{
-    struct a64 *c = h->x;
-    struct codemem m;
-
-    gen_no_facts(g); /* not made use of here: every register holds all of its slot */
-    a64_emit_reset(&c->e);
-    c->g = g, c->h = h, c->why = NULL;
-    c->cold = NULL, c->cold_tail = &c->cold;
-    c->n_shared = c->n_points = c->n_ops = 0;
-    for (unsigned k = 0; k < g->r->n; k++) {
-        g->blocks[k].label = a64_label(&c->e);
-        g->blocks[k].charged = a64_label(&c->e);
-    }
-    entry(c);
-    for (unsigned k = 0; k < g->r->n && !c->why; k++) block(c, k);
-    behind(c);
-    if (c->e.failed && !c->why) c->why = "too large";
-    if (!c->why && !jit_code_alloc(h->eng, c->e.n, &m)) c->why = "no code memory";
-    if (!c->why && !a64_emit_finish(&c->e, m.rw, m.rx)) {
-        jit_code_trim(h->eng, &m, 0);
-        c->why = "branches that reach too far";
-    }
-    if (c->why) {
-        *why = c->why;
-        return false;
-    }
-    jit_code_flush_icache(m.rx, c->e.n);
-    code->text = code->body = m.rx;
-    code->text_size = c->e.n;
-    *points = c->points, *n = c->n_points;
-    return true;
-}
+void host_test_guess(struct lower *c, unsigned no) { (void)c, (void)no; /* nothing is assumed */ }

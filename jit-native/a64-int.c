@@ -5,10 +5,10 @@
  */
 #include "jit-native/a64.h"
 
-static bool wide(const struct a64 *c) { return c->o->type == T_I64; }
+static bool wide(const struct lower *c) { return c->o->type == T_I64; }
 
 /* d = a op b, by registers */
-static void two(struct a64 *c, uint32_t op)
+static void two(struct lower *c, uint32_t op)
 {
     unsigned a = a64_use_z(c, c->o->a, X0), b = a64_use_z(c, c->o->b, X1), d = a64_def(c, X0);
     a64_rrr(&c->e, op, wide(c), d, a, b);
@@ -16,11 +16,11 @@ static void two(struct a64 *c, uint32_t op)
 }
 
 /* The same with `not` behind. */
-static void two_not(struct a64 *c, uint32_t op)
+static void two_not(struct lower *c, uint32_t op)
 {
     unsigned a = a64_use_z(c, c->o->a, X0), b = a64_use_z(c, c->o->b, X1), d = a64_def(c, X0);
     uint64_t k;
-    if (op == A_ORR && a64_const(c, c->o->b, &k) && !k) { /* the MIPS way to write not */
+    if (op == A_ORR && lower_const(c, c->o->b, &k) && !k) { /* the MIPS way to write not */
         a64_rrr(&c->e, A_ORN, wide(c), d, ZR, a);
     } else {
         a64_rrr(&c->e, op, wide(c), d, a, b);
@@ -29,12 +29,12 @@ static void two_not(struct a64 *c, uint32_t op)
     a64_done(c, c->o->d, d);
 }
 
-static void sum(struct a64 *c, bool minus)
+static void sum(struct lower *c, bool minus)
 {
     const struct ir_op *o = c->o;
     bool w = wide(c);
     uint64_t k;
-    if (a64_const(c, o->b, &k) && !ir_is_const(o->a)) {
+    if (lower_const(c, o->b, &k) && !ir_is_const(o->a)) {
         int64_t v = w ? (int64_t)k : (int32_t)(uint32_t)k;
         v = minus ? (int64_t)(0 - (uint64_t)v) : v;
         if (v > -(1 << 24) && v < 1 << 24) {
@@ -47,12 +47,12 @@ static void sum(struct a64 *c, bool minus)
     two(c, minus ? A_SUB : A_ADD);
 }
 
-static void logic(struct a64 *c, uint32_t op, uint32_t imm_op)
+static void logic(struct lower *c, uint32_t op, uint32_t imm_op)
 {
     const struct ir_op *o = c->o;
     uint64_t k;
     uint32_t bits;
-    if (a64_const(c, o->b, &k) && a64_logic_bits(wide(c), k, &bits)) {
+    if (lower_const(c, o->b, &k) && a64_logic_bits(wide(c), k, &bits)) {
         unsigned a = a64_use_z(c, o->a, X0), d = a64_def(c, X0);
         a64_logic(&c->e, imm_op, wide(c), d, a, k);
         a64_done(c, o->d, d);
@@ -61,7 +61,7 @@ static void logic(struct a64 *c, uint32_t op, uint32_t imm_op)
     two(c, op);
 }
 
-static void one(struct a64 *c, uint32_t op)
+static void one(struct lower *c, uint32_t op)
 {
     unsigned a = a64_use_z(c, c->o->a, X0), d = a64_def(c, X0);
     a64_rrr(&c->e, op, wide(c), d, ZR, a);
@@ -69,7 +69,7 @@ static void one(struct a64 *c, uint32_t op)
 }
 
 /* The bits of b where c has ones, those of a elsewhere. */
-static void merge(struct a64 *c)
+static void merge(struct lower *c)
 {
     const struct ir_op *o = c->o;
     bool w = wide(c);
@@ -84,10 +84,10 @@ static void merge(struct a64 *c)
 /* ---- shifts ------------------------------------------------------------------------------------------- */
 
 /* Is x, a temporary, read after op `at`? */
-static bool dies_at(const struct a64 *c, ir_id x, unsigned at) { return ir_is_temp(x) && c->gb->temp_last[x - IR_TEMP] == at; }
+static bool dies_at(const struct lower *c, ir_id x, unsigned at) { return ir_is_temp(x) && c->gb->temp_last[x - IR_TEMP] == at; }
 
 /* shl t, a, n; add d, t, b with t dead after, or overwritten by d: one instruction. */
-static bool add_shifted(struct a64 *c, unsigned n)
+static bool add_shifted(struct lower *c, unsigned n)
 {
     const struct ir_op *o = c->o;
     unsigned i = c->i + 1;
@@ -98,13 +98,13 @@ static bool add_shifted(struct a64 *c, unsigned n)
     ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
     if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
-    if (!is_gpr(a64_reg(c, o->a)) || !is_gpr(a64_reg(c, other)) || !is_gpr(a64_reg(c, p->d))) return false;
-    a64_rrs(&c->e, A_ADD, wide(c), a64_gpr(a64_reg(c, p->d)), a64_gpr(a64_reg(c, other)), a64_gpr(a64_reg(c, o->a)), S_LSL, n);
+    if (!is_gpr(lower_reg(c, o->a)) || !is_gpr(lower_reg(c, other)) || !is_gpr(lower_reg(c, p->d))) return false;
+    a64_rrs(&c->e, A_ADD, wide(c), a64_gpr(lower_reg(c, p->d)), a64_gpr(lower_reg(c, other)), a64_gpr(lower_reg(c, o->a)), S_LSL, n);
     c->skip = i - c->i;
     return true;
 }
 
-static void shift(struct a64 *c, uint32_t op)
+static void shift(struct lower *c, uint32_t op)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -112,7 +112,7 @@ static void shift(struct a64 *c, uint32_t op)
     unsigned width = w ? 64 : 32, d;
     uint64_t n;
 
-    if (a64_const(c, o->b, &n)) {
+    if (lower_const(c, o->b, &n)) {
         if (o->op == OP_ROTL) n = 0 - n;
         if (rotate) n &= width - 1;
         else if (n >= width && o->op == OP_SAR) n = width - 1;
@@ -131,7 +131,7 @@ static void shift(struct a64 *c, uint32_t op)
         a64_done(c, o->d, d);
         return;
     }
-    bool in_range = rotate || a64_known_bits(c, o->b) <= (w ? 6u : 5u);
+    bool in_range = rotate || lower_known_bits(c, o->b) <= (w ? 6u : 5u);
     unsigned b = a64_use(c, o->b, X1), a = a64_use_z(c, o->a, X0);
     d = a64_def(c, X0);
     if (o->op == OP_ROTL) {
@@ -155,14 +155,14 @@ static void shift(struct a64 *c, uint32_t op)
 
 /* ---- products, quotients ------------------------------------------------------------------------------ */
 
-static const struct ir_op *partner(const struct a64 *c, unsigned op)
+static const struct ir_op *partner(const struct lower *c, unsigned op)
 {
     const struct ir_op *o = c->o, *p = o + 1;
     if (c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
     return o->d == o->a || o->d == o->b || o->d == p->d ? NULL : p;
 }
 
-static void mul(struct a64 *c)
+static void mul(struct lower *c)
 {
     const struct ir_op *o = c->o, *hi = NULL, *his = NULL;
     struct emit *e = &c->e;
@@ -182,7 +182,7 @@ static void mul(struct a64 *c)
     c->skip = 1;
 }
 
-static void mulh(struct a64 *c, bool is_signed)
+static void mulh(struct lower *c, bool is_signed)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -197,7 +197,7 @@ static void mulh(struct a64 *c, bool is_signed)
 }
 
 /* The host's x / 0 = 0 and MIN / -1 = MIN are the IR's. */
-static void divide(struct a64 *c, bool is_signed, bool remainder)
+static void divide(struct lower *c, bool is_signed, bool remainder)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -216,7 +216,7 @@ static void divide(struct a64 *c, bool is_signed, bool remainder)
 
 /* ---- comparisons -------------------------------------------------------------------------------------- */
 
-unsigned a64_compare(struct a64 *c, const struct ir_op *o)
+unsigned a64_compare(struct lower *c, const struct ir_op *o)
 {
     static const uint8_t cc[CC_COUNT] = { [CC_EQ] = C_EQ, [CC_NE] = C_NE, [CC_LTU] = C_LO, [CC_GEU] = C_HS, [CC_LEU] = C_LS, [CC_GTU] = C_HI,
                                           [CC_LTS] = C_LT, [CC_GES] = C_GE, [CC_LES] = C_LE, [CC_GTS] = C_GT, [CC_TZ] = C_EQ, [CC_TNZ] = C_NE };
@@ -230,7 +230,7 @@ unsigned a64_compare(struct a64 *c, const struct ir_op *o)
         a = o->b, b = o->a;
         cond = ir_cond_swapped[cond];
     }
-    bool constant = a64_const(c, b, &k), test = cond == CC_TZ || cond == CC_TNZ;
+    bool constant = lower_const(c, b, &k), test = cond == CC_TZ || cond == CC_TNZ;
     if (test) {
         if (!constant || !a64_logic(e, A_ANDSI, w, ZR, a64_use_z(c, a, X0), k)) {
             unsigned rb = a64_use_z(c, b, X1);
@@ -250,14 +250,14 @@ unsigned a64_compare(struct a64 *c, const struct ir_op *o)
     return cc[cond];
 }
 
-static void setc(struct a64 *c)
+static void setc(struct lower *c)
 {
     unsigned cc = a64_compare(c, c->o), d = a64_def(c, X0);
     a64_csel(&c->e, A_CSINC, false, d, ZR, ZR, cc ^ 1);
     a64_done(c, c->o->d, d);
 }
 
-static void select_one(struct a64 *c)
+static void select_one(struct lower *c)
 {
     const struct ir_op *o = c->o;
     bool w = wide(c);
@@ -267,7 +267,7 @@ static void select_one(struct a64 *c)
     a64_done(c, o->d, d);
 }
 
-static void least(struct a64 *c, unsigned cc)
+static void least(struct lower *c, unsigned cc)
 {
     const struct ir_op *o = c->o;
     bool w = wide(c);
@@ -277,16 +277,16 @@ static void least(struct a64 *c, unsigned cc)
     a64_done(c, o->d, d);
 }
 
-static void mov(struct a64 *c)
+static void mov(struct lower *c)
 {
     const struct ir_op *o = c->o;
-    int rd = a64_reg(c, o->d), ra = a64_reg(c, o->a);
+    int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
     if (is_fpr(rd) || is_fpr(ra)) a64_done_fp(c, o->d, a64_use_fp(c, o->a, is_fpr(rd) ? a64_fpr(rd) : 0));
     else if (is_gpr(rd)) a64_load(c, a64_gpr(rd), o->a);
     else a64_done(c, o->d, a64_use_z(c, o->a, X0));
 }
 
-bool a64_lower_int(struct a64 *c)
+bool a64_lower_int(struct lower *c)
 {
     switch (c->o->op) {
     case OP_MOV: mov(c); return true;

@@ -3,8 +3,8 @@
  *
  * User mode: x27 is the host address of the guest's address 0. Around the guest's window lie areas that nothing is ever
  * mapped in (interp/cpu.h: ubase), so displacements, sums and sizes need no checks; a fault there is sorted out by the
- * interpreter. Addresses of 64 bits are compared with the limit once for each base register in a block. An address that a
- * block uses several times is added to x27 once.
+ * interpreter. Addresses of 64 bits are compared with the limit unless they are known to be near (facts.c). An address that
+ * a block uses several times is added to x27 once.
  * System mode: the probe of fast-body.h; alignment is folded into the comparison of the tag.
  * Ordered accesses are plain ones with barriers: the instructions that order by themselves want aligned addresses.
  */
@@ -12,37 +12,13 @@
 
 static unsigned size_of(const struct ir_op *o) { return 1u << (o->attr & IR_MSIZE); }
 
-/* Slow ways: the address is in x0. */
-static void cold_ld(struct a64 *c, const struct cold *k)
-{
-    a64_cold_begin(c, k);
-    a64_mov(&c->e, (k->o->aux & IR_A64) != 0, X1, X0);
-    a64_mov_imm(&c->e, X2, k->o->attr);
-    a64_mov_imm(&c->e, X3, IR_MMU(k->o));
-    a64_set_point(c);
-    a64_call_c(c, (uintptr_t)jit_ld, c->h->stubs.call);
-    a64_cold_end(c, k);
-}
-
-static void cold_st(struct a64 *c, const struct cold *k)
-{
-    a64_cold_begin(c, k);
-    a64_mov(&c->e, (k->o->aux & IR_A64) != 0, X1, X0);
-    a64_load_cell(c, X2, k->o->b);
-    a64_mov_imm(&c->e, X3, k->o->attr);
-    a64_mov_imm(&c->e, X4, IR_MMU(k->o));
-    a64_set_point(c);
-    a64_call_c(c, (uintptr_t)jit_st, c->h->stubs.call);
-    a64_cold_end(c, k);
-}
-
 /* reg = the guest address. */
-static void address(struct a64 *c, unsigned reg, bool w)
+static void address(struct lower *c, unsigned reg, bool w)
 {
     const struct ir_op *o = c->o;
     int32_t disp = IR_DISP(o);
     uint64_t k;
-    if (a64_const(c, o->a, &k)) {
+    if (lower_const(c, o->a, &k)) {
         k += (uint64_t)(int64_t)disp;
         a64_mov_imm(&c->e, reg, w ? k : (uint32_t)k);
     } else {
@@ -51,7 +27,7 @@ static void address(struct a64 *c, unsigned reg, bool w)
 }
 
 /* Does the block access memory by the same base again before that changes? */
-static bool used_again(const struct a64 *c)
+static bool used_again(const struct lower *c)
 {
     const struct ir_op *o = c->o;
     for (unsigned i = c->i + 1; i < c->jb->n_ops && i < c->i + 48; i++) {
@@ -63,15 +39,15 @@ static bool used_again(const struct a64 *c)
 }
 
 /* The base's host address if a register has it or is to have it, else 0. */
-static unsigned kept_address(struct a64 *c, unsigned base, bool w)
+static unsigned kept_address(struct lower *c, unsigned base, bool w)
 {
     const struct ir_op *o = c->o;
     for (unsigned i = 0; i < KEPT_ADDRESSES; i++) {
-        if (c->kept[i] == o->a) return X24 + i;
+        if (A64(c)->kept[i] == o->a) return X24 + i;
     }
     if (o->d == o->a || !used_again(c)) return 0;
-    unsigned i = c->kept_next++ % KEPT_ADDRESSES;
-    c->kept[i] = o->a;
+    unsigned i = A64(c)->kept_next++ % KEPT_ADDRESSES;
+    A64(c)->kept[i] = o->a;
     /* add x, x27, base, uxtw */
     if (w) a64_rrr(&c->e, A_ADD, true, X24 + i, R_MEM, base);
     else a64_word(&c->e, 0x8b204000u | base << 16 | (uint32_t)R_MEM << 5 | (X24 + i));
@@ -79,19 +55,19 @@ static unsigned kept_address(struct a64 *c, unsigned base, bool w)
 }
 
 /* Where the access goes in host memory; one instruction can reach it. *k: its slow way, if there is one. */
-static struct a64_mem user_address(struct a64 *c, uint32_t op, cold_fn slow, struct cold **k)
+static struct a64_mem user_address(struct lower *c, uint32_t op, cold_fn slow, struct cold **k)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = (o->aux & IR_A64) != 0, align = (o->attr & IR_MALIGN) && size_of(o) > 1;
     int32_t disp = IR_DISP(o);
     uint64_t v;
-    bool constant = a64_const(c, o->a, &v);
+    bool constant = lower_const(c, o->a, &v);
 
     *k = NULL;
     if (align || (w && constant)) { /* rare: all checks on the sum */
-        (void)a64_point(c);
-        *k = a64_cold(c, slow);
+        (void)lower_point(c);
+        *k = lower_cold(c, slow);
         (*k)->arg = -1;
         address(c, X0, w);
         if (align) {
@@ -112,14 +88,12 @@ static struct a64_mem user_address(struct a64 *c, uint32_t op, cold_fn slow, str
     struct a64_mem m = a64_at(R_MEM, disp);
     unsigned host = a64_fits(op, m) ? kept_address(c, base, w) : 0; /* before a slow way could skip it */
     if (w) {
-        int32_t *in = &c->inside[a64_index(c, o->a)];
-        if (*in == NOT_INSIDE) {
-            (void)a64_point(c);
-            *k = a64_cold(c, slow);
+        if (gen_fact_of(c->g, c->jb, c->known, o->a).near > gen_near_max(c->g->guest)) {
+            (void)lower_point(c);
+            *k = lower_cold(c, slow);
             (*k)->arg = base;
             a64_rrr(e, A_SUBS, true, ZR, base, R_LIMIT);
             a64_bcond(e, C_HS, (*k)->label);
-            *in = 0;
         }
     }
     if (host) {
@@ -134,23 +108,23 @@ static struct a64_mem user_address(struct a64 *c, uint32_t op, cold_fn slow, str
 }
 
 /* The slow way of an address that was compared before its displacement was added. */
-static void outside(struct a64 *c, const struct cold *k, cold_fn slow)
+static void outside(struct lower *c, const struct cold *k, cold_fn slow)
 {
     if (k->arg >= 0) a64_add_imm(&c->e, true, X0, (unsigned)k->arg, IR_DISP(k->o));
     slow(c, k);
 }
-static void cold_ld_user(struct a64 *c, const struct cold *k) { outside(c, k, cold_ld); }
-static void cold_st_user(struct a64 *c, const struct cold *k) { outside(c, k, cold_st); }
+static void cold_ld_user(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_ld); }
+static void cold_st_user(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_st); }
 
-static struct a64_mem tlb_address(struct a64 *c, cold_fn slow, size_t tag, struct cold **k)
+static struct a64_mem tlb_address(struct lower *c, cold_fn slow, size_t tag, struct cold **k)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = (o->aux & IR_A64) != 0;
     unsigned size = size_of(o);
 
-    (void)a64_point(c);
-    *k = a64_cold(c, slow);
+    (void)lower_point(c);
+    *k = lower_cold(c, slow);
     address(c, X0, w);
     a64_bitfield(e, A_UBFM, w, X1, X0, CPU_PAGE_BITS, CPU_PAGE_BITS + TLB_BITS - 1);
     a64_rrs(e, A_ADD, true, X1, R_MEM, X1, S_LSL, 5);
@@ -167,23 +141,23 @@ static struct a64_mem tlb_address(struct a64 *c, cold_fn slow, size_t tag, struc
     return a64_at2(X1, X0, false);
 }
 
-static void barrier(struct a64 *c, uint32_t insn) { a64_word(&c->e, insn); }
+static void barrier(struct lower *c, uint32_t insn) { a64_word(&c->e, insn); }
 
-void a64_lower_ld(struct a64 *c)
+void a64_lower_ld(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
-    bool w = a64_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE), sx = (o->attr & IR_MS) != 0;
+    bool w = lower_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE), sx = (o->attr & IR_MS) != 0;
     unsigned size = o->attr & IR_MSIZE;
-    int rd = a64_reg(c, o->d);
+    int rd = lower_reg(c, o->d);
     bool fp = is_fpr(rd) && !be && size == (w ? 3u : 2u);
     static const uint32_t plain[3][4] = { { A_LDRB, A_LDRH, A_LDRW, A_LDRX }, { A_LDRSBW, A_LDRSHW, A_LDRW, A_LDRX }, { A_LDRSBX, A_LDRSHX, A_LDRSW, A_LDRX } };
     uint32_t op = fp ? (w ? A_LDRD : A_LDRS) : plain[be || !sx ? 0 : 1 + w][size];
     struct cold *k;
-    struct a64_mem m = user ? user_address(c, op, cold_ld_user, &k) : tlb_address(c, cold_ld, offsetof(struct tlb_entry, rd), &k);
+    struct a64_mem m = user ? user_address(c, op, cold_ld_user, &k) : tlb_address(c, lower_cold_ld, offsetof(struct tlb_entry, rd), &k);
     unsigned d = a64_def(c, X0);
 
-    if (user) a64_may_fault(c);
+    if (user) lower_may_fault(c);
     a64_ldst(e, op, fp ? a64_fpr(rd) : d, m);
     if (!fp) {
         if (be) {
@@ -192,84 +166,31 @@ void a64_lower_ld(struct a64 *c)
         }
         a64_done(c, o->d, d);
     }
-    if (k) a64_place(e, k->back);
+    if (k) emit_place(e, k->back);
     if (o->attr & IR_MORDER) barrier(c, A_DMB_ISHLD);
 }
 
-void a64_lower_st(struct a64 *c)
+void a64_lower_st(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
-    bool w = a64_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
+    bool w = lower_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     static const uint32_t plain[4] = { A_STRB, A_STRH, A_STRW, A_STRX };
-    int rb = a64_reg(c, o->b);
+    int rb = lower_reg(c, o->b);
     bool fp = is_fpr(rb) && !be && size == (w ? 3u : 2u);
     uint32_t op = fp ? (w ? A_STRD : A_STRS) : plain[size];
     struct cold *k;
 
     if (o->attr & IR_MORDER) barrier(c, A_DMB_ISH);
-    struct a64_mem m = user ? user_address(c, op, cold_st_user, &k) : tlb_address(c, cold_st, offsetof(struct tlb_entry, wr), &k);
+    struct a64_mem m = user ? user_address(c, op, cold_st_user, &k) : tlb_address(c, lower_cold_st, offsetof(struct tlb_entry, wr), &k);
     unsigned r = fp ? a64_fpr(rb) : a64_use_z(c, o->b, X2);
     if (be) {
         a64_rr(e, size == 1 ? A_REV16 : size == 2 ? A_REV32 : A_REV64, size == 3, X2, r);
         r = X2;
     }
-    if (user) a64_may_fault(c);
+    if (user) lower_may_fault(c);
     a64_ldst(e, op, r, m);
-    if (k) a64_place(e, k->back);
+    if (k) emit_place(e, k->back);
     if (o->attr & IR_MSEQ) barrier(c, A_DMB_ISH);
-}
-
-/* ---- by calls ----------------------------------------------------------------------------------------- */
-
-/* After a call that stored all state: what C code clobbered, and what it may have written. */
-static void after_call(struct a64 *c)
-{
-    const struct ir_op *o = c->o;
-    uint32_t back = c->gb->live[c->i] & (c->g->regs->clobbered | gen_written(c->g, o));
-    if (o->d != IR_NONE) back &= ~gen_slot_bit(c->g, o->d);
-    a64_reload(c, back, false);
-    a64_restore_temps(c);
-}
-
-void a64_lower_atomic(struct a64 *c)
-{
-    const struct ir_op *o = c->o;
-    struct emit *e = &c->e;
-    bool w = (o->aux & IR_A64) != 0, cas = o->op == OP_CAS;
-
-    a64_spill(c, c->dirty, false);
-    a64_save_temps(c);
-    c->dirty = 0;
-    a64_set_point(c);
-    a64_load_cell(c, X1, o->a);
-    if (IR_DISP(o)) a64_add_imm(e, w, X1, X1, IR_DISP(o));
-    a64_load_cell(c, X2, o->b);
-    if (cas) a64_load_cell(c, X3, o->c);
-    else a64_mov_imm(e, X3, o->aux >> 28);
-    a64_mov_imm(e, X4, o->attr);
-    a64_mov_imm(e, X5, IR_MMU(o));
-    a64_call_c(c, cas ? (uintptr_t)jit_cas : (uintptr_t)jit_rmw, c->h->stubs.call);
-    after_call(c);
-    a64_done(c, o->d, X0);
-}
-
-void a64_lower_op(struct a64 *c)
-{
-    const struct ir_op *o = c->o;
-    unsigned cls = ir_op_info[o->op].cls;
-    bool pure = cls == CLASS_PURE || cls == CLASS_CONV;
-
-    a64_spill(c, c->dirty, true);
-    a64_save_temps(c);
-    a64_load_cell(c, X2, o->a);
-    a64_load_cell(c, X3, o->b);
-    a64_load_cell(c, X4, o->c);
-    a64_adr_op(c, o);
-    a64_call_c(c, (uintptr_t)jit_op, pure ? c->h->stubs.call : c->h->stubs.fp);
-    uint32_t back = c->gb->live[c->i] & c->g->regs->clobbered & ~gen_slot_bit(c->g, o->d);
-    a64_reload(c, back, true);
-    a64_restore_temps(c);
-    a64_done(c, o->d, X0);
 }

@@ -3,90 +3,66 @@
  */
 #include "jit-native/a64.h"
 
-int a64_reg(const struct a64 *c, ir_id x)
-{
-    if (ir_is_slot(x)) return c->g->slot_reg[x];
-    if (ir_is_temp(x)) return c->gb->temp_reg[x - IR_TEMP];
-    return IN_MEMORY;
-}
-
-bool a64_const(const struct a64 *c, ir_id x, uint64_t *v)
-{
-    if (!ir_is_const(x)) {
-        *v = 0;
-        return x == IR_NONE;
-    }
-    *v = c->jb->consts[x - IR_CONST];
-    return true;
-}
-
-struct a64_mem a64_cell(const struct a64 *c, ir_id x)
+struct a64_mem a64_cell(const struct lower *c, ir_id x)
 {
     size_t off = ir_is_slot(x) ? c->g->guest->slots[x].offset : offsetof(struct cpu, temps) + 8u * (x - IR_TEMP);
     return a64_at(R_CPU, (int32_t)off);
 }
 
-void a64_load_cell(struct a64 *c, unsigned reg, ir_id x)
+void a64_load_cell(struct lower *c, unsigned reg, ir_id x)
 {
     uint64_t v;
-    if (a64_const(c, x, &v)) a64_mov_imm(&c->e, reg, v);
-    else a64_ldst(&c->e, a64_wide(c, x) ? A_LDRX : A_LDRW, reg, a64_cell(c, x));
+    if (lower_const(c, x, &v)) a64_mov_imm(&c->e, reg, v);
+    else a64_ldst(&c->e, lower_wide(c, x) ? A_LDRX : A_LDRW, reg, a64_cell(c, x));
 }
 
-void a64_move_cell(struct a64 *c, int r, ir_id x, bool load)
+void a64_load(struct lower *c, unsigned reg, ir_id x)
 {
-    bool w = a64_wide(c, x);
-    if (is_gpr(r)) a64_ldst(&c->e, load ? (w ? A_LDRX : A_LDRW) : w ? A_STRX : A_STRW, a64_gpr(r), a64_cell(c, x));
-    else a64_ldst(&c->e, load ? (w ? A_LDRD : A_LDRS) : w ? A_STRD : A_STRS, a64_fpr(r), a64_cell(c, x));
-}
-
-void a64_load(struct a64 *c, unsigned reg, ir_id x)
-{
-    int r = a64_reg(c, x);
-    bool w = a64_wide(c, x);
+    int r = lower_reg(c, x);
+    bool w = lower_wide(c, x);
     if (is_gpr(r)) a64_mov(&c->e, w, reg, a64_gpr(r));
     else if (is_fpr(r)) a64_fcvt(&c->e, A_FMOV_GF, w, w, reg, a64_fpr(r));
     else a64_load_cell(c, reg, x);
 }
 
-unsigned a64_use(struct a64 *c, ir_id x, unsigned scratch)
+unsigned a64_use(struct lower *c, ir_id x, unsigned scratch)
 {
-    int r = a64_reg(c, x);
+    int r = lower_reg(c, x);
     if (is_gpr(r)) return a64_gpr(r);
     a64_load(c, scratch, x);
     return scratch;
 }
 
-unsigned a64_use_z(struct a64 *c, ir_id x, unsigned scratch)
+unsigned a64_use_z(struct lower *c, ir_id x, unsigned scratch)
 {
     uint64_t v;
-    return a64_const(c, x, &v) && !v ? (unsigned)ZR : a64_use(c, x, scratch);
+    return lower_const(c, x, &v) && !v ? (unsigned)ZR : a64_use(c, x, scratch);
 }
 
-unsigned a64_def(const struct a64 *c, unsigned scratch)
+unsigned a64_def(const struct lower *c, unsigned scratch)
 {
-    int r = a64_reg(c, c->o->d);
+    int r = lower_reg(c, c->o->d);
     return is_gpr(r) ? a64_gpr(r) : scratch;
 }
 
-void a64_done(struct a64 *c, ir_id d, unsigned reg)
+void a64_done(struct lower *c, ir_id d, unsigned reg)
 {
-    int r = a64_reg(c, d);
-    bool w = a64_wide(c, d);
+    int r = lower_reg(c, d);
+    bool w = lower_wide(c, d);
     if (is_gpr(r)) a64_mov(&c->e, w, a64_gpr(r), reg);
     else if (is_fpr(r)) a64_fcvt(&c->e, A_FMOV_FG, w, w, a64_fpr(r), reg);
     else a64_ldst(&c->e, w ? A_STRX : A_STRW, reg, a64_cell(c, d));
 }
 
-unsigned a64_use_fp(struct a64 *c, ir_id x, unsigned scratch)
+unsigned a64_use_fp(struct lower *c, ir_id x, unsigned scratch)
 {
-    int r = a64_reg(c, x);
-    bool w = a64_wide(c, x);
+    int r = lower_reg(c, x);
+    bool w = lower_wide(c, x);
     uint64_t v;
     if (is_fpr(r)) return a64_fpr(r);
     if (is_gpr(r)) {
         a64_fcvt(&c->e, A_FMOV_FG, w, w, scratch, a64_gpr(r));
-    } else if (a64_const(c, x, &v)) {
+    } else if (lower_const(c, x, &v)) {
         if (v) a64_mov_imm(&c->e, X0, v);
         a64_fcvt(&c->e, A_FMOV_FG, w, w, scratch, v ? X0 : ZR);
     } else {
@@ -95,16 +71,16 @@ unsigned a64_use_fp(struct a64 *c, ir_id x, unsigned scratch)
     return scratch;
 }
 
-unsigned a64_def_fp(const struct a64 *c, unsigned scratch)
+unsigned a64_def_fp(const struct lower *c, unsigned scratch)
 {
-    int r = a64_reg(c, c->o->d);
+    int r = lower_reg(c, c->o->d);
     return is_fpr(r) ? a64_fpr(r) : scratch;
 }
 
-void a64_done_fp(struct a64 *c, ir_id d, unsigned v)
+void a64_done_fp(struct lower *c, ir_id d, unsigned v)
 {
-    int r = a64_reg(c, d);
-    bool w = a64_wide(c, d);
+    int r = lower_reg(c, d);
+    bool w = lower_wide(c, d);
     if (is_fpr(r)) {
         if (a64_fpr(r) != v) a64_ff(&c->e, A_FMOV, w, a64_fpr(r), v);
     } else if (is_gpr(r)) {
@@ -112,12 +88,4 @@ void a64_done_fp(struct a64 *c, ir_id d, unsigned v)
     } else {
         a64_ldst(&c->e, w ? A_STRD : A_STRS, v, a64_cell(c, d));
     }
-}
-
-unsigned a64_known_bits(const struct a64 *c, ir_id x)
-{
-    uint64_t v;
-    if (a64_const(c, x, &v)) return 64u - (v ? (unsigned)host_clz64(v) : 64u);
-    unsigned n = c->bits[a64_index(c, x)];
-    return n ? n : a64_wide(c, x) ? 64 : 32;
 }

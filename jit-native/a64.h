@@ -11,16 +11,13 @@
 #ifndef JIT_NATIVE_A64_H
 #define JIT_NATIVE_A64_H
 
-#include "jit-native/native.h"
 #include "jit-native/a64-emit.h"
+#include "jit-native/lower.h"
 
 enum { R_CPU = X29, R_COUNT = X28, R_MEM = X27, R_LIMIT = X26 };
 #define AT_CPU(field) a64_at(R_CPU, (int32_t)offsetof(struct cpu, field))
 /* The frame: rest of the budget; return address of a stub that calls C code; registers of the caller. */
 enum { AT_REST = 0, AT_LR = 8, AT_SAVED = 16, FRAME = AT_SAVED + 12 * 8 + 8 * 8 };
-/* Instructions in a slice: how long a kick by another thread may go unseen. */
-enum { SLICE = 1 << 16 };
-
 struct stubs {
     const void *entry[2];        /* C entries: system, user mode */
     const void *exit;            /* x0 = what to return; all state in cells */
@@ -36,60 +33,16 @@ struct host {
     struct engine *eng;
     struct host_regs regs;
     struct stubs stubs;
-    struct a64 *x;               /* of one compilation; kept for its buffers */
+    struct a64 *x;                 /* of one compilation; kept for its buffers */
 };
 
-struct cold;
-typedef void (*cold_fn)(struct a64 *, const struct cold *);
-/* Code for a rare case, emitted behind the region. */
-struct cold {
-    struct cold *next;
-    cold_fn emit;
-    unsigned label, back;
-    unsigned block, op, mark;
-    uint32_t point;              /* of the mark, if it was asked for by then */
-    uint32_t dirty;
-    const struct ir_op *o;
-    int64_t arg;
-    unsigned more;               /* another label */
-    bool key_kept;
-};
-
-struct shared { uint32_t mask; bool reload; unsigned label; };
 enum { KEPT_ADDRESSES = 2 };
-
 struct a64 {
-    struct emit e;
-    struct gen *g;
-    struct host *h;
-    const char *why;             /* failed: static text */
-    /* where we are */
-    unsigned k, i;
-    struct gen_block *gb;
-    const struct jit_block *jb;
-    const struct ir_op *o;
-    unsigned mark;
-    uint32_t point;              /* of the mark; 0: not asked for yet */
-    uint32_t dirty;
-    uint32_t *label_dirty;       /* of the block's labels */
-    unsigned *labels;
-    uint8_t *bits;               /* of each slot and temp: the value is below 1 << bits; 0: nothing known */
-    int32_t *inside;             /* of each slot and temp: address found inside, moved by this much since; NOT_INSIDE */
+    struct lower c;              /* first */
     ir_id kept[KEPT_ADDRESSES];  /* whose host address x24, x25 hold; IR_NONE */
     unsigned kept_next;
-    bool key_kept;               /* nothing in the block changed cpu->key */
-    unsigned skip;               /* ops that the last one has done too */
-    struct cold *cold, **cold_tail;
-    struct shared shared[128];
-    unsigned n_shared;
-    struct gen_point *points;
-    uint32_t n_points, cap_points;
-    struct { const struct ir_op *o; unsigned label; } *ops; /* that the code refers to: copied behind it */
-    uint32_t n_ops, cap_ops;
 };
-#define NOT_INSIDE INT32_MIN
-/* How far an address may have moved from one that was compared; with displacements it stays in the guard areas. */
-enum { JIT_DRIFT = 1 << 15 };
+#define A64(c) ((struct a64 *)(c))
 
 /* ---- operands (a64-operand.c) ----------------------------------------------------------------------- */
 
@@ -98,73 +51,40 @@ static inline unsigned a64_gpr(int r) { return r < 5 ? X19 + (unsigned)r : (unsi
 static inline unsigned a64_fpr(int r) { return (unsigned)r - GPRS + 8; }
 static inline bool is_gpr(int r) { return r >= 0 && r < GPRS; }
 static inline bool is_fpr(int r) { return r >= GPRS; }
-static inline bool a64_wide(const struct a64 *c, ir_id x) { return gen_type(c->g, c->jb, x) == T_I64; }
-static inline unsigned a64_index(const struct a64 *c, ir_id x) { return ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP); }
-/* Allocated register of a slot or temp (host-neutral number), or IN_MEMORY. */
-int a64_reg(const struct a64 *, ir_id);
-bool a64_const(const struct a64 *, ir_id, uint64_t *);
-struct a64_mem a64_cell(const struct a64 *, ir_id);
+struct a64_mem a64_cell(const struct lower *, ir_id);
 /* The value in some X register: its own, or `scratch`. */
-unsigned a64_use(struct a64 *, ir_id, unsigned scratch);
+unsigned a64_use(struct lower *, ir_id, unsigned scratch);
 /* The same; ZR for the constant 0. */
-unsigned a64_use_z(struct a64 *, ir_id, unsigned scratch);
-void a64_load(struct a64 *, unsigned reg, ir_id);
+unsigned a64_use_z(struct lower *, ir_id, unsigned scratch);
+void a64_load(struct lower *, unsigned reg, ir_id);
 /* Where the result of the current op may be computed: its own X register, or `scratch`. */
-unsigned a64_def(const struct a64 *, unsigned scratch);
+unsigned a64_def(const struct lower *, unsigned scratch);
 /* The result of the current op is in `reg`: puts it where it belongs. */
-void a64_done(struct a64 *, ir_id d, unsigned reg);
+void a64_done(struct lower *, ir_id d, unsigned reg);
 /* The same for FP registers. */
-unsigned a64_use_fp(struct a64 *, ir_id x, unsigned scratch);
-unsigned a64_def_fp(const struct a64 *, unsigned scratch);
-void a64_done_fp(struct a64 *, ir_id d, unsigned v);
+unsigned a64_use_fp(struct lower *, ir_id x, unsigned scratch);
+unsigned a64_def_fp(const struct lower *, unsigned scratch);
+void a64_done_fp(struct lower *, ir_id d, unsigned v);
 /* From its cell, for code that has stored all state. */
-void a64_load_cell(struct a64 *, unsigned reg, ir_id);
-void a64_move_cell(struct a64 *, int r, ir_id x, bool load);
+void a64_load_cell(struct lower *, unsigned reg, ir_id);
 /* Is x in the X register, or FP register, of that number? */
-static inline bool a64_lives_in(const struct a64 *c, ir_id x, unsigned r)
+static inline bool a64_lives_in(const struct lower *c, ir_id x, unsigned r)
 {
-    return x != IR_NONE && !ir_is_const(x) && is_gpr(a64_reg(c, x)) && a64_gpr(a64_reg(c, x)) == r;
+    return x != IR_NONE && !ir_is_const(x) && is_gpr(lower_reg(c, x)) && a64_gpr(lower_reg(c, x)) == r;
 }
-static inline bool a64_lives_in_fp(const struct a64 *c, ir_id x, unsigned v)
+static inline bool a64_lives_in_fp(const struct lower *c, ir_id x, unsigned v)
 {
-    return x != IR_NONE && !ir_is_const(x) && is_fpr(a64_reg(c, x)) && a64_fpr(a64_reg(c, x)) == v;
+    return x != IR_NONE && !ir_is_const(x) && is_fpr(lower_reg(c, x)) && a64_fpr(lower_reg(c, x)) == v;
 }
-unsigned a64_known_bits(const struct a64 *, ir_id);
 
-/* ---- state (a64-state.c) ------------------------------------------------------------------------------ */
+/* ---- lowering: each handles its ops; false: by lower_by_call() ------------------------------------------ */
 
-void a64_spill(struct a64 *, uint32_t mask, bool small);
-void a64_reload(struct a64 *, uint32_t mask, bool small);
-/* Temporaries that live across the current op: into their cells; and those that C code clobbers back. */
-void a64_save_temps(struct a64 *);
-void a64_restore_temps(struct a64 *);
-uint32_t a64_point(struct a64 *);
-void a64_set_point(struct a64 *);
-/* The next instruction is a guest access. */
-void a64_may_fault(struct a64 *);
-struct cold *a64_cold(struct a64 *, cold_fn); /* with labels made */
-/* x1 = the address of a copy of the op. */
-void a64_adr_op(struct a64 *, const struct ir_op *);
-/* Calls fn(cpu, x1, ...) by a stub. */
-void a64_call_c(struct a64 *, uintptr_t fn, const void *stub);
-/* Around a call from cold code: everything in its cells; afterwards the result in x0 goes to d, and on. */
-void a64_cold_begin(struct a64 *, const struct cold *);
-void a64_cold_end(struct a64 *, const struct cold *);
-/* The cell x changed, or IR_NONE: any may have. */
-void a64_forget_address(struct a64 *, ir_id x);
-
-/* ---- lowering: each handles its ops; false: by jit_op() ------------------------------------------------- */
-
-bool a64_lower_int(struct a64 *);     /* a64-int.c */
-bool a64_lower_bits(struct a64 *);    /* a64-bits.c */
-bool a64_lower_fp(struct a64 *);      /* a64-fp.c */
-void a64_lower_ld(struct a64 *);      /* a64-mem.c */
-void a64_lower_st(struct a64 *);
-void a64_lower_atomic(struct a64 *);
-void a64_lower_op(struct a64 *);      /* through jit_op() */
-void a64_lower_control(struct a64 *); /* a64-control.c */
-void a64_block_entry(struct a64 *);
+bool a64_lower_int(struct lower *);     /* a64-int.c */
+bool a64_lower_bits(struct lower *);    /* a64-bits.c */
+bool a64_lower_fp(struct lower *);      /* a64-fp.c */
+void a64_lower_ld(struct lower *);      /* a64-mem.c */
+void a64_lower_st(struct lower *);
 /* Compares a with b: the condition that is true when cond(a, b) is. */
-unsigned a64_compare(struct a64 *, const struct ir_op *);
+unsigned a64_compare(struct lower *, const struct ir_op *);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "jit-native/native.h"
 
+#include "jit-native/lower.h"
+
 #include <stdlib.h>
 
 static void *native_init(struct engine *eng, struct error *e) { return host_init(eng, e); }
@@ -22,14 +24,14 @@ static bool native_compile(void *state, const struct jit_region *r, struct jit_c
     for (unsigned i = 0; i < r->n; i++) {
         for (unsigned k = 0; k < r->blocks[i].n_ops; k++) {
             unsigned op = r->blocks[i].ops[k].op;
-            if (host_has_vectors() || (ir_op_info[op].cls != CLASS_VEC && op != OP_LD2 && op != OP_ST2)) continue;
+            if (host_traits.vectors || (ir_op_info[op].cls != CLASS_VEC && op != OP_LD2 && op != OP_ST2)) continue;
             *why = "vectors or pairs of cells";
             return false;
         }
     }
     gen_allocate(&g);
-    gen_facts(&g);
-    bool ok = host_compile(state, &g, code, &points, &n, why);
+    if (host_traits.facts) gen_facts(&g);
+    bool ok = lower_region(host_lowering(state), &g, code, &points, &n, why);
     if (ok) {
         struct native_code *nc = mem_zalloc(sizeof *nc);
         nc->n_points = n;

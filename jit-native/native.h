@@ -1,5 +1,6 @@
 /*
- * native.h - the in-house code generator: what its host-neutral part (native.c, alloc.c) and a host's part (x64-*.c) share.
+ * native.h - the in-house code generator: what its parts share: the host-neutral ones (native.c, alloc.c, facts.c, and by lower.h
+ * lower*.c) and those of the hosts (x64-*.c, a64-*.c).
  *
  * The shape of the code: every region decides once which slots live in host registers, and that holds from its entry to its
  * exits. So one table tells where the state is at any point; slots that may have been written (the dirty ones) are stored at
@@ -7,7 +8,7 @@
  * Temporaries share what registers are left, block by block. Everything unlikely is emitted behind the region.
  * A region of tier 2 may be there twice: made for what its entry was seen to find (facts.c), and for anything.
  *
- * A host provides what is declared in the last part. Host registers are numbered 0..31: 0..15 for integers, 16..31 for
+ * A host provides what is declared in the last parts here and of lower.h. Host registers are numbered 0..31: 0..15 for integers, 16..31 for
  * floating point, whatever the host calls them.
  */
 #ifndef JIT_NATIVE_NATIVE_H
@@ -121,12 +122,15 @@ struct host;
 struct host *host_init(struct engine *, struct error *);
 void host_fini(struct host *);
 const struct host_regs *host_regs(const struct host *);
-/* Has it vectors (CLASS_VEC, LD2, ST2)? */
-bool host_has_vectors(void);
+struct host_traits {
+    bool vectors;                /* has it CLASS_VEC, LD2, ST2? */
+    bool facts;                  /* can it make use of guesses and of narrow slots (gen_facts)? */
+};
+extern const struct host_traits host_traits;
 jit_entry_fn host_entry(const struct host *, bool user);
 const void *host_exit_stub(const struct host *);
-/* Compiles what gen_allocate() has prepared: fills text, text_size, body, and the points (in the arena). */
-bool host_compile(struct host *, struct gen *, struct jit_code *, struct gen_point **, uint32_t *n, const char **why);
+/* The state of a compilation (lower.h), kept for its buffers. */
+struct lower *host_lowering(struct host *);
 /* From a signal's context: the host pc, the count of instructions left, a register. Async-signal safe. */
 uintptr_t host_context_pc(const void *ucontext);
 int64_t host_context_icount(const void *ucontext);

@@ -3,9 +3,9 @@
  */
 #include "jit-native/x64.h"
 
-static bool wide(const struct x64 *c) { return c->o->type == T_I64 && !c->low; }
+static bool wide(const struct lower *c) { return c->o->type == T_I64 && !X64_CONST(c)->low; }
 
-static void extend(struct x64 *c, unsigned op, bool w)
+static void extend(struct lower *c, unsigned op, bool w)
 {
     struct x64_rm a = x64_use_rm(c, c->o->a, RAX);
     unsigned d = x64_def(c, RAX);
@@ -14,17 +14,17 @@ static void extend(struct x64 *c, unsigned op, bool w)
 }
 
 /* A word that is sign-extended already, or need not be, is only moved. */
-static void sign_extend_word(struct x64 *c)
+static void sign_extend_word(struct lower *c)
 {
     const struct ir_op *o = c->o;
     uint32_t to = gen_slot_bit(c->g, o->d) & c->g->narrow, from = gen_slot_bit(c->g, o->a) & c->g->narrow;
-    int rd = x64_reg(c, o->d), ra = x64_reg(c, o->a);
+    int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
     if (to) {
         if (ra != rd) x64_op(&c->e, 0x8b, false, (unsigned)rd, x64_use_rm(c, o->a, RAX));
         return;
     }
     struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
-    if (f.s <= 32 && !(from & ~c->whole) && is_gpr(rd) && is_gpr(ra)) {
+    if (f.s <= 32 && !(from & ~X64(c)->whole) && is_gpr(rd) && is_gpr(ra)) {
         c->need |= f.s_by;
         x64_mov(&c->e, true, (unsigned)rd, (unsigned)ra);
         return;
@@ -32,7 +32,7 @@ static void sign_extend_word(struct x64 *c)
     extend(c, 0x63, true);
 }
 
-static void extract(struct x64 *c, bool is_signed)
+static void extract(struct lower *c, bool is_signed)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -64,7 +64,7 @@ static void extract(struct x64 *c, bool is_signed)
     x64_done(c, o->d, d);
 }
 
-static void deposit(struct x64 *c)
+static void deposit(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -76,9 +76,9 @@ static void deposit(struct x64 *c)
         x64_done(c, o->d, x64_use(c, o->b, RAX));
         return;
     }
-    if (w && len == 32 && (is_xmm(x64_reg(c, o->d)) || is_xmm(x64_reg(c, o->a))) && c->h->has.sse41 && (pos == 0 || pos == 32)) {
+    if (w && len == 32 && (is_xmm(lower_reg(c, o->d)) || is_xmm(lower_reg(c, o->a))) && c->h->has.sse41 && (pos == 0 || pos == 32)) {
         unsigned d = x64_def_xmm(c, XMM0);
-        int rb = x64_reg(c, o->b);
+        int rb = lower_reg(c, o->b);
         if (is_xmm(rb) && (unsigned)rb - GPRS == d && !x64_lives_in(c, o->a, d + GPRS)) d = XMM0;
         unsigned a = x64_use_xmm(c, o->a, d);
         if (a != d) x64_op(e, 0x28 | X_0F, false, d, x64_r(a));
@@ -87,14 +87,14 @@ static void deposit(struct x64 *c)
             else x64_op(e, 0x10 | X_0F | X_F3, false, d, x64_r((unsigned)rb - GPRS)); /* movss */
         } else { /* pinsrd */
             struct x64_rm b;
-            if (x64_const(c, o->b, &k)) x64_mov_imm(e, RAX, (uint32_t)k), b = x64_r(RAX);
+            if (lower_const(c, o->b, &k)) x64_mov_imm(e, RAX, (uint32_t)k), b = x64_r(RAX);
             else b = x64_use_rm(c, o->b, RAX);
             x64_op_imm(e, 0x22 | X_0F3A | X_66, false, d, b, 1, pos != 0);
         }
         x64_done_xmm(c, o->d, d);
         return;
     }
-    if (x64_const(c, o->b, &k)) {
+    if (lower_const(c, o->b, &k)) {
         k = (k & mask) << pos;
         if (k == mask << pos && !w) {
             unsigned d = x64_def(c, RAX);
@@ -107,7 +107,7 @@ static void deposit(struct x64 *c)
     } else {
         x64_load(c, RCX, o->b);
         if (w && len == 32 && pos == 0) x64_mov(e, false, RCX, RCX), x64_op(e, 0x8b, false, RCX, x64_r(RCX));
-        else if (x64_known_bits(c, o->b) > len && pos + len < width) {
+        else if (lower_known_bits(c, o->b) > len && pos + len < width) {
             if (len <= 31) x64_alu_imm(e, ALU_AND, false, x64_r(RCX), (int32_t)mask);
             else x64_shift_imm(e, SH_SHL, true, x64_r(RCX), 64 - len), x64_shift_imm(e, SH_SHR, true, x64_r(RCX), 64 - len);
         }
@@ -133,10 +133,10 @@ static void deposit(struct x64 *c)
 }
 
 /* Conversions of width where one side lives in an XMM register. */
-static bool in_xmm(struct x64 *c)
+static bool in_xmm(struct lower *c)
 {
     const struct ir_op *o = c->o;
-    int rd = x64_reg(c, o->d), ra = x64_reg(c, o->a);
+    int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
     if (!is_xmm(rd) && !is_xmm(ra)) return false;
     if (o->op == OP_LO && is_xmm(ra)) {
         x64_done_xmm(c, o->d, (unsigned)ra - GPRS);
@@ -164,10 +164,10 @@ static bool in_xmm(struct x64 *c)
     return false;
 }
 
-static void high_half(struct x64 *c)
+static void high_half(struct lower *c)
 {
     unsigned d = x64_def(c, RAX);
-    if (x64_reg(c, c->o->a) == IN_MEMORY && !ir_is_const(c->o->a)) {
+    if (lower_reg(c, c->o->a) == IN_MEMORY && !ir_is_const(c->o->a)) {
         struct x64_mem m = x64_cell(c, c->o->a);
         m.disp += 4;
         x64_op(&c->e, 0x8b, false, d, x64_m(m));
@@ -179,7 +179,7 @@ static void high_half(struct x64 *c)
     x64_done(c, c->o->d, d);
 }
 
-static void concat(struct x64 *c)
+static void concat(struct lower *c)
 {
     x64_load(c, RCX, c->o->a);
     x64_load(c, RAX, c->o->b);
@@ -188,18 +188,18 @@ static void concat(struct x64 *c)
     x64_done(c, c->o->d, RAX);
 }
 
-static void bswap(struct x64 *c)
+static void bswap(struct lower *c)
 {
     bool w = wide(c);
     unsigned d = x64_def(c, RAX);
     x64_load(c, d, c->o->a);
-    if (w || d >= R8) x64_byte(&c->e, 0x40 | (w ? 8u : 0) | (d >= R8 ? 1u : 0));
-    x64_byte(&c->e, 0x0f);
-    x64_byte(&c->e, 0xc8 | (d & 7));
+    if (w || d >= R8) emit_byte(&c->e, 0x40 | (w ? 8u : 0) | (d >= R8 ? 1u : 0));
+    emit_byte(&c->e, 0x0f);
+    emit_byte(&c->e, 0xc8 | (d & 7));
     x64_done(c, c->o->d, d);
 }
 
-bool x64_lower_bits(struct x64 *c)
+bool x64_lower_bits(struct lower *c)
 {
     bool w = wide(c);
     switch (c->o->op) {

@@ -1,16 +1,32 @@
 /*
- * x64-control.c - lowering of branches, ways out, calls of helpers; blocks' entries.
+ * x64-control.c - what lower.c and lower-control.c ask of an x86-64 host: cells and registers, C calls, the count of
+ * instructions, ways out, comparisons of indirect branches.
  */
 #include "jit-native/x64.h"
 
-static const struct link *link_of(const struct x64 *c, const struct ir_op *o) { return &c->jb->blk->links[o->aux]; }
+/* ---- state -------------------------------------------------------------------------------------------- */
 
-static void add_count(struct x64 *c, int32_t n)
+void host_move_cell(struct lower *c, unsigned r, ir_id x, bool load)
 {
-    if (n) x64_alu_imm(&c->e, n < 0 ? ALU_SUB : ALU_ADD, true, x64_r(R15), n < 0 ? -n : n);
+    bool w = lower_wide(c, x);
+    struct x64_rm m = x64_m(x64_cell(c, x));
+    if (!load && c->g->narrow >> r & 1) x64_op(&c->e, 0x63, true, r, x64_r(r)); /* movsxd */
+    if (r < GPRS) x64_op(&c->e, load ? 0x8b : 0x89, w, r, m);
+    else x64_op(&c->e, (load ? 0x10 : 0x11) | X_0F | (w ? X_F2 : X_F3), false, r - GPRS, m);
 }
 
-static void store_pc(struct x64 *c, uint64_t pc)
+void host_set_point(struct lower *c) { x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(xpoint)), 4, lower_point(c)); }
+void host_result(struct lower *c, ir_id d) { x64_done(c, d, RAX); }
+
+void host_store_pc_of(struct lower *c, ir_id x)
+{
+    const struct guest *g = c->g->guest;
+    uint64_t pc;
+    if (lower_const(c, x, &pc)) host_store_pc(c, pc);
+    else x64_op(&c->e, 0x89, g->slots[g->pc_slot].type == T_I64, x64_use(c, x, RAX), x64_m(x64_cell(c, g->pc_slot)));
+}
+
+void host_store_pc(struct lower *c, uint64_t pc)
 {
     const struct guest *g = c->g->guest;
     bool w = g->slots[g->pc_slot].type == T_I64;
@@ -23,283 +39,144 @@ static void store_pc(struct x64 *c, uint64_t pc)
     }
 }
 
-static void leave(struct x64 *c, unsigned code)
+void host_store_key(struct lower *c, uint64_t key)
+{
+    x64_mov_imm(&c->e, RAX, key);
+    x64_op(&c->e, 0x89, true, RAX, x64_m(AT_CPU(key)));
+}
+
+/* ---- C calls ------------------------------------------------------------------------------------------ */
+
+static const uint8_t args[] = { RDI, RSI, RDX, RCX, R8, R9 };
+
+void host_arg(struct lower *c, unsigned n, ir_id x) { x64_load_cell(c, args[n], x); }
+void host_arg_imm(struct lower *c, unsigned n, uint64_t v) { x64_mov_imm(&c->e, args[n], v); }
+void host_arg_add(struct lower *c, unsigned n, bool wide, int32_t v) { x64_alu_imm(&c->e, ALU_ADD, wide, x64_r(args[n]), v); }
+void host_arg_label(struct lower *c, unsigned n, unsigned label) { x64_lea_label(&c->e, args[n], label); }
+void host_arg_address(struct lower *c, unsigned n, bool wide) { x64_mov(&c->e, wide, args[n], RAX); }
+
+void host_call_c(struct lower *c, uintptr_t fn, bool fp)
+{
+    const struct stubs *s = &c->h->stubs;
+    const void *own = fn == (uintptr_t)jit_ld ? s->ld : fn == (uintptr_t)jit_st ? s->st : fn == (uintptr_t)jit_op ? s->op : NULL;
+    if (!own) x64_mov_imm(&c->e, RAX, fn);
+    emit_call_abs(&c->e, fp ? s->fp : own ? own : s->call);
+}
+
+/* ---- the count of instructions ------------------------------------------------------------------------ */
+
+void host_count(struct lower *c, int32_t n)
+{
+    if (n) x64_alu_imm(&c->e, n < 0 ? ALU_SUB : ALU_ADD, true, x64_r(R15), n < 0 ? -n : n);
+}
+
+void host_count_jump(struct lower *c, int32_t n, bool negative, unsigned label)
+{
+    host_count(c, n);
+    if (!n) x64_test(&c->e, true, R15, R15);
+    x64_jcc(&c->e, negative ? X_S : X_NS, label);
+}
+
+void host_refill(struct lower *c, unsigned none)
+{
+    emit_call_abs(&c->e, c->h->stubs.refill);
+    x64_jcc(&c->e, X_Z, none);
+}
+
+void host_heat(struct lower *c, const struct blk *b, uint32_t n, bool more, unsigned label)
+{
+    x64_mov_imm(&c->e, RAX, (uintptr_t)b);
+    x64_alu_imm(&c->e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), (int32_t)n);
+    x64_jcc(&c->e, more ? X_A : X_Z, label);
+}
+
+/* ---- ways out ----------------------------------------------------------------------------------------- */
+
+void host_exit(struct lower *c, unsigned code)
 {
     x64_mov_imm(&c->e, RAX, code);
-    x64_jmp_abs(&c->e, c->h->stubs.exit);
+    emit_jump_abs(&c->e, c->h->stubs.exit);
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------------- */
-
-/* The charge failed: more of the budget, or out. */
-static void cold_charge(struct x64 *c, const struct cold *k)
+void host_follow_link(struct lower *c, const struct link *l)
 {
-    const struct gen_block *gb = &c->g->blocks[k->block];
-    const struct blk *b = gb->jb->blk;
-    struct emit *e = &c->e;
-
-    add_count(c, b->n_insns);
-    x64_call_abs(e, c->h->stubs.refill);
-    if (c->g->r->count && gb->jb->header) { /* it goes round without passing the entry, where runs are counted: a slice at a time, then */
-        unsigned out = x64_label(e);
-        x64_jcc(e, X_Z, out);
-        x64_mov_imm(e, RAX, (uintptr_t)b);
-        x64_alu_imm(e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), SLICE / MAX(b->n_insns, 1));
-        x64_jcc(e, X_A, gb->label);
-        x64_spill(c, gb->dirty_in, true);
-        store_pc(c, b->pc);
-        leave(c, JIT_HOT);
-        x64_place(e, out);
-    } else {
-        x64_jcc(e, X_NZ, gb->label);
-    }
-    x64_spill(c, gb->dirty_in, true);
-    store_pc(c, b->pc);
-    x64_mov_imm(e, RAX, b->key);
-    x64_op(e, 0x89, true, RAX, x64_m(AT_CPU(key)));
-    leave(c, JIT_LOOKUP);
-}
-
-void x64_block_entry(struct x64 *c)
-{
-    struct cold *k = x64_cold(c, cold_charge);
-    if (c->jb->header && c->g->r->tier > 1) x64_align(&c->e, 16);
-    x64_place(&c->e, c->gb->label);
-    x64_alu_imm(&c->e, ALU_SUB, true, x64_r(R15), c->jb->blk->n_insns);
-    x64_jcc(&c->e, X_S, k->label);
-    x64_place(&c->e, c->gb->charged);
-    c->gb->failed = k->label;
-}
-
-/* ---- edges -------------------------------------------------------------------------------------------- */
-
-static void leave_by_link(struct x64 *c, const struct link *l, uint32_t dirty, bool small)
-{
-    add_count(c, l->refund);
-    x64_spill(c, dirty, small);
-    if (!c->g->r->user && ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !l->keyed && l->key == l->from->key && c->key_kept) {
-        /* such links are never made, since mappings may change: what the jump cache has is good */
-        store_pc(c, l->pc);
-        x64_mov_imm(&c->e, RAX, l->pc);
-        x64_mov_imm(&c->e, RCX, l->key);
-        x64_op(&c->e, 0x8b, true, RDX, x64_m(AT_CPU(jump_cache)));
-        x64_op(&c->e, 0x8b, true, RDX, x64_m(x64_at(RDX, (int32_t)(jc_index(l->pc) * sizeof(void *)))));
-        x64_jmp_abs(&c->e, c->h->stubs.candidate);
-        return;
-    }
     x64_mov_imm(&c->e, RAX, (uintptr_t)l);
     x64_op(&c->e, 0xff, false, 4, x64_m(x64_at(RAX, (int32_t)offsetof(struct link, code))));
 }
 
-/* Is block `to` what the jump cache has for its address? If not: to label `no`. */
-static void check_mapping(struct x64 *c, const struct blk *to, unsigned no)
+/* reg = the jump cache's block for the address. */
+static struct x64_mem cached(struct lower *c, unsigned reg, uint64_t pc)
 {
-    x64_op(&c->e, 0x8b, true, RAX, x64_m(AT_CPU(jump_cache)));
-    x64_mov_imm(&c->e, RCX, (uintptr_t)to);
-    x64_op(&c->e, 0x39, true, RCX, x64_m(x64_at(RAX, (int32_t)(jc_index(to->pc) * sizeof(void *)))));
+    x64_op(&c->e, 0x8b, true, reg, x64_m(AT_CPU(jump_cache)));
+    return x64_at(reg, (int32_t)(jc_index(pc) * sizeof(void *)));
+}
+
+void host_follow_cached(struct lower *c, const struct link *l)
+{
+    host_store_pc(c, l->pc);
+    x64_mov_imm(&c->e, RAX, l->pc);
+    x64_mov_imm(&c->e, RCX, l->key);
+    struct x64_mem m = cached(c, RDX, l->pc);
+    x64_op(&c->e, 0x8b, true, RDX, x64_m(m));
+    emit_jump_abs(&c->e, c->h->stubs.candidate);
+}
+
+void host_check_mapping(struct lower *c, const struct blk *b, unsigned no)
+{
+    struct x64_mem m = cached(c, RAX, b->pc);
+    x64_mov_imm(&c->e, RCX, (uintptr_t)b);
+    x64_op(&c->e, 0x39, true, RCX, x64_m(m));
     x64_jcc(&c->e, X_NZ, no);
 }
 
-static void follow(struct x64 *c, const struct ir_op *o, uint32_t dirty, bool small)
+void host_check_key(struct lower *c, uint64_t key, unsigned no)
 {
-    const struct link *l = link_of(c, o);
-    int to = c->jb->to[o->aux];
+    x64_mov_imm(&c->e, RCX, key);
+    x64_op(&c->e, 0x39, true, RCX, x64_m(AT_CPU(key)));
+    x64_jcc(&c->e, X_NZ, no);
+}
+
+/* ---- branches ----------------------------------------------------------------------------------------- */
+
+struct lower_ind host_ind(struct lower *c) { return (struct lower_ind){ .reg = x64_use(c, c->o->a, RDX) }; }
+
+void host_ind_is(struct lower *c, struct lower_ind *at, uint64_t pc, unsigned label)
+{
     struct emit *e = &c->e;
-    unsigned out = x64_label(e);
-
-    if (to < 0) {
-        leave_by_link(c, l, dirty, small);
-        return;
-    }
-    const struct gen_block *t = &c->g->blocks[to];
-    bool checked = c->jb->check[o->aux];
-    if (checked) check_mapping(c, t->jb->blk, out);
-    if (l->refund) {
-        add_count(c, (int32_t)l->refund - t->jb->blk->n_insns);
-        if (l->refund == t->jb->blk->n_insns) x64_test(e, true, R15, R15);
-        x64_jcc(e, X_NS, t->charged);
-        if (t->failed) x64_jmp(e, t->failed);
-        else { /* not emitted yet: by its entry, which charges anew and fails again */
-            add_count(c, t->jb->blk->n_insns);
-            x64_jmp(e, t->label);
+    if (c->o->type != T_I64) {
+        x64_alu_imm(e, ALU_CMP, false, x64_r(at->reg), (int32_t)(uint32_t)pc);
+    } else if ((int64_t)pc == (int32_t)pc) {
+        x64_alu_imm(e, ALU_CMP, true, x64_r(at->reg), (int32_t)pc);
+    } else { /* by the distance from the first */
+        int64_t off = (int64_t)(pc - at->base);
+        if (!at->based || off != (int32_t)off) {
+            at->base = pc, at->based = true;
+            off = 0;
+            x64_mov_imm(e, RAX, 0 - pc);
+            x64_alu(e, ALU_ADD, true, RAX, x64_r(at->reg));
         }
-    } else {
-        x64_jmp(e, t->label);
+        if (off) x64_alu_imm(e, ALU_CMP, true, x64_r(RAX), (int32_t)off); /* else the addition has set ZF */
     }
-    x64_place(e, out);
-    if (checked) leave_by_link(c, l, dirty, small);
+    x64_jcc(e, X_Z, label);
 }
 
-static void cold_edge(struct x64 *c, const struct cold *k) { follow(c, k->o, k->dirty, true); }
-
-/* Can the edge be a jump to the block's entry? */
-static bool plain_edge(const struct x64 *c, const struct ir_op *o)
+void host_ind_leave(struct lower *c, const struct lower_ind *at)
 {
-    return c->jb->to[o->aux] >= 0 && !c->jb->check[o->aux] && !link_of(c, o)->refund;
-}
-
-static unsigned edge_label(struct x64 *c, const struct ir_op *o)
-{
-    if (plain_edge(c, o)) return c->g->blocks[c->jb->to[o->aux]].label;
-    struct cold *k = x64_cold(c, cold_edge);
-    k->o = o;
-    return k->label;
-}
-
-static void branch(struct x64 *c, unsigned cc)
-{
-    const struct ir_op *o = c->o, *next = o + 1;
-    if (c->i + 2 == c->jb->n_ops && next->op == OP_GOTO && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) {
-        x64_jcc(&c->e, cc ^ 1, edge_label(c, next));
-        c->skip = 1;
-        return;
-    }
-    x64_jcc(&c->e, cc, edge_label(c, o));
-}
-
-/* ---- indirect branches -------------------------------------------------------------------------------- */
-
-static void cold_mapped(struct x64 *c, const struct cold *k)
-{
-    const struct gen_block *t = &c->g->blocks[k->arg];
-    check_mapping(c, t->jb->blk, k->back);
-    x64_jmp(&c->e, t->label);
-}
-
-static void indirect(struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    const struct jit_block *jb = c->jb;
-    struct emit *e = &c->e;
-    bool w = o->type == T_I64;
-    unsigned out = x64_label(e), pc = x64_use(c, o->a, RDX);
-
-    add_count(c, jb->blk->n_insns - (int32_t)o->aux);
-    if (jb->n_ind && !c->key_kept) {
-        x64_mov_imm(e, RCX, jb->blk->key);
-        x64_op(e, 0x39, true, RCX, x64_m(AT_CPU(key)));
-        x64_jcc(e, X_NZ, out);
-    }
-    uint64_t base = 0;
-    for (unsigned i = 0; i < jb->n_ind; i++) {
-        const struct gen_block *t = &c->g->blocks[jb->ind[i]];
-        uint64_t to = t->jb->blk->pc;
-        if (!w) {
-            x64_alu_imm(e, ALU_CMP, false, x64_r(pc), (int32_t)(uint32_t)to);
-        } else if ((int64_t)to == (int32_t)to) {
-            x64_alu_imm(e, ALU_CMP, true, x64_r(pc), (int32_t)to);
-        } else { /* by the distance from the first */
-            int64_t off = (int64_t)(to - base);
-            if (!base || off != (int32_t)off) {
-                base = to;
-                off = 0;
-                x64_mov_imm(e, RAX, 0 - to);
-                x64_alu(e, ALU_ADD, true, RAX, x64_r(pc));
-            }
-            if (off) x64_alu_imm(e, ALU_CMP, true, x64_r(RAX), (int32_t)off); /* else the addition has set ZF */
-        }
-        if (jb->check_ind) {
-            struct cold *k = x64_cold(c, cold_mapped);
-            k->arg = jb->ind[i];
-            k->back = out;
-            x64_jcc(e, X_Z, k->label);
-        } else {
-            x64_jcc(e, X_Z, t->label);
-        }
-    }
-    x64_place(e, out);
     const struct guest *g = c->g->guest;
-    x64_mov(e, w, RAX, pc);
-    if (!w && pc == RAX) x64_op(e, 0x8b, false, RAX, x64_r(RAX));
+    struct emit *e = &c->e;
+    bool w = c->o->type == T_I64;
+    x64_mov(e, w, RAX, at->reg);
+    if (!w && at->reg == RAX) x64_op(e, 0x8b, false, RAX, x64_r(RAX));
     x64_op(e, 0x89, g->slots[g->pc_slot].type == T_I64, RAX, x64_m(x64_cell(c, g->pc_slot)));
-    x64_spill(c, c->dirty, false);
-    x64_mov_imm(e, RCX, jb->blk->key);
-    x64_jmp_abs(e, c->h->stubs.indirect);
+    lower_spill(c, c->dirty, false);
+    x64_mov_imm(e, RCX, c->jb->blk->key);
+    emit_jump_abs(e, c->h->stubs.indirect);
 }
 
-static void leave_to_engine(struct x64 *c)
+void host_branch(struct lower *c, const struct ir_op *o, bool invert, unsigned label) { x64_jcc(&c->e, x64_compare(c, o) ^ invert, label); }
+
+void host_fence(struct lower *c) /* lock or dword [rsp + spare], 0 */
 {
-    const struct ir_op *o = c->o;
-    uint64_t pc = 0;
-    add_count(c, c->jb->blk->n_insns - (int32_t)o->aux);
-    x64_spill(c, c->dirty, true);
-    if (x64_const(c, o->a, &pc)) {
-        store_pc(c, pc);
-    } else {
-        const struct guest *g = c->g->guest;
-        unsigned r = x64_use(c, o->a, RAX);
-        x64_op(&c->e, 0x89, g->slots[g->pc_slot].type == T_I64, r, x64_m(x64_cell(c, g->pc_slot)));
-    }
-    leave(c, o->attr == IR_EXIT_IRQ ? JIT_IRQ : o->attr == IR_EXIT_HALT ? JIT_HALT : o->attr == IR_EXIT_DEBUG ? JIT_DEBUG : JIT_LOOKUP);
-}
-
-/* ---- calls -------------------------------------------------------------------------------------------- */
-
-static void call(struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    const struct helper_desc *h = &c->g->guest->helpers[o->aux];
-    struct emit *e = &c->e;
-
-    x64_spill(c, c->dirty, false);
-    x64_save_temps(c);
-    c->dirty = 0;
-    if (!(h->flags & HELPER_PURE)) x64_set_point(c);
-    x64_load_cell(c, RSI, o->a); /* arguments that are not given are 0 */
-    x64_load_cell(c, RDX, o->b);
-    x64_load_cell(c, RCX, o->c);
-    x64_mov_imm(e, RAX, (uintptr_t)h->fn);
-    x64_call_abs(e, c->h->stubs.call);
-    uint32_t back = c->gb->live[c->i] & (c->g->regs->clobbered | gen_written(c->g, o));
-    if (o->d != IR_NONE) back &= ~gen_slot_bit(c->g, o->d);
-    x64_reload(c, back, false);
-    x64_restore_temps(c);
-    if (o->d != IR_NONE) x64_done(c, o->d, RAX);
-    if (h->writes >> SLOT_MODE & 1) c->key_kept = false;
-}
-
-static void fetch_fault_here(struct x64 *c)
-{
-    x64_spill(c, c->dirty, true);
-    x64_set_point(c);
-    x64_load_cell(c, RSI, c->o->a);
-    x64_mov_imm(&c->e, RAX, (uintptr_t)jit_fetch_fault);
-    x64_call_abs(&c->e, c->h->stubs.call);
-}
-
-void x64_lower_control(struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    struct emit *e = &c->e;
-
-    switch (o->op) {
-    case OP_INSN: break;
-    case OP_LABEL:
-        x64_place(e, c->labels[o->aux]);
-        c->dirty |= c->label_dirty[o->aux];
-        break;
-    case OP_BR:
-        x64_jmp(e, c->labels[o->aux]);
-        c->label_dirty[o->aux] |= c->dirty;
-        c->dirty = 0;
-        break;
-    case OP_BRL:
-        x64_jcc(e, x64_compare(c, o), c->labels[o->aux]);
-        c->label_dirty[o->aux] |= c->dirty;
-        break;
-    case OP_BRC: branch(c, x64_compare(c, o)); break;
-    case OP_GOTO:
-        if (c->i + 1u == c->jb->n_ops && plain_edge(c, o) && c->jb->to[o->aux] == (int)c->k + 1) break; /* falls through */
-        follow(c, o, c->dirty, c->jb->to[o->aux] >= 0);
-        break;
-    case OP_IND: indirect(c); break;
-    case OP_EXIT: leave_to_engine(c); break;
-    case OP_CALL: call(c); break;
-    case OP_FETCHF: fetch_fault_here(c); break;
-    case OP_FENCE: /* lock or dword [rsp + spare], 0 */
-        x64_byte(e, 0xf0);
-        x64_alu_imm(e, ALU_OR, false, x64_m(x64_at(RSP, 16)), 0);
-        break;
-    default: break;
-    }
+    emit_byte(&c->e, 0xf0);
+    x64_alu_imm(&c->e, ALU_OR, false, x64_m(x64_at(RSP, 16)), 0);
 }

@@ -3,53 +3,7 @@
  */
 #include "jit-native/x64-emit.h"
 
-#include <stdlib.h>
-
-#define NOWHERE UINT32_MAX
-
-void emit_init(struct emit *e) { memset(e, 0, sizeof *e); }
-
-void emit_free(struct emit *e)
-{
-    free(e->buf);
-    free(e->labels);
-    free(e->fixes);
-    free(e->abs);
-    emit_init(e);
-}
-
-/* Room for n more bytes. */
-static bool room(struct emit *e, uint32_t n)
-{
-    if (e->n + n <= e->cap) return true;
-    if (e->failed || e->cap > 1u << 26) {
-        e->failed = true;
-        return false;
-    }
-    e->cap = e->cap ? e->cap * 2 : 4096;
-    e->buf = mem_realloc(e->buf, e->cap);
-    return true;
-}
-
-void x64_byte(struct emit *e, unsigned b)
-{
-    if (room(e, 1)) e->buf[e->n++] = (uint8_t)b;
-}
-
-void x64_u32(struct emit *e, uint32_t v)
-{
-    if (!room(e, 4)) return;
-    st32_le(e->buf + e->n, v);
-    e->n += 4;
-}
-
-void x64_u64(struct emit *e, uint64_t v)
-{
-    x64_u32(e, (uint32_t)v);
-    x64_u32(e, (uint32_t)(v >> 32));
-}
-
-void x64_align(struct emit *e, unsigned to)
+void emit_align(struct emit *e, unsigned to)
 {
     /* no-ops by length, as the manual recommends */
     static const uint8_t nops[9][9] = {
@@ -58,112 +12,92 @@ void x64_align(struct emit *e, unsigned to)
     unsigned n = (0u - e->n) & (to - 1);
     while (n) {
         unsigned k = MIN(n, 9u);
-        for (unsigned i = 0; i < k; i++) x64_byte(e, nops[k - 1][i]);
+        for (unsigned i = 0; i < k; i++) emit_byte(e, nops[k - 1][i]);
         n -= k;
     }
 }
 
 /* ---- labels ------------------------------------------------------------------------------------------- */
 
-#define GROW(array, n, cap)                                                                        \
-    do {                                                                                           \
-        if ((n) == (cap)) {                                                                        \
-            (cap) = (cap) ? (cap) * 2 : 64;                                                        \
-            (array) = mem_realloc((array), (cap) * sizeof *(array));                               \
-        }                                                                                          \
-    } while (0)
-
-unsigned x64_label(struct emit *e)
+/* The one kind of place: the distance from its end, of 32 bits. */
+bool emit_patch(uint8_t *place, unsigned kind, int64_t d)
 {
-    GROW(e->labels, e->n_labels, e->cap_labels);
-    e->labels[e->n_labels] = NOWHERE;
-    return e->n_labels++;
+    (void)kind;
+    st32_le(place, (uint32_t)(d - 4));
+    return d - 4 == (int32_t)(d - 4);
 }
 
-void x64_place(struct emit *e, unsigned label)
+static void rel32(struct emit *e, unsigned label)
 {
-    e->labels[label] = e->n;
-    e->changes++;
+    emit_refer(e, 0, label);
+    emit_u32(e, 0);
 }
 
-static void fix(struct emit *e, unsigned label)
+static void rel32_outside(struct emit *e, const void *target)
 {
-    GROW(e->fixes, e->n_fixes, e->cap_fixes);
-    e->fixes[e->n_fixes++] = (struct x64_fix){ e->n, label };
-    x64_u32(e, 0);
+    emit_refer_outside(e, 0, target);
+    emit_u32(e, 0);
 }
 
 /* The distance to a label behind us, from the end of a two-byte jump, if it fits in a byte. */
 static bool near(const struct emit *e, unsigned label, int *d)
 {
-    if (e->labels[label] == NOWHERE) return false;
+    if (e->labels[label] == EMIT_NOWHERE) return false;
     *d = (int)e->labels[label] - (int)(e->n + 2);
     return *d >= -128;
 }
 
-void x64_jmp(struct emit *e, unsigned label)
+void emit_jump(struct emit *e, unsigned label)
 {
     int d;
     if (near(e, label, &d)) {
-        x64_byte(e, 0xeb);
-        x64_byte(e, (unsigned)d & 0xff);
+        emit_byte(e, 0xeb);
+        emit_byte(e, (unsigned)d & 0xff);
         return;
     }
-    x64_byte(e, 0xe9);
-    fix(e, label);
+    emit_byte(e, 0xe9);
+    rel32(e, label);
 }
 
 void x64_jcc(struct emit *e, unsigned cc, unsigned label)
 {
     int d;
     if (near(e, label, &d)) {
-        x64_byte(e, 0x70 + cc);
-        x64_byte(e, (unsigned)d & 0xff);
+        emit_byte(e, 0x70 + cc);
+        emit_byte(e, (unsigned)d & 0xff);
         return;
     }
-    x64_byte(e, 0x0f);
-    x64_byte(e, 0x80 + cc);
-    fix(e, label);
+    emit_byte(e, 0x0f);
+    emit_byte(e, 0x80 + cc);
+    rel32(e, label);
 }
 
-void x64_call(struct emit *e, unsigned label)
+void emit_call(struct emit *e, unsigned label)
 {
-    x64_byte(e, 0xe8);
-    fix(e, label);
+    emit_byte(e, 0xe8);
+    rel32(e, label);
     e->changes++;
 }
 
-static void outside(struct emit *e, const void *target)
+void emit_jump_abs(struct emit *e, const void *target)
 {
-    GROW(e->abs, e->n_abs, e->cap_abs);
-    e->abs[e->n_abs++] = (struct x64_abs){ e->n, target };
-    x64_u32(e, 0);
+    emit_byte(e, 0xe9);
+    rel32_outside(e, target);
 }
 
-void x64_jmp_abs(struct emit *e, const void *target)
+void emit_call_abs(struct emit *e, const void *target)
 {
-    x64_byte(e, 0xe9);
-    outside(e, target);
-}
-
-void x64_call_abs(struct emit *e, const void *target)
-{
-    x64_byte(e, 0xe8);
-    outside(e, target);
+    emit_byte(e, 0xe8);
+    rel32_outside(e, target);
     e->changes++;
 }
 
-void emit_finish(struct emit *e, uint8_t *rw, const uint8_t *rx)
+void emit_return(struct emit *e) { emit_byte(e, 0xc3); }
+
+void x64_lea_label(struct emit *e, unsigned reg, unsigned label)
 {
-    for (uint32_t i = 0; i < e->n_fixes; i++) {
-        uint32_t at = e->fixes[i].at;
-        st32_le(e->buf + at, e->labels[e->fixes[i].label] - (at + 4));
-    }
-    for (uint32_t i = 0; i < e->n_abs; i++) {
-        uint32_t at = e->abs[i].at;
-        st32_le(e->buf + at, (uint32_t)((intptr_t)e->abs[i].target - (intptr_t)(rx + at + 4)));
-    }
-    memcpy(rw, e->buf, e->n);
+    emit_byte(e, reg >= R8 ? 0x4c : 0x48), emit_byte(e, 0x8d), emit_byte(e, (reg & 7) << 3 | 5); /* [rip + disp32] */
+    rel32(e, label);
 }
 
 /* ---- instructions ------------------------------------------------------------------------------------ */
@@ -174,25 +108,25 @@ static void modrm(struct emit *e, unsigned reg, struct x64_rm rm)
 {
     reg = (reg & 7) << 3;
     if (rm.is_reg) {
-        x64_byte(e, 0xc0 | reg | (rm.reg & 7));
+        emit_byte(e, 0xc0 | reg | (rm.reg & 7));
         return;
     }
     struct x64_mem m = rm.mem;
     if (m.base == NO_REG) { /* [index << scale + disp32] or [disp32] */
-        x64_byte(e, reg | 4);
-        x64_byte(e, (unsigned)m.scale << 6 | (m.index == NO_REG ? 4u : m.index & 7u) << 3 | 5);
-        x64_u32(e, (uint32_t)m.disp);
+        emit_byte(e, reg | 4);
+        emit_byte(e, (unsigned)m.scale << 6 | (m.index == NO_REG ? 4u : m.index & 7u) << 3 | 5);
+        emit_u32(e, (uint32_t)m.disp);
         return;
     }
     unsigned mod = m.disp == 0 && (m.base & 7) != 5 ? 0 : m.disp >= -128 && m.disp <= 127 ? 1 : 2;
     if (m.index == NO_REG && (m.base & 7) != 4) {
-        x64_byte(e, mod << 6 | reg | (m.base & 7u));
+        emit_byte(e, mod << 6 | reg | (m.base & 7u));
     } else {
-        x64_byte(e, mod << 6 | reg | 4);
-        x64_byte(e, (unsigned)m.scale << 6 | (m.index == NO_REG ? 4u : m.index & 7u) << 3 | (m.base & 7u));
+        emit_byte(e, mod << 6 | reg | 4);
+        emit_byte(e, (unsigned)m.scale << 6 | (m.index == NO_REG ? 4u : m.index & 7u) << 3 | (m.base & 7u));
     }
-    if (mod == 1) x64_byte(e, (unsigned)m.disp & 0xff);
-    else if (mod == 2) x64_u32(e, (uint32_t)m.disp);
+    if (mod == 1) emit_byte(e, (unsigned)m.disp & 0xff);
+    else if (mod == 2) emit_u32(e, (uint32_t)m.disp);
 }
 
 /* Moves, extensions, lea, setcc, cmov: what surely leaves the flags alone. */
@@ -211,34 +145,34 @@ void x64_op(struct emit *e, unsigned op, bool w, unsigned reg, struct x64_rm rm)
     unsigned rex = (w ? 8u : 0) | (high(reg) ? 4u : 0);
     if (rm.is_reg) rex |= high(rm.reg) ? 1u : 0;
     else rex |= (high(rm.mem.index) ? 2u : 0) | (high(rm.mem.base) ? 1u : 0);
-    if (op & X_66) x64_byte(e, 0x66);
-    if (op & X_F3) x64_byte(e, 0xf3);
-    if (op & X_F2) x64_byte(e, 0xf2);
-    if (rex || ((op & X_B) && ((reg >= RSP && reg <= RDI) || (rm.is_reg && rm.reg >= RSP && rm.reg <= RDI)))) x64_byte(e, 0x40 | rex);
+    if (op & X_66) emit_byte(e, 0x66);
+    if (op & X_F3) emit_byte(e, 0xf3);
+    if (op & X_F2) emit_byte(e, 0xf2);
+    if (rex || ((op & X_B) && ((reg >= RSP && reg <= RDI) || (rm.is_reg && rm.reg >= RSP && rm.reg <= RDI)))) emit_byte(e, 0x40 | rex);
     switch (op & X_MAP) {
-    case X_0F: x64_byte(e, 0x0f); break;
-    case X_0F38: x64_byte(e, 0x0f), x64_byte(e, 0x38); break;
-    case X_0F3A: x64_byte(e, 0x0f), x64_byte(e, 0x3a); break;
+    case X_0F: emit_byte(e, 0x0f); break;
+    case X_0F38: emit_byte(e, 0x0f), emit_byte(e, 0x38); break;
+    case X_0F3A: emit_byte(e, 0x0f), emit_byte(e, 0x3a); break;
     default: break;
     }
-    x64_byte(e, op & 0xff);
+    emit_byte(e, op & 0xff);
     modrm(e, reg, rm);
 }
 
 void x64_op_imm(struct emit *e, unsigned op, bool w, unsigned reg, struct x64_rm rm, unsigned n, uint32_t imm)
 {
     x64_op(e, op, w, reg, rm);
-    for (unsigned i = 0; i < n; i++) x64_byte(e, imm >> 8 * i & 0xff);
+    for (unsigned i = 0; i < n; i++) emit_byte(e, imm >> 8 * i & 0xff);
 }
 
 void x64_vex(struct emit *e, unsigned op, bool w, unsigned reg, unsigned v, struct x64_rm rm)
 {
     unsigned map = (op & X_MAP) >> 8, pp = op & X_66 ? 1 : op & X_F3 ? 2 : op & X_F2 ? 3 : 0;
     bool x = !rm.is_reg && high(rm.mem.index), b = rm.is_reg ? high(rm.reg) : high(rm.mem.base);
-    x64_byte(e, 0xc4);
-    x64_byte(e, (high(reg) ? 0 : 0x80u) | (x ? 0 : 0x40u) | (b ? 0 : 0x20u) | map);
-    x64_byte(e, (w ? 0x80u : 0) | (~v & 15) << 3 | pp);
-    x64_byte(e, op & 0xff);
+    emit_byte(e, 0xc4);
+    emit_byte(e, (high(reg) ? 0 : 0x80u) | (x ? 0 : 0x40u) | (b ? 0 : 0x20u) | map);
+    emit_byte(e, (w ? 0x80u : 0) | (~v & 15) << 3 | pp);
+    emit_byte(e, op & 0xff);
     modrm(e, reg, rm);
 }
 
@@ -247,15 +181,15 @@ void x64_mov_imm(struct emit *e, unsigned reg, uint64_t v)
     if (!v) {
         x64_op(e, 0x33, false, reg, x64_r(reg)); /* changes flags */
     } else if (v <= UINT32_MAX) {
-        if (high(reg)) x64_byte(e, 0x41);
-        x64_byte(e, 0xb8 | (reg & 7));
-        x64_u32(e, (uint32_t)v);
+        if (high(reg)) emit_byte(e, 0x41);
+        emit_byte(e, 0xb8 | (reg & 7));
+        emit_u32(e, (uint32_t)v);
     } else if ((int64_t)v == (int32_t)v) {
         x64_op_imm(e, 0xc7, true, 0, x64_r(reg), 4, (uint32_t)v);
     } else {
-        x64_byte(e, 0x48 | (high(reg) ? 1u : 0));
-        x64_byte(e, 0xb8 | (reg & 7));
-        x64_u64(e, v);
+        emit_byte(e, 0x48 | (high(reg) ? 1u : 0));
+        emit_byte(e, 0xb8 | (reg & 7));
+        emit_u64(e, v);
     }
 }
 

@@ -1,15 +1,15 @@
 /*
- * x64-emit.h - encoding x86-64 instructions into a growing buffer: prefixes, ModRM and SIB, immediates, labels and fixups.
+ * x64-emit.h - encoding x86-64 instructions: prefixes, ModRM and SIB, immediates.
  *
  * Follows the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (chapter 2 and the instruction pages).
- * It knows nothing of the IR, nor of what the code is for. A buffer that could not grow sets `failed` and swallows the rest.
+ * It knows nothing of the IR, nor of what the code is for.
  */
 #ifndef JIT_NATIVE_X64_EMIT_H
 #define JIT_NATIVE_X64_EMIT_H
 
-#include "util/host.h"
+#include "jit-native/emit.h"
 
-enum x64_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NO_REG = 0xff };
+enum lower_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NO_REG = 0xff };
 
 /* [base + index << scale + disp] */
 struct x64_mem { uint8_t base, index, scale; int32_t disp; };
@@ -33,38 +33,9 @@ enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 enum { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAL, SH_SAR };
 enum { X_O, X_NO, X_C, X_NC, X_Z, X_NZ, X_BE, X_A, X_S, X_NS, X_P, X_NP, X_L, X_GE, X_LE, X_G };
 
-struct x64_fix { uint32_t at, label; };
-struct x64_abs { uint32_t at; const void *target; };
-struct emit {
-    uint8_t *buf;
-    uint32_t n, cap;
-    bool failed;
-    uint32_t changes;            /* of the flags, so far; places that jumps lead to count as one */
-    uint32_t *labels;            /* position, or UINT32_MAX */
-    uint32_t n_labels, cap_labels;
-    struct x64_fix *fixes;       /* rel32 to a label */
-    uint32_t n_fixes, cap_fixes;
-    struct x64_abs *abs;         /* rel32 to an address outside */
-    uint32_t n_abs, cap_abs;
-};
-
-void emit_init(struct emit *);
-void emit_free(struct emit *);
-/* Resolves labels and outside addresses for code that will run at rx, and copies it to rw. */
-void emit_finish(struct emit *, uint8_t *rw, const uint8_t *rx);
-
-void x64_byte(struct emit *, unsigned byte);
-void x64_u32(struct emit *, uint32_t);
-void x64_u64(struct emit *, uint64_t);
-void x64_align(struct emit *, unsigned to);
-
-unsigned x64_label(struct emit *);
-void x64_place(struct emit *, unsigned label);
-void x64_jmp(struct emit *, unsigned label);
 void x64_jcc(struct emit *, unsigned cc, unsigned label);
-void x64_call(struct emit *, unsigned label);
-void x64_jmp_abs(struct emit *, const void *);
-void x64_call_abs(struct emit *, const void *);
+/* reg = the address of the label. */
+void x64_lea_label(struct emit *, unsigned reg, unsigned label);
 
 /* reg, r/m. w: 64-bit operands. */
 void x64_op(struct emit *, unsigned op, bool w, unsigned reg, struct x64_rm);

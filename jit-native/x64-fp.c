@@ -13,38 +13,27 @@
 #include "interp/fpx.h"
 #include "jit-native/x64.h"
 
-static void cold_fp(struct x64 *c, const struct cold *k)
+static struct cold *begin(struct lower *c)
 {
-    x64_cold_begin(c, k);
-    x64_load_cell(c, RDX, k->o->a);
-    x64_load_cell(c, RCX, k->o->b);
-    x64_load_cell(c, R8, k->o->c);
-    x64_lea_op(c, k->o);
-    x64_call_abs(&c->e, c->h->stubs.fp);
-    x64_cold_end(c, k);
-}
-
-static struct cold *begin(struct x64 *c)
-{
-    struct cold *k = x64_cold(c, cold_fp);
-    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, c->fp_fast);
+    struct cold *k = lower_cold(c, lower_cold_op);
+    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, X64(c)->fp_fast);
     x64_jcc(&c->e, X_NZ, k->label);
     return k;
 }
 
 /* The result of op: not a NaN, and not one that could have been tiny before it was rounded. */
-static void check(struct x64 *c, struct cold *k, unsigned op, bool w, unsigned x)
+static void check(struct lower *c, struct cold *k, unsigned op, bool w, unsigned x)
 {
     struct emit *e = &c->e;
-    bool tiny = (c->fp_fast & FP_FAST_TINY) && (FPX_CAN_BE_TINY(op) || op == OP_F64_F32);
-    if (!(c->fp_fast & FP_FAST_DENORMAL)) {
+    bool tiny = (X64(c)->fp_fast & FP_FAST_TINY) && (FPX_CAN_BE_TINY(op) || op == OP_F64_F32);
+    if (!(X64(c)->fp_fast & FP_FAST_DENORMAL)) {
         x64_op(e, 0x2e | X_0F | (w ? X_66 : 0), false, x, x64_r(x)); /* ucomis */
         x64_jcc(e, X_P, k->label);
         if (!tiny) return;
     }
     x64_op(e, 0x7e | X_0F | X_66, w, x, x64_r(RAX));
     x64_alu(e, ALU_ADD, w, RAX, x64_r(RAX)); /* without its sign */
-    if (c->fp_fast & FP_FAST_DENORMAL) {
+    if (X64(c)->fp_fast & FP_FAST_DENORMAL) {
         if (w) x64_mov_imm(e, RCX, UINT64_C(0xffe0000000000000)), x64_alu(e, ALU_CMP, true, RAX, x64_r(RCX));
         else x64_alu_imm(e, ALU_CMP, false, x64_r(RAX), (int32_t)0xff000000u);
         x64_jcc(e, X_A, k->label);
@@ -57,27 +46,27 @@ static void check(struct x64 *c, struct cold *k, unsigned op, bool w, unsigned x
 }
 
 /* cpu->fp_note */
-static void note_op(struct x64 *c, uint32_t op) { x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.op)), 4, op); }
-static void note_xmm(struct x64 *c, struct x64_mem at, bool w, unsigned x)
+static void note_op(struct lower *c, uint32_t op) { x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.op)), 4, op); }
+static void note_xmm(struct lower *c, struct x64_mem at, bool w, unsigned x)
 {
     x64_op(&c->e, 0x11 | X_0F | (w ? X_F2 : X_F3), false, x, x64_m(at));
 }
 
 static uint32_t noted_op(const struct ir_op *o) { return o->op | (uint32_t)o->type << 16; }
 
-static void move_xmm(struct x64 *c, unsigned to, unsigned from)
+static void move_xmm(struct lower *c, unsigned to, unsigned from)
 {
     if (to != from) x64_op(&c->e, 0x28 | X_0F, false, to, x64_r(from));
 }
 
 /* A register for the result that none of the operands lives in: they must survive until it has been tested. */
-static unsigned result(const struct x64 *c)
+static unsigned result(const struct lower *c)
 {
     unsigned d = x64_def_xmm(c, XMM0);
     return x64_lives_in(c, c->o->a, d + GPRS) || x64_lives_in(c, c->o->b, d + GPRS) ? (unsigned)XMM0 : d;
 }
 
-static void arith(struct x64 *c, unsigned op)
+static void arith(struct lower *c, unsigned op)
 {
     const struct ir_op *o = c->o;
     bool w = o->type == T_I64, noted = c->gb->noted[c->i];
@@ -93,11 +82,11 @@ static void arith(struct x64 *c, unsigned op)
         note_op(c, noted_op(o));
     }
     x64_done_xmm(c, o->d, d);
-    x64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
 }
 
 /* One operand of type wa, a result of type wd. */
-static void unary(struct x64 *c, unsigned op, bool wa, bool wd)
+static void unary(struct lower *c, unsigned op, bool wa, bool wd)
 {
     const struct ir_op *o = c->o;
     struct cold *k = begin(c);
@@ -111,14 +100,14 @@ static void unary(struct x64 *c, unsigned op, bool wa, bool wd)
         x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, 0);
     }
     x64_done_xmm(c, o->d, d);
-    x64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
 }
 
-static void from_int(struct x64 *c, bool wa, bool wd)
+static void from_int(struct lower *c, bool wa, bool wd)
 {
     const struct ir_op *o = c->o;
     struct cold *k = begin(c);
-    int ra = x64_reg(c, o->a);
+    int ra = lower_reg(c, o->a);
     unsigned d = x64_def_xmm(c, XMM0);
     bool noted = c->gb->noted[c->i];
     struct x64_rm a;
@@ -139,10 +128,10 @@ static void from_int(struct x64 *c, bool wa, bool wd)
         x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, 0);
     }
     x64_done_xmm(c, o->d, d);
-    x64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
 }
 
-static bool to_int(struct x64 *c, bool wa, bool wd)
+static bool to_int(struct lower *c, bool wa, bool wd)
 {
     const struct ir_op *o = c->o;
     unsigned r = o->aux & 15;
@@ -163,11 +152,11 @@ static bool to_int(struct x64 *c, bool wa, bool wd)
         x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, o->aux);
     }
     x64_done(c, o->d, RAX);
-    x64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
     return true;
 }
 
-static void compare(struct x64 *c)
+static void compare(struct lower *c)
 {
     /* by relations wanted; after ucomis a, b without a NaN: carry: less; zero: equal */
     static const uint8_t cc[8] = { 0, X_C, X_Z, X_BE, X_A, X_NZ, X_NC, 0 };
@@ -193,11 +182,11 @@ static void compare(struct x64 *c)
         x64_op_imm(&c->e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, 0);
     }
     x64_done(c, o->d, d);
-    x64_place(e, k->back);
+    emit_place(e, k->back);
 }
 
 /* d = a byte of aux by the relation */
-static void relation(struct x64 *c)
+static void relation(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -219,11 +208,11 @@ static void relation(struct x64 *c)
         x64_op_imm(e, 0xc7, false, 0, x64_m(AT_CPU(fp_note.aux)), 4, o->aux);
     }
     x64_done(c, o->d, RAX);
-    x64_place(e, k->back);
+    emit_place(e, k->back);
 }
 
 /* SSE's minimum and maximum, for guests that have them; a NaN raises a flag, so it goes the slow way. */
-static bool minmax(struct x64 *c, unsigned op)
+static bool minmax(struct lower *c, unsigned op)
 {
     const struct ir_op *o = c->o;
     bool w = o->type == T_I64;
@@ -236,11 +225,11 @@ static bool minmax(struct x64 *c, unsigned op)
     move_xmm(c, d, xa);
     x64_op(&c->e, op | X_0F | (w ? X_F2 : X_F3), false, d, x64_r(xb));
     x64_done_xmm(c, o->d, d);
-    x64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
     return true;
 }
 
-bool x64_lower_fp(struct x64 *c)
+bool x64_lower_fp(struct lower *c)
 {
     const struct ir_op *o = c->o;
     bool w = o->type == T_I64;

@@ -1,6 +1,6 @@
 /*
  * x64-host.c - x86-64 as a host of the code generator: what the processor offers, the thunks and stubs that all code shares, signal
- * contexts, and the walk over a region's blocks.
+ * contexts, and what is done around each op.
  *
  * The C convention is that of the System V ABI for AMD64 (rbx, rbp, r12-r15 belong to the caller; the stack is aligned to 16
  * bytes at calls).
@@ -34,14 +34,14 @@ static const uint8_t saved[] = { RBP, RBX, R12, R13, R14, R15 };
 
 static void push(struct emit *e, unsigned reg)
 {
-    if (reg >= R8) x64_byte(e, 0x41);
-    x64_byte(e, 0x50 | (reg & 7));
+    if (reg >= R8) emit_byte(e, 0x41);
+    emit_byte(e, 0x50 | (reg & 7));
 }
 
 static void pop(struct emit *e, unsigned reg)
 {
-    if (reg >= R8) x64_byte(e, 0x41);
-    x64_byte(e, 0x58 | (reg & 7));
+    if (reg >= R8) emit_byte(e, 0x41);
+    emit_byte(e, 0x58 | (reg & 7));
 }
 
 /* (cpu, code) from C: rdi, rsi. */
@@ -70,12 +70,12 @@ static void make_exit(struct emit *e)
     store_op(e, R15, AT_CPU(icount_left));
     x64_alu_imm(e, ALU_ADD, true, x64_r(RSP), FRAME);
     for (unsigned i = sizeof saved; i-- > 0;) pop(e, saved[i]);
-    x64_byte(e, 0xc3);
+    emit_return(e);
 }
 
 static void make_refill(struct emit *e)
 {
-    unsigned none = x64_label(e);
+    unsigned none = emit_label(e);
     x64_alu_imm(e, ALU_CMP, false, x64_m(AT_CPU(kick)), 0);
     x64_jcc(e, X_NZ, none);
     load_op(e, RAX, x64_at(RSP, 8 + AT_REST));
@@ -87,16 +87,16 @@ static void make_refill(struct emit *e)
     x64_alu_to(e, ALU_SUB, true, x64_m(x64_at(RSP, 8 + AT_REST)), RCX);
     x64_alu(e, ALU_ADD, true, R15, x64_r(RCX));
     x64_test(e, true, RCX, RCX);
-    x64_byte(e, 0xc3);
-    x64_place(e, none);
+    emit_return(e);
+    emit_place(e, none);
     x64_alu(e, ALU_XOR, false, RAX, x64_r(RAX));
-    x64_byte(e, 0xc3);
+    emit_return(e);
 }
 
 /* fn NULL: it is in rax. A kick that came up meanwhile empties the slice, so that the next charge fails. */
 static void make_call(struct emit *e, const void *fn, bool fp)
 {
-    unsigned kicked = x64_label(e);
+    unsigned kicked = emit_label(e);
     if (fn) x64_mov_imm(e, RAX, (uintptr_t)fn);
     x64_lea(e, true, RDI, x64_at(RBP, -CPU_BIAS));
     load_op(e, R10, x64_at(RSP, 8 + AT_REST));
@@ -113,18 +113,18 @@ static void make_call(struct emit *e, const void *fn, bool fp)
     }
     x64_alu_imm(e, ALU_CMP, false, x64_m(AT_CPU(kick)), 0);
     x64_jcc(e, X_NZ, kicked);
-    x64_byte(e, 0xc3);
-    x64_place(e, kicked);
+    emit_return(e);
+    emit_place(e, kicked);
     x64_alu_to(e, ALU_ADD, true, x64_m(x64_at(RSP, 8 + AT_REST)), R15);
     x64_alu(e, ALU_XOR, false, R15, x64_r(R15));
-    x64_byte(e, 0xc3);
+    emit_return(e);
 }
 
 /* The block that the jump cache has for the address in rax, if it is of the mode in rcx and compiled: jc_index() of block.h. */
 static uint32_t make_indirect(struct emit *e, const void *exit)
 {
     uint32_t candidate;
-    unsigned no = x64_label(e);
+    unsigned no = emit_label(e);
 #define OFF(field) ((int32_t)offsetof(struct blk, field))
     x64_alu_to(e, ALU_CMP, true, x64_m(AT_CPU(key)), RCX);
     x64_jcc(e, X_NZ, no);
@@ -155,9 +155,9 @@ static uint32_t make_indirect(struct emit *e, const void *exit)
     x64_test(e, true, RDX, RDX);
     x64_jcc(e, X_Z, no);
     x64_op(e, 0xff, false, 4, x64_r(RDX));
-    x64_place(e, no);
+    emit_place(e, no);
     x64_mov_imm(e, RAX, JIT_IND);
-    x64_jmp_abs(e, exit);
+    emit_jump_abs(e, exit);
     return candidate;
 #undef OFF
 }
@@ -174,7 +174,7 @@ static bool make_stubs(struct host *h, struct error *err)
         error_set(err, "no code memory for the thunks");
         return false;
     }
-#define HERE(what) (x64_align(&e, 16), at[n++] = e.n, what)
+#define HERE(what) (emit_align(&e, 16), at[n++] = e.n, what)
     HERE(make_entry(&e, false));
     HERE(make_entry(&e, true));
     HERE(make_exit(&e));
@@ -188,10 +188,11 @@ static bool make_stubs(struct host *h, struct error *err)
     HERE(make_call(&e, (const void *)(uintptr_t)jit_op, true));
     const uint8_t *rx = m.rx;
     h->stubs = (struct stubs){ { rx + at[0], rx + at[1] }, rx + at[2], rx + at[3], rx + candidate, rx + at[4], rx + at[5], rx + at[6], rx + at[7], rx + at[8], rx + at[9] };
-    emit_finish(&e, m.rw, m.rx);
+    bool ok = emit_finish(&e, m.rw, m.rx);
     jit_code_trim(h->eng, &m, e.n);
     emit_free(&e);
-    return true;
+    if (!ok) error_set(err, "the thunks do not reach each other");
+    return ok;
 }
 
 struct host *host_init(struct engine *eng, struct error *err)
@@ -205,6 +206,7 @@ struct host *host_init(struct engine *eng, struct error *err)
     for (unsigned i = 3; i < 16; i++) h->regs.order[1][h->regs.n[1]++] = (uint8_t)(GPRS + i);
     h->regs.clobbered = MASK_FPR | 1u << RSI | 1u << RDI | 1u << R8 | 1u << R9 | 1u << R10 | 1u << R11;
     h->x = NEW(struct x64);
+    h->x->c.h = h;
     if (!make_stubs(h, err)) {
         host_fini(h);
         return NULL;
@@ -214,14 +216,13 @@ struct host *host_init(struct engine *eng, struct error *err)
 
 void host_fini(struct host *h)
 {
-    emit_free(&h->x->e);
-    free(h->x->points);
-    free(h->x->ops);
+    lower_fini(&h->x->c);
     free(h->x);
     free(h);
 }
 
-bool host_has_vectors(void) { return true; }
+struct lower *host_lowering(struct host *h) { return &h->x->c; }
+const struct host_traits host_traits = { .vectors = true, .facts = true };
 const struct host_regs *host_regs(const struct host *h) { return &h->regs; }
 const void *host_exit_stub(const struct host *h) { return h->stubs.exit; }
 
@@ -254,44 +255,34 @@ int64_t host_context_icount(const void *context)
 
 /* ---- a region ------------------------------------------------------------------------------------------- */
 
-static void lower(struct x64 *c)
+void host_begin(struct lower *c)
 {
-    switch (c->o->op) {
-    case OP_LD: x64_lower_ld(c); return;
-    case OP_ST: x64_lower_st(c); return;
-    case OP_LD2: x64_lower_ld2(c); return;
-    case OP_ST2: x64_lower_st2(c); return;
-    case OP_CAS: case OP_RMW: x64_lower_atomic(c); return;
-    case OP_INSN: case OP_LABEL: case OP_BR: case OP_BRL: case OP_BRC: case OP_GOTO: case OP_IND: case OP_EXIT: case OP_CALL: case OP_FENCE: case OP_FETCHF:
-        x64_lower_control(c);
-        return;
-    default:
-        if (ir_op_info[c->o->op].cls == CLASS_VEC) x64_lower_vec(c);
-        else if (!x64_lower_int(c) && !x64_lower_bits(c) && !x64_lower_fp(c)) x64_lower_op(c);
-    }
+    X64(c)->fp_fast = (uint8_t)(c->g->r->fp_fast ? c->g->r->fp_fast : FP_FAST | (fp_host_has_fma() ? FP_FAST_FMA : 0));
 }
 
+void host_begin_block(struct lower *c) { X64(c)->whole = 0, X64(c)->flags.d = IR_NONE; }
+
 /* Extends the narrow operands that the op wants all of; it stays so until they are written. */
-static void prepare(struct x64 *c)
+void host_prepare(struct lower *c)
 {
     uint16_t by = 0;
     ir_id in[3];
 
-    c->low = gen_low(c->g, c->jb, c->known, c->i, &by);
-    if (c->low) c->need |= by;
-    if (c->low || !c->g->narrow) return;
+    X64(c)->low = gen_low(c->g, c->jb, c->known, c->i, &by);
+    if (X64(c)->low) c->need |= by;
+    if (X64(c)->low || !c->g->narrow) return;
     op_inputs(c->o, in);
     for (unsigned n = 0; n < 3; n++) {
-        uint32_t bit = in[n] == IR_NONE ? 0 : gen_slot_bit(c->g, in[n]) & c->g->narrow & ~c->whole;
+        uint32_t bit = in[n] == IR_NONE ? 0 : gen_slot_bit(c->g, in[n]) & c->g->narrow & ~X64(c)->whole;
         if (!bit || !gen_wants_all(c->o, n)) continue;
-        unsigned r = (unsigned)x64_reg(c, in[n]);
+        unsigned r = (unsigned)lower_reg(c, in[n]);
         x64_op(&c->e, 0x63, true, r, x64_r(r)); /* movsxd */
-        c->whole |= bit;
+        X64(c)->whole |= bit;
     }
 }
 
 /* The op has been done: is its result, if that is narrow, extended? */
-static void result_is_whole(struct x64 *c, const struct ir_op *o, bool low, const struct gen_fact *f)
+static void result_is_whole(struct lower *c, const struct ir_op *o, bool low, const struct gen_fact *f)
 {
     uint32_t bit = gen_slot_bit(c->g, o->d) & c->g->narrow, from;
     bool whole = !low;
@@ -303,71 +294,38 @@ static void result_is_whole(struct x64 *c, const struct ir_op *o, bool low, cons
     case OP_AND: whole |= ir_is_const(o->b) && f->u < 32; break;
     case OP_MOV:
         from = ir_is_const(o->a) ? 0 : gen_slot_bit(c->g, o->a) & c->g->narrow;
-        whole = !(from & ~c->whole);
+        whole = !(from & ~X64(c)->whole);
         break;
     default: break;
     }
-    if (whole) c->whole |= bit;
-    else c->whole &= ~bit;
+    if (whole) X64(c)->whole |= bit;
+    else X64(c)->whole &= ~bit;
 }
 
-static void block(struct x64 *c, unsigned k)
+void host_lower(struct lower *c)
 {
-    struct gen *g = c->g;
-    unsigned marks = 0;
-
-    c->k = k;
-    c->gb = &g->blocks[k];
-    c->jb = c->gb->jb;
-    c->dirty = c->gb->dirty_in;
-    c->mark = 0, c->point = 0, c->key_kept = true, c->whole = 0, c->flags.d = IR_NONE;
-    c->labels = arena_get(&g->arena, c->jb->n_labels * sizeof *c->labels + 1);
-    c->label_dirty = arena_get(&g->arena, c->jb->n_labels * sizeof *c->label_dirty + 1);
-    for (unsigned i = 0; i < c->jb->n_labels; i++) c->labels[i] = x64_label(&c->e), c->label_dirty[i] = 0;
-    gen_forget(g, c->jb, c->known);
-    if (g->facts) memcpy(c->known, c->gb->in, g->guest->n_slots * sizeof *c->known);
-    x64_block_entry(c);
-    for (c->i = 0; c->i < c->jb->n_ops && !c->why; c->i++) {
-        c->o = &c->jb->ops[c->i];
-        c->skip = 0;
-        if (c->o->op == OP_INSN) {
-            c->mark = marks++, c->point = 0;
-            continue;
-        }
-        prepare(c);
-        lower(c);
-        if (c->o->op == OP_LABEL) c->whole = 0;
-        bool low = c->low;
-        for (unsigned last = c->i + c->skip;; c->i++, low = false) {
-            const struct ir_op *o = &c->jb->ops[c->i];
-            struct gen_fact f = { 0 };
-            if (o != c->o && o->op == OP_INSN) c->mark = marks++, c->point = 0;
-            if (o->d == c->flags.d && o->op != OP_SETC) c->flags.d = IR_NONE;
-            if (o->d != IR_NONE) {
-                f = gen_result(g, c->jb, c->known, o);
-                c->dirty |= gen_writes(g, o);
-                if (op_is_vec(o)) c->flags.d = IR_NONE;
-                if (g->narrow) result_is_whole(c, o, low, &f);
-                if (ir_is_slot(o->d) && g->guest->slots[o->d].cls == SLOT_MODE) c->key_kept = false;
-            }
-            gen_learn(g, c->jb, c->known, o, &f);
-            if (c->i == last) break;
-        }
+    switch (c->o->op) {
+    case OP_LD: x64_lower_ld(c); return;
+    case OP_ST: x64_lower_st(c); return;
+    case OP_LD2: x64_lower_ld2(c); return;
+    case OP_ST2: x64_lower_st2(c); return;
+    default:
+        if (ir_op_info[c->o->op].cls == CLASS_VEC) x64_lower_vec(c);
+        else if (!x64_lower_int(c) && !x64_lower_bits(c) && !x64_lower_fp(c)) lower_by_call(c);
     }
 }
 
-static void cold_hot(struct x64 *c, const struct cold *k)
+void host_done_op(struct lower *c, const struct ir_op *o, bool first, const struct gen_fact *f)
 {
-    const struct guest *g = c->g->guest;
-    (void)k;
-    x64_mov_imm(&c->e, RAX, c->jb->blk->pc);
-    x64_op(&c->e, 0x89, g->slots[g->pc_slot].type == T_I64, RAX, x64_m(x64_cell(c, g->pc_slot)));
-    x64_mov_imm(&c->e, RAX, JIT_HOT);
-    x64_jmp_abs(&c->e, c->h->stubs.exit);
+    struct x64 *x = X64(c);
+    if (o->op == OP_LABEL) x->whole = 0;
+    if (o->d == x->flags.d && o->op != OP_SETC) x->flags.d = IR_NONE;
+    if (o->d == IR_NONE) return;
+    if (op_is_vec(o)) x->flags.d = IR_NONE;
+    if (c->g->narrow) result_is_whole(c, o, first && x->low, f);
 }
 
-/* Do the slots hold what the code assumes? If not: to label `no`. */
-static void test_guess(struct x64 *c, unsigned no)
+void host_test_guess(struct lower *c, unsigned no)
 {
     const struct gen *g = c->g;
     for (unsigned r = 0; r < GPRS; r++) {
@@ -385,123 +343,4 @@ static void test_guess(struct x64 *c, unsigned no)
             x64_jcc(&c->e, X_NC, no);
         }
     }
-}
-
-static void entry(struct x64 *c)
-{
-    struct gen *g = c->g;
-    c->k = 0, c->gb = &g->blocks[0], c->jb = c->gb->jb, c->i = 0, c->o = &c->jb->ops[0];
-    if (g->r->count) {
-        struct cold *k = x64_cold(c, cold_hot);
-        x64_mov_imm(&c->e, RAX, (uintptr_t)c->jb->blk);
-        x64_alu_imm(&c->e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), 1);
-        x64_jcc(&c->e, X_Z, k->label);
-    }
-    x64_reload(c, c->gb->live_in, false);
-}
-
-static void behind(struct x64 *c)
-{
-    for (const struct cold *k = c->cold; k && !c->why; k = k->next) {
-        c->k = k->block, c->gb = &c->g->blocks[k->block], c->jb = c->gb->jb;
-        c->i = k->op, c->o = k->o, c->mark = k->mark, c->point = k->point, c->dirty = k->dirty, c->key_kept = k->key_kept;
-        x64_place(&c->e, k->label);
-        k->emit(c, k);
-    }
-    for (unsigned i = 0; i < c->n_shared; i++) {
-        x64_place(&c->e, c->shared[i].label);
-        if (c->shared[i].reload) x64_reload(c, c->shared[i].mask, false);
-        else x64_spill(c, c->shared[i].mask, false);
-        x64_byte(&c->e, 0xc3);
-    }
-    c->cold = NULL, c->cold_tail = &c->cold, c->n_shared = 0;
-}
-
-/* The ops that the code refers to. */
-static void table(struct x64 *c)
-{
-    if (!c->n_ops) return;
-    x64_align(&c->e, 16);
-    for (unsigned i = 0; i < c->n_ops; i++) {
-        uint32_t at = c->e.n, ref = c->ops[i].at;
-        for (unsigned n = 0; n < sizeof *c->ops[i].o; n++) x64_byte(&c->e, ((const uint8_t *)c->ops[i].o)[n]);
-        if (!c->e.failed) st32_le(c->e.buf + ref, at - (ref + 4));
-    }
-}
-
-static void labels(struct x64 *c)
-{
-    for (unsigned k = 0; k < c->g->r->n; k++) {
-        struct gen_block *gb = &c->g->blocks[k];
-        gb->label = x64_label(&c->e), gb->charged = x64_label(&c->e), gb->failed = 0;
-    }
-}
-
-/* All blocks and what belongs to them. */
-static void blocks(struct x64 *c)
-{
-    for (unsigned k = 0; k < c->g->r->n && !c->why; k++) block(c, k);
-    behind(c);
-}
-
-/* Where the region is entered. */
-static uint32_t emit_all(struct x64 *c)
-{
-    struct gen *g = c->g;
-    uint32_t at = 0;
-    unsigned max_temps = 0;
-
-    for (unsigned k = 0; k < g->r->n; k++) max_temps = MAX(max_temps, (unsigned)g->r->blocks[k].n_temps);
-    c->known = arena_get(&g->arena, (g->guest->n_slots + max_temps) * sizeof *c->known);
-    c->need = 0;
-    labels(c);
-    if (!g->facts) {
-        entry(c);
-        blocks(c);
-    } else { /* what has to be tested turns out on the way */
-        blocks(c);
-        at = c->e.n;
-        entry(c);
-        unsigned made_for = g->blocks[0].label;
-        bool tested = c->need || g->narrow;
-        if (tested) {
-            unsigned other = x64_label(&c->e);
-            test_guess(c, other);
-            x64_jmp(&c->e, made_for);
-            gen_no_facts(g);
-            labels(c);
-            x64_place(&c->e, other);
-            blocks(c);
-        } else {
-            x64_jmp(&c->e, made_for);
-        }
-    }
-    table(c);
-    return at;
-}
-
-bool host_compile(struct host *h, struct gen *g, struct jit_code *code, struct gen_point **points, uint32_t *n, const char **why)
-{
-    struct x64 *c = h->x;
-    struct codemem m;
-
-    c->e.n = c->e.n_labels = c->e.n_fixes = c->e.n_abs = 0;
-    c->e.failed = false;
-    c->g = g, c->h = h, c->why = NULL;
-    c->fp_fast = (uint8_t)(g->r->fp_fast ? g->r->fp_fast : FP_FAST | (fp_host_has_fma() ? FP_FAST_FMA : 0));
-    c->cold = NULL, c->cold_tail = &c->cold;
-    c->n_shared = c->n_points = c->n_ops = 0;
-    uint32_t at = emit_all(c);
-    if (c->e.failed && !c->why) c->why = "too large";
-    if (!c->why && !jit_code_alloc(h->eng, c->e.n, &m)) c->why = "no code memory";
-    if (c->why) {
-        *why = c->why;
-        return false;
-    }
-    emit_finish(&c->e, m.rw, m.rx);
-    jit_code_flush_icache(m.rx, c->e.n);
-    code->text = m.rx, code->body = m.rx + at;
-    code->text_size = c->e.n;
-    *points = c->points, *n = c->n_points;
-    return true;
 }

@@ -5,10 +5,10 @@
  */
 #include "jit-native/x64.h"
 
-static bool wide(const struct x64 *c) { return c->o->type == T_I64 && !c->low; }
+static bool wide(const struct lower *c) { return c->o->type == T_I64 && !X64_CONST(c)->low; }
 
 /* d = a op b */
-static void two(struct x64 *c, unsigned alu, bool commutes)
+static void two(struct lower *c, unsigned alu, bool commutes)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -16,7 +16,7 @@ static void two(struct x64 *c, unsigned alu, bool commutes)
     int32_t imm;
     ir_id a = o->a, b = o->b;
 
-    if (x64_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a)) {
+    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a)) {
         struct x64_rm m = x64_m(x64_cell(c, a));
         if (x64_imm(c, b, w, &imm)) x64_alu_imm(e, alu, w, m, imm);
         else x64_alu_to(e, alu, w, m, x64_use(c, b, RAX));
@@ -36,15 +36,15 @@ static void two(struct x64 *c, unsigned alu, bool commutes)
             d = RAX;
         }
     }
-    if (alu == ALU_ADD && is_gpr(x64_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
-        unsigned ra = (unsigned)x64_reg(c, a);
+    if (alu == ALU_ADD && is_gpr(lower_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
+        unsigned ra = (unsigned)lower_reg(c, a);
         if (x64_imm(c, b, w, &imm)) {
             x64_lea(e, w, d, x64_at(ra, imm));
             x64_done(c, o->d, d);
             return;
         }
-        if (is_gpr(x64_reg(c, b))) {
-            x64_lea(e, w, d, x64_at2(ra, (unsigned)x64_reg(c, b), 0, 0));
+        if (is_gpr(lower_reg(c, b))) {
+            x64_lea(e, w, d, x64_at2(ra, (unsigned)lower_reg(c, b), 0, 0));
             x64_done(c, o->d, d);
             return;
         }
@@ -63,7 +63,7 @@ static void two(struct x64 *c, unsigned alu, bool commutes)
     x64_done(c, o->d, d);
 }
 
-static void one(struct x64 *c, unsigned ext)
+static void one(struct lower *c, unsigned ext)
 {
     unsigned d = x64_def(c, RAX);
     x64_load(c, d, c->o->a);
@@ -72,11 +72,11 @@ static void one(struct x64 *c, unsigned ext)
 }
 
 /* d = ~(a op b) */
-static void two_not(struct x64 *c, unsigned alu)
+static void two_not(struct lower *c, unsigned alu)
 {
     struct x64_rm m = x64_use_rm(c, c->o->b, RCX);
     uint64_t k;
-    if (alu == ALU_OR && x64_const(c, c->o->b, &k) && !k) { /* the MIPS way to write not */
+    if (alu == ALU_OR && lower_const(c, c->o->b, &k) && !k) { /* the MIPS way to write not */
         one(c, 2);
         return;
     }
@@ -87,7 +87,7 @@ static void two_not(struct x64 *c, unsigned alu)
 }
 
 /* d = a op ~b */
-static void not_second(struct x64 *c, unsigned alu)
+static void not_second(struct lower *c, unsigned alu)
 {
     x64_load(c, RCX, c->o->b);
     x64_op(&c->e, 0xf7, wide(c), 2, x64_r(RCX));
@@ -98,9 +98,9 @@ static void not_second(struct x64 *c, unsigned alu)
 
 /* ---- shifts ------------------------------------------------------------------------------------------- */
 
-static bool lea_pair(struct x64 *c, unsigned n);
+static bool lea_pair(struct lower *c, unsigned n);
 
-static void shift(struct x64 *c, unsigned sh)
+static void shift(struct lower *c, unsigned sh)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -108,16 +108,16 @@ static void shift(struct x64 *c, unsigned sh)
     unsigned width = w ? 64 : 32, d = x64_def(c, RAX);
     uint64_t n;
 
-    if (x64_const(c, o->b, &n)) {
+    if (lower_const(c, o->b, &n)) {
         if (rotate) n &= width - 1;
         else if (n >= width && sh == SH_SAR) n = width - 1;
         if (n >= width) {
             x64_mov_imm(e, d, 0);
         } else if (sh == SH_SHL && n && n <= 3 && lea_pair(c, (unsigned)n)) {
             return;
-        } else if (sh == SH_SHL && n >= 1 && n <= 3 && is_gpr(x64_reg(c, o->a)) && !x64_lives_in(c, o->a, d)) {
-            if (n == 1) x64_lea(e, w, d, x64_at2((unsigned)x64_reg(c, o->a), (unsigned)x64_reg(c, o->a), 0, 0));
-            else x64_lea(e, w, d, x64_at2(NO_REG, (unsigned)x64_reg(c, o->a), (unsigned)n, 0));
+        } else if (sh == SH_SHL && n >= 1 && n <= 3 && is_gpr(lower_reg(c, o->a)) && !x64_lives_in(c, o->a, d)) {
+            if (n == 1) x64_lea(e, w, d, x64_at2((unsigned)lower_reg(c, o->a), (unsigned)lower_reg(c, o->a), 0, 0));
+            else x64_lea(e, w, d, x64_at2(NO_REG, (unsigned)lower_reg(c, o->a), (unsigned)n, 0));
         } else {
             x64_load(c, d, o->a);
             if (n) x64_shift_imm(e, sh, w, x64_r(d), (unsigned)n);
@@ -125,7 +125,7 @@ static void shift(struct x64 *c, unsigned sh)
         x64_done(c, o->d, d);
         return;
     }
-    bool in_range = rotate || x64_known_bits(c, o->b) <= (w ? 6u : 5u);
+    bool in_range = rotate || lower_known_bits(c, o->b) <= (w ? 6u : 5u);
     x64_load(c, RCX, o->b);
     x64_load(c, RAX, o->a);
     if (!in_range && sh == SH_SAR) {
@@ -148,14 +148,14 @@ static void shift(struct x64 *c, unsigned sh)
 }
 
 /* Is x read after the current op, as far as this block tells? */
-static bool dies_at(const struct x64 *c, ir_id x, unsigned at)
+static bool dies_at(const struct lower *c, ir_id x, unsigned at)
 {
     if (ir_is_temp(x)) return c->gb->temp_last[x - IR_TEMP] == at;
     return false;
 }
 
 /* shl t, a, n; add d, t, b with t dead after, or overwritten by d: one lea. */
-static bool lea_pair(struct x64 *c, unsigned n)
+static bool lea_pair(struct lower *c, unsigned n)
 {
     const struct ir_op *o = c->o;
     unsigned i = c->i + 1;
@@ -166,23 +166,23 @@ static bool lea_pair(struct x64 *c, unsigned n)
     ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
     if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
-    if (!is_gpr(x64_reg(c, o->a)) || !is_gpr(x64_reg(c, other)) || !is_gpr(x64_reg(c, p->d))) return false;
-    if (c->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~c->whole)) return false;
-    x64_lea(&c->e, wide(c), (unsigned)x64_reg(c, p->d), x64_at2((unsigned)x64_reg(c, other), (unsigned)x64_reg(c, o->a), n, 0));
+    if (!is_gpr(lower_reg(c, o->a)) || !is_gpr(lower_reg(c, other)) || !is_gpr(lower_reg(c, p->d))) return false;
+    if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~X64(c)->whole)) return false;
+    x64_lea(&c->e, wide(c), (unsigned)lower_reg(c, p->d), x64_at2((unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, 0));
     c->skip = i - c->i;
     return true;
 }
 
 /* ---- products ----------------------------------------------------------------------------------------- */
 
-static const struct ir_op *partner(const struct x64 *c, unsigned op)
+static const struct ir_op *partner(const struct lower *c, unsigned op)
 {
     const struct ir_op *o = c->o, *p = o + 1;
-    if (c->low || c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
+    if (X64(c)->low || c->i + 1 >= c->jb->n_ops || p->op != op || p->type != o->type || p->a != o->a || p->b != o->b) return NULL;
     return o->d == o->a || o->d == o->b || o->d == p->d ? NULL : p;
 }
 
-static void mul(struct x64 *c)
+static void mul(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -203,8 +203,8 @@ static void mul(struct x64 *c)
         uint64_t k;
         if (hi) {
             x64_load(c, RAX, o->a);
-            if (x64_const(c, o->b, &k)) x64_mov_imm(e, RCX, (uint32_t)k);
-            x64_op(e, 0xaf | X_0F, true, RAX, x64_r(x64_const(c, o->b, &k) ? (unsigned)RCX : x64_use(c, o->b, RCX)));
+            if (lower_const(c, o->b, &k)) x64_mov_imm(e, RCX, (uint32_t)k);
+            x64_op(e, 0xaf | X_0F, true, RAX, x64_r(lower_const(c, o->b, &k) ? (unsigned)RCX : x64_use(c, o->b, RCX)));
         } else {
             struct x64_rm a = x64_use_rm(c, o->a, RAX), b = x64_use_rm(c, o->b, RCX);
             x64_op(e, 0x63, true, RAX, a);
@@ -231,7 +231,7 @@ static void mul(struct x64 *c)
     x64_done(c, o->d, d);
 }
 
-static void mulh(struct x64 *c, bool is_signed)
+static void mulh(struct lower *c, bool is_signed)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -257,29 +257,29 @@ static void mulh(struct x64 *c, bool is_signed)
 /* ---- quotients ---------------------------------------------------------------------------------------- */
 
 /* The divisor in rcx is 0 or (signed) -1; the dividend is in rax. Leaves the quotient in rax and the remainder in rdx. */
-static void cold_div(struct x64 *c, const struct cold *k)
+static void cold_div(struct lower *c, const struct cold *k)
 {
     struct emit *e = &c->e;
     bool w = k->o->type == T_I64;
-    unsigned minus = x64_label(e);
+    unsigned minus = emit_label(e);
     x64_test(e, w, RCX, RCX);
     x64_jcc(e, X_NZ, minus);
     x64_mov(e, w, RDX, RAX);
     x64_mov_imm(e, RAX, 0);
-    x64_jmp(e, k->back);
-    x64_place(e, minus);
+    emit_jump(e, k->back);
+    emit_place(e, minus);
     x64_op(e, 0xf7, w, 3, x64_r(RAX));
     x64_mov_imm(e, RDX, 0);
-    x64_jmp(e, k->back);
+    emit_jump(e, k->back);
 }
 
-static void divide(struct x64 *c, bool is_signed, bool remainder)
+static void divide(struct lower *c, bool is_signed, bool remainder)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = wide(c);
     const struct ir_op *p = partner(c, is_signed ? (remainder ? OP_DIVS : OP_REMS) : remainder ? OP_DIVU : OP_REMU);
-    struct cold *k = x64_cold(c, cold_div);
+    struct cold *k = lower_cold(c, cold_div);
 
     x64_load(c, RCX, o->b);
     x64_load(c, RAX, o->a);
@@ -287,8 +287,8 @@ static void divide(struct x64 *c, bool is_signed, bool remainder)
         x64_lea(e, w, RDX, x64_at(RCX, 1));
         x64_alu_imm(e, ALU_CMP, w, x64_r(RDX), 1);
         x64_jcc(e, X_BE, k->label);
-        if (w) x64_byte(e, 0x48);
-        x64_byte(e, 0x99); /* cdq, cqo */
+        if (w) emit_byte(e, 0x48);
+        emit_byte(e, 0x99); /* cdq, cqo */
         x64_op(e, 0xf7, w, 7, x64_r(RCX));
     } else {
         x64_test(e, w, RCX, RCX);
@@ -296,7 +296,7 @@ static void divide(struct x64 *c, bool is_signed, bool remainder)
         x64_mov_imm(e, RDX, 0);
         x64_op(e, 0xf7, w, 6, x64_r(RCX));
     }
-    x64_place(e, k->back);
+    emit_place(e, k->back);
     x64_done(c, o->d, remainder ? RDX : RAX);
     if (p) {
         x64_done(c, p->d, remainder ? RAX : RDX);
@@ -306,19 +306,19 @@ static void divide(struct x64 *c, bool is_signed, bool remainder)
 
 /* ---- comparisons -------------------------------------------------------------------------------------- */
 
-unsigned x64_compare(struct x64 *c, const struct ir_op *o)
+unsigned x64_compare(struct lower *c, const struct ir_op *o)
 {
     static const uint8_t cc[CC_COUNT] = { [CC_EQ] = X_Z, [CC_NE] = X_NZ, [CC_LTU] = X_C, [CC_GEU] = X_NC, [CC_LEU] = X_BE, [CC_GTU] = X_A,
                                           [CC_LTS] = X_L, [CC_GES] = X_GE, [CC_LES] = X_LE, [CC_GTS] = X_G, [CC_TZ] = X_Z, [CC_TNZ] = X_NZ };
     struct emit *e = &c->e;
-    bool w = o->type == T_I64 && !c->low;
+    bool w = o->type == T_I64 && !X64(c)->low;
     int32_t imm;
     ir_id a = o->a, b = o->b;
     unsigned cond = o->attr;
     uint64_t k;
 
-    if (o->op != OP_SETC && (cond == CC_NE || cond == CC_EQ) && a == c->flags.d && x64_flags_live(c) && x64_const(c, b, &k) && !k) {
-        return c->flags.cc ^ (cond == CC_EQ);
+    if (o->op != OP_SETC && (cond == CC_NE || cond == CC_EQ) && a == X64(c)->flags.d && x64_flags_live(c) && lower_const(c, b, &k) && !k) {
+        return X64(c)->flags.cc ^ (cond == CC_EQ);
     }
     if (ir_is_const(a) && !ir_is_const(b)) {
         a = o->b, b = o->a;
@@ -336,8 +336,8 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
         struct x64_rm m = x64_use_rm(c, a, RAX);
         if (!imm && m.is_reg) x64_test(e, w, m.reg, m.reg);
         else x64_alu_imm(e, ALU_CMP, w, m, imm);
-    } else if (is_gpr(x64_reg(c, b)) && x64_reg(c, a) == IN_MEMORY && !ir_is_const(a)) {
-        x64_alu_to(e, ALU_CMP, w, x64_m(x64_cell(c, a)), (unsigned)x64_reg(c, b));
+    } else if (is_gpr(lower_reg(c, b)) && lower_reg(c, a) == IN_MEMORY && !ir_is_const(a)) {
+        x64_alu_to(e, ALU_CMP, w, x64_m(x64_cell(c, a)), (unsigned)lower_reg(c, b));
     } else {
         struct x64_rm m = x64_use_rm(c, b, RCX);
         x64_alu(e, ALU_CMP, w, x64_use(c, a, RAX), m);
@@ -345,7 +345,7 @@ unsigned x64_compare(struct x64 *c, const struct ir_op *o)
     return cc[cond];
 }
 
-static void setc(struct x64 *c)
+static void setc(struct lower *c)
 {
     unsigned d = x64_def(c, RDX), cc;
     if (!x64_lives_in(c, c->o->a, d) && !x64_lives_in(c, c->o->b, d)) { /* cleared before, it has no past to wait for */
@@ -358,10 +358,10 @@ static void setc(struct x64 *c)
         x64_op(&c->e, 0xb6 | X_0F | X_B, false, d, x64_r(d));
     }
     x64_done(c, c->o->d, d);
-    c->flags.d = c->o->d, c->flags.cc = (uint8_t)cc, c->flags.at = c->e.changes;
+    X64(c)->flags.d = c->o->d, X64(c)->flags.cc = (uint8_t)cc, X64(c)->flags.at = c->e.changes;
 }
 
-static void select_one(struct x64 *c)
+static void select_one(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -374,7 +374,7 @@ static void select_one(struct x64 *c)
     x64_done(c, o->d, RAX);
 }
 
-static void least(struct x64 *c, unsigned cc)
+static void least(struct lower *c, unsigned cc)
 {
     const struct ir_op *o = c->o;
     bool w = wide(c);
@@ -385,13 +385,13 @@ static void least(struct x64 *c, unsigned cc)
     x64_done(c, o->d, RAX);
 }
 
-static void mov(struct x64 *c)
+static void mov(struct lower *c)
 {
     const struct ir_op *o = c->o;
-    int rd = x64_reg(c, o->d), ra = x64_reg(c, o->a);
+    int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
     uint64_t k;
     int32_t imm;
-    if (x64_const(c, o->a, &k)) {
+    if (lower_const(c, o->a, &k)) {
         if (is_xmm(rd)) {
             unsigned x = x64_use_xmm(c, o->a, (unsigned)rd - GPRS);
             x64_done_xmm(c, o->d, x);
@@ -412,7 +412,7 @@ static void mov(struct x64 *c)
     }
 }
 
-bool x64_lower_int(struct x64 *c)
+bool x64_lower_int(struct lower *c)
 {
     switch (c->o->op) {
     case OP_MOV: mov(c); return true;

@@ -11,42 +11,16 @@
 static bool is_pair(const struct ir_op *o) { return o->op == OP_LD2 || o->op == OP_ST2; }
 static unsigned size_of(const struct ir_op *o) { return is_pair(o) ? 16 : 1u << (o->attr & IR_MSIZE); }
 
-/* Slow ways: the address is in rax. */
-static void cold_ld(struct x64 *c, const struct cold *k)
-{
-    bool w = (k->o->aux & IR_A64) != 0;
-    x64_cold_begin(c, k);
-    x64_mov(&c->e, w, RSI, RAX);
-    x64_mov_imm(&c->e, RDX, k->o->attr);
-    x64_mov_imm(&c->e, RCX, IR_MMU(k->o));
-    x64_set_point(c);
-    x64_call_abs(&c->e, c->h->stubs.ld);
-    x64_cold_end(c, k);
-}
-
-static void cold_st(struct x64 *c, const struct cold *k)
-{
-    bool w = (k->o->aux & IR_A64) != 0;
-    x64_cold_begin(c, k);
-    x64_mov(&c->e, w, RSI, RAX);
-    x64_load_cell(c, RDX, k->o->b);
-    x64_mov_imm(&c->e, RCX, k->o->attr);
-    x64_mov_imm(&c->e, R8, IR_MMU(k->o));
-    x64_set_point(c);
-    x64_call_abs(&c->e, c->h->stubs.st);
-    x64_cold_end(c, k);
-}
-
-static void address(struct x64 *c, unsigned reg, bool w)
+static void address(struct lower *c, unsigned reg, bool w)
 {
     const struct ir_op *o = c->o;
     int32_t disp = IR_DISP(o);
     uint64_t k;
-    if (x64_const(c, o->a, &k)) {
+    if (lower_const(c, o->a, &k)) {
         k += (uint64_t)(int64_t)disp;
         x64_mov_imm(&c->e, reg, w ? k : (uint32_t)k);
-    } else if (disp && is_gpr(x64_reg(c, o->a))) {
-        x64_lea(&c->e, w, reg, x64_at((unsigned)x64_reg(c, o->a), disp));
+    } else if (disp && is_gpr(lower_reg(c, o->a))) {
+        x64_lea(&c->e, w, reg, x64_at((unsigned)lower_reg(c, o->a), disp));
     } else {
         x64_load(c, reg, o->a);
         if (disp) x64_alu_imm(&c->e, ALU_ADD, w, x64_r(reg), disp);
@@ -54,19 +28,19 @@ static void address(struct x64 *c, unsigned reg, bool w)
 }
 
 /* Where the access goes in host memory. *k: its slow way, if there is one. */
-static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
+static struct x64_mem user_address(struct lower *c, cold_fn slow, struct cold **k)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = (o->aux & IR_A64) != 0, align = (o->attr & IR_MALIGN) && size_of(o) > 1;
     int32_t disp = IR_DISP(o);
     uint64_t v;
-    bool constant = x64_const(c, o->a, &v);
+    bool constant = lower_const(c, o->a, &v);
 
     *k = NULL;
     if (align || (w && constant)) { /* rare: all checks on the sum */
-        (void)x64_point(c);
-        *k = x64_cold(c, slow);
+        (void)lower_point(c);
+        *k = lower_cold(c, slow);
         address(c, RAX, w);
         if (align) {
             x64_test_imm(e, false, x64_r(RAX), size_of(o) - 1);
@@ -88,8 +62,8 @@ static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
     if (w) {
         struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
         if (f.near > gen_near_max(c->g->guest)) {
-            (void)x64_point(c);
-            *k = x64_cold(c, slow);
+            (void)lower_point(c);
+            *k = lower_cold(c, slow);
             (*k)->arg = base == RAX ? -1 : (int64_t)base;
             x64_alu(e, ALU_CMP, true, base, x64_m(x64_at(RSP, AT_LIMIT)));
             x64_jcc(e, X_NC, (*k)->label);
@@ -101,25 +75,25 @@ static struct x64_mem user_address(struct x64 *c, cold_fn slow, struct cold **k)
 }
 
 /* The slow way of an address that was compared before its displacement was added. */
-static void outside(struct x64 *c, const struct cold *k, cold_fn slow)
+static void outside(struct lower *c, const struct cold *k, cold_fn slow)
 {
     int32_t disp = IR_DISP(k->o);
     if (k->arg > 0) x64_lea(&c->e, true, RAX, x64_at((unsigned)k->arg, disp));
     else if (k->arg < 0 && disp) x64_alu_imm(&c->e, ALU_ADD, true, x64_r(RAX), disp);
     slow(c, k);
 }
-static void cold_ld_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_ld); }
-static void cold_st_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_st); }
+static void cold_ld_user(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_ld); }
+static void cold_st_user(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_st); }
 
-static struct x64_mem tlb_address(struct x64 *c, cold_fn slow, size_t tag, struct cold **k)
+static struct x64_mem tlb_address(struct lower *c, cold_fn slow, size_t tag, struct cold **k)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = (o->aux & IR_A64) != 0;
     unsigned size = size_of(o);
 
-    (void)x64_point(c);
-    *k = x64_cold(c, slow);
+    (void)lower_point(c);
+    *k = lower_cold(c, slow);
     address(c, RAX, w);
     x64_mov(e, false, RCX, RAX);
     x64_shift_imm(e, SH_SHR, false, x64_r(RCX), CPU_PAGE_BITS - 5);
@@ -137,24 +111,24 @@ static struct x64_mem tlb_address(struct x64 *c, cold_fn slow, size_t tag, struc
     return x64_at2(RCX, RAX, 0, 0);
 }
 
-void x64_lower_ld(struct x64 *c)
+void x64_lower_ld(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
-    bool w = x64_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
+    bool w = lower_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_ld_user, &k) : tlb_address(c, cold_ld, offsetof(struct tlb_entry, rd), &k);
-    int rd = x64_reg(c, o->d);
+    struct x64_mem m = user ? user_address(c, cold_ld_user, &k) : tlb_address(c, lower_cold_ld, offsetof(struct tlb_entry, rd), &k);
+    int rd = lower_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
     if (is_xmm(rd) && !be && size == (w ? 3u : 2u)) {
-        if (user) x64_may_fault(c);
+        if (user) lower_may_fault(c);
         x64_op(e, 0x10 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rd - GPRS, x64_m(m));
-        if (k) x64_place(e, k->back);
+        if (k) emit_place(e, k->back);
         return;
     }
     bool sx = (o->attr & IR_MS) != 0;
-    if (user) x64_may_fault(c);
+    if (user) lower_may_fault(c);
     if (be) {
         if (c->h->has.movbe) {
             x64_op(e, 0xf0 | X_0F38 | (size == 1 ? X_66 : 0), size == 3, d, x64_m(m));
@@ -163,9 +137,9 @@ void x64_lower_ld(struct x64 *c)
             if (size == 1) {
                 x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(d), 1, 8);
             } else {
-                if (size == 3 || d >= R8) x64_byte(e, 0x40 | (size == 3 ? 8u : 0) | (d >= R8 ? 1u : 0));
-                x64_byte(e, 0x0f);
-                x64_byte(e, 0xc8 | (d & 7));
+                if (size == 3 || d >= R8) emit_byte(e, 0x40 | (size == 3 ? 8u : 0) | (d >= R8 ? 1u : 0));
+                emit_byte(e, 0x0f);
+                emit_byte(e, 0xc8 | (d & 7));
             }
         }
         if (size == 1) x64_op(e, (sx ? 0xbf : 0xb7) | X_0F, sx && w, d, x64_r(d));
@@ -179,31 +153,31 @@ void x64_lower_ld(struct x64 *c)
         }
     }
     x64_done(c, o->d, d);
-    if (k) x64_place(e, k->back);
+    if (k) emit_place(e, k->back);
 }
 
-void x64_lower_st(struct x64 *c)
+void x64_lower_st(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
-    bool w = x64_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
+    bool w = lower_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
-    struct x64_mem m = user ? user_address(c, cold_st_user, &k) : tlb_address(c, cold_st, offsetof(struct tlb_entry, wr), &k);
-    int rb = x64_reg(c, o->b);
+    struct x64_mem m = user ? user_address(c, cold_st_user, &k) : tlb_address(c, lower_cold_st, offsetof(struct tlb_entry, wr), &k);
+    int rb = lower_reg(c, o->b);
     uint64_t v;
 
     if (is_xmm(rb) && !be && size == (w ? 3u : 2u)) {
-        if (user) x64_may_fault(c);
+        if (user) lower_may_fault(c);
         x64_op(e, 0x11 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rb - GPRS, x64_m(m));
-    } else if (x64_const(c, o->b, &v) && (size < 3 || (int64_t)v == (int32_t)v)) {
+    } else if (lower_const(c, o->b, &v) && (size < 3 || (int64_t)v == (int32_t)v)) {
         if (be) v = size == 1 ? host_bswap16((uint16_t)v) : size == 2 ? host_bswap32((uint32_t)v) : host_bswap64(v);
         if (size < 3 || (int64_t)v == (int32_t)v) {
-            if (user) x64_may_fault(c);
+            if (user) lower_may_fault(c);
             x64_op_imm(e, (size == 0 ? 0xc6 : 0xc7) | (size == 1 ? X_66 : 0), size == 3, 0, x64_m(m), size == 0 ? 1 : size == 1 ? 2 : 4, (uint32_t)v);
         } else {
             x64_mov_imm(e, RDX, v);
-            if (user) x64_may_fault(c);
+            if (user) lower_may_fault(c);
             x64_op(e, 0x89, true, RDX, x64_m(m));
         }
     } else {
@@ -214,17 +188,17 @@ void x64_lower_st(struct x64 *c)
             if (size == 1) {
                 x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(RDX), 1, 8);
             } else {
-                if (size == 3) x64_byte(e, 0x48);
-                x64_byte(e, 0x0f);
-                x64_byte(e, 0xc8 | RDX);
+                if (size == 3) emit_byte(e, 0x48);
+                emit_byte(e, 0x0f);
+                emit_byte(e, 0xc8 | RDX);
             }
             be = false;
         }
-        if (user) x64_may_fault(c);
+        if (user) lower_may_fault(c);
         if (be) x64_op(e, 0xf1 | X_0F38 | (size == 1 ? X_66 : 0), size == 3, r, x64_m(m));
         else x64_op(e, size == 0 ? 0x88 | X_B : size == 1 ? 0x89 | X_66 : 0x89, size == 3, r, x64_m(m));
     }
-    if (k) x64_place(e, k->back);
+    if (k) emit_place(e, k->back);
 }
 
 /* ---- two cells ---- */
@@ -232,37 +206,36 @@ void x64_lower_st(struct x64 *c)
 /* Orders of bytes and alignments that are not x86's go the slow way. */
 static bool plain_pair(const struct ir_op *o) { return !(o->attr & IR_MBE) && (!(o->attr & IR_MALIGN) || (o->attr & IR_MPAIR)); }
 
-static void cold_ld2(struct x64 *c, const struct cold *k)
+static void cold_ld2(struct lower *c, const struct cold *k)
 {
     const struct ir_op *o = k->o;
     bool w = (o->aux & IR_A64) != 0;
     struct x64_mem m = x64_scratch_cells(c);
 
-    x64_cold_begin(c, k);
+    lower_cold_begin(c, k);
     x64_mov(&c->e, w, RSI, RAX);
     x64_lea(&c->e, true, RDX, m);
     x64_mov_imm(&c->e, RCX, o->attr);
     x64_mov_imm(&c->e, R8, IR_MMU(o));
-    x64_set_point(c);
-    x64_mov_imm(&c->e, RAX, (uintptr_t)jit_ld2);
-    x64_call_abs(&c->e, c->h->stubs.call);
-    x64_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
-    x64_restore_temps(c);
+    host_set_point(c);
+    host_call_c(c, (uintptr_t)jit_ld2, false);
+    lower_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
+    lower_restore_temps(c);
     x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
     x64_done(c, o->d, RAX);
     m.disp += 8;
     x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
     x64_done(c, o->c, RAX);
-    x64_jmp(&c->e, k->back);
+    emit_jump(&c->e, k->back);
 }
 
-static void cold_st2(struct x64 *c, const struct cold *k)
+static void cold_st2(struct lower *c, const struct cold *k)
 {
     const struct ir_op *o = k->o;
     bool w = (o->aux & IR_A64) != 0;
     struct x64_mem m = x64_scratch_cells(c);
 
-    x64_cold_begin(c, k);
+    lower_cold_begin(c, k);
     x64_mov(&c->e, w, RSI, RAX);
     x64_lea(&c->e, true, RDX, m);
     x64_load_cell(c, RCX, o->b);
@@ -272,25 +245,24 @@ static void cold_st2(struct x64 *c, const struct cold *k)
     x64_op(&c->e, 0x89, true, RCX, x64_m(m));
     x64_mov_imm(&c->e, RCX, o->attr);
     x64_mov_imm(&c->e, R8, IR_MMU(o));
-    x64_set_point(c);
-    x64_mov_imm(&c->e, RAX, (uintptr_t)jit_st2);
-    x64_call_abs(&c->e, c->h->stubs.call);
-    x64_cold_end(c, k);
+    host_set_point(c);
+    host_call_c(c, (uintptr_t)jit_st2, false);
+    lower_cold_end(c, k);
 }
-static void cold_ld2_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_ld2); }
-static void cold_st2_user(struct x64 *c, const struct cold *k) { outside(c, k, cold_st2); }
+static void cold_ld2_user(struct lower *c, const struct cold *k) { outside(c, k, cold_ld2); }
+static void cold_st2_user(struct lower *c, const struct cold *k) { outside(c, k, cold_st2); }
 
 /* The slow way always. */
-static struct cold *slow_pair(struct x64 *c, cold_fn slow)
+static struct cold *slow_pair(struct lower *c, cold_fn slow)
 {
-    (void)x64_point(c);
-    struct cold *k = x64_cold(c, slow);
+    (void)lower_point(c);
+    struct cold *k = lower_cold(c, slow);
     address(c, RAX, (c->o->aux & IR_A64) != 0);
-    x64_jmp(&c->e, k->label);
+    emit_jump(&c->e, k->label);
     return k;
 }
 
-void x64_lower_ld2(struct x64 *c)
+void x64_lower_ld2(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -299,29 +271,29 @@ void x64_lower_ld2(struct x64 *c)
 
     if (!plain_pair(o)) {
         k = slow_pair(c, cold_ld2);
-        x64_place(e, k->back);
+        emit_place(e, k->back);
         return;
     }
     struct x64_mem m = user ? user_address(c, cold_ld2_user, &k) : tlb_address(c, cold_ld2, offsetof(struct tlb_entry, rd), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
-    if (x64_reg(c, o->d) == IN_MEMORY && x64_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
-        if (user) x64_may_fault(c);
+    if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
+        if (user) lower_may_fault(c);
         x64_op(e, 0x10 | X_0F, false, XMM0, x64_m(m)); /* movups */
         x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(lo));
     } else {
-        if (user) x64_may_fault(c);
+        if (user) lower_may_fault(c);
         x64_op(e, 0x10 | X_0F | X_F2, false, XMM0, x64_m(m));
         m.disp += 8;
-        if (user) x64_may_fault(c);
+        if (user) lower_may_fault(c);
         x64_op(e, 0x10 | X_0F | X_F2, false, XMM1, x64_m(m));
         x64_done_xmm(c, o->d, XMM0);
         x64_done_xmm(c, o->c, XMM1);
     }
-    if (k) x64_place(e, k->back);
+    if (k) emit_place(e, k->back);
 }
 
 /* One store, so that all of it or nothing is written. */
-void x64_lower_st2(struct x64 *c)
+void x64_lower_st2(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
@@ -330,11 +302,11 @@ void x64_lower_st2(struct x64 *c)
 
     if (!plain_pair(o)) {
         k = slow_pair(c, cold_st2);
-        x64_place(e, k->back);
+        emit_place(e, k->back);
         return;
     }
     struct x64_mem lo = { 0 }, hi = { 0 };
-    bool cells = !ir_is_const(o->b) && !ir_is_const(o->c) && x64_reg(c, o->b) == IN_MEMORY && x64_reg(c, o->c) == IN_MEMORY;
+    bool cells = !ir_is_const(o->b) && !ir_is_const(o->c) && lower_reg(c, o->b) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY;
     if (cells) lo = x64_cell(c, o->b), hi = x64_cell(c, o->c);
     if (cells) {
         x64_op(e, 0x7e | X_0F | X_F3, false, XMM0, x64_m(lo));
@@ -345,61 +317,7 @@ void x64_lower_st2(struct x64 *c)
         x64_op(e, 0x6c | X_0F | X_66, false, XMM0, x64_r(x64_use_xmm(c, o->c, XMM1))); /* punpcklqdq */
     }
     struct x64_mem m = user ? user_address(c, cold_st2_user, &k) : tlb_address(c, cold_st2, offsetof(struct tlb_entry, wr), &k);
-    if (user) x64_may_fault(c);
+    if (user) lower_may_fault(c);
     x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
-    if (k) x64_place(e, k->back);
-}
-
-/* ---- by calls ----------------------------------------------------------------------------------------- */
-
-/* After a call that stored all state: what C code clobbered, and what it may have written. */
-static void after_call(struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    uint32_t back = c->gb->live[c->i] & (c->g->regs->clobbered | gen_written(c->g, o));
-    if (o->d != IR_NONE) back &= ~gen_slot_bit(c->g, o->d);
-    x64_reload(c, back, false);
-    x64_restore_temps(c);
-}
-
-void x64_lower_atomic(struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    struct emit *e = &c->e;
-    bool w = (o->aux & IR_A64) != 0, cas = o->op == OP_CAS;
-
-    x64_spill(c, c->dirty, false);
-    x64_save_temps(c);
-    c->dirty = 0;
-    x64_set_point(c);
-    x64_load_cell(c, RSI, o->a);
-    x64_load_cell(c, RDX, o->b);
-    if (IR_DISP(o)) x64_alu_imm(e, ALU_ADD, w, x64_r(RSI), IR_DISP(o));
-    if (cas) x64_load_cell(c, RCX, o->c);
-    else x64_mov_imm(e, RCX, o->aux >> 28);
-    x64_mov_imm(e, R8, o->attr);
-    x64_mov_imm(e, R9, IR_MMU(o));
-    x64_mov_imm(e, RAX, cas ? (uintptr_t)jit_cas : (uintptr_t)jit_rmw);
-    x64_call_abs(e, c->h->stubs.call);
-    after_call(c);
-    x64_done(c, o->d, RAX);
-}
-
-void x64_lower_op(struct x64 *c)
-{
-    const struct ir_op *o = c->o;
-    struct emit *e = &c->e;
-
-    x64_spill(c, c->dirty, true);
-    x64_save_temps(c);
-    x64_load_cell(c, RDX, o->a);
-    x64_load_cell(c, RCX, o->b);
-    x64_load_cell(c, R8, o->c);
-    x64_lea_op(c, o);
-    x64_call_abs(e, ir_op_info[o->op].cls == CLASS_FP || ir_op_info[o->op].cls == CLASS_FPCV || o->op == OP_FMA || o->op == OP_FCMP ? c->h->stubs.fp
-                                                                                                                                 : c->h->stubs.op);
-    uint32_t back = c->gb->live[c->i] & c->g->regs->clobbered & ~gen_slot_bit(c->g, o->d);
-    x64_reload(c, back, true);
-    x64_restore_temps(c);
-    x64_done(c, o->d, RAX);
+    if (k) emit_place(e, k->back);
 }

@@ -3,94 +3,77 @@
  */
 #include "jit-native/x64.h"
 
-int x64_reg(const struct x64 *c, ir_id x)
-{
-    if (ir_is_slot(x)) return c->g->slot_reg[x];
-    if (ir_is_temp(x)) return c->gb->temp_reg[x - IR_TEMP];
-    return IN_MEMORY;
-}
-
-bool x64_const(const struct x64 *c, ir_id x, uint64_t *v)
-{
-    if (!ir_is_const(x)) {
-        *v = 0;
-        return x == IR_NONE;
-    }
-    *v = c->jb->consts[x - IR_CONST];
-    return true;
-}
-
-bool x64_imm(const struct x64 *c, ir_id x, bool w, int32_t *imm)
+bool x64_imm(const struct lower *c, ir_id x, bool w, int32_t *imm)
 {
     uint64_t v;
-    if (!x64_const(c, x, &v)) return false;
+    if (!lower_const(c, x, &v)) return false;
     *imm = (int32_t)(uint32_t)v;
     return !w || (int64_t)v == *imm;
 }
 
-struct x64_mem x64_cell(const struct x64 *c, ir_id x)
+struct x64_mem x64_cell(const struct lower *c, ir_id x)
 {
     size_t off = ir_is_slot(x) ? c->g->guest->slots[x].offset
                                : offsetof(struct cpu, temps) + 8u * (IR_MAX_TEMPS - c->jb->n_temps + (x - IR_TEMP)); /* as near as can be */
     return x64_at(RBP, (int32_t)off - CPU_BIAS);
 }
 
-void x64_load_cell(struct x64 *c, unsigned reg, ir_id x)
+void x64_load_cell(struct lower *c, unsigned reg, ir_id x)
 {
     uint64_t v;
-    if (x64_const(c, x, &v)) x64_mov_imm(&c->e, reg, v);
-    else x64_op(&c->e, 0x8b, x64_wide(c, x), reg, x64_m(x64_cell(c, x)));
+    if (lower_const(c, x, &v)) x64_mov_imm(&c->e, reg, v);
+    else x64_op(&c->e, 0x8b, lower_wide(c, x), reg, x64_m(x64_cell(c, x)));
 }
 
-void x64_load(struct x64 *c, unsigned reg, ir_id x)
+void x64_load(struct lower *c, unsigned reg, ir_id x)
 {
-    int r = x64_reg(c, x);
-    if (is_gpr(r)) x64_mov(&c->e, x64_wide(c, x), reg, (unsigned)r);
-    else if (is_xmm(r)) x64_op(&c->e, 0x7e | X_0F | X_66, x64_wide(c, x), (unsigned)r - GPRS, x64_r(reg)); /* movd, movq */
+    int r = lower_reg(c, x);
+    if (is_gpr(r)) x64_mov(&c->e, lower_wide(c, x), reg, (unsigned)r);
+    else if (is_xmm(r)) x64_op(&c->e, 0x7e | X_0F | X_66, lower_wide(c, x), (unsigned)r - GPRS, x64_r(reg)); /* movd, movq */
     else x64_load_cell(c, reg, x);
 }
 
-unsigned x64_use(struct x64 *c, ir_id x, unsigned scratch)
+unsigned x64_use(struct lower *c, ir_id x, unsigned scratch)
 {
-    int r = x64_reg(c, x);
+    int r = lower_reg(c, x);
     if (is_gpr(r)) return (unsigned)r;
     x64_load(c, scratch, x);
     return scratch;
 }
 
-struct x64_rm x64_use_rm(struct x64 *c, ir_id x, unsigned scratch)
+struct x64_rm x64_use_rm(struct lower *c, ir_id x, unsigned scratch)
 {
-    int r = x64_reg(c, x);
+    int r = lower_reg(c, x);
     if (is_gpr(r)) return x64_r((unsigned)r);
     if (r == IN_MEMORY && !ir_is_const(x)) return x64_m(x64_cell(c, x));
     x64_load(c, scratch, x);
     return x64_r(scratch);
 }
 
-unsigned x64_def(const struct x64 *c, unsigned scratch)
+unsigned x64_def(const struct lower *c, unsigned scratch)
 {
-    int r = x64_reg(c, c->o->d);
+    int r = lower_reg(c, c->o->d);
     return is_gpr(r) ? (unsigned)r : scratch;
 }
 
-void x64_done(struct x64 *c, ir_id d, unsigned reg)
+void x64_done(struct lower *c, ir_id d, unsigned reg)
 {
-    int r = x64_reg(c, d);
-    bool w = x64_wide(c, d);
+    int r = lower_reg(c, d);
+    bool w = lower_wide(c, d);
     if (is_gpr(r)) x64_mov(&c->e, w, (unsigned)r, reg);
     else if (is_xmm(r)) x64_op(&c->e, 0x6e | X_0F | X_66, w, (unsigned)r - GPRS, x64_r(reg));
     else x64_op(&c->e, 0x89, w, reg, x64_m(x64_cell(c, d)));
 }
 
-unsigned x64_use_xmm(struct x64 *c, ir_id x, unsigned scratch)
+unsigned x64_use_xmm(struct lower *c, ir_id x, unsigned scratch)
 {
-    int r = x64_reg(c, x);
-    bool w = x64_wide(c, x);
+    int r = lower_reg(c, x);
+    bool w = lower_wide(c, x);
     uint64_t v;
     if (is_xmm(r)) return (unsigned)r - GPRS;
     if (is_gpr(r)) {
         x64_op(&c->e, 0x6e | X_0F | X_66, w, scratch, x64_r((unsigned)r));
-    } else if (x64_const(c, x, &v)) {
+    } else if (lower_const(c, x, &v)) {
         if (v) {
             x64_mov_imm(&c->e, RAX, v);
             x64_op(&c->e, 0x6e | X_0F | X_66, w, scratch, x64_r(RAX));
@@ -103,16 +86,16 @@ unsigned x64_use_xmm(struct x64 *c, ir_id x, unsigned scratch)
     return scratch;
 }
 
-unsigned x64_def_xmm(const struct x64 *c, unsigned scratch)
+unsigned x64_def_xmm(const struct lower *c, unsigned scratch)
 {
-    int r = x64_reg(c, c->o->d);
+    int r = lower_reg(c, c->o->d);
     return is_xmm(r) ? (unsigned)r - GPRS : scratch;
 }
 
-void x64_done_xmm(struct x64 *c, ir_id d, unsigned xmm)
+void x64_done_xmm(struct lower *c, ir_id d, unsigned xmm)
 {
-    int r = x64_reg(c, d);
-    bool w = x64_wide(c, d);
+    int r = lower_reg(c, d);
+    bool w = lower_wide(c, d);
     if (is_xmm(r)) {
         if ((unsigned)r - GPRS != xmm) x64_op(&c->e, 0x28 | X_0F, false, (unsigned)r - GPRS, x64_r(xmm)); /* movaps */
     } else if (is_gpr(r)) {
@@ -120,11 +103,4 @@ void x64_done_xmm(struct x64 *c, ir_id d, unsigned xmm)
     } else {
         x64_op(&c->e, 0x11 | X_0F | (w ? X_F2 : X_F3), false, xmm, x64_m(x64_cell(c, d)));
     }
-}
-
-unsigned x64_known_bits(const struct x64 *c, ir_id x)
-{
-    uint64_t v;
-    if (x64_const(c, x, &v)) return 64u - (v ? (unsigned)host_clz64(v) : 64u);
-    return c->known[ir_is_slot(x) ? x : c->g->guest->n_slots + (x - IR_TEMP)].u;
 }

@@ -12,18 +12,18 @@
 #define SSE(op) ((op) | X_0F | X_66)
 #define SSE38(op) ((op) | X_0F38 | X_66)
 
-struct x64_mem x64_scratch_cells(struct x64 *c)
+struct x64_mem x64_scratch_cells(struct lower *c)
 {
     if (c->jb->n_temps > IR_MAX_TEMPS - 2) c->why = "too many temporaries";
     return AT_CPU(temps[0]);
 }
 
-static void op_rr(struct x64 *c, unsigned op, unsigned d, unsigned s) { x64_op(&c->e, op, false, d, x64_r(s)); }
-static void op_imm(struct x64 *c, unsigned op, unsigned d, unsigned s, unsigned imm) { x64_op_imm(&c->e, op, false, d, x64_r(s), 1, imm); }
+static void op_rr(struct lower *c, unsigned op, unsigned d, unsigned s) { x64_op(&c->e, op, false, d, x64_r(s)); }
+static void op_imm(struct lower *c, unsigned op, unsigned d, unsigned s, unsigned imm) { x64_op_imm(&c->e, op, false, d, x64_r(s), 1, imm); }
 
-void x64_vec_get(struct x64 *c, unsigned xmm, ir_id x, unsigned bytes)
+void x64_vec_get(struct lower *c, unsigned xmm, ir_id x, unsigned bytes)
 {
-    int lo = x64_reg(c, x), hi = bytes > 8 ? x64_reg(c, (ir_id)(x + 1)) : IN_MEMORY;
+    int lo = lower_reg(c, x), hi = bytes > 8 ? lower_reg(c, (ir_id)(x + 1)) : IN_MEMORY;
     struct emit *e = &c->e;
 
     /* in halves: one load would wait for two stores of halves to be done */
@@ -35,9 +35,9 @@ void x64_vec_get(struct x64 *c, unsigned xmm, ir_id x, unsigned bytes)
     else op_rr(c, SSE(0x6c), xmm, x64_use_xmm(c, (ir_id)(x + 1), XMM2));                      /* punpcklqdq */
 }
 
-void x64_vec_put(struct x64 *c, ir_id d, unsigned xmm, unsigned bytes)
+void x64_vec_put(struct lower *c, ir_id d, unsigned xmm, unsigned bytes)
 {
-    int lo = x64_reg(c, d), hi = bytes > 8 ? x64_reg(c, (ir_id)(d + 1)) : IN_MEMORY;
+    int lo = lower_reg(c, d), hi = bytes > 8 ? lower_reg(c, (ir_id)(d + 1)) : IN_MEMORY;
     struct emit *e = &c->e;
 
     if (lo == IN_MEMORY && hi == IN_MEMORY) {
@@ -63,7 +63,7 @@ void x64_vec_put(struct x64 *c, ir_id d, unsigned xmm, unsigned bytes)
 
 
 /* All state is in its cells. fp: the host's invalid flag is cleared afterwards (x64-fp.c). */
-static void call_vec(struct x64 *c, const struct ir_op *o, bool fp)
+static void call_vec(struct lower *c, const struct ir_op *o, bool fp)
 {
     struct emit *e = &c->e;
     bool reduce = o->op == OP_VREDUCE;
@@ -75,9 +75,8 @@ static void call_vec(struct x64 *c, const struct ir_op *o, bool fp)
     else x64_lea(e, true, R8, x64_cell(c, o->b));
     if (o->c == IR_NONE) x64_mov(e, true, R9, RCX);
     else x64_lea(e, true, R9, x64_cell(c, o->c));
-    x64_lea_op(c, o);
-    x64_mov_imm(e, RAX, (uintptr_t)jit_vec);
-    x64_call_abs(e, c->h->stubs.call);
+    x64_lea_label(e, RSI, lower_op_copy(c, o));
+    host_call_c(c, (uintptr_t)jit_vec, false);
     if (!fp) return;
     struct x64_rm word = x64_m(x64_scratch_cells(c));
     x64_op(e, 0xae | X_0F, false, 3, word);
@@ -86,12 +85,12 @@ static void call_vec(struct x64 *c, const struct ir_op *o, bool fp)
 }
 
 /* What the call leaves behind: results to their registers, the rest back. */
-static void after_vec(struct x64 *c, const struct ir_op *o, unsigned op_at)
+static void after_vec(struct lower *c, const struct ir_op *o, unsigned op_at)
 {
     struct emit *e = &c->e;
 
-    x64_reload(c, c->gb->live[op_at] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
-    x64_restore_temps(c);
+    lower_reload(c, c->gb->live[op_at] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
+    lower_restore_temps(c);
     if (o->op == OP_VREDUCE) {
         x64_op(e, 0x8b, true, RAX, x64_m(x64_scratch_cells(c)));
         x64_done(c, o->d, RAX);
@@ -99,16 +98,16 @@ static void after_vec(struct x64 *c, const struct ir_op *o, unsigned op_at)
     }
     for (unsigned i = 0; i < ir_vec_cells(o, 0); i++) {
         ir_id d = (ir_id)(o->d + i);
-        if (x64_reg(c, d) == IN_MEMORY) continue;
+        if (lower_reg(c, d) == IN_MEMORY) continue;
         x64_op(e, 0x8b, true, RAX, x64_m(x64_cell(c, d)));
         x64_done(c, d, RAX);
     }
 }
 
-static void lower_call(struct x64 *c)
+static void lower_call(struct lower *c)
 {
-    x64_spill(c, c->dirty, true);
-    x64_save_temps(c);
+    lower_spill(c, c->dirty, true);
+    lower_save_temps(c);
     call_vec(c, c->o, false);
     after_vec(c, c->o, c->i);
 }
@@ -121,7 +120,7 @@ struct lanes { unsigned op[4]; };
 #define L(b, w, d, q) { { b, w, d, q } }
 #define S41(op) (SSE38(op) | NEEDS_41)
 
-static unsigned two_operands(const struct x64 *c, const struct ir_op *o)
+static unsigned two_operands(const struct lower *c, const struct ir_op *o)
 {
     static const struct { uint16_t op; struct lanes l; } table[] = {
         { OP_VADD, L(SSE(0xfc), SSE(0xfd), SSE(0xfe), SSE(0xd4)) },
@@ -154,7 +153,7 @@ static unsigned two_operands(const struct x64 *c, const struct ir_op *o)
 }
 
 /* One chunk of 8 or 16 bytes, i cells from the operands' first. False: no instruction (nothing has been emitted). */
-static bool chunk(struct x64 *c, unsigned i, unsigned bytes)
+static bool chunk(struct lower *c, unsigned i, unsigned bytes)
 {
     const struct ir_op *o = c->o;
     unsigned lane = IR_VEC_LANE(o), op = two_operands(c, o);
@@ -220,7 +219,7 @@ static bool chunk(struct x64 *c, unsigned i, unsigned bytes)
 }
 
 /* The same low bits in every lane. */
-static void dup_lane(struct x64 *c)
+static void dup_lane(struct lower *c)
 {
     const struct ir_op *o = c->o;
     unsigned lane = IR_VEC_LANE(o), bytes = IR_VEC_BYTES(o);
@@ -236,7 +235,7 @@ static void dup_lane(struct x64 *c)
 /* ---- permutations of one vector of 16 bytes, and what goes across ---- */
 
 /* A value of 16 bytes from a constant pair of cells? Front ends make indices by moves of constants. */
-static bool known_cells(const struct x64 *c, ir_id x, uint64_t v[2])
+static bool known_cells(const struct lower *c, ir_id x, uint64_t v[2])
 {
     unsigned have = 0;
 
@@ -251,7 +250,7 @@ static bool known_cells(const struct x64 *c, ir_id x, uint64_t v[2])
             if (p->op == OP_LD2 && p->c == x + k) return false;
             if (!hit) continue;
             if (p->op != OP_MOV || !ir_is_const(p->a)) return false;
-            (void)x64_const(c, p->a, &v[k]);
+            (void)lower_const(c, p->a, &v[k]);
             have |= 1u << k;
         }
     }
@@ -270,7 +269,7 @@ static bool lane_shuffle(const uint64_t v[2], uint8_t from[4])
     return true;
 }
 
-static bool shuffle(struct x64 *c)
+static bool shuffle(struct lower *c)
 {
     const struct ir_op *o = c->o;
     uint64_t v[2];
@@ -312,7 +311,7 @@ static bool shuffle(struct x64 *c)
     return true;
 }
 
-static void binary(struct x64 *c, unsigned op, unsigned bytes)
+static void binary(struct lower *c, unsigned op, unsigned bytes)
 {
     const struct ir_op *o = c->o;
 
@@ -321,7 +320,7 @@ static void binary(struct x64 *c, unsigned op, unsigned bytes)
     op_rr(c, op, XMM0, XMM1);
 }
 
-static bool across(struct x64 *c)
+static bool across(struct lower *c)
 {
     const struct ir_op *o = c->o;
     unsigned lane = IR_VEC_LANE(o), bytes = IR_VEC_BYTES(o);
@@ -391,22 +390,22 @@ static bool across(struct x64 *c)
 
 /* ---- floating point ---- */
 
-static void cold_vfp(struct x64 *c, const struct cold *k)
+static void cold_vfp(struct lower *c, const struct cold *k)
 {
-    x64_spill(c, k->dirty, true);
-    x64_save_temps(c);
+    lower_spill(c, k->dirty, true);
+    lower_save_temps(c);
     call_vec(c, k->o, true);
     after_vec(c, k->o, k->op);
-    x64_jmp(&c->e, k->back);
+    emit_jump(&c->e, k->back);
 }
 
-static bool vfp(struct x64 *c)
+static bool vfp(struct lower *c)
 {
     const struct ir_op *o = c->o;
     unsigned what = o->aux & 0xffff, attr = o->aux >> 16 & 0xff, lane = IR_VEC_LANE(o), bytes = IR_VEC_BYTES(o), op = 0;
     bool wide = lane == 3, compare = what == OP_FCMP;
 
-    if (lane < 2 || bytes != 16 || c->h->eng->cfg.soft_fp || !c->g->guest->no_fp_notes || (c->fp_fast & (FP_FAST_TINY | FP_FAST_DENORMAL))) return false;
+    if (lane < 2 || bytes != 16 || c->h->eng->cfg.soft_fp || !c->g->guest->no_fp_notes || (X64(c)->fp_fast & (FP_FAST_TINY | FP_FAST_DENORMAL))) return false;
     switch (what) {
     case OP_FADD: op = 0x58; break;
     case OP_FSUB: op = 0x5c; break;
@@ -421,8 +420,8 @@ static bool vfp(struct x64 *c)
     default: return false;
     }
     unsigned prefix = wide ? X_66 : 0;
-    struct cold *k = x64_cold(c, cold_vfp);
-    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, c->fp_fast);
+    struct cold *k = lower_cold(c, cold_vfp);
+    x64_op_imm(&c->e, 0x80, false, ALU_CMP, x64_m(AT_CPU(fp_fast)), 1, X64(c)->fp_fast);
     x64_jcc(&c->e, X_NZ, k->label);
     x64_vec_get(c, XMM0, o->a, 16);
     if (what == OP_FSQRT) op_rr(c, 0x28 | X_0F, XMM1, XMM0);
@@ -449,14 +448,14 @@ static bool vfp(struct x64 *c)
     x64_test(&c->e, false, RAX, RAX);
     x64_jcc(&c->e, X_NZ, k->label);
     x64_vec_put(c, o->d, XMM0, 16);
-    x64_place(&c->e, k->back);
+    emit_place(&c->e, k->back);
     return true;
 }
 
 /* Do two runs share cells without being the same? */
 static bool crossing(ir_id x, ir_id y, unsigned n) { return y != IR_NONE && x != y && x < (ir_id)(y + n) && y < (ir_id)(x + n); }
 
-void x64_lower_vec(struct x64 *c)
+void x64_lower_vec(struct lower *c)
 {
     const struct ir_op *o = c->o;
     unsigned bytes = IR_VEC_BYTES(o), cells = bytes / 8;

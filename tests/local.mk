@@ -46,7 +46,9 @@ UNIT_TESTS += tests/test-pc
 UNIT_TESTS += tests/test-pc-board
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-softfloat
+if USER_MODE
 UNIT_TESTS += tests/test-user-elf
+endif
 UNIT_TESTS += tests/test-x86-host
 UNIT_TESTS += tests/test-x86-table
 UNIT_TESTS += tests/test-x86-sys
@@ -55,7 +57,7 @@ UNIT_TESTS += tests/test-x64-emit
 endif
 EXTRA_DIST += tests/x64-cases.h
 UNIT_TESTS += tests/test-a64-emit
-tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c
+tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c jit-native/emit.h jit-native/emit.c
 
 # Programs that scripts use.
 check_PROGRAMS += tests/block-tool tests/block-crash tests/refuse
@@ -80,15 +82,27 @@ SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
+if USER_MODE
 SCRIPT_TESTS += tests/test-gccjit.sh
+endif
+if USER_MODE
 SCRIPT_TESTS += tests/test-gdb-user.sh
+endif
 SCRIPT_TESTS += tests/test-gdb.sh
+if USER_MODE
 SCRIPT_TESTS += tests/test-lockstep-user.sh
+endif
 SCRIPT_TESTS += tests/test-mutants.sh
+if USER_MODE
 SCRIPT_TESTS += tests/test-jit-tcc.sh
+endif
+if USER_MODE
 SCRIPT_TESTS += tests/test-jit-bad.sh
+endif
 SCRIPT_TESTS += tests/test-log.sh
+if USER_MODE
 SCRIPT_TESTS += tests/run-user.sh
+endif
 SCRIPT_TESTS += tests/test-fuzz.sh
 SCRIPT_TESTS += tests/test-bad-input.sh
 

@@ -81,7 +81,7 @@ static void constants(void)
 {
     struct emit e;
     uint64_t seed = 1;
-    a64_emit_init(&e);
+    emit_init(&e);
     for (unsigned i = 0; i < 20000; i++) {
         seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
         uint64_t v = seed ^ seed >> 29, m = 0;
@@ -93,7 +93,7 @@ static void constants(void)
         a64_mov_imm(&e, 7, v);
         check(e.n <= 16 && run_moves(&e, 7) == v, "constant", v);
     }
-    a64_emit_free(&e);
+    emit_free(&e);
 }
 
 static void branches(void)
@@ -102,40 +102,40 @@ static void branches(void)
                                      0x97fffffc /* bl -16 */, 0xd503201f };
     struct emit e;
     uint8_t out[64];
-    a64_emit_init(&e);
-    unsigned fwd = a64_label(&e), back = a64_label(&e);
-    a64_place(&e, back);
+    emit_init(&e);
+    unsigned fwd = emit_label(&e), back = emit_label(&e);
+    emit_place(&e, back);
     a64_bcond(&e, C_EQ, fwd);
-    a64_b(&e, back);
-    unsigned next = a64_label(&e);
+    emit_jump(&e, back);
+    unsigned next = emit_label(&e);
     a64_cbz(&e, true, true, 9, next);
     a64_adr(&e, X1, back);
-    a64_place(&e, fwd);
-    a64_place(&e, next);
-    a64_bl_abs(&e, out);
-    a64_align(&e, 8);
-    check(a64_emit_finish(&e, out, out), "finish", 0);
+    emit_place(&e, fwd);
+    emit_place(&e, next);
+    emit_call_abs(&e, out);
+    emit_align(&e, 8);
+    check(emit_finish(&e, out, out), "finish", 0);
     for (unsigned i = 0; i < ARRAY_LEN(want); i++) check(ld32_le(out + 4 * i) == want[i], "branch", ld32_le(out + 4 * i));
-    a64_emit_free(&e);
+    emit_free(&e);
 
     /* too far: refused, not wrong */
-    a64_emit_init(&e);
-    unsigned far = a64_label(&e);
+    emit_init(&e);
+    unsigned far = emit_label(&e);
     a64_bcond(&e, C_NE, far);
     for (unsigned i = 0; i < 1u << 18; i++) a64_word(&e, A_NOP);
-    a64_place(&e, far);
+    emit_place(&e, far);
     uint8_t *big = mem_alloc(e.n);
-    check(!a64_emit_finish(&e, big, big), "far branch", 0);
+    check(!emit_finish(&e, big, big), "far branch", 0);
     free(big);
-    a64_emit_free(&e);
+    emit_free(&e);
 }
 
 int main(void)
 {
     struct emit e;
-    a64_emit_init(&e);
+    emit_init(&e);
 #include "tests/a64-cases.h"
-    a64_emit_free(&e);
+    emit_free(&e);
     logical_immediates();
     constants();
     branches();

@@ -33,16 +33,16 @@ static void jumps(void)
     struct emit e;
     uint8_t out[64];
     emit_init(&e);
-    unsigned fwd = x64_label(&e), back = x64_label(&e);
-    x64_place(&e, back);
+    unsigned fwd = emit_label(&e), back = emit_label(&e);
+    emit_place(&e, back);
     x64_jcc(&e, X_Z, fwd);  /* 0f 84 rel32 */
-    x64_jmp(&e, back);      /* eb rel8 */
-    x64_place(&e, fwd);
-    x64_call_abs(&e, out);  /* e8 rel32 */
+    emit_jump(&e, back);      /* eb rel8 */
+    emit_place(&e, fwd);
+    emit_call_abs(&e, out);  /* e8 rel32 */
     emit_finish(&e, out, out);
     static const uint8_t want[] = { 0x0f, 0x84, 2, 0, 0, 0, 0xeb, 0xf8, 0xe8, 0xf3, 0xff, 0xff, 0xff };
     e.n = 0;
-    for (unsigned i = 0; i < sizeof want; i++) x64_byte(&e, out[i]);
+    for (unsigned i = 0; i < sizeof want; i++) emit_byte(&e, out[i]);
     check(&e, "jumps", want, sizeof want);
     emit_free(&e);
 }

@@ -7,7 +7,10 @@ quern_LDADD = libquern.a
 # The names by which the program is called, as links beside it.
 QUERN_SYSTEM_TARGETS = mips mipsel mips64 mips64el i386 x86_64
 QUERN_USER_TARGETS = mips mipsel mips64 mips64el mipsn32 mipsn32el i386 x86_64
-QUERN_LINKS = $(addprefix quern-system-,$(QUERN_SYSTEM_TARGETS)) $(addprefix quern-,$(QUERN_USER_TARGETS))
+QUERN_LINKS = $(addprefix quern-system-,$(QUERN_SYSTEM_TARGETS))
+if USER_MODE
+QUERN_LINKS += $(addprefix quern-,$(QUERN_USER_TARGETS))
+endif
 
 all-local: links-stamp
 links-stamp: quern$(EXEEXT)

@@ -4,7 +4,7 @@
  */
 #include "tools/nbd.h"
 
-#ifdef __linux__
+#ifdef HAVE_LINUX_FS_H
 
 #include "blockfmt/nbd-client.h"
 

@@ -9,7 +9,9 @@
 #include "jit-native/native.h"
 #endif
 #include "tools/system.h"
+#ifdef HAVE_USER_MODE
 #include "user/user.h"
+#endif
 
 #include <stdio.h>
 
@@ -21,7 +23,12 @@ static int dispatch(int argc, char **argv, const char *target)
     size_t n = sizeof system_prefix - 1;
 
     if (!strncmp(target, system_prefix, n)) return system_main(argc, argv, target + n);
+#ifdef HAVE_USER_MODE
     return user_main(argc, argv, target);
+#else
+    error_report("user mode is not built in: it needs a Linux host");
+    return 1;
+#endif
 }
 
 int main(int argc, char **argv)

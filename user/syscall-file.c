@@ -111,6 +111,18 @@ int user_get_iov(struct thread *t, uint64_t addr, uint64_t n, bool out, struct i
     return 0;
 }
 
+#ifndef HAVE_PREADV2
+static ssize_t preadv2(int fd, const struct iovec *v, int n, off_t at, int flags)
+{
+    return syscall(SYS_preadv2, fd, v, n, (long)at, (long)((uint64_t)at >> 32), flags);
+}
+
+static ssize_t pwritev2(int fd, const struct iovec *v, int n, off_t at, int flags)
+{
+    return syscall(SYS_pwritev2, fd, v, n, (long)at, (long)((uint64_t)at >> 32), flags);
+}
+#endif
+
 static int64_t vector_call(struct thread *t, const uint64_t *a, bool out, bool at, int flags)
 {
     struct iovec *v;

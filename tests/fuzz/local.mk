@@ -1,11 +1,14 @@
 # Fuzz targets (see CONTRIBUTING.md): `make fuzz` builds them with sanitizers beside this build and runs each for
 # FUZZ_SECONDS (and the engine's fuzzers, tests/test-fuzz-ops and test-fuzz-ir, as well as guest code, on each of
 # FUZZ_BACKENDS, in the ordinary build, since compiled code is not sanitized); `make check` runs each for a moment (tests/test-fuzz.sh).
-FUZZ_TARGETS = elf options guest block vvfat nbd
+FUZZ_TARGETS = options guest block vvfat nbd
 FUZZ_SECONDS = 600
 FUZZ_SEED = 1
 FUZZ_BACKENDS = goto null native tcc
+if USER_MODE
+FUZZ_TARGETS += elf
 check_PROGRAMS += tests/fuzz/fuzz-elf
+endif
 check_PROGRAMS += tests/fuzz/fuzz-options
 check_PROGRAMS += tests/fuzz/fuzz-guest
 check_PROGRAMS += tests/fuzz/fuzz-block
