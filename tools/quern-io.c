@@ -81,7 +81,7 @@ static const char usage_text[] =
     "  -C, --copy-on-read       keeps what is read from backing files\n"
     "  -m, --misalign           buffers off the alignment of O_DIRECT\n"
     "  -k, --native-aio         native asynchronous requests\n"
-    "  -i, --aio=MODE           threads; native and io_uring are accepted and mean threads\n"
+    "  -i, --aio=MODE           threads (default), native or io_uring\n"
     "  -t, --cache=MODE         cache mode\n"
     "  -d, --discard=MODE       ignore or unmap (default)\n"
     "  -T, --trace OPTIONS      accepted, no effect\n"
