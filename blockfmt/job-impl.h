@@ -26,7 +26,14 @@ struct blk_job {
     bool pivot, was_readonly, finished, empty; /* empty: what was committed goes from the top */
     int rc;                           /* why it failed */
     uint64_t cursor, moved, next_at;  /* moved: bytes of this step */
-    atomic_bool cancelled;
+    atomic_bool cancelled, stopped, ready, over;
+    atomic_uint paused;
+    _Atomic int failed;               /* as rc, for other threads */
+    _Atomic uint64_t retime;          /* the speed is another: counted */
+    uint64_t timed;                   /* the last one seen */
+    bool hurry;                       /* finishing: no limit, no pause */
+    bool writing;                     /* what failed was a write to the target */
+    int skipped;                      /* stream: the error that was ignored */
     _Atomic uint64_t speed, done, total;
     pthread_mutex_t lock;             /* backup: of todo and the copying */
     uint8_t *buf;

@@ -9,7 +9,7 @@ static int copy_piece(struct blk_job *j, struct blk_node *top, uint64_t offset, 
 {
     struct blk_node *below = blk_node_backing(top);
     struct blk_status st;
-    int rc;
+    int rc = 0;
 
     while (n) {
         size_t k = n;
@@ -23,9 +23,12 @@ static int copy_piece(struct blk_job *j, struct blk_node *top, uint64_t offset, 
                 memset(j->buf, 0, k);
                 rc = top->drv->write(top, offset, j->buf, k, BLK_UNCHANGED);
             }
+            j->writing = rc != 0;
         } else if (st.flags & BLK_ST_ALLOCATED) {
             rc = blk_node_read(below, offset, j->buf, k);
-            if (!rc) rc = top->drv->write(top, offset, j->buf, k, BLK_UNCHANGED);
+            if (rc) return rc;
+            rc = top->drv->write(top, offset, j->buf, k, BLK_UNCHANGED);
+            j->writing = rc != 0;
             j->moved += k;
         }
         if (rc) return rc;
@@ -53,6 +56,11 @@ static int step_stream(struct blk_job *j)
         at += st.bytes;
     }
     node_unlock(top);
+    if (rc) {
+        enum blk_job_error what = j->writing ? j->opts.on_target_error : j->opts.on_source_error;
+        if (what != BLK_JOB_IGNORE) return rc; /* this piece again, if the job goes on */
+        j->skipped = rc;
+    }
     j->cursor += n;
     atomic_store(&j->done, j->cursor);
     return rc;

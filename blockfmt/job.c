@@ -21,7 +21,6 @@ struct blk_job *job_new(const struct job_kind *kind, struct blk_backend *b, cons
     j->kind = kind, j->blk = b;
     if (o) j->opts = *o;
     pthread_mutex_init(&j->lock, NULL);
-    atomic_init(&j->cancelled, false);
     atomic_init(&j->speed, j->opts.speed);
     atomic_init(&j->done, 0);
     atomic_init(&j->total, 0);
@@ -43,7 +42,13 @@ void blk_job_free(struct blk_job *j)
 }
 
 void blk_job_cancel(struct blk_job *j) { atomic_store(&j->cancelled, true); }
-void blk_job_set_speed(struct blk_job *j, uint64_t speed) { atomic_store(&j->speed, speed); }
+
+void blk_job_set_speed(struct blk_job *j, uint64_t speed)
+{
+    atomic_store(&j->speed, speed);
+    atomic_fetch_add(&j->retime, 1);
+}
+
 const char *blk_job_type(const struct blk_job *j) { return j->kind->name; }
 
 void blk_job_progress(const struct blk_job *j, uint64_t *done, uint64_t *total)
@@ -52,24 +57,81 @@ void blk_job_progress(const struct blk_job *j, uint64_t *done, uint64_t *total)
     *done = atomic_load(&m->done), *total = atomic_load(&m->total);
 }
 
+int blk_job_parse_error(const char *text, enum blk_job_error *out)
+{
+    static const char *const names[] = {"report", "ignore", "stop", "enospc"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        if (!strcmp(text, names[i])) return *out = (enum blk_job_error)i, 0;
+    }
+    return -EINVAL;
+}
+
+void blk_job_pause(struct blk_job *j) { atomic_fetch_add(&j->paused, 1); }
+
+void blk_job_resume(struct blk_job *j)
+{
+    unsigned n = atomic_load(&j->paused);
+
+    atomic_store(&j->stopped, false);
+    while (n && !atomic_compare_exchange_weak(&j->paused, &n, n - 1)) {
+    }
+}
+
+enum blk_job_state blk_job_state(const struct blk_job *j)
+{
+    struct blk_job *m = (struct blk_job *)(uintptr_t)j;
+
+    if (atomic_load(&m->over)) return BLK_JOB_OVER;
+    if (atomic_load(&m->failed) || atomic_load(&m->cancelled)) return BLK_JOB_FAILED;
+    if (atomic_load(&m->paused)) return BLK_JOB_PAUSED;
+    if (atomic_load(&m->stopped)) return BLK_JOB_STOPPED;
+    return atomic_load(&m->ready) ? BLK_JOB_READY : BLK_JOB_RUNNING;
+}
+
+static bool waits(struct blk_job *j) { return !j->hurry && (atomic_load(&j->paused) || atomic_load(&j->stopped)); }
+
 unsigned blk_job_delay(const struct blk_job *j)
 {
+    struct blk_job *m = (struct blk_job *)(uintptr_t)j;
     uint64_t now = job_now();
-    return j->next_at > now ? (unsigned)MIN(j->next_at - now, 1000) : 0;
+
+    if (waits(m)) return 50;
+    /* Not for long: the speed may change meanwhile. */
+    return j->next_at > now && j->timed == atomic_load(&m->retime) ? (unsigned)MIN(j->next_at - now, 100) : 0;
+}
+
+/* An error of a step: what becomes of the job. */
+static int step_failed(struct blk_job *j, int rc, uint64_t now)
+{
+    enum blk_job_error what = j->writing ? j->opts.on_target_error : j->opts.on_source_error;
+
+    if (rc == -ECANCELED) return rc;
+    if (what == BLK_JOB_ENOSPC) what = rc == -ENOSPC ? BLK_JOB_STOP : BLK_JOB_REPORT;
+    if (j->hurry) what = BLK_JOB_REPORT; /* it would be tried for ever */
+    if (j->opts.error) j->opts.error(j->opts.opaque, !j->writing, what, rc);
+    if (what == BLK_JOB_REPORT) return rc;
+    if (what == BLK_JOB_STOP) atomic_store(&j->stopped, true);
+    j->next_at = MAX(j->next_at, now + 20);
+    return 0;
 }
 
 int blk_job_step(struct blk_job *j)
 {
-    uint64_t before = atomic_load(&j->done), moved, speed = atomic_load(&j->speed), now = job_now();
+    uint64_t before = atomic_load(&j->done), moved, speed = atomic_load(&j->speed), now = job_now(), timed = atomic_load(&j->retime);
     int rc;
 
-    if (j->rc) return j->rc;
-    if (atomic_load(&j->cancelled)) return j->rc = -ECANCELED;
+    if (j->rc) return atomic_store(&j->failed, j->rc), j->rc;
+    if (atomic_load(&j->cancelled)) return atomic_store(&j->failed, -ECANCELED), j->rc = -ECANCELED;
+    if (j->timed != timed) j->timed = timed, j->next_at = now;
+    if (waits(j) || (!j->hurry && j->next_at > now)) return 0;
+    j->writing = false;
     rc = j->kind->step(j);
     moved = j->moved, j->moved = 0;
     if (speed && moved) j->next_at = MAX(j->next_at, now) + moved * 1000 / speed;
-    if (rc < 0 && rc != -ECANCELED && j->opts.on_error == BLK_JOB_IGNORE) rc = 0;
-    if (rc < 0) j->rc = rc;
+    if (rc < 0) rc = step_failed(j, rc, now);
+    if (rc < 0) j->rc = rc, atomic_store(&j->failed, rc);
+    atomic_store(&j->ready, rc > 0);
     if (j->opts.progress && (rc || before != atomic_load(&j->done)))
         j->opts.progress(j->opts.opaque, atomic_load(&j->done), atomic_load(&j->total));
     return rc;
@@ -81,24 +143,33 @@ int blk_job_finish(struct blk_job *j, struct error *e)
 
     if (j->finished) return rc;
     if (!rc && atomic_load(&j->cancelled)) rc = -ECANCELED;
+    if (!rc && waits(j)) return error_set(e, "%s: the job is paused", j->kind->name), -EBUSY;
+    j->hurry = true;
     while (!rc && (rc = blk_job_step(j)) == 0) {
     }
-    if (rc > 0) rc = 0;
+    if (rc > 0) rc = j->skipped;
     rc = j->kind->finish(j, rc, e);
     j->finished = true;
     j->rc = rc;
+    atomic_store(&j->over, true);
     if (rc) error_set(e, "%s: %s", j->kind->name, strerror(-rc));
     return rc;
 }
 
 int blk_job_run(struct blk_job *j, struct error *e)
 {
-    while (!blk_job_step(j)) {
-        unsigned ms = blk_job_delay(j);
-        struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
-        if (ms) nanosleep(&t, NULL);
-    }
-    return blk_job_finish(j, e);
+    int rc;
+
+    do {
+        while (!blk_job_step(j)) {
+            unsigned ms = blk_job_delay(j);
+            struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+            if (ms) nanosleep(&t, NULL);
+        }
+        if (e) error_clear(e);
+        rc = blk_job_finish(j, e);
+    } while (rc == -EBUSY && !j->finished); /* paused just then */
+    return rc;
 }
 
 /* ---- copying -------------------------------------------------------------------------------------- */
@@ -114,13 +185,12 @@ int job_copy(struct blk_job *j, struct blk_node *from, struct blk_node *to, uint
         rc = blk_node_status_above(from, NULL, offset, k, &st);
         if (rc) break;
         k = (size_t)MIN((uint64_t)k, st.bytes);
-        if (st.flags & BLK_ST_ZERO) {
-            rc = blk_node_zero(to, offset, k, BLK_MAY_UNMAP);
-        } else {
-            rc = blk_node_read(from, offset, j->buf, k);
-            if (!rc) rc = blk_node_write(to, offset, j->buf, k, 0);
-            j->moved += k;
-        }
+        bool zero = st.flags & BLK_ST_ZERO;
+        if (!zero) rc = blk_node_read(from, offset, j->buf, k);
+        if (rc) break;
+        rc = zero ? blk_node_zero(to, offset, k, BLK_MAY_UNMAP) : blk_node_write(to, offset, j->buf, k, 0);
+        j->writing = rc != 0;
+        if (!zero) j->moved += k;
         offset += k;
     }
     return rc;

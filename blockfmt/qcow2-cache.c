@@ -99,6 +99,7 @@ int qcow2_table(struct qcow2 *s, struct qcow2_cache *c, uint64_t offset, uint8_t
     if (!offset || (offset & qcow2_cluster_mask(s))) return -EIO;
     rc = slot(s, c, offset, &t);
     if (rc) return rc;
+    blk_debug_event(s->file, c == &s->l2c ? "l2_load" : "refblock_load");
     rc = blk_node_read(s->file, offset, t->data, s->cluster_size);
     if (rc) {
         qcow2_table_forget(s, c, offset);
@@ -201,6 +202,7 @@ static int write_tables(struct qcow2 *s, struct qcow2_cache *c, bool *wrote)
         struct qcow2_table *t = &c->slots[i];
         if (t->dirty_lo == t->dirty_hi) continue;
         uint32_t lo = ALIGN_DOWN(t->dirty_lo, 512u), hi = ALIGN_UP(t->dirty_hi, 512u);
+        blk_debug_event(s->file, c == &s->l2c ? "l2_update" : "refblock_update_part");
         int rc = blk_node_write(s->file, t->offset + lo, t->data + lo, hi - lo, 0);
         if (rc) return rc;
         clean(c, t);
@@ -217,6 +219,7 @@ static int write_entries(struct qcow2 *s, const uint64_t *v, uint64_t offset, ui
     int rc;
 
     for (size_t i = 0; i < n; i++) st64_be(&be[i], v[lo + i]);
+    blk_debug_event(s->file, v == s->rt ? "reftable_update" : "l1_update");
     rc = blk_node_write(s->file, offset + (uint64_t)lo * 8, be, n * 8, 0);
     mem_free(be);
     return rc;

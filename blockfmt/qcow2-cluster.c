@@ -21,6 +21,7 @@ static int store(struct qcow2 *s, uint64_t host, uint64_t guest, const uint8_t *
     uint8_t *tmp;
     int rc = 0;
 
+    blk_debug_event(s->data, "write_aio");
     if (!s->crypt_method) return blk_node_write(s->data, host, buf, (size_t)n, 0);
     if (!s->crypt) return -EACCES;
     tmp = blk_alloc_aligned((size_t)MIN(n, (uint64_t)CRYPT_CHUNK));
@@ -41,6 +42,7 @@ static int fetch(struct qcow2 *s, uint64_t host, uint64_t guest, uint8_t *buf, u
     uint8_t *tmp;
     int rc;
 
+    blk_debug_event(s->data, "read_aio");
     if (!s->crypt_method) return blk_node_read(s->data, host, buf, (size_t)n);
     if (!s->crypt) return -EACCES;
     if (!head && total == n) {
@@ -65,6 +67,7 @@ static int read_compressed(struct qcow2 *s, uint64_t entry, uint64_t in, uint8_t
     qcow2_compressed_place(s, entry, &host, &bytes);
     src = mem_alloc((size_t)bytes + s->cluster_size);
     dst = n == s->cluster_size ? buf : src + bytes;
+    blk_debug_event(s->file, "read_compressed");
     rc = blk_node_read(s->file, host, src, (size_t)bytes);
     if (!rc) rc = decompress_block(s->compression ? COMPRESS_ZSTD : COMPRESS_DEFLATE_RAW, src, (size_t)bytes, dst, s->cluster_size);
     if (!rc && dst != buf) memcpy(buf, dst + in, (size_t)n);
@@ -81,6 +84,7 @@ static int read_mapped(struct qcow2 *s, const struct qcow2_map *m, uint64_t offs
     case QCOW2_COMPR: return read_compressed(s, m->host, offset & qcow2_cluster_mask(s), buf, m->bytes);
     case QCOW2_UNALLOCATED:
         below = offset < s->size ? blk_node_backing(s->node) : NULL; /* VM state has nothing below it */
+        if (below) blk_debug_event(s->file, "read_backing_aio");
         if (below) return blk_node_read(below, offset, buf, (size_t)m->bytes);
         break;
     default: break;
@@ -395,6 +399,7 @@ int qcow2_write_compressed(struct qcow2 *s, uint64_t offset, const uint8_t *buf,
     if (!rc) rc = place_compressed(s, (uint64_t)len, &host);
     pthread_mutex_unlock(&s->lock);
     if (!rc) {
+        blk_debug_event(s->file, "write_compressed");
         rc = blk_node_write(s->file, host, out, (size_t)len, 0);
         pthread_mutex_lock(&s->lock);
         uint64_t sectors = (host + (uint64_t)len - 1) / 512 - host / 512;

@@ -101,6 +101,7 @@ int qcow2_prefetch(struct qcow2 *s, uint64_t offset)
     tmp = blk_alloc_aligned(s->cluster_size);
     generation = s->generation;
     pthread_mutex_unlock(&s->lock);
+    blk_debug_event(s->file, "l2_load");
     rc = blk_node_read(s->file, at, tmp, s->cluster_size);
     pthread_mutex_lock(&s->lock);
     /* When tables have been written or dropped meanwhile, what was read may be old: the caller reads it again. */

@@ -187,6 +187,7 @@ int qcow2_alloc(struct qcow2 *s, uint64_t n, bool exact, uint64_t *offset, uint6
     int rc;
 
     if (s->broken) return -EIO;
+    blk_debug_event(s->file, "cluster_alloc");
     if (s->use_lazy && !s->lazy) {
         rc = qcow2_mark_dirty(s);
         if (rc) return rc;

@@ -15,6 +15,9 @@ cd "$dir" || exit 1
 cells=0 failures=0 skipped=0 log=
 requests=$([ $small = 1 ] && echo 40 || echo 150)
 
+# For luks qemu-img measures its own speed, and gives up where the host is too busy to tell.
+again() { "$@" || { sleep 2; "$@"; } || { sleep 5; "$@"; }; }
+
 # Random requests inside 16 MiB, as commands of both tools; the same list for image and raw reference.
 commands() { # SEED [FORMAT]: a new luks image holds anything, so all of it is written first
     [ "${2:-}" = luks ] && echo 'write -q -P 0 0 16M'
@@ -102,7 +105,7 @@ row() { # FORMAT OPTIONS SIZE
     commands "$seed" "$1" >requests
     rm -f ref.raw x.img y.img
     truncate -s "$3" ref.raw
-    if ! qemu-img create -q $object -f "$1" ${2:+-o "$2"} y.img "$3" >out 2>&1 || ! qemu-img info $(src "$1" y.img) >out 2>&1; then
+    if ! again qemu-img create -q $object -f "$1" ${2:+-o "$2"} y.img "$3" >out 2>&1 || ! qemu-img info $(src "$1" y.img) >out 2>&1; then
         echo "qemu-img cannot use its own: $(head -n 1 out)" >out
         skip
         return
@@ -120,7 +123,7 @@ row() { # FORMAT OPTIONS SIZE
     rm -f y.img ref.raw
     truncate -s "$3" ref.raw
     commands $((seed + 2)) "$1" >requests
-    cell 'qemu-img create' qemu-img create -q $object -f "$1" ${2:+-o "$2"} y.img "$3"
+    cell 'qemu-img create' again qemu-img create -q $object -f "$1" ${2:+-o "$2"} y.img "$3"
     cell 'qemu-io writes' write_all qemu-io "$1" y.img
     write_all qemu-io raw ref.raw
     commands $((seed + 3)) >requests

@@ -134,6 +134,29 @@ static size_t dmg(const uint8_t *disk, bool fork, uint8_t *out)
     return at + 512;
 }
 
+/* VMware's older sparse extents: written by the driver, made by nobody here. */
+static size_t cowd(const uint8_t *disk, uint8_t *out)
+{
+    enum { GRAIN = 8, DIRECTORY = 4, TABLE = 5, DATA = 64 }; /* sectors */
+    unsigned at = DATA;
+
+    memcpy(out, "COWD", 4);
+    st32_le(out + 4, 1);
+    st32_le(out + 8, 3);
+    st32_le(out + 12, SAMPLE_SIZE / 512);
+    st32_le(out + 16, GRAIN);
+    st32_le(out + 20, DIRECTORY);
+    st32_le(out + 24, 1);
+    st32_le(out + DIRECTORY * 512, TABLE);
+    for (unsigned i = 0; i < SAMPLE_SIZE / (GRAIN * 512); i += 2) { /* every other grain is zeros */
+        st32_le(out + TABLE * 512 + i * 4, at);
+        memcpy(out + at * 512, disk + i * GRAIN * 512, GRAIN * 512);
+        at += GRAIN;
+    }
+    st32_le(out + 28, at);
+    return (size_t)at * 512;
+}
+
 size_t sample_image(const char *name, uint8_t **out)
 {
     uint8_t *disk = mem_alloc(SAMPLE_SIZE);
@@ -144,6 +167,7 @@ size_t sample_image(const char *name, uint8_t **out)
     if (!strcmp(name, "bochs")) n = bochs(disk, false, *out);
     if (!strcmp(name, "bochs1")) n = bochs(disk, true, *out);
     if (!strcmp(name, "cloop")) n = cloop(disk, *out);
+    if (!strcmp(name, "cowd")) n = cowd(disk, *out);
     if (!strcmp(name, "dmg")) n = dmg(disk, false, *out);
     if (!strcmp(name, "dmg-fork")) n = dmg(disk, true, *out);
     mem_free(disk);

@@ -22,6 +22,7 @@ UNIT_TESTS += tests/test-block
 UNIT_TESTS += tests/test-block-aio
 UNIT_TESTS += tests/test-block-faults
 UNIT_TESTS += tests/test-block-filters
+UNIT_TESTS += tests/test-block-jobs
 UNIT_TESTS += tests/test-block-readonly
 tests_test_block_readonly_SOURCES = tests/test-block-readonly.c tests/block-samples.c tests/block-samples.h
 UNIT_TESTS += tests/test-bus

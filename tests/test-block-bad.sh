@@ -114,6 +114,99 @@ ok "$img" check -r all d.img
 ok "$img" check d.img
 ok "$io" -f qcow2 -c 'read -q -P 7 0 1M' d.img
 
+# ---- tables that lie elsewhere than they can: beyond the end, off a cluster, over each other. What is refused or damaged stays as
+# it is; repairing, where it says that it has, leaves an image that is clean, and the rest of the data readable.
+be64() { od -An -tu1 -j "$2" -N 8 "$1" | awk '{ x = 0; for (i = 1; i <= 8; i++) x = x * 256 + (i == 1 ? $i % 64 : $i); printf "%.0f", x }'; }
+as64() { awk -v x="$1" -v top="${2:-0}" 'BEGIN { for (i = 7; i >= 0; i--) { b = int(x / 256 ^ i) % 256; if (i == 7) b += top; printf "\\%03o", b } }'; }
+"$img" create -q -f qcow2 t.img 1M && "$io" -f qcow2 -c 'write -q -P 7 0 512k' -c 'write -q -P 8 512k 512k' t.img
+l1=$(be64 t.img 40) rt=$(be64 t.img 48)
+rb=$(be64 t.img "$rt") l2=$(be64 t.img "$l1")
+d0=$(be64 t.img "$l2")
+[ "$l2" -gt 0 ] && [ "$d0" -gt 0 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo 'failed: the tables of an image'; }
+while read -r where what; do
+    eval "at=$where to=$what"
+    for top in 0 128; do # without and with the COPIED flag
+        cp t.img d.img && poke d.img "$at" "$(as64 "$to" $top)"
+        cp d.img e.img
+        timeout 20 "$io" -r -f qcow2 -c 'read 0 1M' d.img >out 2>&1
+        [ $? -le 1 ] && cmp -s d.img e.img && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: $where = $what: read"; }
+        timeout 20 "$img" check d.img >out 2>&1
+        s=$?
+        [ $s -ge 1 ] && [ $s -le 3 ] && cmp -s d.img e.img && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: $where = $what: check: status $s"; }
+        # Writers do not make it worse: what is not touched stays, tables are not written over.
+        timeout 20 "$io" -f qcow2 -c 'write -P 9 0 64k' d.img >out 2>&1
+        [ $? -le 1 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: $where = $what: write"; }
+        timeout 20 "$img" check -q -r all d.img >out 2>&1
+        s=$?
+        if [ $s = 0 ]; then ok "$img" check d.img; else [ $s -le 3 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: $where = $what: repair: status $s"; }; fi
+    done
+done <<'TABLE'
+40 0x7fffffff0000
+48 0x7fffffff0000
+$rt 0x7fffffff0000
+$rt $((rb+512))
+$rt 0
+$l1 0x7fffffff0000
+$l1 $((l2+512))
+$l2 0x7fffffff0000
+$l2 $((d0+512))
+$l1 $rb
+$l1 $l1
+$l2 $l2
+$l2 $rb
+$l2 $rt
+$l2 $l1
+$l2 $((d0+65536))
+40 $rb
+48 $l1
+TABLE
+cp t.img d.img && poke d.img "$l2" "$(as64 "$l2" 128)"
+refused 'write failed' "$io" -f qcow2 -c 'write -P 9 0 64k' d.img
+grep -q 'overlaps with' out && passed=$((passed + 1)) || { failed=$((failed + 1)); echo 'failed: what was to be written over'; head -n 3 out; }
+[ "$(be64 d.img "$l2")" = "$l2" ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo 'failed: a table was written over'; }
+ok "$io" -r -f qcow2 -c 'read -q -P 8 512k 512k' d.img
+
+# ---- compressed clusters that lie: of their length, their place, their bytes
+head -c 1M /dev/urandom | od -An -tx1 | head -c 1M >text && "$img" convert -c -f raw -O qcow2 text c.img
+l2=$(be64 c.img "$(be64 c.img 40)")
+for v in '\177\377\377\377\377\377\377\377' '\100\000\177\377\377\377\377\377' '\177\300\000\000\000\005\000\000' '\100\000\000\000\000\000\000\000' '\100\000\000\000\000\005\001\377'; do
+    cp c.img d.img && poke d.img "$l2" "$v"
+    timeout 20 "$io" -r -f qcow2 -c 'read 0 64k' d.img >out 2>&1
+    s=$?
+    [ $s = 1 ] && grep -q 'read failed' out && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: compressed $v: status $s"; head -n 3 out; }
+    ok "$io" -r -f qcow2 -c 'read -q 64k 64k' d.img
+    timeout 20 "$img" check d.img >out 2>&1
+    s=$?
+    [ $s -le 3 ] && [ $s != 1 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: compressed $v: check: status $s"; }
+done
+cp c.img d.img && poke d.img "$(($(be64 c.img "$l2") % 4294967296 + 20))" '\377\377\377\377\377\377\377\377\377\377'
+refused 'read failed: Input/output error' "$io" -r -f qcow2 -c 'read 0 64k' d.img
+
+# ---- no room: what was flushed before is there, and the image is whole
+"$img" create -q -f qcow2 full.img 64M && "$io" -f qcow2 -c 'write -q -P 3 0 1M' full.img
+(trap '' XFSZ; ulimit -f 6000; "$io" -f qcow2 -c 'write -P 4 1M 16M' full.img) >out 2>&1
+grep -q 'write failed: File too large' out && passed=$((passed + 1)) || { failed=$((failed + 1)); echo 'failed: a file that may not grow'; head -n 3 out; }
+"$img" check full.img >out 2>&1
+s=$?
+[ $s = 0 ] || [ $s = 3 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: a file that could not grow: check: status $s"; }
+ok "$io" -f qcow2 -c 'read -q -P 3 0 1M' full.img
+printf '[inject-error]\nevent = "write_aio"\nerrno = "28"\n' >rules
+refused 'No space left on device' "$io" -c 'write -P 4 2M 1M' "blkdebug:rules:full.img"
+for event in l2_update cluster_alloc refblock_update_part l1_update; do # wherever it fails: what was there stays
+    printf '[inject-error]\nevent = "%s"\nerrno = "28"\nonce = "on"\n' $event >rules
+    timeout 20 "$io" -c 'write -P 4 20M 1M' -c flush -c 'write -P 5 40M 1M' "blkdebug:rules:full.img" >out 2>&1
+    [ $? -le 1 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: no room at $event"; head -n 3 out; }
+    "$img" check full.img >out 2>&1
+    s=$?
+    [ $s = 0 ] || [ $s = 3 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: no room at $event: check: status $s"; }
+done
+ok "$io" -f qcow2 -c 'read -q -P 3 0 1M' full.img
+
+# ---- symbolic links are written through, and stay
+ok "$io" -f qcow2 -c 'write -q -P 6 0 64k' link
+[ -L link ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo 'failed: a link was replaced'; }
+ok "$io" -r -f qcow2 -c 'read -q -P 6 0 64k' a.img
+
 # ---- images cut short at every cluster: no crash, nothing altered by looking, nothing made worse by repairing
 cut_short() { # FORMAT OPTIONS STEP
     # shellcheck disable=SC2086
@@ -161,7 +254,19 @@ grep -q 'Is another process using the image \[a.img\]?' out && passed=$((passed 
 refused 'Failed to get shared "write" lock' "$img" info a.img
 ok "$img" info -U a.img
 kill $holder 2>/dev/null
+wait $holder 2>/dev/null
 holder=
+if command -v qemu-io >/dev/null 2>&1; then # the locks are the same in both
+    (sleep 30 | qemu-io -f qcow2 a.img >/dev/null 2>&1) &
+    holder=$!
+    sleep 1
+    refused 'Failed to get "write" lock' "$io" -f qcow2 -c 'write 0 512' a.img
+    kill $holder 2>/dev/null
+    pkill -P $holder 2>/dev/null
+    holder=
+else
+    echo 'SKIPPED: the other writer is ours alone (Debian: qemu-utils)'
+fi
 if [ "$(id -u)" = 0 ]; then as='setpriv --reuid=65534 --clear-groups'; else as=; fi
 chmod 755 .
 if $as "$img" --version >/dev/null 2>&1; then

@@ -73,7 +73,15 @@ static int number(const char *text, uint64_t max, const char *what, uint64_t *ou
     return error_report("Invalid %s specified", what), -1;
 }
 
-int img_bench(struct blk_graph *g, int argc, char **argv)
+struct bench_args {
+    struct img_args img;
+    uint64_t count, depth, interval, bufsize, pattern, step;
+    unsigned flags;
+    bool write;
+};
+
+/* -1: an error has been reported; 1: all is said (img.status); 0: go on. */
+static int bench_parse(struct blk_graph *g, int argc, char **argv, struct bench_args *a, struct bench *k)
 {
     enum { LONG_INTERVAL = IMG_OWN, LONG_NO_DRAIN, LONG_PATTERN };
     static const struct option longs[] = {IMG_LONGS, IMG_LONG_SHARE,
@@ -81,80 +89,90 @@ int img_bench(struct blk_graph *g, int argc, char **argv)
                                           {"no-drain", no_argument, NULL, LONG_NO_DRAIN},
                                           {"pattern", required_argument, NULL, LONG_PATTERN},
                                           IMG_LONGS_END};
-    uint64_t count = 75000, depth = 64, interval = 0, bufsize = 4096, pattern = 0, step = 0;
-    struct bench k = {.drain = true};
-    struct img_args a = {0};
-    bool write = false;
-    unsigned flags = 0;
-    uint8_t *buf;
-    double start;
-    int c;
+    int c, rc = 0;
 
-    while ((c = img_getopt(g, &a, argc, argv, ":hc:d:f:ni:o:qs:S:t:wU", longs)) >= 0) {
+    while (!rc && (c = img_getopt(g, &a->img, argc, argv, ":hc:d:f:ni:o:qs:S:t:wU", longs)) >= 0) {
         switch (c) {
-        case 'c': if (number(optarg, INT32_MAX, "request count", &count)) return 1; break;
-        case 'd': if (number(optarg, 65536, "queue depth", &depth)) return 1; break;
-        case 'n': flags |= BLK_NATIVE_AIO; break;
+        case 'c': rc = number(optarg, INT32_MAX, "request count", &a->count); break;
+        case 'd': rc = number(optarg, 65536, "queue depth", &a->depth); break;
+        case 'n': a->flags |= BLK_NATIVE_AIO; break;
         case 'i':
-            if (blk_parse_aio(optarg, &flags)) return error_report("Invalid aio option: %s", optarg), 1;
+            if (blk_parse_aio(optarg, &a->flags)) return error_report("Invalid aio option: %s", optarg), -1;
             break;
-        case 'o': if (img_parse_size(optarg, "offset", &k.offset)) return 1; break;
-        case 's':
-            if (img_parse_size(optarg, "buffer size", &bufsize)) return 1;
-            break;
-        case 'S': if (img_parse_size(optarg, "step_size", &step)) return 1; break;
-        case 'w': write = true; break;
-        case LONG_NO_DRAIN: k.drain = false; break;
-        case LONG_PATTERN: if (number(optarg, 255, "pattern byte", &pattern)) return 1; break;
-        case LONG_INTERVAL: if (number(optarg, INT32_MAX, "flush interval", &interval)) return 1; break;
+        case 'o': rc = img_parse_size(optarg, "offset", &k->offset); break;
+        case 's': rc = img_parse_size(optarg, "buffer size", &a->bufsize); break;
+        case 'S': rc = img_parse_size(optarg, "step_size", &a->step); break;
+        case 'w': a->write = true; break;
+        case LONG_NO_DRAIN: k->drain = false; break;
+        case LONG_PATTERN: rc = number(optarg, 255, "pattern byte", &a->pattern); break;
+        case LONG_INTERVAL: rc = number(optarg, INT32_MAX, "flush interval", &a->interval); break;
         }
     }
-    if (c == IMG_STOP) return a.status;
-    if (argc - optind != 1) return img_usage("Expecting one image file name");
-    if (!depth) return error_report("Invalid queue depth specified"), 1;
-    if (!bufsize || bufsize > INT32_MAX) return error_report("Invalid buffer size specified"), 1;
-    if (!write && interval) return error_report("--flush-interval is only available in write tests"), 1;
-    if (interval && interval < depth) return error_report("Flush interval can't be smaller than depth"), 1;
+    if (rc) return -1;
+    if (c == IMG_STOP) return 1;
+    if (argc - optind != 1) return (void)img_usage("Expecting one image file name"), -1;
     unsigned test = 0;
-    if (a.cache && blk_parse_cache(a.cache, &test)) return error_report("Invalid cache mode"), 1;
-    k.blk = img_open(g, argv[optind], &a, a.format, a.cache, flags | (write ? 0 : BLK_RDONLY));
+    if (!a->depth) error_report("Invalid queue depth specified");
+    else if (!a->bufsize || a->bufsize > INT32_MAX) error_report("Invalid buffer size specified");
+    else if (!a->write && a->interval) error_report("--flush-interval is only available in write tests");
+    else if (a->interval && a->interval < a->depth) error_report("Flush interval can't be smaller than depth");
+    else if (a->img.cache && blk_parse_cache(a->img.cache, &test)) error_report("Invalid cache mode");
+    else return 0;
+    return -1;
+}
+
+static void bench_run(struct bench *k, const struct bench_args *a)
+{
+    size_t bytes = (size_t)(a->depth * a->bufsize);
+    uint8_t *room = mem_alloc(bytes + 4096), *buf = (uint8_t *)ALIGN_UP((uintptr_t)room, (uintptr_t)4096); /* for O_DIRECT */
+    double start;
+
+    k->ctx = blk_ctx_new(NULL, k->depth < 8 ? k->depth : 8, NULL);
+    k->req = NEW_ARRAY(struct blk_req, k->depth);
+    k->free = NEW_ARRAY(unsigned, k->depth);
+    memset(buf, (int)a->pattern, bytes);
+    for (unsigned i = 0; i < k->depth; i++) {
+        k->req[i] = (struct blk_req){.blk = k->blk, .op = a->write ? BLK_OP_WRITE : BLK_OP_READ, .bytes = a->bufsize,
+                                     .buf = buf + (size_t)i * a->bufsize, .done = request_done, .opaque = k};
+        k->free[k->idle++] = i;
+    }
+    k->flush = (struct blk_req){.blk = k->blk, .op = BLK_OP_FLUSH, .done = request_done, .opaque = k};
+    start = img_seconds();
+    feed(k);
+    blk_ctx_drain(k->ctx);
+    start = img_seconds() - start;
+    if (k->rc) error_report("Failed request: %s", strerror(-k->rc));
+    else printf("Run completed in %3.3f seconds.\n", start);
+    blk_ctx_delete(k->ctx);
+    mem_free(k->req);
+    mem_free(k->free);
+    mem_free(room);
+}
+
+int img_bench(struct blk_graph *g, int argc, char **argv)
+{
+    struct bench_args a = {.count = 75000, .depth = 64, .bufsize = 4096};
+    struct bench k = {.drain = true};
+    int rc = bench_parse(g, argc, argv, &a, &k);
+
+    if (rc) return rc < 0 ? 1 : a.img.status;
+    k.blk = img_open(g, argv[optind], &a.img, a.img.format, a.img.cache, a.flags | (a.write ? 0 : BLK_RDONLY));
     if (!k.blk) return 1;
     k.size = blk_size(k.blk);
-    if (bufsize > k.size) {
+    if (a.bufsize > k.size) {
         error_report("The image is smaller than a request");
         blk_close(k.blk);
         return 1;
     }
-    k.depth = (unsigned)depth, k.step = step ? step : bufsize, k.todo = count, k.interval = (uint32_t)interval;
+    k.depth = (unsigned)a.depth, k.step = a.step ? a.step : a.bufsize, k.todo = a.count, k.interval = (uint32_t)a.interval;
     /* -q says nothing about what is sent in other programs either; the result is what the command is for. */
     printf("Sending %llu %s requests, %llu bytes each, %u in parallel (starting at offset %llu, step size %llu)\n",
-           (unsigned long long)count, write ? "write" : "read", (unsigned long long)bufsize, k.depth,
+           (unsigned long long)a.count, a.write ? "write" : "read", (unsigned long long)a.bufsize, k.depth,
            (unsigned long long)k.offset, (unsigned long long)k.step);
-    if (interval) printf("Sending flush every %u requests\n", k.interval);
+    if (a.interval) printf("Sending flush every %u requests\n", k.interval);
     fflush(stdout);
-    k.ctx = blk_ctx_new(NULL, k.depth < 8 ? k.depth : 8, NULL);
-    k.req = NEW_ARRAY(struct blk_req, depth);
-    k.free = NEW_ARRAY(unsigned, depth);
-    buf = mem_alloc(depth * bufsize + 4096);
-    memset(buf, (int)pattern, depth * bufsize + 4096);
-    uint8_t *first = (uint8_t *)ALIGN_UP((uintptr_t)buf, (uintptr_t)4096);
-    for (unsigned i = 0; i < k.depth; i++) {
-        k.req[i] = (struct blk_req){.blk = k.blk, .op = write ? BLK_OP_WRITE : BLK_OP_READ, .bytes = bufsize,
-                                    .buf = first + (size_t)i * bufsize, .done = request_done, .opaque = &k};
-        k.free[k.idle++] = i;
-    }
-    k.flush = (struct blk_req){.blk = k.blk, .op = BLK_OP_FLUSH, .done = request_done, .opaque = &k};
-    start = img_seconds();
-    feed(&k);
-    blk_ctx_drain(k.ctx);
-    start = img_seconds() - start;
-    if (k.rc) error_report("Failed request: %s", strerror(-k.rc));
-    else printf("Run completed in %3.3f seconds.\n", start);
-    blk_ctx_delete(k.ctx);
+    bench_run(&k, &a);
     blk_close(k.blk);
-    mem_free(k.req);
-    mem_free(k.free);
-    mem_free(buf);
     return k.rc != 0;
 }
 

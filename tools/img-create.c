@@ -58,6 +58,34 @@ static bool has_key(const struct blk_create_opt *t, const char *name)
     return false;
 }
 
+/* Nothing is made over a backing file whose format nobody has said; but what it seems to be is shown. */
+static void say_format(struct blk_graph *g, const char *filename, const struct opts *o)
+{
+    char *path = blk_path_combine(filename, opts_get(o, "backing_file"));
+    struct blk_backend *b = blk_open_in(g, path, NULL, NULL, BLK_RDONLY | BLK_NO_BACKING | BLK_NO_IO | BLK_FORCE_SHARE, NULL);
+
+    error_report("%s: Backing file specified without backing format", filename);
+    if (b) fprintf(stderr, "Detected format of %s.\n", blk_node_driver(blk_root(b)));
+    blk_close(b);
+    mem_free(path);
+}
+
+/* The size is the backing file's: known before anything is made or said. */
+static int size_of_backing(struct blk_graph *g, const char *filename, struct opts *o)
+{
+    struct error e = ERROR_INIT;
+    char *path = blk_path_combine(filename, opts_get(o, "backing_file"));
+    struct blk_backend *b = blk_open_in(g, path, opts_get(o, "backing_fmt"), NULL, BLK_RDONLY | BLK_NO_IO, &e);
+
+    if (b) img_set_size(o, blk_size(b));
+    blk_close(b);
+    mem_free(path);
+    if (b) return 0;
+    error_prefix(&e, "%s", filename);
+    error_hint(&e, "Could not open backing image.");
+    return img_fail(&e);
+}
+
 int img_create(struct blk_graph *g, int argc, char **argv)
 {
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
@@ -114,31 +142,14 @@ int img_create(struct blk_graph *g, int argc, char **argv)
     if (backing) opts_set(&o, "backing_file", backing);
     if (backing_format) opts_set(&o, "backing_fmt", backing_format);
     if (opts_get(&o, "backing_file") && !opts_get(&o, "backing_fmt") && has_key(table, "backing_fmt")) {
-        error_report("%s: Backing file specified without backing format", filename);
-        char *path = blk_path_combine(filename, opts_get(&o, "backing_file"));
-        struct blk_backend *b = blk_open_in(g, path, NULL, NULL, BLK_RDONLY | BLK_NO_BACKING | BLK_NO_IO | BLK_FORCE_SHARE, NULL);
-        if (b) fprintf(stderr, "Detected format of %s.\n", blk_node_driver(blk_root(b)));
-        blk_close(b);
-        mem_free(path);
+        say_format(g, filename, &o);
         goto out;
     }
     if (unsafe && !opts_get(&o, "size")) {
         error_report("%s: Image creation needs a size parameter", filename);
         goto out;
     }
-    if (!opts_get(&o, "size") && opts_get(&o, "backing_file")) { /* known before anything is made or said */
-        char *path = blk_path_combine(filename, opts_get(&o, "backing_file"));
-        struct blk_backend *b = blk_open_in(g, path, opts_get(&o, "backing_fmt"), NULL, BLK_RDONLY | BLK_NO_IO, &e);
-        if (b) img_set_size(&o, blk_size(b));
-        blk_close(b);
-        mem_free(path);
-        if (!b) {
-            error_prefix(&e, "%s", filename);
-            error_hint(&e, "Could not open backing image.");
-            img_fail(&e);
-            goto out;
-        }
-    }
+    if (!opts_get(&o, "size") && opts_get(&o, "backing_file") && size_of_backing(g, filename, &o)) goto out;
     rc = blk_create(g, a.format, filename, &o, !unsafe, &e) ? img_fail(&e) : 0;
     if (!rc && !a.quiet) announce(filename, a.format, &o);
 out:

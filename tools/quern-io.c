@@ -81,7 +81,7 @@ static const char usage_text[] =
     "  -C, --copy-on-read       keeps what is read from backing files\n"
     "  -m, --misalign           buffers off the alignment of O_DIRECT\n"
     "  -k, --native-aio         native asynchronous requests\n"
-    "  -i, --aio=MODE           threads; native and io_uring are accepted and mean threads\n"
+    "  -i, --aio=MODE           threads (default), native or io_uring\n"
     "  -t, --cache=MODE         cache mode\n"
     "  -d, --discard=MODE       ignore or unmap (default)\n"
     "  -T, --trace OPTIONS      accepted, no effect\n"
@@ -118,7 +118,8 @@ static void manual(void)
     printf(".SH \"EXIT STATUS\"\n0, or 1 when a command failed.\n.SH \"SEE ALSO\"\n.BR quern (1),\n.BR quern\\-img (1)\n");
 }
 
-int main(int argc, char **argv)
+/* -1: an error has been reported; 1: all is said; 0: go on. */
+static int parse(struct io *io, int argc, char **argv, char **commands, int *n)
 {
     static const struct option longs[] = {
         {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'}, {"cmd", required_argument, NULL, 'c'},
@@ -128,82 +129,84 @@ int main(int argc, char **argv)
         {"trace", required_argument, NULL, 'T'},  {"snapshot", no_argument, NULL, 's'}, {"copy-on-read", no_argument, NULL, 'C'},
         {"native-aio", no_argument, NULL, 'k'}, {"aio", required_argument, NULL, 'i'}, {"object", required_argument, NULL, 257},
         {NULL, 0, NULL, 0}};
+    int c;
+
+    while ((c = getopt_long(argc, argv, "hVc:d:f:rsnmCki:t:T:U", longs, NULL)) != -1) {
+        switch (c) {
+        case 'c': commands[(*n)++] = optarg; break;
+        case 'f': io->format = optarg; break;
+        case 'r': io->flags |= BLK_RDONLY; break;
+        case 's': io->flags |= BLK_SNAPSHOT; break;
+        case 'n': io->flags |= BLK_DIRECT; break;
+        case 'm': io->misalign = true; break;
+        case 'U': io->flags |= BLK_FORCE_SHARE; break;
+        case 'k': io->flags |= BLK_NATIVE_AIO; break;
+        case 'C': io->flags |= BLK_COPY_ON_READ; break;
+        case 'T': break;
+        case 'i':
+            if (io_parse_aio(optarg, &io->flags)) return -1;
+            break;
+        case 256: io->image_opts = true; break;
+        case 257:
+            if (img_object(io->graph, optarg)) return -1;
+            break;
+        case 't':
+            if (blk_parse_cache(optarg, &io->flags)) return error_report("Invalid cache option: %s", optarg), -1;
+            break;
+        case 'd':
+            if (blk_parse_discard(optarg, &io->flags)) return error_report("Invalid discard option: %s", optarg), -1;
+            break;
+        case 'h': usage(stdout); return 1;
+        case 'V': printf("quern-io version %s\n", PACKAGE_VERSION); return 1;
+        default: usage(stderr); return -1;
+        }
+    }
+    if (argc - optind > 1) return usage(stderr), -1;
+    return 0;
+}
+
+/* True when all commands went well. */
+static bool run_commands(struct io *io, char **commands, int n)
+{
+    bool ok = true;
+
+    for (int i = 0; i < n && !io->quit; i++) {
+        char *line = mem_strdup(commands[i]);
+        if (run_line(io, line)) ok = false; /* the others still run */
+        fflush(stdout);
+        mem_free(line);
+    }
+    while (!n && !io->quit) {
+        char line[4096];
+        printf("quern-io> ");
+        fflush(stdout);
+        if (!fgets(line, sizeof line, stdin)) break;
+        if (run_line(io, line)) ok = false;
+        if (io->ctx) blk_ctx_poll(io->ctx); /* of aio_read and aio_write: what has finished meanwhile */
+        fflush(stdout);
+    }
+    if (io->ctx) blk_ctx_drain(io->ctx);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
     struct io io = {.flags = BLK_UNMAP};
     char **commands = NEW_ARRAY(char *, argc + 1);
-    bool failed = false;
-    int c, n = 0, rc = 0;
+    int n = 0, rc;
 
     error_set_progname("quern-io");
     if (argc == 2 && !strcmp(argv[1], "--man")) return mem_free(commands), manual(), 0;
     io.graph = blk_graph_new();
-    while ((c = getopt_long(argc, argv, "hVc:d:f:rsnmCki:t:T:U", longs, NULL)) != -1) {
-        switch (c) {
-        case 'c': commands[n++] = optarg; break;
-        case 'f': io.format = optarg; break;
-        case 'r': io.flags |= BLK_RDONLY; break;
-        case 's': io.flags |= BLK_SNAPSHOT; break;
-        case 'n': io.flags |= BLK_DIRECT; break;
-        case 'm': io.misalign = true; break;
-        case 'U': io.flags |= BLK_FORCE_SHARE; break;
-        case 'k': io.flags |= BLK_NATIVE_AIO; break;
-        case 'C': io.flags |= BLK_COPY_ON_READ; break;
-        case 'T': break;
-        case 'i':
-            if (io_parse_aio(optarg, &io.flags)) goto bad;
-            break;
-        case 256: io.image_opts = true; break;
-        case 257:
-            if (img_object(io.graph, optarg)) goto bad;
-            break;
-        case 't':
-            if (blk_parse_cache(optarg, &io.flags)) {
-                error_report("Invalid cache option: %s", optarg);
-                goto bad;
-            }
-            break;
-        case 'd':
-            if (blk_parse_discard(optarg, &io.flags)) {
-                error_report("Invalid discard option: %s", optarg);
-                goto bad;
-            }
-            break;
-        case 'h': usage(stdout); goto end;
-        case 'V': printf("quern-io version %s\n", PACKAGE_VERSION); goto end;
-        default: usage(stderr); goto bad;
-        }
+    rc = parse(&io, argc, argv, commands, &n);
+    if (!rc) {
+        io.ctx = blk_ctx_new(NULL, 0, NULL);
+        if (optind < argc && io_open_image(&io, argv[optind], NULL, io.flags)) rc = -1;
+        else if (!run_commands(&io, commands, n)) rc = -1;
     }
-    if (argc - optind > 1) {
-        usage(stderr);
-        goto bad;
-    }
-    io.ctx = blk_ctx_new(NULL, 0, NULL);
-    if (optind < argc && io_open_image(&io, argv[optind], NULL, io.flags)) rc = 1;
-    for (int i = 0; i < n && !rc && !io.quit; i++) {
-        char *line = mem_strdup(commands[i]);
-        if (run_line(&io, line)) failed = true; /* the others still run */
-        fflush(stdout);
-        mem_free(line);
-    }
-    if (!n && !rc) {
-        char line[4096];
-        while (!io.quit) {
-            printf("quern-io> ");
-            fflush(stdout);
-            if (!fgets(line, sizeof line, stdin)) break;
-            if (run_line(&io, line)) failed = true;
-            if (io.ctx) blk_ctx_poll(io.ctx); /* of aio_read and aio_write: what has finished meanwhile */
-            fflush(stdout);
-        }
-    }
-    if (io.ctx) blk_ctx_drain(io.ctx);
-    if (failed) rc = 1;
-    goto end;
-bad:
-    rc = 1;
-end:
     blk_ctx_delete(io.ctx);
     blk_close(io.blk);
     blk_graph_delete(io.graph);
     mem_free(commands);
-    return rc;
+    return rc < 0;
 }

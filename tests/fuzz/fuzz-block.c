@@ -13,6 +13,7 @@
 
 #include "blockfmt/imgutil.h"
 #include "tests/block-samples.h"
+#include "util/json.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,9 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_REGIONS = 64, PIECE = 4096 };
+enum { MAX_REGIONS = 64, PIECE = 4096, OLD_KINDS = 40 };
 
-enum more { SNAPSHOTS = 1, BITMAPS = 2 }; /* the image has them */
+enum more { SNAPSHOTS = 1, BITMAPS = 2, UNCLOSED = 4 }; /* the image has them; it is taken while it is open for writing */
 static const struct kind {
     const char *name, *format, *options, *sample;
     uint32_t size_k; /* the disk's size in KiB */
@@ -35,8 +36,8 @@ static const struct kind {
     {"vpc", "vpc", NULL, NULL, 16384, false, NULL, 0},
     {"vpc-fixed", "vpc", "subformat=fixed", NULL, 1024, false, NULL, 0},
     {"vhdx", "vhdx", "block_size=1M", NULL, 8192, false, NULL, 0},
-    {"vhdx-log", "vhdx", "block_size=1M", NULL, 8192, false, NULL, 0},
-    {"vmdk", "vmdk", NULL, NULL, 8192, false, NULL, 0},
+    {"vhdx-log", "vhdx", "block_size=1M", NULL, 8192, false, NULL, UNCLOSED},
+    {"vmdk", "vmdk", NULL, NULL, 65536, false, NULL, 0},
     {"vmdk-zeroed", "vmdk", "zeroed_grain=on", NULL, 8192, false, NULL, 0},
     {"vmdk-stream", "vmdk", "subformat=streamOptimized", NULL, 8192, false, NULL, 0},
     {"vmdk-flat", "vmdk", "subformat=monolithicFlat", NULL, 1024, false, NULL, 0},
@@ -73,6 +74,10 @@ static const struct kind {
     {"vmdk-compat6", "vmdk", "compat6=on,adapter_type=lsilogic", NULL, 2048, false, NULL, 0},
     {"parallels-1m", "parallels", NULL, NULL, 4096, false, NULL, 0},
     {"raw", "raw", NULL, NULL, 256, false, NULL, 0},
+    {"vmdk-cowd", "vmdk", NULL, "cowd", 256, false, NULL, 0},
+    {"parallels-open", "parallels", "cluster_size=64k", NULL, 4096, false, NULL, UNCLOSED},
+    {"qed-open", "qed", "cluster_size=4k,table_size=2", NULL, 2048, false, NULL, UNCLOSED},
+    {"qcow2-open", "qcow2", "cluster_size=4k,lazy_refcounts=on", NULL, 2048, false, NULL, UNCLOSED | BITMAPS},
 };
 
 /* An image in memory: its pieces that are not zeros. */
@@ -84,6 +89,7 @@ struct image {
 };
 static struct image images[ARRAY_LEN(kinds)];
 static char dir[64], path[96];
+static bool newer;  /* a recipe with what was added later: bit 7 of its first byte, so that kept inputs mean what they meant */
 static bool intact; /* the image of this run, so far as we know */
 static struct blk_graph *graph; /* with the secret "sec0" */
 
@@ -201,9 +207,9 @@ static void make(const struct kind *k, struct image *m)
     if (!b) die(k->name, e.msg);
     fill(b);
     add_more(k, b);
-    if (!strcmp(k->name, "vhdx-log")) keep(m); /* not closed: there is a log */
+    if (k->more & UNCLOSED) keep(m); /* with a log, or marked */
     blk_close(b);
-    if (strcmp(k->name, "vhdx-log")) keep(m);
+    if (!(k->more & UNCLOSED)) keep(m);
     opts_free(&o);
     mem_free(size);
 }
@@ -276,6 +282,16 @@ static void edit(struct image *m, struct piece *v, struct fuzz_bytes *f)
     for (unsigned i = 0; i < width; i++) old |= (uint64_t)p[i] << 8 * (be ? width - 1 - i : i);
     x = value(f, old, m->size);
     for (unsigned i = 0; i < width; i++) p[i] = (uint8_t)(x >> 8 * (be ? width - 1 - i : i));
+}
+
+/* An entry of a table becomes another's: two then have the same cluster. */
+static void copy_entry(struct image *m, struct piece *v, struct fuzz_bytes *f)
+{
+    struct piece *x = &v[fuzz_pick(f, m->n)];
+    unsigned width = fuzz_pick(f, 2) ? 4 : 8, reach = fuzz_pick(f, 4) ? 64 : PIECE;
+    unsigned from = fuzz_u16(f) % reach & ~(width - 1), to = fuzz_u16(f) % reach & ~(width - 1);
+
+    memmove(x->bytes + to, x->bytes + from, width);
 }
 
 static void fix_sum_crc(struct image *m, struct piece *v, uint64_t at, unsigned n)
@@ -353,9 +369,15 @@ static void look(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
     uint64_t size = blk_size(b), at = 0;
     struct blk_status st;
     struct blk_info info;
+    struct json_out j;
     unsigned budget = 4 << 20;
 
     (void)blk_node_info(blk_root(b), &info);
+    jout_init(&j);
+    jout_object(&j, NULL);
+    (void)blk_node_info_specific(blk_root(b), &j);
+    jout_end(&j, '}');
+    jout_free(&j);
     for (unsigned i = 0; i < 200 && at < size; i++) {
         if (blk_status(b, at, MIN(size - at, UINT64_C(1) << 30), NULL, &st)) break;
         if (!st.bytes) abort();
@@ -367,7 +389,8 @@ static void look(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
     }
     for (unsigned i = 0; i < 6 && size; i++) {
         at = ((uint64_t)fuzz_u32(f) << 20 | fuzz_u16(f)) % size;
-        (void)blk_read(b, at, buf, (size_t)MIN(size - at, (uint64_t)fuzz_u16(f) + 1));
+        uint64_t n = MIN(size - at, (uint64_t)fuzz_u16(f) + 1);
+        if (!newer || blk_read_now(b, at, buf, (size_t)n)) (void)blk_read(b, at, buf, (size_t)n);
     }
     if (size) (void)blk_read(b, size - MIN(size, (uint64_t)4096), buf, (size_t)MIN(size, (uint64_t)4096));
 }
@@ -490,14 +513,15 @@ static void repair(const struct kind *k)
 static unsigned pick_kind(struct fuzz_bytes *f)
 {
     const char *name = getenv("FUZZ_BLOCK"), *format = getenv("FUZZ_BLOCK_FORMAT");
-    unsigned which = fuzz_pick(f, ARRAY_LEN(kinds)), fit = 0;
+    unsigned which = fuzz_u8(f), fit = 0;
 
     if (name && !*name) name = NULL;
     if (format && !*format) format = NULL;
-    if (!name && !format) return which;
+    newer = which & 0x80;
+    if (!name && !format) return newer ? (which & 0x7f) % ARRAY_LEN(kinds) : which % OLD_KINDS;
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) fit += !strcmp(name ? name : format, name ? kinds[i].name : kinds[i].format);
     if (!fit) die("no such image", name ? name : format);
-    which %= fit;
+    which = (which & 0x7f) % fit;
     for (unsigned i = 0;; i++) {
         if (!strcmp(name ? name : format, name ? kinds[i].name : kinds[i].format) && !which--) return i;
     }
@@ -520,10 +544,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     v = mem_alloc((m->n + 1) * sizeof *v);
     memcpy(v, m->v, m->n * sizeof *v);
     edits = fuzz_pick(&f, 6);
-    for (unsigned i = 0; i < edits && m->n_regions; i++) edit(m, v, &f);
+    for (unsigned i = 0; i < edits && m->n_regions; i++) {
+        if (newer && m->n && fuzz_pick(&f, 8) == 0) copy_entry(m, v, &f);
+        else edit(m, v, &f);
+    }
     if (fuzz_pick(&f, 8)) fix_sums(k, m, v);
-    size = fuzz_pick(&f, 8) ? m->size : m->size / 256 * fuzz_pick(&f, 256);
-    intact = size == m->size && !memcmp(v, m->v, m->n * sizeof *v);
+    size = m->size;
+    if (fuzz_pick(&f, 8) == 0) size = newer && !fuzz_pick(&f, 4) ? size + 512 * fuzz_u16(&f) : size / 256 * fuzz_pick(&f, 256);
+    intact = !(k->more & UNCLOSED) && size == m->size && !memcmp(v, m->v, m->n * sizeof *v);
     put(m, v, size);
     mark_time();
     mem_free(v);
@@ -533,13 +561,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct blk_backend *b = open_as(k, BLK_RDONLY, &e);
     if (b) look(b, buf, &f), inspect(b, buf, &f);
     else if (!e.set || !e.msg[0]) abort();
-    else if (intact && strcmp(k->name, "vhdx-log")) die(k->name, e.msg); /* reading does not replay a log */
+    else if (intact) die(k->name, e.msg);
     blk_close(b);
     error_clear(&e);
     (void)check(k, 0, false, &c);
     see_time(k);
-    b = open_as(k, BLK_NO_FLUSH, &e);
+    b = open_as(k, BLK_NO_FLUSH | (newer && fuzz_pick(&f, 2) ? BLK_UNMAP : 0), &e);
     if (b) {
+        if (newer && fuzz_pick(&f, 8) == 0 && (blk_reopen(b, blk_flags(b) | BLK_RDONLY, &e) || blk_reopen(b, blk_flags(b) & ~(unsigned)BLK_RDONLY, &e)) &&
+            intact)
+            die(k->name, e.msg);
+        error_clear(&e);
         change(k, b, buf, &f);
         for (unsigned i = fuzz_pick(&f, 3); i; i--) restructure(b, buf, &f);
         change(k, b, buf, &f);
@@ -558,12 +590,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* Each image as it is, and with one change. */
+/* Each image as it is, and with one change; in the older way and the newer. */
 size_t fuzz_seed(unsigned n, uint8_t *buf, size_t room)
 {
-    if (n >= ARRAY_LEN(kinds) * 2 || room < 64) return 0;
+    if (n >= ARRAY_LEN(kinds) * 4 || room < 64) return 0;
     memset(buf, 0, 64);
-    buf[0] = (uint8_t)(n / 2);
+    buf[0] = (uint8_t)(n / 4 | (n & 2 ? 0x80 : 0));
     buf[1] = n & 1;
     for (unsigned i = 2; i < 64; i++) buf[i] = (uint8_t)(i * 37 + n * 11);
     return 64;

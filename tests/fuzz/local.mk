@@ -23,15 +23,24 @@ tests_fuzz_fuzz_guest_SOURCES = tests/fuzz/fuzz-guest.c tests/fuzz/guest-code.c 
 tests_fuzz_fuzz_block_SOURCES = tests/fuzz/fuzz-block.c tests/block-samples.c tests/block-samples.h $(FUZZ_COMMON)
 tests_fuzz_fuzz_vvfat_SOURCES = tests/fuzz/fuzz-vvfat.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_nbd_SOURCES = tests/fuzz/fuzz-nbd.c $(FUZZ_COMMON)
-EXTRA_DIST += tests/fuzz/regress
+EXTRA_DIST += tests/fuzz/regress tests/fuzz/formats.sh
 
-.PHONY: fuzz
-fuzz:
+.PHONY: fuzz-build
+fuzz-build:
 	$(MKDIR_P) build-fuzz
 	test -f build-fuzz/Makefile || (cd build-fuzz && CC='$(CC)' CFLAGS='-g -O1' \
 		$(SHELL) '$(abs_top_srcdir)/configure' --enable-sanitizers)
 	cd build-fuzz && $(MAKE) $(FUZZ_TARGETS:%=tests/fuzz/fuzz-%) tests/test-devices-state
 	build-fuzz/tests/test-devices-state $(FUZZ_DEVICE_ROUNDS)
+	cd build-fuzz && $(MAKE) $(FUZZ_TARGETS:%=tests/fuzz/fuzz-%)
+# Every image format for FORMAT_SECONDS, in slices, for the night: FORMAT_FLAGS are more options of formats.sh.
+FORMAT_SECONDS = 3600
+FORMAT_FLAGS =
+.PHONY: fuzz-formats
+fuzz-formats: fuzz-build
+	nice $(SHELL) '$(srcdir)/tests/fuzz/formats.sh' --seconds $(FORMAT_SECONDS) $(FORMAT_FLAGS) build-fuzz
+.PHONY: fuzz
+fuzz: fuzz-build
 	for t in $(FUZZ_TARGETS); do \
 		build-fuzz/tests/fuzz/fuzz-$$t --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --last fuzz-$$t.last || \
 		{ echo "fuzz-$$t: the input is in fuzz-$$t.last"; exit 1; }; done
