@@ -1,8 +1,8 @@
 /*
- * async.c - requests that complete later: worker threads that take them from a queue, and a list of finished ones
- * whose callbacks run in the context's own thread.
+ * async.c - requests that complete later: worker threads that take them from a queue, the kernel's queues (aio.h) for
+ * what these can do, and a list of finished ones whose callbacks run in the context's own thread.
  */
-#include "blockfmt/block.h"
+#include "blockfmt/aio.h"
 #include "util/loop.h"
 
 #include <errno.h>
@@ -19,6 +19,8 @@ struct blk_ctx {
     struct blk_req *queue, **queue_end, *done, **done_end;
     unsigned max, threads, idle, queued, pending;
     bool stopping, waiting, told; /* told: the pipe has a byte in it */
+    struct aio *aio;              /* made with the context */
+    bool polling, unsent;         /* callbacks run: what they submit is sent together, at their end */
     pthread_t *ids;
     struct loop_fd *watch;
     int pipe[2];
@@ -49,11 +51,23 @@ static void add_done(struct blk_ctx *c, struct blk_req *r)
     }
 }
 
+static void finish(struct blk_ctx *c, struct blk_req *r, int rc)
+{
+    bool wake;
+
+    r->rc = rc;
+    r->next = NULL;
+    pthread_mutex_lock(&c->lock);
+    wake = c->waiting && !c->done;
+    add_done(c, r);
+    pthread_mutex_unlock(&c->lock);
+    if (wake) pthread_cond_signal(&c->finished); /* without the lock, so that who wakes up does not stop at it */
+}
+
 static void *worker(void *opaque)
 {
     struct blk_ctx *c = opaque;
     struct blk_req *r;
-    bool wake;
 
     pthread_mutex_lock(&c->lock);
     for (;;) {
@@ -68,19 +82,50 @@ static void *worker(void *opaque)
         if (!c->queue) c->queue_end = &c->queue;
         c->queued--;
         pthread_mutex_unlock(&c->lock);
-        r->rc = run(r);
-        r->next = NULL;
-        pthread_mutex_lock(&c->lock);
-        wake = c->waiting && !c->done;
-        add_done(c, r);
-        if (!wake) continue;
-        /* Without the lock, so that who wakes up does not stop at it. */
-        pthread_mutex_unlock(&c->lock);
-        pthread_cond_signal(&c->finished);
+        finish(c, r, run(r));
         pthread_mutex_lock(&c->lock);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
+}
+
+/* Signals are for the thread that made the context. */
+static bool start_worker(struct blk_ctx *c)
+{
+    sigset_t all, old;
+    bool ok;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    ok = !pthread_create(&c->ids[c->threads], NULL, worker, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (ok) c->threads++;
+    return ok;
+}
+
+static void for_worker(struct blk_ctx *c, struct blk_req *r)
+{
+    bool wake;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->queued >= c->idle && c->threads < c->max) (void)start_worker(c);
+    if (!c->threads) { /* no thread can be had: do it here, finish it as usual */
+        pthread_mutex_unlock(&c->lock);
+        finish(c, r, run(r));
+        return;
+    }
+    *c->queue_end = r;
+    c->queue_end = &r->next;
+    wake = ++c->queued <= c->idle;
+    pthread_mutex_unlock(&c->lock);
+    if (wake) pthread_cond_signal(&c->work);
+}
+
+static void landed(void *opaque, struct blk_req *r, int rc)
+{
+    r->next = NULL;
+    if (rc) for_worker(opaque, r);
+    else finish(opaque, r, 0);
 }
 
 static void finished(void *opaque, unsigned events) { blk_ctx_poll(opaque); }
@@ -92,6 +137,7 @@ struct blk_ctx *blk_ctx_new(struct loop *loop, unsigned threads, struct error *e
     c->max = threads ? threads : 16;
     c->ids = NEW_ARRAY(pthread_t, c->max);
     c->queue_end = &c->queue, c->done_end = &c->done;
+    c->aio = aio_new(landed, c);
     c->pipe[0] = c->pipe[1] = -1;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->work, NULL);
@@ -115,6 +161,7 @@ void blk_ctx_delete(struct blk_ctx *c)
 {
     if (!c) return;
     blk_ctx_drain(c);
+    aio_delete(c->aio);
     pthread_mutex_lock(&c->lock);
     c->stopping = true;
     pthread_cond_broadcast(&c->work);
@@ -131,51 +178,29 @@ void blk_ctx_delete(struct blk_ctx *c)
     mem_free(c);
 }
 
-/* Signals are for the thread that made the context. */
-static bool start_worker(struct blk_ctx *c)
+static void send(struct blk_ctx *c)
 {
-    sigset_t all, old;
-    bool ok;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    ok = !pthread_create(&c->ids[c->threads], NULL, worker, c);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (ok) c->threads++;
-    return ok;
+    if (c->unsent) c->unsent = false, aio_send(c->aio);
 }
 
 void blk_submit(struct blk_ctx *c, struct blk_req *r)
 {
-    bool finished = false, wake;
-
     r->next = NULL;
+    c->pending++;
     /* What the page cache has is read sooner than a thread is told of it. */
     if (r->op == BLK_OP_READ && r->bytes <= READ_NOW) {
-        r->rc = blk_read_now(r->blk, r->offset, r->buf, (size_t)r->bytes);
-        finished = r->rc != -EAGAIN;
+        int rc = blk_read_now(r->blk, r->offset, r->buf, (size_t)r->bytes);
+        if (rc != -EAGAIN) {
+            finish(c, r, rc);
+            return;
+        }
     }
-    pthread_mutex_lock(&c->lock);
-    c->pending++;
-    if (finished) {
-        add_done(c, r);
-        pthread_mutex_unlock(&c->lock);
+    if (c->aio && !aio_start(c->aio, r)) {
+        c->unsent = true;
+        if (!c->polling) send(c);
         return;
     }
-    if (c->queued >= c->idle && c->threads < c->max) (void)start_worker(c);
-    if (!c->threads) { /* no thread can be had: do it here, finish it as usual */
-        pthread_mutex_unlock(&c->lock);
-        r->rc = run(r);
-        pthread_mutex_lock(&c->lock);
-        add_done(c, r);
-        pthread_mutex_unlock(&c->lock);
-        return;
-    }
-    *c->queue_end = r;
-    c->queue_end = &r->next;
-    wake = ++c->queued <= c->idle;
-    pthread_mutex_unlock(&c->lock);
-    if (wake) pthread_cond_signal(&c->work);
+    for_worker(c, r);
 }
 
 unsigned blk_ctx_pending(const struct blk_ctx *c) { return c->pending; } /* changed by the calling thread only */
@@ -195,17 +220,22 @@ unsigned blk_ctx_poll(struct blk_ctx *c)
     r = c->done;
     c->done = NULL, c->done_end = &c->done;
     pthread_mutex_unlock(&c->lock);
+    bool outer = c->polling;
+    c->polling = true;
     while (r) {
         struct blk_req *next = r->next;
         c->pending--, n++;
         if (r->done) r->done(r);
         r = next;
     }
+    c->polling = outer;
+    if (!outer) send(c);
     return n;
 }
 
 void blk_ctx_wait(struct blk_ctx *c)
 {
+    send(c); /* a callback may wait */
     pthread_mutex_lock(&c->lock);
     c->waiting = true;
     while (!c->done && c->pending) pthread_cond_wait(&c->finished, &c->lock);

@@ -140,6 +140,18 @@ int blk_node_del(struct blk_graph *g, const char *name, struct error *e)
     return 0;
 }
 
+/* With nobody inside: requests of others (a guest's, while a job makes its backing file writable) wait. */
+static int reopen_node(struct blk_node *n, unsigned flags, bool prepare, struct error *e)
+{
+    int rc;
+
+    if (!n->drv->reopen) return 0;
+    node_lock_all(n);
+    rc = n->drv->reopen(n, flags, prepare, e);
+    node_unlock(n);
+    return rc;
+}
+
 static int reopen_tree(struct blk_node *n, unsigned set, unsigned clear, bool prepare, struct error *e)
 {
     unsigned flags = (n->flags | set) & ~clear;
@@ -147,11 +159,11 @@ static int reopen_tree(struct blk_node *n, unsigned set, unsigned clear, bool pr
 
     /* Rights are gained from below, given up from above. */
     bool gains = (n->flags & BLK_RDONLY) && !(flags & BLK_RDONLY);
-    if (!gains && n->drv->reopen) rc = n->drv->reopen(n, flags, prepare, e);
+    if (!gains) rc = reopen_node(n, flags, prepare, e);
     for (struct blk_edge *x = n->children; x && !rc; x = x->next) {
         if (strcmp(x->role, "backing")) rc = reopen_tree(x->child, set, clear, prepare, e);
     }
-    if (!rc && gains && n->drv->reopen) rc = n->drv->reopen(n, flags, prepare, e);
+    if (!rc && gains) rc = reopen_node(n, flags, prepare, e);
     if (!rc && !prepare) n->flags = flags;
     return rc;
 }
@@ -220,7 +232,7 @@ int blk_node_info(struct blk_node *n, struct blk_info *i)
         }
     }
     if (n->drv->info) {
-        node_lock_all(n);
+        node_lock_threads(n);
         rc = n->drv->info(n, i);
         node_unlock(n);
     }
@@ -232,7 +244,7 @@ bool blk_node_info_specific(struct blk_node *n, struct json_out *j)
     if (!n->drv->info_specific) return false;
     jout_string(j, "type", n->drv->name);
     jout_object(j, "data");
-    node_lock_all(n);
+    node_lock_threads(n);
     n->drv->info_specific(n, j);
     node_unlock(n);
     jout_end(j, '}');
@@ -413,6 +425,7 @@ int blk_amend(struct blk_backend *b, const struct opts *o, bool force, void (*pr
               void *opaque, struct error *e)
 {
     struct blk_node *n = format_of(b->root);
+    if (!n->drv->amend) return error_set(e, "Format driver '%s' does not support option amendment", n->drv->name), -ENOTSUP;
     STRUCTURAL(n, amend, "option amendment", e, o, force, progress, opaque, e);
 }
 

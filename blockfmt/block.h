@@ -37,14 +37,15 @@ enum blk_flags {
     BLK_UNMAP       = 1 << 5,  /* discard=unmap: discards reach the file; otherwise they are ignored */
     BLK_NO_BACKING  = 1 << 6,  /* do not open the backing chain: what is not allocated reads as zeros */
     BLK_FORCE_SHARE = 1 << 7,  /* take no locks and mind none; needs BLK_RDONLY */
-    BLK_NATIVE_AIO  = 1 << 8,  /* aio=native: a hint */
+    BLK_NATIVE_AIO  = 1 << 8,  /* aio=native, for files that do not say their own; needs BLK_DIRECT */
     BLK_CHECK       = 1 << 9,  /* opened for check: images marked corrupt or dirty open, nothing is repaired */
     BLK_NO_IO       = 1 << 10, /* only metadata will be asked for (info): no key needed for encrypted images */
     BLK_PROBED      = 1 << 11, /* set by the core: the format was guessed (raw then guards sector 0) */
     BLK_COPY_ON_READ= 1 << 12, /* the root copies what it reads from the backing chain */
     BLK_ALLOW_RDWR  = 1 << 13, /* set on children by the core: may be reopened for writing */
     BLK_DZ_ON       = 1 << 14, /* detect-zeroes=on */
-    BLK_DZ_UNMAP    = 1 << 15  /* detect-zeroes=unmap */
+    BLK_DZ_UNMAP    = 1 << 15, /* detect-zeroes=unmap */
+    BLK_IO_URING    = 1 << 16  /* aio=io_uring, for files that do not say their own */
 };
 
 /* Rights on a node. The numbers are those of the lock bytes of image files (100 + n, 200 + n). */
@@ -93,6 +94,8 @@ struct blk_secret {
 int blk_parse_filename(const char *filename, struct opts *o, struct error *);
 /* cache=writeback|none|off|writethrough|directsync|unsafe into flags (DIRECT, NO_FLUSH, WRITETHROUGH). -EINVAL */
 int blk_parse_cache(const char *mode, unsigned *flags);
+/* aio=threads|native|io_uring into flags (NATIVE_AIO, IO_URING). -EINVAL */
+int blk_parse_aio(const char *mode, unsigned *flags);
 /* discard=ignore|off|unmap|on into flags (UNMAP); detect-zeroes=off|on|unmap (needs UNMAP set before). -EINVAL */
 int blk_parse_discard(const char *mode, unsigned *flags);
 int blk_parse_detect_zeroes(const char *mode, unsigned *flags, struct error *);

@@ -32,6 +32,34 @@
 #include <errno.h>
 #include <pthread.h>
 
+struct aio_engine;
+
+/*
+ * A request on its way down to a file, whose kernel queue does it without a thread (aio.h): struct blk_driver, start.
+ * Each node it passes is remembered, with room for the range lock it may hold meanwhile.
+ */
+enum { BLK_FLIGHT_NODES = 8 };
+struct blk_range {
+    uint64_t start, end; /* [start, end) */
+    bool exclusive;
+    struct blk_range *next;
+};
+struct blk_flight {
+    bool write;
+    void *buf;
+    unsigned n;
+    struct blk_stop {
+        struct blk_node *node;
+        uint64_t offset;
+        size_t len;
+        struct blk_range range;
+    } at[BLK_FLIGHT_NODES]; /* the root first */
+    /* by the driver of the file: */
+    const struct aio_engine *engine;
+    int fd;
+    uint64_t file_offset;
+};
+
 enum blk_locking { BLK_LOCK_NODE, BLK_LOCK_READERS, BLK_LOCK_OWN };
 
 struct blk_driver {
@@ -72,6 +100,13 @@ struct blk_driver {
      * anything in buf. Beside others with BLK_LOCK_OWN and READERS. NULL: never. */
     int (*read_now)(struct blk_node *, uint64_t offset, void *buf, size_t n);
     int (*write)(struct blk_node *, uint64_t offset, const void *buf, size_t n, unsigned flags); /* NULL: read-only driver */
+    /* The same request without a thread, read or write: passes it on by blk_node_start, or, a protocol, says which engine does it
+     * to which file. It waits for nothing and changes nothing but its own locks; -EAGAIN, with all given up: not so. With
+     * BLK_LOCK_OWN only. NULL: never. */
+    int (*start)(struct blk_node *, struct blk_flight *, struct blk_stop *);
+    /* Gives up what start has taken, in any thread. Without `wait`, false where a lock is another's, who may be waiting for
+     * flights: asked again later. NULL: nothing to give up. */
+    bool (*landed)(struct blk_node *, struct blk_stop *, bool wait);
     /* Protocols: takes bytes from another node of the same driver, without their passing through here. -ENOTSUP (or NULL): the
      * caller copies them. */
     int (*copy_from)(struct blk_node *, uint64_t offset, struct blk_node *from, uint64_t from_offset, uint64_t n);
@@ -147,6 +182,7 @@ void blk_debug_event(struct blk_node *file, const char *event);
 int blk_node_read(struct blk_node *, uint64_t offset, void *buf, size_t n);   /* beyond the end: zeros */
 int blk_node_read_now(struct blk_node *, uint64_t offset, void *buf, size_t n); /* -EAGAIN: it would have to wait */
 int blk_node_write(struct blk_node *, uint64_t offset, const void *buf, size_t n, unsigned flags); /* grows protocols */
+int blk_node_start(struct blk_node *, struct blk_flight *, uint64_t offset, size_t n); /* 0, or -EAGAIN: not this way */
 int blk_node_zero(struct blk_node *, uint64_t offset, uint64_t n, unsigned flags);
 int blk_node_discard(struct blk_node *, uint64_t offset, uint64_t n);
 int blk_node_flush(struct blk_node *);
@@ -162,15 +198,10 @@ void blk_node_unref(struct blk_node *);
 
 /* ---- range locks, for BLK_LOCK_OWN drivers ---- */
 /*
- * Which parts of the guest's address space have requests inside. Guarded by a mutex of the driver's, which is held
+ * Which parts of the guest's address space have requests inside (struct blk_range, above). Guarded by a mutex of the driver's, which is held
  * when these are called and given up while waiting: so take a range first, then look things up under the same
  * hold of the mutex. Shared ranges wait for exclusive ones that overlap, exclusive for all.
  */
-struct blk_range {
-    uint64_t start, end; /* [start, end) */
-    bool exclusive;
-    struct blk_range *next;
-};
 struct blk_ranges {
     struct blk_range *list;
     unsigned waiting;

@@ -6,7 +6,7 @@
  * permission n", byte 200 + n says "I do not share permission n"; a conflict is found by asking whether an exclusive
  * lock would be possible on the opposite byte. Hosts without such locks have none.
  */
-#include "blockfmt/driver.h"
+#include "blockfmt/aio.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -30,6 +30,7 @@ struct file {
     bool no_punch, no_zero, no_holes; /* the file system cannot */
     atomic_bool no_nowait;            /* nor this */
     unsigned used, kept;              /* locks held, by permission */
+    const struct aio_engine *engine;  /* NULL: threads */
 };
 
 /* ---- locks ---------------------------------------------------------------------------------------- */
@@ -130,6 +131,26 @@ static int check_kind(int fd, const char *path, bool *regular, struct error *e)
     return -EINVAL;
 }
 
+/* aio=, or what the flags say. What this build has not is an error; what this kernel will not do is said, and done by threads. */
+static int find_engine(struct file *f, const struct opts *o, unsigned flags, struct error *e)
+{
+    const char *name = opts_get(o, "aio");
+    int rc;
+
+    if (!name) name = flags & BLK_NATIVE_AIO ? "native" : flags & BLK_IO_URING ? "io_uring" : "threads";
+    if (!strcmp(name, "threads")) return 0;
+    if (strcmp(name, "native") && strcmp(name, "io_uring")) return error_set(e, "invalid parameter value: %s", name), -EINVAL;
+    if (!strcmp(name, "native") && !(flags & BLK_DIRECT))
+        return error_set(e, "aio=native was specified, but it requires cache.direct=on, which was not specified."), -EINVAL;
+    f->engine = aio_find(name);
+    if (!f->engine) return error_set(e, "aio=%s was specified, but is not supported in this build.", name), -ENOTSUP;
+    rc = aio_try(f->engine);
+    if (!rc) return 0;
+    error_warn("aio=%s: the kernel does not let us (%s), threads are used", name, strerror(-rc));
+    f->engine = NULL;
+    return 0;
+}
+
 static int file_open(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e)
 {
     struct file *f = blk_state(n);
@@ -138,11 +159,8 @@ static int file_open(struct blk_node *n, const struct opts *o, unsigned flags, s
     int rc;
 
     if (!path) return error_set(e, "The 'file' block driver requires a file name"), -EINVAL;
-    if ((s = opts_get(o, "aio")) && strcmp(s, "threads") && strcmp(s, "native") && strcmp(s, "io_uring"))
-        return error_set(e, "Invalid parameter '%s' for aio", s), -EINVAL;
-    if (s && !strcmp(s, "native") && !(flags & BLK_DIRECT))
-        return error_set(e, "aio=native was specified, but it requires cache.direct=on, which was not specified."),
-               -EINVAL;
+    rc = find_engine(f, o, flags, e);
+    if (rc) return rc;
     if ((s = opts_get(o, "locking"))) {
         if (!strcmp(s, "off")) f->no_locks = true;
         else if (strcmp(s, "on") && strcmp(s, "auto"))
@@ -235,6 +253,15 @@ static int file_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t 
     return -EAGAIN; /* errors too: read says which */
 }
 #endif
+
+static int file_start(struct blk_node *n, struct blk_flight *f, struct blk_stop *s)
+{
+    const struct file *file = blk_state(n);
+
+    if (!file->engine) return -EAGAIN;
+    f->engine = file->engine, f->fd = file->fd, f->file_offset = s->offset;
+    return 0;
+}
 
 static int file_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
@@ -441,7 +468,7 @@ static int file_create(struct blk_graph *g, const char *filename, const struct o
 }
 
 static const struct opt_desc file_opts[] = {
-    {"aio", OPT_STRING, "threads or native"},
+    {"aio", OPT_STRING, "threads (the default), native or io_uring"},
     {"locking", OPT_STRING, "on, off or auto"},
     {"pr-manager", OPT_STRING, NULL},
     {NULL, OPT_STRING, NULL},
@@ -461,7 +488,7 @@ static const struct blk_create_opt file_create_opts[] = {
 #define FILE_COMMON                                                                                \
     .kind = BLK_PROTOCOL, .locking = BLK_LOCK_OWN, .grows = true, .state_size = sizeof(struct file), \
     .open_opts = file_opts, .open = file_open, .close = file_close, .reopen = file_reopen,         \
-    .read = file_read, .read_now = file_read_now, .copy_from = file_copy_from, .write = file_write, .zero = file_zero,          \
+    .read = file_read, .read_now = file_read_now, .start = file_start, .copy_from = file_copy_from, .write = file_write, .zero = file_zero,          \
     .discard = file_discard, .flush = file_flush, .status = file_status, .truncate = file_truncate, .info = file_info, \
     .set_perm = file_set_perm, .create = file_create, .create_opts = file_create_opts
 

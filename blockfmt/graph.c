@@ -106,6 +106,8 @@ struct blk_node *node_new(struct blk_graph *g, const char *name, struct error *e
     atomic_init(&n->size, 0);
     atomic_init(&n->marking, false);
     pthread_rwlock_init(&n->gate, NULL);
+    pthread_mutex_init(&n->fly_lock, NULL);
+    pthread_cond_init(&n->landed, NULL);
     while (*p) p = &(*p)->next;
     *p = n;
     return n;
@@ -126,6 +128,8 @@ void blk_node_unref(struct blk_node *n)
         }
     }
     pthread_rwlock_destroy(&n->gate);
+    pthread_mutex_destroy(&n->fly_lock);
+    pthread_cond_destroy(&n->landed);
     mem_free(n->state);
     mem_free(n->name);
     mem_free(n->filename);

@@ -35,6 +35,9 @@ struct blk_node {
     _Atomic uint64_t size;
     uint32_t request_align, max_transfer, zero_align;
     pthread_rwlock_t gate;       /* see driver.h: who is inside the driver */
+    pthread_mutex_t fly_lock;    /* of: */
+    unsigned flying;             /* requests inside without a thread (driver.h, struct blk_flight) */
+    pthread_cond_t landed;       /* the last of them has landed */
     struct blk_bitmap *bitmaps;
     atomic_bool marking;         /* there are bitmaps */
     void (*before)(void *opaque, uint64_t offset, uint64_t n); /* called before what is there changes (backup) */
@@ -91,11 +94,17 @@ struct blk_node *node_snapshot(struct blk_graph *, struct blk_node *base, unsign
 
 /* io.c */
 void node_lock(struct blk_node *, bool reads);
-void node_lock_all(struct blk_node *);
+void node_lock_all(struct blk_node *);    /* nobody is inside, and nothing is in flight */
+void node_lock_threads(struct blk_node *); /* no thread is inside; flights go on: for looking at what they do not change */
 void node_unlock(struct blk_node *);
 /* Bytes of `n` from offset, which lie at `at` of its file, come from another file. */
 int node_copy(struct blk_node *n, uint64_t offset, struct blk_node *file, uint64_t at, struct blk_node *from, uint64_t from_at,
               uint64_t len);
+
+/* A request of a backend as a flight: 0, or -EAGAIN. */
+int blk_flight_start(struct blk_flight *, const struct blk_req *);
+/* In any thread. Without `wait`, false where a driver has to be asked again: it has landed in the nodes below that one. */
+bool blk_flight_land(struct blk_flight *, bool wait);
 
 /* bitmap.c */
 /* With the node's gate held, in whichever way. */

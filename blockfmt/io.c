@@ -18,15 +18,22 @@ void blk_debug_event(struct blk_node *n, const char *event)
 
 /* ---- the lock of a node (driver.h says who may be inside) ----------------------------------------- */
 
-void node_lock(struct blk_node *n, bool reads)
+void node_lock_threads(struct blk_node *n) { pthread_rwlock_wrlock(&n->gate); }
+
+void node_lock_all(struct blk_node *n)
 {
-    if (n->drv->locking == BLK_LOCK_OWN || (reads && n->drv->locking == BLK_LOCK_READERS))
-        pthread_rwlock_rdlock(&n->gate);
-    else
-        pthread_rwlock_wrlock(&n->gate);
+    node_lock_threads(n); /* whoever starts has it shared for a moment: there will be no more */
+    pthread_mutex_lock(&n->fly_lock);
+    while (n->flying) pthread_cond_wait(&n->landed, &n->fly_lock);
+    pthread_mutex_unlock(&n->fly_lock);
 }
 
-void node_lock_all(struct blk_node *n) { pthread_rwlock_wrlock(&n->gate); }
+void node_lock(struct blk_node *n, bool reads)
+{
+    if (n->drv->locking == BLK_LOCK_OWN || (reads && n->drv->locking == BLK_LOCK_READERS)) pthread_rwlock_rdlock(&n->gate);
+    else node_lock_all(n);
+}
+
 void node_unlock(struct blk_node *n) { pthread_rwlock_unlock(&n->gate); }
 
 void *blk_alloc_aligned(size_t n)
@@ -345,6 +352,66 @@ int blk_node_truncate(struct blk_node *n, uint64_t size, enum blk_prealloc preal
     if (!rc && size > old && n->backing && blk_node_size(n->backing) > old)
         rc = blk_node_zero(n, old, size - old, 0);
     return rc;
+}
+
+/* ---- flights (driver.h) --------------------------------------------------------------------------- */
+
+static bool may_fly(struct blk_node *n, const struct blk_flight *f, uint64_t offset, size_t len)
+{
+    uint64_t size = blk_node_size(n);
+
+    if (!n->drv->start || n->drv->locking != BLK_LOCK_OWN || f->n == BLK_FLIGHT_NODES) return false;
+    if (offset >= size || len > size - offset || (n->max_transfer && len > n->max_transfer)) return false;
+    if (unaligned(n, offset, f->buf, len)) return false;
+    return !f->write || (n->drv->write && !n->before && !(n->flags & (BLK_RDONLY | BLK_DZ_ON | BLK_DZ_UNMAP)));
+}
+
+static void landed(struct blk_node *n)
+{
+    pthread_mutex_lock(&n->fly_lock);
+    if (!--n->flying) pthread_cond_broadcast(&n->landed);
+    pthread_mutex_unlock(&n->fly_lock);
+}
+
+int blk_node_start(struct blk_node *n, struct blk_flight *f, uint64_t offset, size_t len)
+{
+    struct blk_stop *s;
+    int rc;
+
+    if (!may_fly(n, f, offset, len) || pthread_rwlock_tryrdlock(&n->gate)) return -EAGAIN;
+    s = &f->at[f->n++];
+    s->node = n, s->offset = offset, s->len = len;
+    pthread_mutex_lock(&n->fly_lock);
+    n->flying++;
+    pthread_mutex_unlock(&n->fly_lock);
+    rc = n->drv->start(n, f, s);
+    node_unlock(n);
+    if (!rc) return 0;
+    f->n--;
+    landed(n);
+    return rc;
+}
+
+int blk_flight_start(struct blk_flight *f, const struct blk_req *r)
+{
+    struct blk_backend *b = r->blk;
+
+    *f = (struct blk_flight){.write = r->op == BLK_OP_WRITE, .buf = r->buf};
+    if (f->write && (b->flags & (BLK_RDONLY | BLK_WRITETHROUGH))) return -EAGAIN;
+    if (r->bytes > MAX_REQUEST) return -EAGAIN;
+    return blk_node_start(b->root, f, r->offset, (size_t)r->bytes);
+}
+
+bool blk_flight_land(struct blk_flight *f, bool wait)
+{
+    for (; f->n; f->n--) {
+        struct blk_stop *s = &f->at[f->n - 1];
+        struct blk_node *n = s->node;
+        if (n->drv->landed && !n->drv->landed(n, s, wait)) return false;
+        if (f->write) note_change(n, s->offset, s->len);
+        landed(n);
+    }
+    return true;
 }
 
 /* ---- status --------------------------------------------------------------------------------------- */

@@ -6,6 +6,10 @@ libquern_a_SOURCES += blockfmt/file.c blockfmt/null.c blockfmt/raw.c
 libquern_a_SOURCES += blockfmt/qcow2.h blockfmt/qcow2.c blockfmt/qcow2-cluster.c blockfmt/qcow2-refcount.c \
 	blockfmt/qcow2-cache.c blockfmt/qcow2-create.c
 libquern_a_SOURCES += blockfmt/imgutil.c blockfmt/imgutil.h blockfmt/vdi.c blockfmt/vvfat.h blockfmt/vvfat.c blockfmt/vvfat-scan.c blockfmt/vvfat-write.c blockfmt/quorum.c blockfmt/blkdebug.c blockfmt/blkverify.c blockfmt/copy-on-read.c blockfmt/throttle.c blockfmt/throttle.h blockfmt/bochs.c blockfmt/cloop.c blockfmt/dmg.c blockfmt/qed.c blockfmt/qcow.c blockfmt/vhdx.c blockfmt/vhdx.h blockfmt/vhdx-log.c blockfmt/vhdx-create.c blockfmt/vmdk.c blockfmt/vmdk.h blockfmt/vmdk-extent.c blockfmt/vmdk-create.c blockfmt/vpc.c blockfmt/parallels.c
+libquern_a_SOURCES += blockfmt/aio.c
+libquern_a_SOURCES += blockfmt/aio.h
+libquern_a_SOURCES += blockfmt/aio-linux.c
+libquern_a_SOURCES += blockfmt/aio-uring.c
 libquern_a_SOURCES += blockfmt/async.c
 libquern_a_SOURCES += blockfmt/backend.c
 libquern_a_SOURCES += blockfmt/bitmap.c

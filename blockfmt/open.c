@@ -192,6 +192,17 @@ int blk_parse_cache(const char *mode, unsigned *flags)
     return 0;
 }
 
+int blk_parse_aio(const char *mode, unsigned *flags)
+{
+    unsigned f = *flags & ~(unsigned)(BLK_NATIVE_AIO | BLK_IO_URING);
+
+    if (!strcmp(mode, "native")) f |= BLK_NATIVE_AIO;
+    else if (!strcmp(mode, "io_uring")) f |= BLK_IO_URING;
+    else if (strcmp(mode, "threads")) return -EINVAL;
+    *flags = f;
+    return 0;
+}
+
 int blk_parse_discard(const char *mode, unsigned *flags)
 {
     if (!strcmp(mode, "unmap") || !strcmp(mode, "on")) *flags |= BLK_UNMAP;
@@ -556,7 +567,7 @@ struct blk_node *node_snapshot(struct blk_graph *g, struct blk_node *base, unsig
         opts_set(&o, "file.filename", name);
         opts_set(&o, "file.driver", "file");
         opts_set(&o, "backing", base->name);
-        n = node_open(g, &o, (flags & ~(unsigned)(BLK_RDONLY | BLK_DIRECT | BLK_SNAPSHOT)) | BLK_NO_FLUSH | BLK_UNMAP, false, e);
+        n = node_open(g, &o, (flags & ~(unsigned)(BLK_RDONLY | BLK_DIRECT | BLK_SNAPSHOT | BLK_NATIVE_AIO)) | BLK_NO_FLUSH | BLK_UNMAP, false, e);
     }
     unlink(name);
 out:

@@ -237,7 +237,10 @@ static int downgrade(struct qcow2 *s, void (*progress)(void *, uint64_t, uint64_
     if (s->external) return error_set(e, "Cannot downgrade an image with a data file"), -ENOTSUP;
     if (s->ext_l2) return error_set(e, "Cannot downgrade an image with extended L2 entries"), -ENOTSUP;
     if (s->compression) return error_set(e, "Cannot downgrade an image with zstd compression type"), -ENOTSUP;
-    if (s->n_bitmaps) return error_set(e, "Cannot downgrade an image with dirty bitmaps"), -ENOTSUP;
+    bool bitmaps = s->n_bitmaps != 0;
+    for (struct blk_bitmap *b = NULL; (b = blk_bitmap_next(s->node, b));) /* those to be stored at the end */
+        bitmaps |= (blk_bitmap_flags(b) & BLK_BITMAP_PERSISTENT) != 0;
+    if (bitmaps) return error_set(e, "Cannot downgrade an image with dirty bitmaps"), -ENOTSUP;
     for (uint32_t i = 0; i < s->n_snapshots; i++) {
         if (s->snapshots[i].vm_state_size > UINT32_MAX || s->snapshots[i].disk_size != s->size)
             return error_set(e, "Internal snapshots prevent downgrade of image"), -ENOTSUP;

@@ -301,6 +301,41 @@ int qcow2_write_data(struct qcow2 *s, uint64_t offset, const uint8_t *buf, uint6
     return rc;
 }
 
+/* ---- without a thread ----------------------------------------------------------------------------- */
+
+/* What lies in one run, as it is: read, or overwritten where it is only ours. */
+int qcow2_start_data(struct qcow2 *s, struct blk_flight *f, struct blk_stop *x)
+{
+    uint64_t offset = x->offset, end = offset + x->len, to = offset;
+    struct blk_node *below = s->data;
+    struct qcow2_map m;
+    int rc = 0;
+
+    if (s->crypt_method || s->broken || pthread_mutex_trylock(&s->lock)) return -EAGAIN;
+    if (range_taken(s, offset, end) || !table_cached(s, offset) || qcow2_map(s, offset, x->len, &m) || m.bytes < x->len) rc = -EAGAIN;
+    if (!rc && f->write) {
+        if (!in_place(&m) || (!s->external && qcow2_overlap(s, m.host, x->len))) rc = -EAGAIN;
+    }
+    if (!rc && m.type == QCOW2_NORMAL) to = m.host;
+    else if (!rc) below = m.type == QCOW2_UNALLOCATED && offset < s->size ? blk_node_backing(s->node) : NULL;
+    if (!rc && !below) rc = -EAGAIN; /* zeros, or to be decompressed */
+    if (!rc) blk_range_lock(&s->ranges, &s->lock, &x->range, offset, end, false);
+    pthread_mutex_unlock(&s->lock);
+    if (rc) return rc;
+    rc = blk_node_start(below, f, to, x->len);
+    if (rc) (void)qcow2_landed_data(s, x, true);
+    return rc;
+}
+
+bool qcow2_landed_data(struct qcow2 *s, struct blk_stop *x, bool wait)
+{
+    if (wait) pthread_mutex_lock(&s->lock);
+    else if (pthread_mutex_trylock(&s->lock)) return false;
+    blk_range_unlock(&s->ranges, &x->range);
+    pthread_mutex_unlock(&s->lock);
+    return true;
+}
+
 /* ---- compressed writes ---------------------------------------------------------------------------- */
 
 /* (L) Room for `bytes` behind the last compressed ones, in a cluster begun or a new one. */

@@ -140,6 +140,15 @@ static int need_block(struct qcow2 *s, uint64_t rbi, uint8_t **data)
     return 0;
 }
 
+/* Nobody has the cluster any more: what we knew of it is void. */
+static void freed(struct qcow2 *s, uint64_t cluster)
+{
+    s->hint = MIN(s->hint, cluster);
+    qcow2_table_freed(s, cluster << s->cluster_bits); /* a table that only a snapshot had */
+    /* The next who gets it may fill it with plain data: no compressed bytes are to follow those that were there. */
+    if (s->comp_offset >> s->cluster_bits == cluster) s->comp_offset = 0;
+}
+
 int qcow2_refcount_add(struct qcow2 *s, uint64_t cluster, uint64_t n, int delta)
 {
     uint64_t mask = (UINT64_C(1) << s->rb_bits) - 1;
@@ -153,10 +162,7 @@ int qcow2_refcount_add(struct qcow2 *s, uint64_t cluster, uint64_t n, int delta)
         v += (uint64_t)(int64_t)delta;
         qcow2_refcount_write(s, b, cluster & mask, v);
         block_changed(s, b, cluster & mask);
-        if (!v) {
-            s->hint = MIN(s->hint, cluster);
-            qcow2_table_freed(s, cluster << s->cluster_bits); /* a table that only a snapshot had */
-        }
+        if (!v) freed(s, cluster);
     }
     return 0;
 }
@@ -170,10 +176,7 @@ int qcow2_refcount_set(struct qcow2 *s, uint64_t cluster, uint64_t value)
     if (rc) return rc;
     qcow2_refcount_write(s, b, cluster & mask, value);
     block_changed(s, b, cluster & mask);
-    if (!value) {
-        s->hint = MIN(s->hint, cluster);
-        qcow2_table_freed(s, cluster << s->cluster_bits);
-    }
+    if (!value) freed(s, cluster);
     return 0;
 }
 

@@ -248,6 +248,9 @@ static int qcow2_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t
     return qcow2_read_data_now(blk_state(n), offset, buf, len);
 }
 
+static int qcow2_start(struct blk_node *n, struct blk_flight *f, struct blk_stop *x) { return qcow2_start_data(blk_state(n), f, x); }
+static bool qcow2_landed(struct blk_node *n, struct blk_stop *x, bool wait) { return qcow2_landed_data(blk_state(n), x, wait); }
+
 static int qcow2_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags)
 {
     struct qcow2 *s = blk_state(n);
@@ -421,6 +424,8 @@ const struct blk_driver blk_drv_qcow2 = {
     .measure = qcow2_measure,
     .read = qcow2_read,
     .read_now = qcow2_read_now,
+    .start = qcow2_start,
+    .landed = qcow2_landed,
     .write = qcow2_write,
     .zero = qcow2_zero,
     .discard = qcow2_discard,

@@ -195,6 +195,9 @@ int qcow2_read_unlocked(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t 
 int qcow2_read_data(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
 /* Without waiting: for no table, no data, no other request. -EAGAIN: not this. */
 int qcow2_read_data_now(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
+/* struct blk_driver, start and landed */
+int qcow2_start_data(struct qcow2 *, struct blk_flight *, struct blk_stop *);
+bool qcow2_landed_data(struct qcow2 *, struct blk_stop *, bool wait);
 /* Whole (sub)clusters (or up to the end of the disk) to zeros. unmap: their space is given back; discard: like it,
  * where that shows zeros. */
 int qcow2_zero_clusters(struct qcow2 *, uint64_t offset, uint64_t n, bool unmap, bool discard);

@@ -42,6 +42,13 @@ static int raw_read_now(struct blk_node *n, uint64_t offset, void *buf, size_t l
     return blk_node_read_now(blk_file(n), r->offset + offset, buf, len);
 }
 
+static int raw_start(struct blk_node *n, struct blk_flight *f, struct blk_stop *s)
+{
+    struct raw *r = blk_state(n);
+    if (f->write && r->guarded && s->offset < 512) return -EAGAIN;
+    return blk_node_start(blk_file(n), f, r->offset + s->offset, s->len);
+}
+
 static bool fits(struct blk_node *n, const struct raw *r, uint64_t offset, uint64_t len)
 {
     return !r->sized || offset + len <= blk_node_size(n);
@@ -152,6 +159,7 @@ const struct blk_driver blk_drv_raw = {
     .measure = raw_measure,
     .read = raw_read,
     .read_now = raw_read_now,
+    .start = raw_start,
     .write = raw_write,
     .zero = raw_zero,
     .discard = raw_discard,

@@ -298,3 +298,18 @@ uint8_t *as_host(struct address_space *as, uint64_t addr, uint64_t *n, bool *rea
     if (readonly) *readonly = f->readonly;
     return f->region->ram + f->offset + (addr - f->start);
 }
+
+bool as_discard(struct address_space *as, uint64_t addr, uint64_t n)
+{
+    while (n) {
+        const struct flat_range *f = flat_find(&as->view, addr, &as->hint);
+        if (!f || !f->direct || f->readonly || f->region->kind != REGION_RAM) return false;
+        uint8_t *p = f->region->ram + f->offset + (addr - f->start);
+        uint64_t k = f->last - addr;
+        k = k >= n ? n : k + 1;
+        region_zero(p, (size_t)k);
+        as_ram_written(as, p, k);
+        addr += k, n -= k;
+    }
+    return true;
+}

@@ -81,6 +81,9 @@ bool as_write_rom(struct address_space *, uint64_t addr, const void *buf, uint64
  * Who writes through the pointer tells the space afterwards by as_ram_written (translated code). */
 uint8_t *as_host(struct address_space *, uint64_t addr, uint64_t *n, bool *readonly);
 
+/* The contents of [addr, addr + n) are not needed: RAM becomes zero, and the host may have the memory behind it. What is
+ * not RAM is left alone, and false returned. */
+bool as_discard(struct address_space *, uint64_t addr, uint64_t n);
 void as_ram_written(struct address_space *, const uint8_t *host, uint64_t n);
 
 /* `info mtree`, line by line without newline: both the tree and the flat view. */

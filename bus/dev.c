@@ -319,10 +319,12 @@ uint64_t mb_hash(struct machine_bus *mb)
 static const char *const bus_type[] = {
     [BUS_SYSTEM] = "System", [BUS_ISA] = "ISA", [BUS_PCI] = "PCI",
     [BUS_I2C] = "i2c-bus",   [BUS_IDE] = "IDE", [BUS_USB] = "usb-bus",
+    [BUS_SCSI] = "SCSI",     [BUS_VIRTIO_SERIAL] = "virtio-serial-bus",
 };
 static const char *const bus_name[] = {
     [BUS_SYSTEM] = "sysbus", [BUS_ISA] = "isa", [BUS_PCI] = "pci",
     [BUS_I2C] = "i2c",       [BUS_IDE] = "ide", [BUS_USB] = "usb-bus",
+    [BUS_SCSI] = "scsi",     [BUS_VIRTIO_SERIAL] = "virtio-serial-bus",
 };
 
 struct qtree {

@@ -20,6 +20,8 @@ struct machine_bus;   /* a machine's tree of devices; see below */
 struct pci_bus;
 struct ide_channel;
 struct display;
+struct virtio_balloon;
+struct input_sink;
 
 enum prop_kind { PROP_U8, PROP_U16, PROP_U32, PROP_U64, PROP_SIZE, PROP_BOOL, PROP_STR, PROP_CHR, PROP_DRIVE, PROP_NETDEV, PROP_MAC };
 struct prop_desc {
@@ -40,7 +42,7 @@ struct prop_desc {
 struct reg_desc { uint32_t addr; const char *name; uint8_t size; };
 #define REG_END { .name = NULL }
 
-enum dev_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_I2C, BUS_IDE, BUS_USB };
+enum dev_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_I2C, BUS_IDE, BUS_USB, BUS_SCSI, BUS_VIRTIO_SERIAL };
 enum dev_category { DEV_MISC, DEV_BRIDGE, DEV_STORAGE, DEV_NETWORK, DEV_INPUT, DEV_DISPLAY, DEV_SOUND, DEV_CHAR, DEV_INTC, DEV_TIMER, DEV_USB };
 
 struct dev_desc {
@@ -48,6 +50,7 @@ struct dev_desc {
     const char *help;
     uint8_t bus;                 /* enum dev_bus: where it plugs in */
     uint8_t category;            /* enum dev_category */
+    uint8_t child_bus;           /* enum dev_bus of devices that plug into this one; BUS_SYSTEM: none */
     bool user_creatable;         /* may be made by -device */
     size_t size;                 /* sizeof the state structure */
     const struct prop_desc *props;
@@ -81,6 +84,7 @@ struct device {
     struct device *next;         /* in order of creation */
     bool realized;
     void *bus_data;              /* owned by the bus the device sits on */
+    void *bus_children;          /* what devices on its own bus (child_bus) find it by; set by realize */
     /* Regions made by realize, deleted by unrealize. A device with ports at a fixed or configured place (ISA) has
      * mapped them already; those of BUS_SYSTEM devices are mapped by the board. NULL: none. */
     struct region *mmio[DEV_MAX_MMIO];
@@ -124,6 +128,8 @@ struct machine_bus {
     struct bus_clock *clock;
     struct pci_bus *pci;         /* the PCI bus (periph/pci/pci.h), set by its host bridge; NULL: none */
     struct ide_channel *ide[4];  /* IDE channels (periph/block/ide.h), set by their controllers: "ide.0"... */
+    struct virtio_balloon *balloon; /* (periph/virtio/virtio-balloon.h), set by its device; NULL: none */
+    struct input_sink *inputs;   /* keyboards and pointers (bus/input.h), the last one first */
     struct display *display;     /* the first display adapter's screen (ui/picture.h); NULL: none */
     struct device *first, *last;
     struct dev_global *globals;  /* -global */
@@ -132,6 +138,8 @@ struct machine_bus {
     void *machine;               /* the machine's own */
     void (*request)(struct machine_bus *, int what); /* enum mb_request: from devices */
     int exit_code;               /* of MB_EXIT */
+    bool big_endian;             /* the CPUs' byte order, which legacy virtio drivers use */
+    uint8_t seed[32];            /* what random numbers of devices come from */
 };
 /* MB_EXIT ends the program's run; exit_code says with which status. */
 enum mb_request { MB_RESET, MB_POWEROFF, MB_SUSPEND, MB_EXIT };

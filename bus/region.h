@@ -68,6 +68,8 @@ struct address_space {
     unsigned n_write;
 };
 
+/* Zeroes part of a region's memory; whole pages of the host go back to it. */
+void region_zero(uint8_t *p, size_t n);
 /* Renders the tree below root into *v (which must be empty). */
 void flat_render(struct flat_view *v, struct region *root);
 bool flat_equal(const struct flat_view *a, const struct flat_view *b);

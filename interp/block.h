@@ -147,13 +147,14 @@ enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 7, JC_GROUPS = 1 << JC_GROUP_BITS, JC_
 #define JC_PAGE  0x000fffffu  /* jc_page() of all blocks, unless */
 #define JC_MIXED 0x00100000u  /* it has blocks of several pages */
 #define JC_LOCAL 0x00200000u  /* some are not global */
+#define JC_TWO   0x00400000u  /* some go on to the next page */
 
 static inline uint32_t jc_page(uint64_t pc) { return (uint32_t)pc >> CPU_PAGE_BITS; }
 
 static inline unsigned jc_index(uint64_t pc)
 {
     uint64_t page = pc >> CPU_PAGE_BITS;
-    return (unsigned)(((page ^ (page >> JC_GROUP_BITS)) & (JC_GROUPS - 1)) << JC_PLACE_BITS | ((pc >> 2 ^ pc >> 8) & (JC_PLACES - 1)));
+    return (unsigned)(((page ^ (page >> JC_GROUP_BITS)) & (JC_GROUPS - 1)) << JC_PLACE_BITS | ((pc ^ pc >> 2 ^ pc >> 8) & (JC_PLACES - 1)));
 }
 
 static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b, bool global)
@@ -163,6 +164,7 @@ static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b, bool glob
     if (*whose == JC_EMPTY) *whose = jc_page(pc);
     else if ((*whose & JC_PAGE) != jc_page(pc)) *whose |= JC_MIXED;
     if (!global) *whose |= JC_LOCAL;
+    if (b->two_pages) *whose |= JC_TWO;
     atomic_store_ptr(&cpu->jump_cache[i], b);
 }
 

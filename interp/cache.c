@@ -402,14 +402,14 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
 
     if (b && b->pc == pc && b->key == key) return b;
     eng->stats.lookups++;
-    struct code_unit unit;
+    struct code_unit unit, second = { CPU_PAGE_BITS, true };
     const uint8_t *host = cpu_code_unit(cpu, pc, false, &unit);
     if (!host) return NULL;
     pthread_mutex_lock(&eng->lock);
     unsigned h = blk_hash(pc, key, host);
     for (b = eng->hash[h]; b; b = b->hash_next) {
         if (b->pc != pc || b->key != key || b->page[0] != host) continue;
-        if (b->two_pages && cpu_code_page(cpu, b->vpage2, true) != b->page[1]) continue;
+        if (b->two_pages && cpu_code_unit(cpu, b->vpage2, true, &second) != b->page[1]) continue;
         break;
     }
     if (!b) {
@@ -420,6 +420,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
         }
         b = translate(cpu, pc, key, key & KEY_ONE ? 1 : eng->cfg.max_block, host, keep);
         if (b && !b->one_shot) {
+            if (b->two_pages && !b->user) (void)cpu_code_unit(cpu, b->vpage2, true, &second);
             b->hash_next = eng->hash[h];
             eng->hash[h] = b;
             page_add(cpu, b, 0, pc);
@@ -429,7 +430,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (b && !b->one_shot && (cpu->world->user || !b->two_pages) && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b, unit.global);
+    if (b && !b->one_shot && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b, unit.global && second.global);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

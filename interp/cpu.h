@@ -162,6 +162,10 @@ enum fp_fast {
 
 struct arena { struct arena_chunk *chunks; size_t used; };
 
+/* A memory page at physical address pa; pa all ones: none. */
+struct phys_near { uint64_t pa; uint8_t *host; bool readonly; };
+enum { PHYS_NEAR = 64 };
+
 struct engine;
 struct blk;
 struct link;
@@ -228,6 +232,7 @@ struct cpu {
     struct mmu_context *contexts[CPU_CONTEXTS]; /* the first ones are there; tlb, jump_cache, jc_pages are those of the current one */
     unsigned context;                /* its number */
     uint64_t context_clock;          /* counts changes */
+    struct phys_near *phys_near;     /* system mode: what the world said last of PHYS_NEAR pages; see cpu_phys_page() */
     uint8_t *written_pages;          /* system mode: of each page_hash(), whether a TLB entry may let writes to such a page through */
 
     /* floating point */
@@ -262,8 +267,21 @@ void cpu_host_fault(struct cpu *, const void *ucontext);
 /* Asks the cpu to leave at the next block boundary; any thread, async-signal safe. */
 void cpu_kick(struct cpu *);
 
-/* TLB upkeep, for ISAs: all modes and contexts. */
+/* System mode: what lies at the physical page pa (a multiple of CPU_PAGE_SIZE), as the world says. */
+static inline struct phys_page cpu_phys_page(struct cpu *cpu, uint64_t pa)
+{
+    struct phys_near *n = &cpu->phys_near[(pa >> CPU_PAGE_BITS) % PHYS_NEAR];
+    struct phys_page p = { n->host, n->readonly };
+    if (likely(n->pa == pa)) return p;
+    p = (struct phys_page){ NULL, false };
+    cpu->world->phys_page(cpu->bus, pa, &p);
+    if (p.host) *n = (struct phys_near){ pa, p.host, p.readonly };
+    return p;
+}
+
+/* TLB upkeep, for ISAs: all modes and contexts. To be called, too, when the world puts something else at physical addresses. */
 void cpu_tlb_flush(struct cpu *);
+void cpu_tlb_flush_local(struct cpu *); /* what is global stays */
 void cpu_tlb_flush_page(struct cpu *, uint64_t va);
 void cpu_tlb_flush_range(struct cpu *, uint64_t va, uint64_t size);
 /* Address spaces (ASID, PCID): translations asked for from now on, unless struct mmu_hit calls them global, belong to `id`, and

@@ -16,7 +16,7 @@ struct engine *engine_new(const struct engine_config *cfg, struct error *e)
     (void)e;
     eng->cfg = *cfg;
     if (!eng->cfg.max_block) eng->cfg.max_block = 64;
-    if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)64 << 20;
+    if (!eng->cfg.cache_size) eng->cfg.cache_size = (size_t)128 << 20;
     pthread_mutex_init(&eng->lock, NULL);
     pthread_mutex_init(&eng->odd_sizes, NULL);
     pthread_cond_init(&eng->safe, NULL);
@@ -53,6 +53,11 @@ void engine_get_stats(const struct engine *eng, struct engine_stats *s)
 }
 
 struct debug_hit engine_debug_hit(const struct engine *eng) { return eng->hit; }
+
+void engine_leave(struct engine *eng)
+{
+    if (eng->jit) jit_leave(eng);
+}
 
 void engine_before_fork(struct engine *eng)
 {

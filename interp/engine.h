@@ -87,6 +87,8 @@ enum engine_explain { EXPLAIN_GUEST = 1, EXPLAIN_IR = 2, EXPLAIN_OPT = 4, EXPLAI
 void engine_explain(struct cpu *, uint64_t pc, uint64_t key, unsigned what, void (*put)(void *, const char *line), void *opaque);
 /* Instructions of the block at (pc, key); 0: there is none. */
 unsigned engine_block_at(struct cpu *, uint64_t pc, uint64_t key);
+/* A process is about to end without engine_delete(): what the engine has outside of it is ended and removed. */
+void engine_leave(struct engine *);
 /* Around fork of a user-mode process: before it, and after it in both (child: locks are as if just made). */
 void engine_before_fork(struct engine *);
 void engine_after_fork(struct engine *, bool child);

@@ -25,6 +25,7 @@
  *            another thread it need not be looked at: the count runs out soon enough (engine.c hands it out in slices).
  *  Edges     A link whose target is in the region (to[link] >= 0) goes on there; if check[link] is set, only when
  *            cpu->jump_cache[jc_index(pc)] is that block (the mapping of its page may have changed), else by leaving.
+            Where check[link] is set without it, the link is not going to be chained, and the jump cache is the quick way.
  *            If the link's key is not the block's, the front end has stored it (IR_HINT_KEYED): nothing to do.
  *  IND       pc slot = target. If one of ind[] has that pc, and the current cpu->key, go on there (with the same check if check_ind).
  *            Else leave: JIT_IND, or straight to the body of the block that the jump cache has (same pc, key equal to the
@@ -132,6 +133,11 @@ struct jit_backend {
     const void *(*exit_stub)(void *state);
     /* All code memory is about to be reused: forget everything. May be NULL. */
     void (*flush)(void *state);
+    /* Nothing is wanted any more (the process is about to end, or fini() follows): what compile() waits for is to be ended, what is
+     * outside the process removed. Any thread, while another may be in compile(), which fails then. May be NULL. */
+    void (*leave)(void *state);
+    /* In the child of a fork, where there is no other thread: what was being compiled (parked, below) never came back. May be NULL. */
+    void (*forked)(void *state);
 };
 
 /* The backends that are built in are registered by main(); modules by jit_load. */
@@ -154,6 +160,11 @@ bool jit_code_alloc(struct engine *, size_t n, struct codemem *);
 void jit_code_trim(struct engine *, struct codemem *, size_t used);
 /* Makes the n bytes at rx visible to instruction fetch (nothing to do on x86). */
 void jit_code_flush_icache(const void *rx, size_t n);
+
+/* Around waiting for something outside the process, in compile(): the backend's state is consistent, no lock is held. So a fork
+ * need not wait until compiling is done; it happens between the two. */
+void jit_park(struct engine *);
+void jit_unpark(struct engine *);
 
 /* Out-of-line pieces that compiled code may call; cpu->xpoint set, slots in their cells. Widths as the op says; results have
  * the cell's width, zero-extended to 64 bits. */
@@ -231,6 +242,8 @@ void jit_link_changed(struct engine *, struct link *, struct blk *to);
 /* Is `page` one that the code of a point was made from? */
 bool jit_running_on(const struct engine *, uint32_t point, const uint8_t *page);
 void jit_host_fault(struct cpu *, const void *ucontext);
+/* The process is about to end without jit_delete(). */
+void jit_leave(struct engine *);
 void jit_before_fork(struct engine *);
 void jit_after_fork(struct engine *, bool child);
 /* Waits until nothing is being compiled and drops what was asked for. Not under the lock. */

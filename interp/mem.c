@@ -23,11 +23,10 @@ struct reach { uint8_t *host; uint64_t phys; bool readonly; };
 static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, unsigned mmu)
 {
     struct mmu_hit hit;
-    struct phys_page pp = { NULL, false };
     struct reach r;
 
     if (!cpu->guest->mmu(cpu, va, acc, mmu, false, &hit)) cpu_raise(cpu);
-    cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
+    struct phys_page pp = cpu_phys_page(cpu, hit.phys & CPU_PAGE_MASK);
     r.phys = hit.phys;
     r.host = pp.host ? pp.host + (hit.phys & ~CPU_PAGE_MASK) : NULL;
     r.readonly = pp.readonly;
@@ -466,11 +465,10 @@ uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc
     uint8_t *host = NULL;
     for (;;) {
         struct mmu_hit hit;
-        struct phys_page pp = { NULL, false };
         uint64_t next;
         if (!cpu->guest->mmu(cpu, at, acc, mmu, false, &hit)) cpu_raise(cpu);
         if (at == va) {
-            cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
+            struct phys_page pp = cpu_phys_page(cpu, hit.phys & CPU_PAGE_MASK);
             if (pp.host && !(acc == ACCESS_WRITE && (pp.readonly || code_page_find(cpu->engine, pp.host)))) host = pp.host + (hit.phys & ~CPU_PAGE_MASK);
         }
         next = (at | ~(~UINT64_C(0) << MIN(hit.page_bits, CPU_PAGE_BITS))) + 1;
@@ -621,9 +619,8 @@ const uint8_t *cpu_code_unit(struct cpu *cpu, uint64_t va, bool probe, struct co
         return p;
     }
     struct mmu_hit hit;
-    struct phys_page pp = { NULL, false };
     if (!cpu->guest->mmu(cpu, va, ACCESS_EXEC, cpu->guest->mmu_mode(cpu), probe, &hit)) return NULL;
-    cpu->world->phys_page(cpu->bus, hit.phys & CPU_PAGE_MASK, &pp);
+    struct phys_page pp = cpu_phys_page(cpu, hit.phys & CPU_PAGE_MASK);
     if (!pp.host && !probe) cpu->guest->fault(cpu, FAULT_BUS, ACCESS_EXEC, va);
     *u = (struct code_unit){ MIN(hit.page_bits, CPU_PAGE_BITS), hit.global };
     return pp.host;

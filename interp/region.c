@@ -80,10 +80,9 @@ static void successors(struct former *f, const struct blk *b, void (*visit)(stru
     }
 }
 
-static bool possible(const struct former *f, const struct blk *b)
+static bool possible(const struct blk *b)
 {
-    if (!b->valid || b->one_shot || (b->key & KEY_ONE)) return false;
-    return f->r->user || !b->two_pages; /* a second page is checked by the dispatcher alone */
+    return b->valid && !b->one_shot && !(b->key & KEY_ONE);
 }
 
 static bool add(struct former *f, struct blk *b)
@@ -102,7 +101,7 @@ static void consider(struct former *f, struct blk *b, void *opaque)
 {
     struct best *best = opaque;
     uint32_t runs = blk_runs(b);
-    if (runs <= best->runs || !possible(f, b) || find(f, b) >= 0) return;
+    if (runs <= best->runs || !possible(b) || find(f, b) >= 0) return;
     /* A big region that is there already is better entered than repeated. */
     const struct jit_code *code = atomic_load_ptr(&b->jit);
     if (code && code->valid && code->tier == 2 && code->ir_ops > BIG) return;
@@ -154,7 +153,7 @@ static int index_of(const struct jit_region *r, const struct blk *b)
 /* In system mode a way to another page is good only while its mapping is. */
 static bool needs_check(const struct jit_region *r, const struct blk *from, const struct blk *to)
 {
-    return !r->user && (((from->pc ^ to->pc) & CPU_PAGE_MASK) || from->page[0] != to->page[0] || from->two_pages);
+    return !r->user && (((from->pc ^ to->pc) & CPU_PAGE_MASK) || from->page[0] != to->page[0] || from->two_pages || to->two_pages);
 }
 
 static void add_ind(struct former *f, struct blk *b, void *opaque)
@@ -201,7 +200,7 @@ static void edges(struct former *f)
             struct blk *to = link_target(f, &b->links[l]);
             int k = to ? index_of(r, to) : -1;
             jb->to[l] = (int16_t)k;
-            if (k >= 0) jb->check[l] = needs_check(r, b, to);
+            if (to) jb->check[l] = needs_check(r, b, to);
         }
         if (b->has_ind && r->n > 1) {
             struct blk copy = *b; /* without its links: only where indirect branches go */
@@ -249,7 +248,7 @@ struct jit_region *region_form(struct cpu *cpu, struct blk *b, unsigned tier)
         region_free(r);
         return NULL;
     }
-    if (tier == 2 && !eng->cfg.no_regions && possible(&f, b)) grow(&f, blk_runs(b));
+    if (tier == 2 && !eng->cfg.no_regions && possible(b)) grow(&f, blk_runs(b));
     place(&f, 0);
     r->n = f.n_order;
     r->blocks = arena_get(&r->arena, r->n * sizeof *r->blocks);

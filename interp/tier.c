@@ -35,6 +35,9 @@ struct jit {
     pthread_cond_t work, idle;
     pthread_t thread;
     bool started, stop, busy, off;
+    bool parked;                        /* busy, but in the hands of something outside the process */
+    struct jit_region *flight[BATCH_MAX]; /* what is being compiled */
+    unsigned n_flight;
     bool ready;                         /* set up: nothing is before some block is hot. Under the engine's lock */
     unsigned early;                     /* blocks that were hot before that */
     bool no_thread;                     /* the host gives us none: the vCPU's compiles */
@@ -364,6 +367,8 @@ static void compile(struct jit *j, struct jit_region **r, unsigned n)
     uint64_t start = now_ns();
 
     for (unsigned i = 0; i < n; i++) code_of(j, r[i]), code[i] = r[i]->code;
+    memcpy(j->flight, r, n * sizeof *r);
+    j->n_flight = n;
     if (n > 1 && j->be->compile_batch) {
         j->be->compile_batch(j->state, r, n, code, ok);
     } else {
@@ -374,6 +379,7 @@ static void compile(struct jit *j, struct jit_region **r, unsigned n)
             if (!ok[i] && why) LOG(OUT_ASM, "%s: block %08" PRIx64 " not compiled: %s\n", j->be->name, r[i]->blocks[0].blk->pc, why);
         }
     }
+    j->n_flight = 0;
     uint64_t each = (now_ns() - start) / n;
     pthread_mutex_lock(&j->eng->lock);
     for (unsigned i = 0; i < n; i++) {
@@ -589,6 +595,33 @@ struct jit *jit_new(struct engine *eng)
     return j;
 }
 
+void jit_park(struct engine *eng)
+{
+    struct jit *j = eng->jit;
+    pthread_mutex_lock(&j->lock);
+    j->parked = true;
+    pthread_cond_broadcast(&j->idle);
+    pthread_mutex_unlock(&j->lock);
+}
+
+void jit_unpark(struct engine *eng)
+{
+    struct jit *j = eng->jit;
+    pthread_mutex_lock(&j->lock); /* a fork has it from before to after */
+    j->parked = false;
+    pthread_mutex_unlock(&j->lock);
+}
+
+void jit_leave(struct engine *eng)
+{
+    struct jit *j = eng->jit;
+    pthread_mutex_lock(&j->lock);
+    drop_queue(j);
+    void *state = j->state;
+    pthread_mutex_unlock(&j->lock);
+    if (state && j->be->leave) j->be->leave(state);
+}
+
 void jit_delete(struct engine *eng)
 {
     struct jit *j = eng->jit;
@@ -598,6 +631,7 @@ void jit_delete(struct engine *eng)
     j->stop = true;
     pthread_cond_signal(&j->work);
     pthread_mutex_unlock(&j->lock);
+    if (j->state && j->be->leave) j->be->leave(j->state);
     if (j->started) pthread_join(j->thread, NULL);
     release_all(j);
     if (j->be->fini && j->state) j->be->fini(j->state);
@@ -613,8 +647,9 @@ void jit_delete(struct engine *eng)
 void jit_before_fork(struct engine *eng)
 {
     struct jit *j = eng->jit;
-    jit_quiesce(eng);
     pthread_mutex_lock(&j->lock); /* until after_fork */
+    drop_queue(j);
+    while (j->busy && !j->parked) pthread_cond_wait(&j->idle, &j->lock);
     codepool_before_fork(&j->pool);
 }
 
@@ -626,7 +661,13 @@ void jit_after_fork(struct engine *eng, bool child)
         pthread_mutex_init(&j->lock, NULL);
         pthread_cond_init(&j->work, NULL);
         pthread_cond_init(&j->idle, NULL);
-        j->started = j->busy = false;
+        j->started = j->busy = j->parked = false;
+        for (unsigned i = 0; i < j->n_flight; i++) {
+            j->flight[i]->blocks[0].blk->jit_wanted = false;
+            region_free(j->flight[i]);
+        }
+        j->n_flight = 0;
+        if (j->state && j->be->forked) j->be->forked(j->state);
         if (!ok) { /* without code memory of its own it must not touch its parent's */
             j->off = true;
             eng->flush_wanted = 1;

@@ -23,12 +23,26 @@ static void jc_clear(struct mmu_context *c)
     }
 }
 
+/* Blocks that begin on the page before va's and end on va's. */
+static void jc_clear_ends(struct mmu_context *c, uint64_t va)
+{
+    unsigned group = jc_index(va - CPU_PAGE_SIZE) >> JC_PLACE_BITS;
+    struct blk **jc = &c->jump_cache[group << JC_PLACE_BITS];
+
+    if (c->jc_pages[group] == JC_EMPTY || !(c->jc_pages[group] & JC_TWO)) return;
+    for (unsigned i = 0; i < JC_PLACES; i++) {
+        struct blk *b = jc[i];
+        if (b && b->two_pages && jc_page(b->vpage2) == jc_page(va)) atomic_store_ptr(&jc[i], (struct blk *)NULL);
+    }
+}
+
 static void jc_clear_page(struct mmu_context *c, uint64_t va)
 {
     unsigned group = jc_index(va) >> JC_PLACE_BITS;
     uint32_t page = jc_page(va), whose = c->jc_pages[group];
     struct blk **jc = &c->jump_cache[group << JC_PLACE_BITS];
 
+    jc_clear_ends(c, va);
     if (whose == JC_EMPTY) return;
     if (whose & JC_MIXED) {
         for (unsigned i = 0; i < JC_PLACES; i++) {
@@ -69,11 +83,19 @@ static void load(struct cpu *cpu, unsigned i)
     cpu->jc_pages = c->jc_pages;
 }
 
+static void phys_clear(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < PHYS_NEAR && cpu->phys_near; i++) cpu->phys_near[i].pa = UINT64_MAX;
+}
+
 void tlb_init(struct cpu *cpu)
 {
     cpu->contexts[0] = new_context();
     load(cpu, 0);
-    if (!cpu->world->user) cpu->written_pages = NEW_ARRAY(uint8_t, 1u << PAGE_HASH_BITS);
+    if (cpu->world->user) return;
+    cpu->written_pages = NEW_ARRAY(uint8_t, 1u << PAGE_HASH_BITS);
+    cpu->phys_near = NEW_ARRAY(struct phys_near, PHYS_NEAR);
+    phys_clear(cpu);
 }
 
 void tlb_free(struct cpu *cpu)
@@ -87,6 +109,7 @@ void tlb_free(struct cpu *cpu)
         free(c);
     }
     free(cpu->written_pages);
+    free(cpu->phys_near);
 }
 
 /* `to` is empty: what is global in `from` holds there too. */
@@ -173,6 +196,28 @@ void cpu_tlb_flush(struct cpu *cpu)
 {
     current(cpu);
     for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) context_clear(cpu->contexts[i]);
+    phys_clear(cpu);
+}
+
+static void clear_local(struct mmu_context *c)
+{
+    for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
+        struct tlb_entry *t = c->tlb[m];
+        for (unsigned i = 0; t && i < TLB_SIZE; i++) {
+            if (!(t[i].phys & TLB_GLOBAL)) t[i].rd = t[i].wr = UINT64_MAX;
+        }
+    }
+    for (unsigned i = 0; i < JC_GROUPS; i++) {
+        if (c->jc_pages[i] == JC_EMPTY || !(c->jc_pages[i] & JC_LOCAL)) continue;
+        c->jc_pages[i] = JC_EMPTY;
+        memset(&c->jump_cache[i << JC_PLACE_BITS], 0, JC_PLACES * sizeof c->jump_cache[0]);
+    }
+}
+
+void cpu_tlb_flush_local(struct cpu *cpu)
+{
+    current(cpu);
+    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) clear_local(cpu->contexts[i]);
 }
 
 static void flush_page(struct mmu_context *c, uint64_t va)
@@ -182,7 +227,7 @@ static void flush_page(struct mmu_context *c, uint64_t va)
         struct tlb_entry *e = &c->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
         e->rd = e->wr = UINT64_MAX;
     }
-    jc_clear_page(c, va); /* blocks on two pages are never in it */
+    jc_clear_page(c, va);
 }
 
 static void flush_range(struct mmu_context *c, uint64_t va, uint64_t size)

@@ -67,6 +67,8 @@ struct isa {
     unsigned n_models;
     /* A model with changes ("NAME,+feature,-feature"), to be freed by mem_free. NULL + error. May be NULL. */
     const struct cpu_model *(*derive_model)(const struct isa *, const char *text, struct error *);
+    /* The i-th feature that derive_model's changes can name, in its order of listing; NULL: there are no more. May be NULL. */
+    const char *(*feature_name)(unsigned i);
     const char *gdb_arch;               /* <architecture> of target.xml */
     const struct isa_gdb_feature *gdb;
     unsigned n_gdb;
@@ -96,5 +98,10 @@ const struct isa *isa_find(const char *name);
 /* By target suffix ("mipsel"); *big_endian is set. NULL: unknown. */
 const struct isa *isa_find_target(const char *target, bool *big_endian);
 const struct cpu_model *isa_find_model(const struct isa *, const char *name);
+/* What -cpu says: a model's name, and changes to it after commas where the ISA has features to change. *made is NULL, or what
+ * mem_free releases after the last CPU of this model. NULL + error. */
+const struct cpu_model *isa_choose_model(const struct isa *, const char *text, void **made, struct error *);
+/* What -cpu help prints: models, then the names of features. One call of put for each line. */
+void isa_list_models(const struct isa *, void (*put)(void *, const char *line), void *opaque);
 
 #endif

@@ -16,7 +16,6 @@
 
 struct backend {
     struct engine *eng;
-    pthread_mutex_t lock;        /* compiling in sync mode may be asked for by several threads */
     struct gj_client *client;
 };
 
@@ -182,10 +181,15 @@ static void compile_some(struct backend *s, struct jit_region *const *r, unsigne
 {
     struct buffer b = { NULL, 0, 0 };
     size_t size;
-    bool dead;
+    bool dead = false;
 
     for (unsigned i = 0; i < n; i++) encode(&b, r[i]);
-    uint8_t *object = b.n < GJ_MAX_SIZE ? gj_client_compile(s->client, b.p, b.n, n, &size, &dead) : NULL;
+    uint8_t *object = NULL;
+    if (b.n < GJ_MAX_SIZE) {
+        jit_park(s->eng);
+        object = gj_client_compile(s->client, b.p, b.n, n, &size, &dead);
+        jit_unpark(s->eng);
+    }
     mem_free(b.p);
     if (object) {
         if (!install(s, object, size, r, n, code, ok, why)) LOG(OUT_ASM, "gccjit: object not loaded: %s\n", *why);
@@ -203,13 +207,11 @@ static void compile_batch(void *state, struct jit_region *const *r, unsigned n, 
     struct backend *s = state;
     const char *why = NULL;
 
-    pthread_mutex_lock(&s->lock);
     while (n) {
         unsigned k = MIN(n, (unsigned)GJ_BATCH);
         compile_some(s, r, k, code, ok, &why);
         r += k, code += k, ok += k, n -= k;
     }
-    pthread_mutex_unlock(&s->lock);
 }
 
 static bool compile(void *state, const struct jit_region *r, struct jit_code *code, const char **why)
@@ -222,9 +224,7 @@ static bool compile(void *state, const struct jit_region *r, struct jit_code *co
         *why = "a block that counts";
         return false;
     }
-    pthread_mutex_lock(&s->lock);
     compile_some(s, &one, 1, &code, &ok, why);
-    pthread_mutex_unlock(&s->lock);
     return ok;
 }
 
@@ -252,7 +252,6 @@ static void *init(struct engine *eng, struct error *e)
     (void)e;
     s->eng = eng;
     s->client = gj_client_new();
-    pthread_mutex_init(&s->lock, NULL);
     return s;
 }
 
@@ -260,12 +259,15 @@ static void fini(void *state)
 {
     struct backend *s = state;
     gj_client_free(s->client);
-    pthread_mutex_destroy(&s->lock);
     free(s);
 }
+
+static void leave(void *state) { gj_client_leave(((struct backend *)state)->client); }
+static void forked(void *state) { gj_client_forked(((struct backend *)state)->client); }
 
 const struct jit_backend jit_gccjit_backend = {
     .name = "gccjit", .help = "very hot regions by libgccjit, in a process of its own",
     .tiers = 2, .threshold = { 0, 200000 }, .batch = GJ_BATCH,
     .init = init, .fini = fini, .compile = compile, .compile_batch = compile_batch, .release = release, .recover = recover,
+    .leave = leave, .forked = forked,
 };

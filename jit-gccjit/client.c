@@ -5,6 +5,10 @@
  * SIGCHLD comes: a helper that sends no signal starts it and ends. Its socket is moved to a high number and closed on exec.
  * A guest may still close it, so before each use it is looked whether the descriptor is still what it was. After
  * a fork the child starts a worker of its own.
+ *
+ * How long the worker takes says nothing about it: the host may be busy. It limits its own CPU time (worker.c) and ends when a
+ * region takes more; here only one that does nothing at all for minutes is given up. A region that ends the worker twice
+ * is refused; the worker itself is given up when it does not come up, or ends again and again with nothing compiled in between.
  */
 #include "jit-gccjit/client.h"
 
@@ -28,10 +32,12 @@
 #endif
 
 enum {
-    MAX_FAILURES = 3,           /* in a row */
+    MAX_FAILURES = 3,           /* to start it, in a row */
+    MAX_DEATHS = 20,            /* at work, in a row */
     MAX_CONTEXTS = 200,         /* then a fresh worker: libgccjit keeps memory */
     MAX_RSS_KB = 400 << 10,
-    START_SECONDS = 20, BATCH_SECONDS = 60, REGION_SECONDS = 20,
+    IDLE_SECONDS = 600,         /* without using the processor, while something is wanted of it; an assembler may be at work for it */
+    TICK_MS = 5000, END_MS = 5000,
 };
 
 struct gj_client {
@@ -41,8 +47,10 @@ struct gj_client {
     ino_t ino;
     pid_t owner, worker;        /* who started it; its process */
     char *dir;                  /* its temporary files */
-    unsigned failures;
+    unsigned failures, deaths;
     bool dead, told;
+    pthread_mutex_t lock;       /* guards fd, owner, worker, dir: gj_client_leave() may come at any time */
+    uint32_t leaving;           /* atomic */
     uint32_t contexts;
     struct gj_client_stats stats;
 };
@@ -53,8 +61,11 @@ struct gj_client *gj_client_new(void)
     const char *dir = getenv("QUERN_MODULE_PATH");
     c->program = mem_printf("%s/quern-jit-worker-gccjit", dir ? dir : QUERN_PKGLIBEXECDIR);
     c->fd = -1;
+    pthread_mutex_init(&c->lock, NULL);
     return c;
 }
+
+static bool leaving(const struct gj_client *c) { return atomic_load_u32(&c->leaving) != 0; }
 
 static void tell(struct gj_client *c, const char *what, const char *then)
 {
@@ -62,8 +73,7 @@ static void tell(struct gj_client *c, const char *what, const char *then)
     c->told = true;
 }
 
-/* False: something is still being put into it. */
-static bool remove_dir(const char *dir)
+static void remove_dir(const char *dir)
 {
     DIR *d = opendir(dir);
     const struct dirent *e;
@@ -84,7 +94,7 @@ static bool remove_dir(const char *dir)
         mem_free(path);
     }
     if (d) closedir(d);
-    return !rmdir(dir) || errno == ENOENT;
+    rmdir(dir);
 }
 
 static bool fd_is_ours(const struct gj_client *c)
@@ -93,20 +103,36 @@ static bool fd_is_ours(const struct gj_client *c)
     return c->fd >= 0 && !fstat(c->fd, &s) && s.st_dev == c->dev && s.st_ino == c->ino;
 }
 
-/* Ends the worker, in whatever state it is. */
-static void stop(struct gj_client *c, bool kill_it)
+/* Ends the worker, in whatever state it is, and removes its files. Lock held. */
+static void end(struct gj_client *c)
 {
-    bool mine = c->owner == getpid();
-    if (fd_is_ours(c)) {
-        if (mine && kill_it && c->worker > 1) kill(c->worker, SIGKILL);
-        close(c->fd);
+    if (c->owner != getpid()) return;
+    if (fd_is_ours(c) && c->worker > 1) {
+        /* The worker, and an assembler that it has started, have the other end; so while there is one, the group exists. */
+        struct pollfd p = { c->fd, 0, 0 };
+        if (poll(&p, 1, 0) == 0) kill(-c->worker, SIGKILL);
+        for (unsigned ms = 0; ms < END_MS && poll(&p, 1, 10) <= 0; ms += 10) {
+        }
     }
-    /* Else it does that itself. An assembler that it had started outlives it for a moment. */
-    for (unsigned i = 0; c->dir && mine && kill_it && i < 50 && !remove_dir(c->dir); i++) nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
-    if (c->dir && mine && !kill_it) rmdir(c->dir); /* it may be dead already; if it is at work, this fails */
+    /* Where a guest has closed the socket the worker finds that out, and removes what is there if it still does something. */
+    if (c->dir) remove_dir(c->dir);
+}
+
+static void stop(struct gj_client *c)
+{
+    end(c);
+    if (fd_is_ours(c)) close(c->fd);
     mem_free(c->dir);
     c->dir = NULL;
     c->fd = -1;
+    c->worker = 0;
+}
+
+static void stop_now(struct gj_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    stop(c);
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- starting ------------------------------------------------------------------------------------------- */
@@ -169,29 +195,44 @@ static bool spawn_apart(struct start *s)
 }
 #endif
 
-static uint64_t now_ms(void)
+static uint64_t ms_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return clock_gettime(clock, &t) ? 0 : (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static bool wait_for(int fd, short what, uint64_t deadline)
+/* CPU time of the worker; 0: not known. */
+static uint64_t worker_ms(const struct gj_client *c)
 {
+#if defined _POSIX_CPUTIME && _POSIX_CPUTIME >= 0
+    clockid_t clock;
+    if (c->worker > 1 && !clock_getcpuclockid(c->worker, &clock)) return ms_of(clock);
+#endif
+    return (void)c, 0;
+}
+
+/* False: it does nothing any more, or has ended. */
+static bool wait_for(const struct gj_client *c, short what)
+{
+    uint64_t last = ms_of(CLOCK_MONOTONIC), used = worker_ms(c);
     for (;;) {
-        uint64_t now = now_ms();
-        struct pollfd p = { fd, what, 0 };
-        if (now >= deadline) return false;
-        int n = poll(&p, 1, (int)MIN(deadline - now, (uint64_t)INT32_MAX));
+        struct pollfd p = { c->fd, what, 0 };
+        int n = poll(&p, 1, TICK_MS);
         if (n > 0) return true;
         if (n < 0 && errno != EINTR) return false;
+        uint64_t now = ms_of(CLOCK_MONOTONIC), cpu = worker_ms(c);
+        if (cpu != used) used = cpu, last = now;
+        if (now - last >= IDLE_SECONDS * 1000u) {
+            LOG(OUT_ASM, "gccjit: the worker has done nothing for %d s\n", IDLE_SECONDS);
+            return false;
+        }
     }
 }
 
-static bool receive(const struct gj_client *c, void *to, size_t n, uint64_t deadline)
+static bool receive(const struct gj_client *c, void *to, size_t n)
 {
     for (char *p = to; n;) {
-        if (!wait_for(c->fd, POLLIN, deadline)) return false;
+        if (!wait_for(c, POLLIN)) return false;
         ssize_t k = recv(c->fd, p, n, MSG_DONTWAIT);
         if (k < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (k <= 0) return false;
@@ -200,10 +241,10 @@ static bool receive(const struct gj_client *c, void *to, size_t n, uint64_t dead
     return true;
 }
 
-static bool transmit(const struct gj_client *c, const void *from, size_t n, uint64_t deadline)
+static bool transmit(const struct gj_client *c, const void *from, size_t n)
 {
     for (const char *p = from; n;) {
-        if (!wait_for(c->fd, POLLOUT, deadline)) return false;
+        if (!wait_for(c, POLLOUT)) return false;
         ssize_t k = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (k < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (k <= 0) return false;
@@ -222,20 +263,13 @@ static int high_number(int fd)
     return high;
 }
 
-static bool start(struct gj_client *c)
+/* Lock held. */
+static bool begin(struct gj_client *c)
 {
     const char *tmp = getenv("TMPDIR");
-    struct gj_hello hello;
     struct stat s;
     int pair[2];
 
-    if (access(c->program, X_OK)) {
-        char *text = mem_printf("%s: %s", c->program, strerror(errno));
-        tell(c, text, "nothing is compiled");
-        mem_free(text);
-        c->dead = true;
-        return false;
-    }
     c->dir = mem_printf("%s/quern-jit-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
     if (!mkdtemp(c->dir) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
         tell(c, strerror(errno), "nothing is compiled");
@@ -256,13 +290,30 @@ static bool start(struct gj_client *c)
     c->worker = ok ? st.pid : 0;
     c->contexts = 0;
     c->stats.starts++;
-    if (ok) ok = receive(c, &hello, sizeof hello, now_ms() + START_SECONDS * 1000);
+    return ok;
+}
+
+static bool start(struct gj_client *c)
+{
+    struct gj_hello hello;
+
+    if (access(c->program, X_OK)) {
+        char *text = mem_printf("%s: %s", c->program, strerror(errno));
+        tell(c, text, "nothing is compiled");
+        mem_free(text);
+        c->dead = true;
+        return false;
+    }
+    pthread_mutex_lock(&c->lock);
+    bool ok = !leaving(c) && begin(c);
+    pthread_mutex_unlock(&c->lock);
+    if (ok) ok = receive(c, &hello, sizeof hello);
     if (ok && (hello.magic != GJ_HELLO || hello.version != GJ_VERSION || hello.abi != jit_abi())) {
         tell(c, "the worker program is of another build", "nothing is compiled");
         c->dead = true;
         ok = false;
     }
-    if (!ok) stop(c, true);
+    if (!ok) stop_now(c);
     return ok;
 }
 
@@ -270,19 +321,30 @@ static bool start(struct gj_client *c)
 
 static bool ready(struct gj_client *c)
 {
-    if (c->dead) return false;
-    if (c->fd >= 0 && (c->owner != getpid() || !fd_is_ours(c))) stop(c, false);
-    if (c->fd >= 0 && (c->contexts >= MAX_CONTEXTS || c->stats.rss_kb > MAX_RSS_KB)) stop(c, false);
-    return c->fd >= 0 || start(c);
+    if (c->fd >= 0 && (c->owner != getpid() || !fd_is_ours(c) || c->contexts >= MAX_CONTEXTS || c->stats.rss_kb > MAX_RSS_KB)) {
+        stop_now(c);
+        c->stats.rss_kb = 0;
+    }
+    while (c->fd < 0 && !c->dead && !leaving(c)) {
+        if (start(c)) {
+            c->failures = 0;
+            return true;
+        }
+        if (!c->dead && !leaving(c) && ++c->failures >= MAX_FAILURES) {
+            tell(c, "the worker program does not start", "nothing is compiled");
+            c->dead = true;
+        }
+    }
+    return c->fd >= 0;
 }
 
+/* NULL, and not refused: the worker is gone. */
 static uint8_t *ask(struct gj_client *c, const struct gj_request *q, const void *regions, size_t *size, bool *refused)
 {
-    uint64_t deadline = now_ms() + (BATCH_SECONDS + (uint64_t)REGION_SECONDS * q->n_regions) * 1000;
     struct gj_reply r;
 
     *refused = false;
-    if (!transmit(c, q, sizeof *q, deadline) || !transmit(c, regions, q->size, deadline) || !receive(c, &r, sizeof r, deadline)) return NULL;
+    if (!transmit(c, q, sizeof *q) || !transmit(c, regions, q->size) || !receive(c, &r, sizeof r)) return NULL;
     if (r.magic != GJ_REPLY || r.size > GJ_MAX_SIZE) return NULL;
     c->contexts = r.contexts;
     c->stats.rss_kb = r.rss_kb;
@@ -293,7 +355,7 @@ static uint8_t *ask(struct gj_client *c, const struct gj_request *q, const void 
         return NULL;
     }
     uint8_t *object = malloc(r.size);
-    if (!object || !receive(c, object, r.size, deadline)) {
+    if (!object || !receive(c, object, r.size)) {
         free(object);
         return NULL;
     }
@@ -307,36 +369,51 @@ uint8_t *gj_client_compile(struct gj_client *c, const void *regions, size_t size
     const struct gj_request q = { GJ_REQUEST, (uint32_t)size, n, 0 };
 
     *dead = false;
-    while (!c->dead) {
-        bool refused = false;
-        if (ready(c)) {
-            uint8_t *object = ask(c, &q, regions, object_size, &refused);
-            if (object || refused) {
-                c->failures = 0;
-                return object;
-            }
-            stop(c, true);
+    for (unsigned tries = n > 1 ? 1 : 2; tries && ready(c);) { /* of many, one may be what it ends of: the caller tries smaller batches */
+        bool refused;
+        uint8_t *object = ask(c, &q, regions, object_size, &refused);
+        if (object || refused) {
+            c->deaths = 0;
+            return object;
         }
-        if (c->dead) break;
-        if (++c->failures >= MAX_FAILURES) {
+        stop_now(c);
+        if (leaving(c)) break;
+        LOG(OUT_ASM, "gccjit: the worker ended over a batch of %u\n", n);
+        if (++c->deaths >= MAX_DEATHS) {
             c->told = false;
             tell(c, "the worker program has failed too often", "nothing more is compiled");
             c->dead = true;
         } else {
             tell(c, "the worker program ended unexpectedly", "starting another");
+            tries--;
         }
     }
-    *dead = true;
+    *dead = c->dead || leaving(c);
     return NULL;
 }
 
 bool gj_client_dead(const struct gj_client *c) { return c->dead; }
 void gj_client_get_stats(const struct gj_client *c, struct gj_client_stats *s) { *s = c->stats; }
 
+void gj_client_leave(struct gj_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    atomic_store_u32(&c->leaving, 1);
+    end(c); /* no more than that: another thread may be waiting for an answer */
+    pthread_mutex_unlock(&c->lock);
+}
+
+void gj_client_forked(struct gj_client *c)
+{
+    pthread_mutex_init(&c->lock, NULL);
+    stop(c);
+}
+
 void gj_client_free(struct gj_client *c)
 {
     if (!c) return;
-    stop(c, false);
+    stop_now(c);
+    pthread_mutex_destroy(&c->lock);
     mem_free(c->program);
     free(c);
 }

@@ -11,8 +11,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { BATCH_SECONDS = 60, REGION_SECONDS = 60 }; /* of CPU time, at most */
 
 static bool read_all(void *p, size_t n)
 {
@@ -206,6 +209,29 @@ static uint8_t *compile(const struct gj_request *q, const uint8_t *body, const c
     return object;
 }
 
+/* What the guest has taken from itself is not meant for us, as far as that can be undone. */
+static void raise_limits(void)
+{
+    static const int what[] = { RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_NOFILE, RLIMIT_AS };
+    for (unsigned i = 0; i < ARRAY_LEN(what); i++) {
+        struct rlimit r;
+        if (getrlimit(what[i], &r) || r.rlim_cur == r.rlim_max) continue;
+        r.rlim_cur = r.rlim_max;
+        setrlimit(what[i], &r);
+    }
+    setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+}
+
+/* A batch that takes more than any should ends us. */
+static void limit_time(unsigned n_regions)
+{
+    struct timespec t;
+    struct rlimit r;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) || getrlimit(RLIMIT_CPU, &r)) return;
+    r.rlim_cur = MIN((rlim_t)t.tv_sec + BATCH_SECONDS + (rlim_t)n_regions * REGION_SECONDS, r.rlim_max);
+    setrlimit(RLIMIT_CPU, &r);
+}
+
 int main(int argc, char **argv)
 {
     const struct gj_hello hello = { GJ_HELLO, GJ_VERSION, jit_abi() };
@@ -220,12 +246,14 @@ int main(int argc, char **argv)
     setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1); /* as and ld are found through it */
     setenv("TMPDIR", argv[1], 1);
     setenv("LC_ALL", "C", 1);
+    raise_limits();
     if (chdir(argv[1]) || !write_all(&hello, sizeof hello)) return 1;
     for (;;) {
         struct gj_request q;
         if (!read_all(&q, sizeof q) || q.magic != GJ_REQUEST || q.size > GJ_MAX_SIZE || q.n_regions > GJ_BATCH) break;
         uint8_t *body = malloc(q.size + 1u);
         if (!body || !read_all(body, q.size)) break;
+        limit_time(q.n_regions);
         struct gj_reply reply = { .magic = GJ_REPLY, .contexts = ++contexts };
         uint64_t start = now_ns();
         uint8_t *object = compile(&q, body, argv[1], &reply);

@@ -112,7 +112,7 @@ static uint32_t make_indirect(struct emit *e, const void *exit)
     a64_bcond(e, C_NE, no);
     a64_lsr(e, true, X2, X0, CPU_PAGE_BITS);
     a64_rrs(e, A_EOR, true, X3, X2, X2, S_LSR, JC_GROUP_BITS);
-    a64_lsr(e, true, X2, X0, 2);
+    a64_rrs(e, A_EOR, true, X2, X0, X0, S_LSR, 2);
     a64_rrs(e, A_EOR, true, X2, X2, X0, S_LSR, 8);
     a64_logic(e, A_ANDI, true, X2, X2, JC_PLACES - 1);
     a64_bitfield(e, A_BFM, true, X2, X3, 64 - JC_PLACE_BITS, JC_GROUP_BITS - 1); /* the page's bits above */

@@ -61,14 +61,16 @@ void lower_block_entry(struct lower *c)
 
 /* ---- edges -------------------------------------------------------------------------------------------- */
 
-static void leave_by_link(struct lower *c, const struct link *l, uint32_t dirty, bool small)
+static void leave_by_link(struct lower *c, const struct ir_op *o, uint32_t dirty, bool small)
 {
+    const struct link *l = link_of(c, o);
+    bool other = ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) || c->jb->check[o->aux];
     host_count(c, l->refund);
     lower_spill(c, dirty, small);
     host_settle(c, lower_state(c));
     host_own_out(c, false);
     /* system mode makes no links to other pages, since mappings may change: what the jump cache has is good */
-    if (!c->g->r->user && ((l->pc ^ l->from->pc) & CPU_PAGE_MASK) && !l->keyed && l->key == l->from->key && c->key_kept) host_follow_cached(c, l);
+    if (!c->g->r->user && other && !l->keyed && l->key == l->from->key && c->key_kept) host_follow_cached(c, l);
     else host_follow_link(c, l);
 }
 
@@ -79,7 +81,7 @@ static void follow(struct lower *c, const struct ir_op *o, uint32_t dirty, bool 
     struct emit *e = &c->e;
 
     if (to < 0) {
-        leave_by_link(c, l, dirty, small);
+        leave_by_link(c, o, dirty, small);
         return;
     }
     const struct gen_block *t = &c->g->blocks[to];
@@ -98,7 +100,7 @@ static void follow(struct lower *c, const struct ir_op *o, uint32_t dirty, bool 
         emit_jump(e, t->label);
     }
     emit_place(e, out);
-    if (checked) leave_by_link(c, l, dirty, small);
+    if (checked) leave_by_link(c, o, dirty, small);
 }
 
 static void cold_edge(struct lower *c, const struct cold *k) { follow(c, k->o, k->dirty, true); }

@@ -135,9 +135,10 @@ static uint32_t make_indirect(struct emit *e, const void *exit)
     x64_alu(e, ALU_XOR, false, RDX, x64_r(RSI));
     x64_alu_imm(e, ALU_AND, false, x64_r(RDX), JC_GROUPS - 1);
     x64_shift_imm(e, SH_SHL, false, x64_r(RDX), JC_PLACE_BITS);
+    x64_mov(e, false, RDI, RAX);
     x64_mov(e, false, RSI, RAX);
     x64_shift_imm(e, SH_SHR, false, x64_r(RSI), 2);
-    x64_mov(e, false, RDI, RAX);
+    x64_alu(e, ALU_XOR, false, RSI, x64_r(RDI));
     x64_shift_imm(e, SH_SHR, false, x64_r(RDI), 8);
     x64_alu(e, ALU_XOR, false, RSI, x64_r(RDI));
     x64_alu_imm(e, ALU_AND, false, x64_r(RSI), JC_PLACES - 1);

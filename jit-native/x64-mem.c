@@ -75,7 +75,7 @@ struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
     return x64_at2(R14, base, 0, disp);
 }
 
-/* The slow way of an address that was compared before its displacement was added. */
+/* The slow way of an address to which the displacement was not added yet. arg: where it is, -1 for rax; 0: it is all in rax. */
 static void outside(struct lower *c, const struct cold *k, cold_fn slow)
 {
     int32_t disp = (int32_t)gen_disp(c->jb, k->o);
@@ -83,8 +83,8 @@ static void outside(struct lower *c, const struct cold *k, cold_fn slow)
     else if (k->arg < 0 && disp) x64_alu_imm(&c->e, ALU_ADD, true, x64_r(RAX), disp);
     slow(c, k);
 }
-static void cold_ld_user(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_ld); }
-static void cold_st_user(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_st); }
+static void cold_ld_at(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_ld); }
+static void cold_st_at(struct lower *c, const struct cold *k) { outside(c, k, lower_cold_st); }
 
 static struct x64_mem tlb_address(struct lower *c, cold_fn slow, size_t tag, struct cold **k)
 {
@@ -93,23 +93,35 @@ static struct x64_mem tlb_address(struct lower *c, cold_fn slow, size_t tag, str
     bool w = (o->aux & IR_A64) != 0;
     unsigned size = size_of(o);
 
+    int32_t disp = (int32_t)gen_disp(c->jb, o), last = (o->attr & IR_MALIGN) ? 0 : (int32_t)size - 1;
+    unsigned base = RAX;
+    uint64_t v;
+
     (void)lower_point(c);
     *k = lower_cold(c, slow);
-    address(c, RAX, w);
-    x64_mov(e, false, RCX, RAX);
-    x64_shift_imm(e, SH_SHR, false, x64_r(RCX), CPU_PAGE_BITS - 5);
-    x64_alu_imm(e, ALU_AND, false, x64_r(RCX), (int32_t)((TLB_SIZE - 1) << 5));
-    if ((o->attr & IR_MALIGN) || size == 1) {
-        x64_mov(e, w, RDX, RAX);
-        x64_alu_imm(e, ALU_AND, w, x64_r(RDX), (int32_t)((uint32_t)CPU_PAGE_MASK | (size - 1)));
+    if (lower_const(c, o->a, &v) || (!w && disp) || disp > INT32_MAX - 16) {
+        address(c, RAX, w);
+        disp = 0;
     } else {
-        x64_lea(e, w, RDX, x64_at(RAX, (int32_t)size - 1));
-        x64_alu_imm(e, ALU_AND, w, x64_r(RDX), (int32_t)(uint32_t)CPU_PAGE_MASK);
+        base = x64_use(c, o->a, RAX);
+        (*k)->arg = base == RAX ? -1 : (int64_t)base;
     }
+    if (!disp && c->h->has.bmi2) {
+        x64_vex(e, 0xf0 | X_0F3A | X_F2, false, RCX, 0, x64_r(base)); /* rorx */
+        emit_byte(e, CPU_PAGE_BITS - 5);
+    } else {
+        if (disp) x64_lea(e, false, RCX, x64_at(base, disp));
+        else x64_mov(e, false, RCX, base);
+        x64_shift_imm(e, SH_SHR, false, x64_r(RCX), CPU_PAGE_BITS - 5);
+    }
+    x64_alu_imm(e, ALU_AND, false, x64_r(RCX), (int32_t)((TLB_SIZE - 1) << 5));
+    if (disp + last) x64_lea(e, w, RDX, x64_at(base, disp + last));
+    else x64_mov(e, w, RDX, base);
+    x64_alu_imm(e, ALU_AND, w, x64_r(RDX), (int32_t)((uint32_t)CPU_PAGE_MASK | (last ? 0 : size - 1)));
     x64_alu(e, ALU_CMP, true, RDX, x64_m(x64_at2(R14, RCX, 0, (int32_t)tag)));
     x64_jcc(e, X_NZ, (*k)->label);
     x64_op(e, 0x8b, true, RCX, x64_m(x64_at2(R14, RCX, 0, (int32_t)offsetof(struct tlb_entry, addend))));
-    return x64_at2(RCX, RAX, 0, 0);
+    return x64_at2(RCX, base, 0, disp);
 }
 
 void x64_lower_ld(struct lower *c)
@@ -118,7 +130,7 @@ void x64_lower_ld(struct lower *c)
     struct emit *e = &c->e;
     bool w = lower_wide(c, o->d), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     struct cold *k;
-    struct x64_mem m = user ? x64_user_address(c, cold_ld_user, &k) : tlb_address(c, lower_cold_ld, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld_at, &k) : tlb_address(c, cold_ld_at, offsetof(struct tlb_entry, rd), &k);
     int rd = lower_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
@@ -164,7 +176,7 @@ void x64_lower_st(struct lower *c)
     bool w = lower_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
-    struct x64_mem m = user ? x64_user_address(c, cold_st_user, &k) : tlb_address(c, lower_cold_st, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st_at, &k) : tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), &k);
     int rb = lower_reg(c, o->b);
     uint64_t v;
 
@@ -250,8 +262,8 @@ static void cold_st2(struct lower *c, const struct cold *k)
     host_call_c(c, (uintptr_t)jit_st2, false);
     lower_cold_end(c, k);
 }
-static void cold_ld2_user(struct lower *c, const struct cold *k) { outside(c, k, cold_ld2); }
-static void cold_st2_user(struct lower *c, const struct cold *k) { outside(c, k, cold_st2); }
+static void cold_ld2_at(struct lower *c, const struct cold *k) { outside(c, k, cold_ld2); }
+static void cold_st2_at(struct lower *c, const struct cold *k) { outside(c, k, cold_st2); }
 
 /* The slow way always. */
 static struct cold *slow_pair(struct lower *c, cold_fn slow)
@@ -275,7 +287,7 @@ void x64_lower_ld2(struct lower *c)
         emit_place(e, k->back);
         return;
     }
-    struct x64_mem m = user ? x64_user_address(c, cold_ld2_user, &k) : tlb_address(c, cold_ld2, offsetof(struct tlb_entry, rd), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_ld2_at, &k) : tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
     if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
         if (user) lower_may_fault(c);
@@ -317,7 +329,7 @@ void x64_lower_st2(struct lower *c)
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
         x64_op(e, 0x6c | X_0F | X_66, false, XMM0, x64_r(x64_use_xmm(c, o->c, XMM1))); /* punpcklqdq */
     }
-    struct x64_mem m = user ? x64_user_address(c, cold_st2_user, &k) : tlb_address(c, cold_st2, offsetof(struct tlb_entry, wr), &k);
+    struct x64_mem m = user ? x64_user_address(c, cold_st2_at, &k) : tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), &k);
     if (user) lower_may_fault(c);
     x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
     if (k) emit_place(e, k->back);

@@ -149,6 +149,8 @@ struct machine *machine_new(const struct machine_config *cfg, struct error *e)
     m->mb = mb_new(64);
     m->mb->machine = m;
     m->mb->request = request;
+    m->mb->big_endian = c.big_endian;
+    memcpy(m->mb->seed, c.seed, sizeof c.seed);
     m->clock = m->mb->clock;
     for (unsigned i = 0; i < c.n_globals; i++)
         mb_add_global(m->mb, c.globals[i].driver, c.globals[i].prop, c.globals[i].value);

@@ -17,14 +17,15 @@ struct machine;
 struct chardev;
 struct blk_backend;
 
-enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_PARALLEL = 3, MACHINE_MAX_DRIVES = 32, MACHINE_MAX_CPUS = 64 };
+enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_PARALLEL = 3, MACHINE_MAX_DRIVES = 32, MACHINE_MAX_CPUS = 255 };
 
-enum drive_if { DRIVE_IDE, DRIVE_PFLASH, DRIVE_MTD, DRIVE_SD, DRIVE_FLOPPY, DRIVE_NONE };
+enum drive_if { DRIVE_IDE, DRIVE_PFLASH, DRIVE_MTD, DRIVE_SD, DRIVE_FLOPPY, DRIVE_NONE, DRIVE_VIRTIO };
 struct drive_config {
     enum drive_if interface;
     int index;                     /* IDE: 0..3 = hda..hdd; pflash: 0.. */
-    bool cdrom, readonly;
+    bool cdrom, readonly, used;    /* used: a device has it (if=none) */
     char *id;
+    const char *bootindex;         /* a number as text, or NULL */
     struct blk_backend *blk;       /* NULL: an empty CD drive */
 };
 
@@ -45,7 +46,13 @@ struct machine_config {
     const char *uuid, *name;
     bool no_defaults;
     /* PCs: -boot, and what is left out */
-    const char *boot_order;        /* letters; NULL: the board's default */
+    const char *boot_order, *boot_once; /* letters; NULL: the board's default. once: until the first reset */
+    const char *boot_splash;       /* a picture's file */
+    bool boot_strict, splash_time_set, reboot_timeout_set;
+    uint16_t splash_time;          /* ms */
+    int32_t reboot_timeout;        /* ms; -1: no reboot */
+    /* PCs: the texts of -option-rom, -fw_cfg, -acpitable, -smbios; ended by NULL, or NULL */
+    const char *const *option_roms, *const *fw_cfg, *const *acpi_tables, *const *smbios;
     bool boot_menu, no_fd_bootchk, no_acpi, no_hpet, no_smm, no_vga;
     /* -device, in order; for boards with buses that take devices */
     const struct machine_device {
@@ -59,6 +66,7 @@ struct machine_config {
     unsigned n_globals;
     /* -rtc */
     int64_t rtc_start;             /* seconds since the epoch at machine start (already local time when asked so) */
+    uint8_t seed[32];              /* -seed, or the host's entropy: what random numbers of devices come from */
     /* -icount: guest ns per instruction = 2^shift; the default shift is 3 */
     unsigned icount_shift;
     bool icount_sleep;             /* pace idle time against the host's clock (default true) */
@@ -75,7 +83,10 @@ struct board {
     unsigned max_cpus;
     unsigned n_serial;             /* UARTs that -serial connects to */
     unsigned n_parallel;           /* parallel ports that -parallel connects to */
-    bool takes_devices;            /* -device, -debugcon */
+    bool takes_devices;            /* -device */
+    bool has_pc_parts;             /* -vga, -debugcon */
+    bool has_boot_order;           /* -boot */
+    bool has_fw_cfg;               /* -option-rom, -fw_cfg */
     bool is_default;               /* of its ISA */
     /* Builds the board. m->cfg is set, m->mb, m->clock and m->engine exist. 0 or -1 (the machine is then deleted). */
     int (*init)(struct machine *, struct error *);

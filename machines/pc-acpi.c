@@ -8,7 +8,7 @@
  * sleeping states but S5.
  */
 #include "machines/acpi/aml.h"
-#include "machines/pc-tables.h"
+#include "machines/pc-options.h"
 #include "periph/misc/fw_cfg.h"
 
 #include <stdio.h>
@@ -16,6 +16,7 @@
 static const char tables_file[] = "etc/acpi/tables", rsdp_file[] = "etc/acpi/rsdp";
 
 enum { PM_BASE = 0x600, SCI = 9, APM_PORT = 0xb2, RESET_PORT = 0xcf9 };
+enum { MAX_USER_TABLES = 64 };
 enum { HEADER = 36, COMMAND = 128, NAME = 56 };
 
 /* ---- the loader's commands ---- */
@@ -375,11 +376,29 @@ static size_t make_rsdt(struct tables *s, const size_t *tables, unsigned n)
     return at;
 }
 
+/* Adds what -acpitable says to the list. An SLIC's OEM goes to the FADT and the RSDT, as its readers compare them. */
+static int add_user_tables(struct tables *s, const char *const *texts, size_t *list, unsigned *n, uint8_t oem[14],
+                           struct error *e)
+{
+    for (unsigned i = 0; texts && texts[i]; i++) {
+        uint32_t size;
+        if (i == MAX_USER_TABLES) return error_set(e, "at most %d tables can be added by -acpitable", MAX_USER_TABLES);
+        uint8_t *t = pc_acpi_user_table(texts[i], &size, e);
+        if (!t) return -1;
+        align_to(&s->t, 16);
+        list[(*n)++] = s->t.len;
+        if (!memcmp(t, "SLIC", 4)) memcpy(oem, t + 10, 14);
+        aml_raw(&s->t, t, size);
+        mem_free(t);
+    }
+    return 0;
+}
+
 int pc_acpi_tables(struct device *fw_cfg, const struct pc_tables *c, struct error *e)
 {
     struct tables s = {{0}, {0}};
-    uint8_t rsdp[20] = "RSD PTR ";
-    size_t list[3];
+    uint8_t rsdp[20] = "RSD PTR ", oem[14] = {0};
+    size_t list[3 + MAX_USER_TABLES];
     unsigned n = 0;
     allocate(&s.loader, tables_file, 64, ZONE_HIGH);
     allocate(&s.loader, rsdp_file, 16, ZONE_FSEG);
@@ -387,11 +406,14 @@ int pc_acpi_tables(struct device *fw_cfg, const struct pc_tables *c, struct erro
     list[n++] = make_fadt(&s, facs, dsdt);
     list[n++] = make_madt(&s, c);
     if (c->hpet) list[n++] = make_hpet(&s);
-    st32_le(rsdp + 16, (uint32_t)make_rsdt(&s, list, n));
+    int rc = add_user_tables(&s, c->acpi_tables, list, &n, oem, e);
+    size_t rsdt = make_rsdt(&s, list, n);
+    if (oem[0]) memcpy(s.t.data + rsdt + 10, oem, sizeof oem), memcpy(s.t.data + list[0] + 10, oem, sizeof oem);
+    st32_le(rsdp + 16, (uint32_t)rsdt);
     memcpy(rsdp + 9, "QUERN ", 6);
     add_pointer(&s.loader, rsdp_file, 16);
     add_checksum(&s.loader, rsdp_file, 8, 0, sizeof rsdp);
-    int rc = fw_cfg_add_file(fw_cfg, tables_file, s.t.data, (uint32_t)s.t.len, e);
+    if (!rc) rc = fw_cfg_add_file(fw_cfg, tables_file, s.t.data, (uint32_t)s.t.len, e);
     if (!rc) rc = fw_cfg_add_file(fw_cfg, rsdp_file, rsdp, sizeof rsdp, e);
     if (!rc) rc = fw_cfg_add_file(fw_cfg, "etc/table-loader", s.loader.data, (uint32_t)s.loader.len, e);
     aml_free(&s.t);

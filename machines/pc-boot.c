@@ -5,9 +5,11 @@
  * The CMOS layout is that of IBM compatible firmware, with the fields that SeaBIOS reads.
  */
 #include "machines/pc.h"
+#include "machines/pc-options.h"
 
 #include "blockfmt/block.h"
 #include "machines/boot/loader.h"
+#include "machines/boot/x86-flat.h"
 #include "machines/boot/x86-linux.h"
 #include "machines/pc-tables.h"
 #include "periph/misc/fw_cfg.h"
@@ -19,12 +21,24 @@
 enum { BIOS_UNIT = 0x10000, BIOS_MAX = 0x1000000, LOW_SIZE = 0x40000, LOW_BIOS = 0x20000 };
 enum { E820_RAM = 1, E820_RESERVED = 2 };
 
+/* The last n bytes, in RAM below 1 MiB. */
+static int copy_firmware(struct machine_bus *mb, const struct boot_file *f, uint64_t n, struct error *e)
+{
+    struct device *images = boot_images_new(mb, e);
+    if (!images) return -1;
+    uint8_t *copy = mem_alloc((size_t)n);
+    memcpy(copy, f->data + (f->size - n), (size_t)n);
+    boot_images_add(images, "bios", 0x100000 - n, copy, n, n);
+    return 0;
+}
+
 int pc_load_firmware(struct pc *pc, struct region *low, struct error *e)
 {
     struct machine *m = pc->machine;
     struct machine_bus *mb = m->mb;
     struct boot_file f;
-    const char *name = m->cfg.bios ? m->cfg.bios : "bios-256k.bin";
+    /* Without a bridge that makes memory of ROM all of the firmware has to fit below 1 MiB. */
+    const char *name = m->cfg.bios ? m->cfg.bios : pc->isa_only ? "bios.bin" : "bios-256k.bin";
     char *path = boot_find_firmware(name, m->cfg.firmware_path, e);
     if (!path) return error_hint(e, "SeaBIOS is in Debian's package seabios; -L adds a directory to look in");
     int rc = boot_read_raw(path, BIOS_MAX, &f, e);
@@ -43,8 +57,10 @@ int pc_load_firmware(struct pc *pc, struct region *low, struct error *e)
         uint64_t n = MIN(f.size, (uint64_t)LOW_BIOS);
         memcpy(region_ram(bios), f.data, (size_t)f.size);
         region_add(mb->mem_root, bios, UINT64_C(0x100000000) - f.size, 0);
-        region_add(low, mb_own_region(mb, region_new_alias("isa-bios", bios, f.size - n, n)),
-                   LOW_SIZE - n, 0);
+        if (low)
+            region_add(low, mb_own_region(mb, region_new_alias("isa-bios", bios, f.size - n, n)), LOW_SIZE - n, 0);
+        else if (copy_firmware(mb, &f, n, e))
+            bios = NULL;
     }
     boot_file_free(&f);
     return bios ? 0 : -1;
@@ -59,6 +75,20 @@ int pc_vga_rom(struct pc *pc, struct device *vga, struct error *e)
     mem_free(path);
     if (rc) return -1;
     rc = pci_load_rom(pci_device(vga), f.data, f.size, e);
+    boot_file_free(&f);
+    return rc;
+}
+
+int pc_isa_vga_rom(struct pc *pc, struct error *e)
+{
+    static const char name[] = "vgabios-isavga.bin";
+    struct boot_file f;
+    char *path = boot_find_firmware(name, pc->machine->cfg.firmware_path, e);
+    if (!path) return error_hint(e, "SeaVGABIOS is in Debian's package seabios; -vga none does without");
+    int rc = boot_read_raw(path, BIOS_MAX, &f, e);
+    mem_free(path);
+    if (rc) return -1;
+    rc = fw_cfg_add_file(pc->fw_cfg, "vgaroms/vgabios-isavga.bin", f.data, (uint32_t)f.size, e);
     boot_file_free(&f);
     return rc;
 }
@@ -86,18 +116,25 @@ static uint8_t boot_letter(char c)
     }
 }
 
-static int boot_order(struct pc *pc, struct error *e)
+static int check_boot_order(const char *order, struct error *e)
 {
-    const char *order = pc->machine->cfg.boot_order ? pc->machine->cfg.boot_order : "cad";
-    uint8_t v[3] = {0};
-    for (unsigned i = 0; order[i]; i++) {
-        uint8_t b = boot_letter(order[i]);
-        if (!b) return error_set(e, "Invalid boot device for PC: '%c'", order[i]);
-        if (i < 3) v[i] = b;
+    for (unsigned i = 0; order && order[i]; i++) {
+        if (i == 3) return error_set(e, "Too many boot devices for PC");
+        if (!boot_letter(order[i])) return error_set(e, "Invalid boot device for PC: '%c'", order[i]);
     }
-    mc146818_set_cmos(pc->rtc, 0x3d, (uint8_t)(v[1] << 4 | v[0]));
-    mc146818_set_cmos(pc->rtc, 0x38, (uint8_t)(v[2] << 4 | pc->machine->cfg.no_fd_bootchk));
     return 0;
+}
+
+void pc_set_boot_order(struct pc *pc)
+{
+    const struct machine_config *c = &pc->machine->cfg;
+    const char *order = c->boot_once && !pc->booted ? c->boot_once : c->boot_order ? c->boot_order : "cad";
+    uint8_t v[3] = {0};
+    for (unsigned i = 0; i < 3 && order[i]; i++)
+        v[i] = boot_letter(order[i]);
+    mc146818_set_cmos(pc->rtc, 0x3d, (uint8_t)(v[1] << 4 | v[0]));
+    mc146818_set_cmos(pc->rtc, 0x38, (uint8_t)(v[2] << 4 | c->no_fd_bootchk));
+    pc->booted = true;
 }
 
 /* How firmware translates the geometry of IDE disks: two bits for each. */
@@ -126,7 +163,8 @@ static int fill_cmos(struct pc *pc, struct error *e)
     mc146818_set_cmos(pc->rtc, 0x5f, (uint8_t)(pc->machine->n_cpus - 1));
     mc146818_set_cmos(pc->rtc, 0x14, 0x06); /* equipment: FPU, PS/2 mouse */
     disk_translation(pc);
-    return boot_order(pc, e);
+    const struct machine_config *c = &pc->machine->cfg;
+    return check_boot_order(c->boot_order, e) || check_boot_order(c->boot_once, e) ? -1 : 0;
 }
 
 /* ---- fw_cfg ---- */
@@ -143,24 +181,30 @@ int pc_configure(struct pc *pc, struct error *e)
 {
     const struct machine_config *c = &pc->machine->cfg;
     struct device *fw = pc->fw_cfg;
-    uint8_t wait[4];
-    const struct pc_tables t = {.n_cpus = pc->machine->n_cpus,
+    const char *first = NULL; /* in the boot order */
+    struct pc_tables t = {.n_cpus = pc->machine->n_cpus,
                                 .low_ram = pc->low_ram,
                                 .high_ram = pc->high_ram,
                                 .hpet = pc->hpet != NULL,
                                 .fdc = pc->has_fdc,
                                 .parallel = pc->has_parallel,
-                                .uuid = c->uuid};
+                                .uuid = c->uuid,
+                                .acpi_tables = c->acpi_tables};
     fw_cfg_add_int(fw, FW_CFG_RAM_SIZE, c->ram_size, 8);
     fw_cfg_add_int(fw, FW_CFG_NOGRAPHIC, 0, 2);
     fw_cfg_add_int(fw, FW_CFG_NB_CPUS, pc->machine->n_cpus, 2);
     fw_cfg_add_int(fw, FW_CFG_MAX_CPUS, pc->machine->n_cpus, 2);
     fw_cfg_add_int(fw, FW_CFG_BOOT_MENU, c->boot_menu, 2);
-    st32_le(wait, UINT32_MAX); /* no reboot when nothing can be booted */
-    if (add_e820(pc, e) || fw_cfg_add_file(fw, "etc/boot-fail-wait", wait, sizeof wait, e)) return -1;
-    if (fw_cfg_add_file(fw, "bootorder", "", 0, e)) return -1;
-    if (!c->no_acpi && pc_acpi_tables(fw, &t, e)) return -1;
-    if (pc_smbios_tables(fw, &t, e)) return -1;
-    if (c->kernel && x86_linux_load(pc->machine, fw, pc->low_ram, e)) return -1;
+    if (add_e820(pc, e) || pc_boot_files(pc, e) || pc_option_roms(pc, e)) return -1;
+    if (!c->no_acpi && !pc->isa_only && pc_acpi_tables(fw, &t, e)) return -1;
+    struct pc_smbios_set *smbios = pc_smbios_parse(c->smbios, e);
+    t.smbios = smbios;
+    int rc = smbios ? pc_smbios_tables(fw, &t, e) : -1;
+    pc_smbios_free(smbios);
+    if (rc) return rc;
+    rc = c->kernel ? x86_flat_load(pc->machine, fw, pc->low_ram, pc->high_ram, &first, e) : 0;
+    if (rc > 0) rc = x86_linux_load(pc->machine, fw, pc->low_ram, &first, e);
+    if (rc) return rc;
+    if (pc_boot_order_file(pc, first, e) || pc_user_fw_cfg(pc, e)) return -1;
     return fill_cmos(pc, e);
 }

@@ -3,7 +3,7 @@
  * specification 2.8; firmware places them and completes the entry point.
  */
 #include "machines/acpi/aml.h"
-#include "machines/pc-tables.h"
+#include "machines/pc-options.h"
 #include "periph/misc/fw_cfg.h"
 
 #include <stdio.h>
@@ -47,47 +47,125 @@ static void put_uuid(uint8_t *to, const char *text)
     }
 }
 
-static void firmware_and_system(struct smbios *o, const struct pc_tables *c)
+/* The strings of a structure while it is made. */
+enum { MAX_STRINGS = 8 };
+struct strings {
+    const char *v[MAX_STRINGS + 1];
+    uint8_t n;
+};
+
+/* Puts the number of a string where it belongs; no or an empty text: 0, none. */
+static void string(struct strings *l, uint8_t *at, const char *text)
 {
-    uint8_t bios[24] = {0}, sys[27] = {0}, chassis[22] = {0};
+    if (!text || !*text || l->n == MAX_STRINGS) return;
+    l->v[l->n++] = text;
+    *at = l->n;
+}
+
+static void firmware(struct smbios *o, const struct pc_tables *c)
+{
+    uint8_t bios[24] = {0};
+    struct strings l = {{0}, 0};
+    unsigned major = 0, minor = 0;
     put_id(bios, 0, sizeof bios, 0);
-    bios[4] = 1, bios[5] = 2, bios[8] = 3;
+    string(&l, bios + 4, pc_smbios_text(c->smbios, 0, "vendor", "SeaBIOS"));
+    string(&l, bios + 5, pc_smbios_text(c->smbios, 0, "version", "Quern"));
+    string(&l, bios + 8, pc_smbios_text(c->smbios, 0, "date", "04/01/2014"));
     st16_le(bios + 6, 0xe800);
     st64_le(bios + 10, 1u << 3); /* characteristics are not supported */
     bios[19] = 0x14;             /* a virtual machine, targeted content distribution */
-    bios[20] = 0, bios[21] = 0, bios[22] = bios[23] = 0xff;
-    static const char *const bios_strings[] = {"SeaBIOS", "Quern", "04/01/2014", NULL};
-    add(o, bios, bios_strings);
+    if (!strcmp(pc_smbios_text(c->smbios, 0, "uefi", "off"), "on")) bios[19] |= 8;
+    if (sscanf(pc_smbios_text(c->smbios, 0, "release", ""), "%3u.%3u", &major, &minor) == 2)
+        bios[20] = (uint8_t)major, bios[21] = (uint8_t)minor;
+    bios[22] = bios[23] = 0xff;
+    add(o, bios, l.v);
+}
 
+static void computer(struct smbios *o, const struct pc_tables *c)
+{
+    uint8_t sys[27] = {0};
+    struct strings l = {{0}, 0};
+    const char *uuid = pc_smbios_text(c->smbios, 1, "uuid", c->uuid);
     put_id(sys, 1, sizeof sys, 0x100);
-    sys[4] = 1, sys[5] = 2, sys[24] = 6;
-    if (c->uuid) put_uuid(sys + 8, c->uuid);
-    static const char *const sys_strings[] = {"Quern", "Standard PC (i440FX + PIIX)", NULL};
-    add(o, sys, sys_strings);
+    string(&l, sys + 4, pc_smbios_text(c->smbios, 1, "manufacturer", "Quern"));
+    string(&l, sys + 5, pc_smbios_text(c->smbios, 1, "product", "Standard PC (i440FX + PIIX)"));
+    string(&l, sys + 6, pc_smbios_text(c->smbios, 1, "version", NULL));
+    string(&l, sys + 7, pc_smbios_text(c->smbios, 1, "serial", NULL));
+    string(&l, sys + 25, pc_smbios_text(c->smbios, 1, "sku", NULL));
+    string(&l, sys + 26, pc_smbios_text(c->smbios, 1, "family", NULL));
+    sys[24] = 6;
+    if (uuid) put_uuid(sys + 8, uuid);
+    add(o, sys, l.v);
+}
 
-    put_id(chassis, 3, sizeof chassis, 0x300);
-    chassis[4] = 1, chassis[5] = 1;
-    chassis[9] = chassis[10] = chassis[11] = 3, chassis[12] = 2;
-    static const char *const chassis_strings[] = {"Quern", NULL};
-    add(o, chassis, chassis_strings);
+/* Only where a field of it was given. */
+static void base_board(struct smbios *o, const struct pc_tables *c)
+{
+    static const char *const fields[] = {"manufacturer", "product", "version", "serial", "asset"};
+    uint8_t board[15] = {0};
+    struct strings l = {{0}, 0};
+    put_id(board, 2, sizeof board, 0x200);
+    for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
+        string(&l, board + 4 + i, pc_smbios_text(c->smbios, 2, fields[i], NULL));
+    string(&l, board + 10, pc_smbios_text(c->smbios, 2, "location", NULL));
+    if (!l.n) return;
+    board[9] = 1; /* hosts the rest */
+    st16_le(board + 11, 0x300);
+    board[13] = 10; /* a motherboard */
+    add(o, board, l.v);
+}
+
+static void chassis(struct smbios *o, const struct pc_tables *c)
+{
+    uint8_t s[22] = {0};
+    struct strings l = {{0}, 0};
+    put_id(s, 3, sizeof s, 0x300);
+    string(&l, s + 4, pc_smbios_text(c->smbios, 3, "manufacturer", "Quern"));
+    string(&l, s + 6, pc_smbios_text(c->smbios, 3, "version", NULL));
+    string(&l, s + 7, pc_smbios_text(c->smbios, 3, "serial", NULL));
+    string(&l, s + 8, pc_smbios_text(c->smbios, 3, "asset", NULL));
+    string(&l, s + 21, pc_smbios_text(c->smbios, 3, "sku", NULL));
+    s[5] = 1;
+    s[9] = s[10] = s[11] = 3, s[12] = 2;
+    add(o, s, l.v);
 }
 
 static void processors(struct smbios *o, const struct pc_tables *c)
 {
     for (unsigned i = 0; i < c->n_cpus; i++) {
         uint8_t cpu[42] = {0};
-        char socket[16];
-        const char *const strings[] = {socket, "Quern", NULL};
-        snprintf(socket, sizeof socket, "CPU %u", i);
+        struct strings l = {{0}, 0};
+        char *socket = mem_printf("%s %u", pc_smbios_text(c->smbios, 4, "sock_pfx", "CPU"), i);
         put_id(cpu, 4, sizeof cpu, (uint16_t)(0x400 + i));
-        cpu[4] = 1, cpu[5] = 3, cpu[6] = 1, cpu[7] = 2;
+        string(&l, cpu + 4, socket);
+        string(&l, cpu + 7, pc_smbios_text(c->smbios, 4, "manufacturer", "Quern"));
+        string(&l, cpu + 16, pc_smbios_text(c->smbios, 4, "version", NULL));
+        string(&l, cpu + 32, pc_smbios_text(c->smbios, 4, "serial", NULL));
+        string(&l, cpu + 33, pc_smbios_text(c->smbios, 4, "asset", NULL));
+        string(&l, cpu + 34, pc_smbios_text(c->smbios, 4, "part", NULL));
+        cpu[5] = 3, cpu[6] = 1;
         st16_le(cpu + 20, 2000), st16_le(cpu + 22, 2000);
         cpu[24] = 0x41, cpu[25] = 1;
         st16_le(cpu + 26, 0xffff), st16_le(cpu + 28, 0xffff), st16_le(cpu + 30, 0xffff);
         cpu[35] = cpu[36] = cpu[37] = 1;
         st16_le(cpu + 38, 2), st16_le(cpu + 40, 1);
-        add(o, cpu, strings);
+        add(o, cpu, l.v);
+        mem_free(socket);
     }
+}
+
+static void oem_strings(struct smbios *o, const struct pc_tables *c)
+{
+    uint8_t s[5] = {0};
+    const char *v[256] = {NULL};
+    unsigned n = 0;
+    while (n < ARRAY_LEN(v) - 1 && (v[n] = pc_smbios_oem_string(c->smbios, n)))
+        n++;
+    v[n] = NULL;
+    if (!n) return;
+    put_id(s, 11, sizeof s, 0xb00);
+    s[4] = (uint8_t)n;
+    add(o, s, v);
 }
 
 /* A mapped range: its addresses in KiB. */
@@ -128,21 +206,51 @@ static void memory(struct smbios *o, const struct pc_tables *c)
         st16_le(dimm + 12, 0x7fff);
         st32_le(dimm + 28, (uint32_t)(all >> 20));
     }
-    dimm[14] = 9, dimm[16] = 1, dimm[18] = 7, dimm[23] = 2;
+    dimm[14] = 9, dimm[18] = 7;
     st16_le(dimm + 19, 2);
-    static const char *const strings[] = {"DIMM 0", "Quern", NULL};
-    add(o, dimm, strings);
+    struct strings l = {{0}, 0};
+    char *slot = mem_printf("%s 0", pc_smbios_text(c->smbios, 17, "loc_pfx", "DIMM"));
+    const char *speed = pc_smbios_text(c->smbios, 17, "speed", NULL);
+    string(&l, dimm + 16, slot);
+    string(&l, dimm + 17, pc_smbios_text(c->smbios, 17, "bank", NULL));
+    string(&l, dimm + 23, pc_smbios_text(c->smbios, 17, "manufacturer", "Quern"));
+    string(&l, dimm + 24, pc_smbios_text(c->smbios, 17, "serial", NULL));
+    string(&l, dimm + 25, pc_smbios_text(c->smbios, 17, "asset", NULL));
+    string(&l, dimm + 26, pc_smbios_text(c->smbios, 17, "part", NULL));
+    if (speed) st16_le(dimm + 21, (uint16_t)strtoul(speed, NULL, 0));
+    if (!pc_smbios_in_file(c->smbios, 17)) add(o, dimm, l.v);
+    mem_free(slot);
     mapped(o, 0, 0, c->low_ram);
     mapped(o, 1, UINT64_C(1) << 32, c->high_ram);
+}
+
+/* The user's structures, as they are. */
+static void add_files(struct smbios *o, const struct pc_tables *c)
+{
+    size_t size, at = 0;
+    const uint8_t *f = pc_smbios_files(c->smbios, &size);
+    while (at < size) {
+        size_t p = at + f[at + 1];
+        while (f[p] || f[p + 1])
+            p++;
+        o->largest = MAX(o->largest, (unsigned)(p + 2 - at));
+        o->structures++;
+        at = p + 2;
+    }
+    if (size) aml_raw(&o->b, f, size);
 }
 
 int pc_smbios_tables(struct device *fw_cfg, const struct pc_tables *c, struct error *e)
 {
     struct smbios o = {{0}, 0, 0};
     uint8_t boot[11] = {0}, end[4] = {0}, anchor[31] = "_SM_";
-    firmware_and_system(&o, c);
-    processors(&o, c);
-    memory(&o, c);
+    static const struct {
+        uint8_t type;
+        void (*make)(struct smbios *, const struct pc_tables *);
+    } parts[] = {{0, firmware}, {1, computer}, {2, base_board}, {3, chassis}, {4, processors}, {11, oem_strings}, {16, memory}};
+    for (unsigned i = 0; i < ARRAY_LEN(parts); i++)
+        if (!pc_smbios_in_file(c->smbios, parts[i].type)) parts[i].make(&o, c);
+    add_files(&o, c);
     put_id(boot, 32, sizeof boot, 0x2000);
     add(&o, boot, NULL);
     put_id(end, 127, sizeof end, 0x7f00);

@@ -6,11 +6,14 @@
 
 #include "bus/dev.h"
 
+struct pc_smbios_set;
 struct pc_tables {
     unsigned n_cpus;
     uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */
     bool hpet, fdc, parallel;
     const char *uuid; /* or NULL */
+    const char *const *acpi_tables; /* of -acpitable, or NULL */
+    const struct pc_smbios_set *smbios; /* of -smbios */
 };
 
 /* Give the firmware its ACPI tables (etc/acpi, etc/table-loader) and SMBIOS tables (etc/smbios). */

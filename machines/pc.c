@@ -7,8 +7,10 @@
  * pc-boot.c. Not there: a network card, USB, sound.
  */
 #include "machines/pc.h"
+#include "machines/pc-options.h"
 
 #include "isa/x86/x86-board.h"
+#include "machines/user-devices.h"
 #include "periph/input/i8042.h"
 #include "periph/intc/i8259.h"
 #include "periph/intc/ioapic.h"
@@ -46,6 +48,8 @@ enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09, DEVFN_VGA = 0x10 }
 #define LOW_RAM_LESS UINT64_C(0xc0000000)
 enum { APIC_TIMER_PIN = 2, MSR_APIC_BASE = 0x1b };
 
+extern const struct board board_isapc; /* at the end */
+
 static const struct prop_desc pc_props[] = {PROP_END};
 static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, machine),  STATE_RUNTIME(struct pc, pcihost),
@@ -56,9 +60,15 @@ static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, rtc),      STATE_RUNTIME(struct pc, apic),
     STATE_RUNTIME(struct pc, ferr),     STATE_RUNTIME(struct pc, low_ram),
     STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
-    STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
+    STATE_INT(struct pc, booted),       STATE_RUNTIME(struct pc, boot),
+    STATE_RUNTIME(struct pc, isa_only), STATE_RUNTIME(struct pc, n_boot),   STATE_RUNTIME(struct pc, has_fdc),  STATE_RUNTIME(struct pc, has_parallel),
     STATE_END,
 };
+static void pc_unrealize(struct device *d)
+{
+    pc_free_boot_entries((struct pc *)d);
+}
+
 static const struct dev_desc pc_desc = {
     .name = "pc-board",
     .help = "the PC's wiring",
@@ -67,6 +77,7 @@ static const struct dev_desc pc_desc = {
     .size = sizeof(struct pc),
     .props = pc_props,
     .state = pc_state,
+    .unrealize = pc_unrealize,
 };
 
 /* ---- lines ---- */
@@ -82,7 +93,7 @@ static void isa_irq(void *opaque, unsigned n, bool level)
     struct pc *pc = pc_of(opaque);
     struct device *pic = pc->pic[n / 8];
     if (n != IRQ_CASCADE) pic->desc->input(pic, n % 8, level);
-    pc->ioapic->desc->input(pc->ioapic, n == IRQ_PIT ? APIC_TIMER_PIN : n, level);
+    if (pc->ioapic) pc->ioapic->desc->input(pc->ioapic, n == IRQ_PIT ? APIC_TIMER_PIN : n, level);
 }
 
 /* Lines that every processor has; n: the pin. */
@@ -93,12 +104,33 @@ static void all_cpus(void *opaque, unsigned n, bool level)
         m->cfg.isa->set_irq(m->cpu[i], n, level);
 }
 
+/*
+ * The chip set's SMI goes to the processor that asked for it by a port, or to the first: firmware for boards with
+ * this chip set moves one processor's SMBASE and has no handler for the others'.
+ */
+static void smi_line(void *opaque, unsigned n, bool level)
+{
+    struct machine *m = pc_of(opaque)->machine;
+    if (level) m->cfg.isa->set_irq(m->running ? m->running : m->cpu[0], X86_PIN_SMI, true);
+    else all_cpus(opaque, X86_PIN_SMI, false);
+}
+
+static void set_a20(struct pc *pc, bool level)
+{
+    for (unsigned i = 0; i < pc->machine->n_cpus; i++)
+        x86_set_a20(pc->machine->cpu[i], level);
+}
+
+/*
+ * The 8042's output or port 92h's. The last that changed says how the gate is: firmware switches A20 off by one of
+ * them without a thought of the other.
+ */
 static void gate_a20(void *opaque, unsigned n, bool level)
 {
     struct pc *pc = pc_of(opaque);
+    if (pc->a20[n] == level) return; /* said again when a state was loaded */
     pc->a20[n] = level;
-    for (unsigned i = 0; i < pc->machine->n_cpus; i++)
-        x86_set_a20(pc->machine->cpu[i], pc->a20[0] || pc->a20[1]);
+    set_a20(pc, level);
 }
 
 /* Outputs of a local APIC; the opaque is its CPU. */
@@ -121,6 +153,16 @@ static void cpu_event(void *opaque, enum lapic_event what, uint8_t vector)
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, true);
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, false);
     if (cpu->index) x86_wait_for_sipi(cpu, true);
+}
+
+/* A message of a PCI function; elsewhere than to the local APICs it is but a write. */
+static void pci_message(void *opaque, uint64_t addr, uint32_t data)
+{
+    struct pc *pc = pc_of(opaque);
+    if (addr - APIC_BASE < 0x100000)
+        apic_bus_msi(pc->apic_bus, addr - APIC_BASE, data);
+    else
+        as_write(pc->machine->mb->mem, addr, 4, data);
 }
 
 static struct device *current_apic(void *opaque)
@@ -187,7 +229,7 @@ static void cpu_ferr(void *opaque, struct cpu *cpu, bool level)
 
 static void cpu_smm(void *opaque, struct cpu *cpu, bool in)
 {
-    i440fx_set_smm(pc_of(opaque)->pmc, in);
+    if (pc_of(opaque)->pmc) i440fx_set_smm(pc_of(opaque)->pmc, in);
 }
 
 static void cpu_shutdown(void *opaque, struct cpu *cpu)
@@ -216,6 +258,21 @@ static struct device *make(struct pc *pc, const char *name, struct error *e)
     return dev_make(pc->machine->mb, name, &pc->dev, e);
 }
 
+/* What ISA devices hang on. */
+static struct device *isa_parent(struct pc *pc)
+{
+    return pc->isa ? pc->isa : &pc->dev;
+}
+
+/* Output n of an ISA device is ISA interrupt irq: through the bridge, where there is one. */
+static void connect_isa(struct pc *pc, struct device *d, unsigned n, unsigned irq)
+{
+    if (pc->isa)
+        dev_connect(d, n, pc->isa, PIIX4_IN_ISA + irq);
+    else
+        irq_connect(dev_irq(d, n), isa_irq, pc, irq);
+}
+
 static void map(struct pc *pc, struct device *d, uint64_t addr)
 {
     region_add(pc->machine->mb->mem_root, dev_mmio(d, 0), addr, 1);
@@ -238,11 +295,12 @@ static int make_interrupts(struct pc *pc, struct error *e)
     pc->apic_bus = make(pc, "apic-bus", e);
     if (!pc->apic_bus) return -1;
     map(pc, pc->apic_bus, APIC_BASE);
+    apic_bus_set_current(pc->apic_bus, current_apic, pc);
+    if (pc->isa_only) return 0;
     pc->ioapic = make(pc, "ioapic", e);
     if (!pc->ioapic) return -1;
     map(pc, pc->ioapic, IOAPIC_BASE);
     ioapic_connect(pc->ioapic, pc->apic_bus);
-    apic_bus_set_current(pc->apic_bus, current_apic, pc);
     return 0;
 }
 
@@ -272,7 +330,7 @@ static int make_memory(struct pc *pc, struct region **low_rom, struct error *e)
     struct machine *m = pc->machine;
     struct machine_bus *mb = m->mb;
     uint64_t size = m->cfg.ram_size;
-    if (size < 1 << 20) return error_set(e, "machine \"pc\" needs at least 1 MiB of memory");
+    if (size < 1 << 20) return error_set(e, "machine \"%s\" needs at least 1 MiB of memory", m->cfg.board->name);
     struct region *ram = mb_own_region(mb, region_new_ram("pc.ram", size, e));
     struct region *rom = mb_own_region(mb, region_new_rom("pc.rom", 0x20000, e));
     if (!ram || !rom) return -1;
@@ -284,6 +342,7 @@ static int make_memory(struct pc *pc, struct region **low_rom, struct error *e)
         struct region *r = region_new_alias("ram-above-4g", ram, pc->low_ram, pc->high_ram);
         region_add(mb->mem_root, mb_own_region(mb, r), FOUR_GIB, 0);
     }
+    if (pc->isa_only) return 0; /* RAM all through: firmware is copied */
     *low_rom = mb_own_region(mb, region_new_container("isa-rom", 0x40000));
     region_add(*low_rom, rom, 0, 0);
     i440fx_set_memory(pc->pmc, ram, *low_rom);
@@ -298,8 +357,8 @@ static int make_pm(struct pc *pc, struct error *e)
     dev_set_int(d, "smm-enabled", !m->cfg.no_smm);
     pc->pm = dev_finish(d, e);
     if (!pc->pm) return -1;
-    dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + IRQ_SCI);
-    irq_connect(dev_irq(d, 1), all_cpus, pc, X86_PIN_SMI);
+    connect_isa(pc, d, 0, IRQ_SCI);
+    irq_connect(dev_irq(d, 1), smi_line, pc, 0);
     return 0;
 }
 
@@ -309,6 +368,7 @@ static int make_pci(struct pc *pc, struct device **ide, struct error *e)
     pc->pcihost = make(pc, "i440FX-pcihost", e);
     if (!pc->pcihost) return -1;
     pci_bus_set_map(m->mb->pci, pin_map);
+    pci_bus_set_msi(m->mb->pci, pci_message, pc);
     pc->pmc = pci_make(m->mb, "i440FX", DEVFN_HOST, e);
     pc->isa = pc->pmc ? pci_make(m->mb, "PIIX3", DEVFN_ISA, e) : NULL;
     *ide = pc->isa ? pci_make(m->mb, "piix3-ide", DEVFN_IDE, e) : NULL;
@@ -318,8 +378,8 @@ static int make_pci(struct pc *pc, struct device **ide, struct error *e)
         dev_connect(pc->pcihost, i, pc->isa, PIIX4_IN_PIRQ + i);
     for (unsigned i = 0; i < 16; i++)
         irq_connect(dev_irq(pc->isa, i), isa_irq, pc, i);
-    dev_connect(*ide, 0, pc->isa, PIIX4_IN_ISA + IRQ_IDE0);
-    dev_connect(*ide, 1, pc->isa, PIIX4_IN_ISA + IRQ_IDE1);
+    connect_isa(pc, *ide, 0, IRQ_IDE0);
+    connect_isa(pc, *ide, 1, IRQ_IDE1);
     return make_pm(pc, e);
 }
 
@@ -338,13 +398,13 @@ static int make_timers(struct pc *pc, struct error *e)
     struct device *pit = make(pc, "isa-pit", e), *speaker = pit ? make(pc, "isa-pcspk", e) : NULL;
     if (!speaker) return -1;
     pcspk_set_pit(speaker, pit);
-    struct device *rtc = dev_create(m->mb, dev_find("mc146818rtc"), pc->isa, NULL);
+    struct device *rtc = dev_create(m->mb, dev_find("mc146818rtc"), isa_parent(pc), NULL);
     dev_set_int(rtc, "base_time", (uint64_t)m->cfg.rtc_start);
     pc->rtc = dev_finish(rtc, e);
     if (!pc->rtc) return -1;
-    if (m->cfg.no_hpet) {
-        dev_connect(pit, 0, pc->isa, PIIX4_IN_ISA + IRQ_PIT);
-        dev_connect(rtc, 0, pc->isa, PIIX4_IN_ISA + IRQ_RTC);
+    if (m->cfg.no_hpet || pc->isa_only) {
+        connect_isa(pc, pit, 0, IRQ_PIT);
+        connect_isa(pc, rtc, 0, IRQ_RTC);
         return 0;
     }
     pc->hpet = make(pc, "hpet", e);
@@ -352,8 +412,8 @@ static int make_timers(struct pc *pc, struct error *e)
     map(pc, pc->hpet, HPET_BASE);
     dev_connect(pit, 0, pc->hpet, HPET_IN_PIT);
     dev_connect(rtc, 0, pc->hpet, HPET_IN_RTC);
-    dev_connect(pc->hpet, 0, pc->isa, PIIX4_IN_ISA + IRQ_PIT);
-    dev_connect(pc->hpet, 8, pc->isa, PIIX4_IN_ISA + IRQ_RTC);
+    connect_isa(pc, pc->hpet, 0, IRQ_PIT);
+    connect_isa(pc, pc->hpet, 8, IRQ_RTC);
     for (unsigned i = 16; i < IOAPIC_PINS; i++)
         dev_connect(pc->hpet, i, pc->ioapic, i);
     return 0;
@@ -363,13 +423,13 @@ static int make_timers(struct pc *pc, struct error *e)
 static int make_port(struct pc *pc, const char *name, unsigned iobase, unsigned irq,
                      struct chardev *chr, struct error *e)
 {
-    struct device *d = dev_create(pc->machine->mb, dev_find(name), pc->isa, NULL);
+    struct device *d = dev_create(pc->machine->mb, dev_find(name), isa_parent(pc), NULL);
     dev_set_int(d, "iobase", iobase);
     dev_set_int(d, "irq", irq);
     dev_set_int(d, "out2-gates-irq", 1); /* serial ports' */
     if (chr) dev_set_ptr(d, "chardev", chr);
     if (!dev_finish(d, e)) return -1;
-    dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + irq);
+    connect_isa(pc, d, 0, irq);
     return 0;
 }
 
@@ -388,7 +448,7 @@ static int make_isa_ports(struct pc *pc, struct error *e)
         pc->has_parallel |= !i;
     }
     if (!c->debugcon) return 0;
-    struct device *d = dev_create(pc->machine->mb, dev_find("isa-debugcon"), pc->isa, NULL);
+    struct device *d = dev_create(pc->machine->mb, dev_find("isa-debugcon"), isa_parent(pc), NULL);
     dev_set_ptr(d, "chardev", c->debugcon);
     return dev_finish(d, e) ? 0 : -1;
 }
@@ -396,17 +456,17 @@ static int make_isa_ports(struct pc *pc, struct error *e)
 static int make_isa(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
-    if (!dev_make(m->mb, "i8257", pc->isa, e)) return -1;
-    struct device *kbc = dev_make(m->mb, "i8042", pc->isa, e);
-    struct device *p92 = kbc ? dev_make(m->mb, "port92", pc->isa, e) : NULL;
-    pc->ferr = p92 ? dev_make(m->mb, "isa-ferr", pc->isa, e) : NULL;
-    pc->fw_cfg = pc->ferr ? dev_make(m->mb, "fw_cfg_io", pc->isa, e) : NULL;
+    if (!dev_make(m->mb, "i8257", isa_parent(pc), e)) return -1;
+    struct device *kbc = dev_make(m->mb, "i8042", isa_parent(pc), e);
+    struct device *p92 = kbc ? dev_make(m->mb, "port92", isa_parent(pc), e) : NULL;
+    pc->ferr = p92 ? dev_make(m->mb, "isa-ferr", isa_parent(pc), e) : NULL;
+    pc->fw_cfg = pc->ferr ? dev_make(m->mb, "fw_cfg_io", isa_parent(pc), e) : NULL;
     if (!pc->fw_cfg) return -1;
-    dev_connect(kbc, I8042_IRQ_KBD, pc->isa, PIIX4_IN_ISA + IRQ_KBD);
-    dev_connect(kbc, I8042_IRQ_MOUSE, pc->isa, PIIX4_IN_ISA + IRQ_MOUSE);
+    connect_isa(pc, kbc, I8042_IRQ_KBD, IRQ_KBD);
+    connect_isa(pc, kbc, I8042_IRQ_MOUSE, IRQ_MOUSE);
     irq_connect(dev_irq(kbc, I8042_A20), gate_a20, pc, 0);
     irq_connect(dev_irq(p92, 0), gate_a20, pc, 1);
-    dev_connect(pc->ferr, 0, pc->isa, PIIX4_IN_ISA + IRQ_FERR);
+    connect_isa(pc, pc->ferr, 0, IRQ_FERR);
     irq_connect(dev_irq(pc->ferr, 1), all_cpus, pc, X86_PIN_IGNNE);
     return make_isa_ports(pc, e);
 }
@@ -417,21 +477,45 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
     bool cd_place_taken = false;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
-        if (c->interface == DRIVE_NONE) continue;
+        if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
-            return error_set(e, "machine \"pc\" has no place for drive '%s' (IDE 0 to 3)",
-                             c->id ? c->id : "?");
+            return error_set(e, "machine \"%s\" has no place for drive '%s' (IDE 0 to 3)",
+                             m->cfg.board->name, c->id ? c->id : "?");
         }
         struct device *d = dev_create(m->mb, dev_find(c->cdrom ? "ide-cd" : "ide-hd"), ide, c->id);
         dev_set_int(d, "unit", (uint64_t)c->index);
         if (c->blk) dev_set_ptr(d, "drive", c->blk);
         if (!dev_finish(d, e)) return -1;
+        if (c->bootindex && pc->isa_only)
+            return error_set(e, "machine \"isapc\" has no bootindex: -boot order= is its boot order");
+        if (c->bootindex) {
+            char *path = mem_printf("/pci@i0cf8/ide@%x,%x/drive@%d/disk@%d", DEVFN_IDE >> 3, DEVFN_IDE & 7, c->index / 2,
+                                    c->index % 2);
+            if (pc_add_boot_text(pc, c->bootindex, path, e)) return -1;
+        }
         cd_place_taken |= c->index == 2;
     }
     if (m->cfg.no_defaults || cd_place_taken) return 0;
     struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, "ide1-cd0"); /* empty */
     dev_set_int(cd, "unit", 2);
     return dev_finish(cd, e) ? 0 : -1;
+}
+
+/* ISA only: two channels, a VGA. *ide: what drives hang on. */
+static int make_isa_cards(struct pc *pc, struct device **ide, struct error *e)
+{
+    static const uint16_t port[2] = {0x1f0, 0x170}, control[2] = {0x3f6, 0x376};
+    const struct machine_config *c = &pc->machine->cfg;
+    for (unsigned i = 0; i < 2; i++) {
+        struct device *d = dev_create(pc->machine->mb, dev_find("isa-ide"), &pc->dev, NULL);
+        dev_set_int(d, "iobase", port[i]);
+        dev_set_int(d, "iobase2", control[i]);
+        if (!dev_finish(d, e)) return -1;
+        connect_isa(pc, d, 0, IRQ_IDE0 + i);
+        if (!i) *ide = d;
+    }
+    if (c->no_vga || c->no_defaults) return 0;
+    return dev_make(pc->machine->mb, "isa-vga", &pc->dev, e) ? pc_isa_vga_rom(pc, e) : -1;
 }
 
 /* ---- -device ---- */
@@ -446,30 +530,45 @@ static unsigned irq_property(const struct device *d)
     return 16;
 }
 
+/* A PCI device with a bootindex as firmware calls it. */
+static int add_pci_boot(struct pc *pc, struct device *d, const char *index, struct error *e)
+{
+    const struct pci_device *p = pci_device(d);
+    unsigned class = (unsigned)(pci_config_read(pc->machine->mb->pci, p->pci.devfn, 10, 2));
+    const char *name = class == 0x0100 ? "scsi" : class >> 8 == 2 ? "ethernet" : class == 0x0101 ? "ide" : "pci";
+    const char *disk = class == 0x0100 ? "/disk@0,0" : "";
+    unsigned devfn = p->pci.devfn;
+    char *path = devfn & 7 ? mem_printf("/pci@i0cf8/%s@%x,%x%s", name, devfn >> 3, devfn & 7, disk)
+                           : mem_printf("/pci@i0cf8/%s@%x%s", name, devfn >> 3, disk);
+    return pc_add_boot_text(pc, index, path, e);
+}
+
 static int make_user_device(struct pc *pc, const struct machine_device *c, struct error *e)
 {
-    struct machine_bus *mb = pc->machine->mb;
-    const struct dev_desc *desc = dev_find(c->driver);
-    if (!desc) return error_set(e, "'%s' is not a valid device model name", c->driver);
-    if (!desc->user_creatable)
-        return error_set(e, "Parameter 'driver' expects a pluggable device type: '%s'", c->driver);
-    if (desc->bus != BUS_PCI && desc->bus != BUS_ISA)
-        return error_set(e, "No bus of the machine takes device '%s'", c->driver);
-    struct device *parent = desc->bus == BUS_PCI ? pc->pcihost : pc->isa;
-    struct device *d = dev_create(mb, desc, parent, c->id);
-    for (unsigned i = 0; i < c->n_props; i++) {
-        if (dev_set_prop(d, c->props[i].name, c->props[i].value, e)) {
-            dev_destroy(d);
-            return -1;
-        }
-    }
-    if (!dev_finish(d, e)) return -1;
-    unsigned irq = desc->bus == BUS_ISA && desc->n_irqs ? irq_property(d) : 16;
-    if (irq < 16) dev_connect(d, 0, pc->isa, PIIX4_IN_ISA + irq);
+    const char *bootindex = NULL;
+    struct device *d = machine_user_device(pc->machine, c, pc->pcihost, isa_parent(pc), &bootindex, e);
+    if (!d || (bootindex && add_pci_boot(pc, d, bootindex, e))) return -1;
+    unsigned irq = d->desc->bus == BUS_ISA && d->desc->n_irqs ? irq_property(d) : 16;
+    if (irq < 16) connect_isa(pc, d, 0, irq);
     return 0;
 }
 
-/* ---- the board ---- */
+static int make_user_devices(struct pc *pc, struct error *e)
+{
+    const struct machine_config *c = &pc->machine->cfg;
+    for (unsigned i = 0; i < c->n_drives; i++) {
+        const struct drive_config *v = &c->drives[i];
+        if (v->interface != DRIVE_VIRTIO) continue;
+        struct device *d = machine_virtio_drive(pc->machine, v, pc->pcihost, e);
+        if (!d || (v->bootindex && add_pci_boot(pc, d, v->bootindex, e))) return -1;
+    }
+    for (unsigned i = 0; i < c->n_devices; i++) {
+        if (make_user_device(pc, &c->devices[i], e)) return -1;
+    }
+    return 0;
+}
+
+/* ---- the boards ---- */
 
 static int pc_init(struct machine *m, struct error *e)
 {
@@ -479,17 +578,22 @@ static int pc_init(struct machine *m, struct error *e)
     if (!pc) return -1;
     pc->machine = m;
     m->board_data = pc;
+    pc->isa_only = m->cfg.board == &board_isapc;
+    if (pc->isa_only) {
+        if (make_interrupts(pc, e) || make_cpus(pc, e) || make_memory(pc, NULL, e) || pc_load_firmware(pc, NULL, e)) return -1;
+        if (make_timers(pc, e) || make_isa(pc, e) || make_isa_cards(pc, &ide, e) || make_drives(pc, ide, e)) return -1;
+        return make_user_devices(pc, e) || pc_configure(pc, e) ? -1 : 0;
+    }
     if (make_interrupts(pc, e) || make_cpus(pc, e) || make_pci(pc, &ide, e)) return -1;
     if (make_memory(pc, &low_rom, e) || pc_load_firmware(pc, low_rom, e)) return -1;
     if (make_vga(pc, e) || make_timers(pc, e) || make_isa(pc, e) || make_drives(pc, ide, e)) return -1;
-    for (unsigned i = 0; i < m->cfg.n_devices; i++) {
-        if (make_user_device(pc, &m->cfg.devices[i], e)) return -1;
-    }
-    return pc_configure(pc, e);
+    return make_user_devices(pc, e) || pc_configure(pc, e) ? -1 : 0;
 }
 
 static void pc_reset(struct machine *m)
 {
+    pc_set_boot_order(m->board_data);
+    set_a20(m->board_data, true);
     for (unsigned i = 1; i < m->n_cpus; i++)
         x86_wait_for_sipi(m->cpu[i], true);
 }
@@ -519,8 +623,30 @@ const struct board board_pc = {
     .n_serial = 4,
     .n_parallel = MACHINE_MAX_PARALLEL,
     .takes_devices = true,
+    .has_pc_parts = true,
+    .has_boot_order = true,
+    .has_fw_cfg = true,
     .is_default = true,
     .init = pc_init,
     .reset = pc_reset,
     .powerdown = pc_powerdown,
+};
+
+const struct board board_isapc = {
+    .name = "isapc",
+    .help = "ISA-only PC",
+    .isas = pc_isas,
+    .default_cpu32 = "486",
+    .default_cpu64 = "qemu64",
+    .default_ram = UINT64_C(128) << 20,
+    .max_ram = LOW_RAM_MAX,
+    .max_cpus = 1,
+    .n_serial = 4,
+    .n_parallel = MACHINE_MAX_PARALLEL,
+    .takes_devices = true,
+    .has_pc_parts = true,
+    .has_boot_order = true,
+    .has_fw_cfg = true,
+    .init = pc_init,
+    .reset = pc_reset,
 };

@@ -15,10 +15,17 @@ libquern_a_SOURCES += periph/pci/pci.c periph/pci/pci-dump.c periph/pci/pci.h pe
 libquern_a_SOURCES += periph/pci/piix4.c periph/pci/piix4.h periph/pci/piix4_pm.c periph/pci/piix4_uhci.c \
 	periph/pci/piix4_smbus.c periph/pci/piix4_smbus.h
 libquern_a_SOURCES += periph/pci/piix4_ide.c
-libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/atapi.c
+libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/isa-ide.c periph/block/atapi.c
 libquern_a_SOURCES += periph/net/pcnet.c periph/net/pcnet.h
 libquern_a_SOURCES += periph/intc/lapic.c periph/intc/lapic.h periph/intc/ioapic.c periph/intc/ioapic.h
 libquern_a_SOURCES += periph/timer/hpet.c periph/timer/hpet.h periph/pci/i440fx.c periph/pci/i440fx.h
 libquern_a_SOURCES += periph/misc/port92.c periph/char/debugcon.c periph/misc/fw_cfg.c periph/misc/fw_cfg.h
 libquern_a_SOURCES += periph/display/vga.h periph/display/vga.c periph/display/vga-draw.c \
 	periph/display/edid.c periph/display/pci-vga.c
+libquern_a_SOURCES += periph/pci/msix.c periph/pci/msix.h
+libquern_a_SOURCES += periph/virtio/virtio.c periph/virtio/virtio.h periph/virtio/virtio-pci.c periph/virtio/virtio-pci.h
+libquern_a_SOURCES += periph/virtio/virtio-io.c periph/virtio/virtio-io.h periph/virtio/virtio-blk.c periph/virtio/virtio-blk.h
+libquern_a_SOURCES += periph/virtio/virtio-rng.c periph/virtio/virtio-rng.h periph/virtio/virtio-pci-devices.c
+libquern_a_SOURCES += periph/virtio/virtio-scsi.c periph/virtio/virtio-scsi.h periph/virtio/virtio-serial.c periph/virtio/virtio-serial.h
+libquern_a_SOURCES += periph/virtio/virtio-balloon.c periph/virtio/virtio-balloon.h periph/virtio/virtio-input.c periph/virtio/virtio-input.h
+libquern_a_SOURCES += periph/scsi/scsi.h periph/scsi/scsi-disk.c periph/scsi/mmc.c periph/scsi/mmc.h

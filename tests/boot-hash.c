@@ -1,5 +1,5 @@
 /*
- * boot-hash.c - boots a kernel on malta and prints the machine's hash at regular points of guest
+ * boot-hash.c - boots a kernel on malta or another target's default board and prints the machine's hash at regular points of guest
  * time, so that two runs can be compared with diff: of two engines, of two hosts, of one engine
  * twice, with and without a save and load in between.
  *
@@ -33,6 +33,8 @@ static const char usage[] =
     "  --write FILE    at --save-at, write the state to FILE and end\n"
     "  --read FILE     begin with the state in FILE, which another host may have written\n"
     "  --kernel FILE, --initrd FILE, --append STRING   in place of Debian's installer\n"
+    "  --target T      in place of mipsel; --kernel and --initrd must be given\n"
+    "  --smp N, --memory MIB   CPUs (1) and memory (256)\n"
     "  --console FILE  the serial console's output goes there (hashes tell that its line is "
     "connected)\n"
     "  --sections      hashes of CPU, devices and memory by themselves follow each hash\n"
@@ -41,7 +43,8 @@ static const char usage[] =
 struct options {
     struct engine_config engine, load_engine;
     uint64_t insns, from, every, save_at;
-    const char *kernel, *initrd, *append, *console, *write, *read;
+    const char *kernel, *initrd, *append, *console, *write, *read, *target;
+    uint64_t smp, memory;
     bool sections;
 };
 
@@ -82,6 +85,12 @@ static bool parse(struct options *o, int argc, char **argv)
             o->initrd = v;
         else if (!strcmp(a, "--append"))
             o->append = v;
+        else if (!strcmp(a, "--target"))
+            o->target = v;
+        else if (!strcmp(a, "--smp"))
+            ok = number(v, &o->smp) && o->smp && o->smp <= MACHINE_MAX_CPUS;
+        else if (!strcmp(a, "--memory"))
+            ok = number(v, &o->memory);
         else if (!strcmp(a, "--console"))
             o->console = v;
         else if (!strcmp(a, "--write"))
@@ -122,6 +131,13 @@ static int read_state(struct machine *m, const char *path, struct error *e)
     return rc;
 }
 
+static struct machine *make(const struct options *o, const struct engine_config *engine,
+                            struct chardev *serial, struct error *e)
+{
+    return boot_hash_target(o->target, (unsigned)o->smp, o->memory, engine, o->kernel, o->initrd,
+                            o->append, serial, e);
+}
+
 /* A machine in the state of `old`, which is deleted. NULL: *e says why. */
 static struct machine *move(struct machine *old, const struct options *o, struct chardev *serial,
                             struct error *e)
@@ -129,8 +145,7 @@ static struct machine *move(struct machine *old, const struct options *o, struct
     struct state_buf b = {0};
     int rc = machine_save(old, &b, e);
     machine_delete(old);
-    struct machine *m =
-        rc ? NULL : boot_hash_machine(&o->load_engine, o->kernel, o->initrd, o->append, serial, e);
+    struct machine *m = rc ? NULL : make(o, &o->load_engine, serial, e);
     if (m && machine_load(m, &b, e)) {
         machine_delete(m);
         m = NULL;
@@ -162,7 +177,7 @@ static void print_sections(struct machine *m)
 
 static int run(const struct options *o, struct chardev *serial, struct error *e)
 {
-    struct machine *m = boot_hash_machine(&o->engine, o->kernel, o->initrd, o->append, serial, e);
+    struct machine *m = make(o, &o->engine, serial, e);
     uint64_t next = o->from ? o->from : o->every;
     bool save = o->save_at != 0;
     if (m && o->read) {
@@ -205,7 +220,8 @@ static int run(const struct options *o, struct chardev *serial, struct error *e)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.insns = 100000000, .every = 1000000, .append = BOOT_HASH_APPEND};
+    struct options o = {.insns = 100000000, .every = 1000000, .append = BOOT_HASH_APPEND,
+                        .target = "mipsel", .smp = 1, .memory = 256};
     struct error e = ERROR_INIT;
     struct chardev *serial = NULL;
     bool mux;

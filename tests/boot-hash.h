@@ -73,17 +73,23 @@ static inline bool boot_hash_engine(const char *name, struct engine_config *c)
     return true;
 }
 
-/* The strings must live as long as the machine. The clock starts at a fixed date. */
-static inline struct machine *boot_hash_machine(const struct engine_config *engine,
-                                                const char *kernel, const char *initrd,
-                                                const char *append, struct chardev *serial,
-                                                struct error *e)
+/* The default board of a target, with CPUs and MiB of memory. The strings must live as long as the machine. The clock starts
+ * at a fixed date. */
+static inline struct machine *boot_hash_target(const char *target, unsigned n_cpus, uint64_t mib,
+                                               const struct engine_config *engine,
+                                               const char *kernel, const char *initrd,
+                                               const char *append, struct chardev *serial,
+                                               struct error *e)
 {
     bool be;
-    struct machine_config c = {.ram_size = 256u << 20, .n_cpus = 1};
-    c.isa = isa_find_target("mipsel", &be);
+    struct machine_config c = {.ram_size = mib << 20, .n_cpus = n_cpus};
+    c.isa = isa_find_target(target, &be);
+    if (!c.isa) {
+        error_set(e, "there is no target '%s'", target);
+        return NULL;
+    }
     c.big_endian = be;
-    c.board = board_find("malta", c.isa);
+    c.board = board_default(c.isa);
     c.kernel = kernel;
     c.initrd = initrd;
     c.append = append;
@@ -92,6 +98,14 @@ static inline struct machine *boot_hash_machine(const struct engine_config *engi
     c.icount_shift = 3;
     c.engine = *engine;
     return machine_new(&c, e);
+}
+
+static inline struct machine *boot_hash_machine(const struct engine_config *engine,
+                                                const char *kernel, const char *initrd,
+                                                const char *append, struct chardev *serial,
+                                                struct error *e)
+{
+    return boot_hash_target("mipsel", 1, 256, engine, kernel, initrd, append, serial, e);
 }
 
 #endif

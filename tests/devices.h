@@ -144,6 +144,14 @@ int blk_flush(struct blk_backend *b)
     return 0;
 }
 
+int blk_zero(struct blk_backend *b, uint64_t offset, uint64_t n, unsigned flags)
+{
+    (void)flags;
+    if (offset > b->size || n > b->size - offset) return -5;
+    memset(b->data + offset, 0, (size_t)n);
+    return 0;
+}
+
 struct blk_ctx {
     int none;
 };
@@ -166,7 +174,13 @@ void blk_submit(struct blk_ctx *c, struct blk_req *r)
     (void)c;
     r->rc = r->op == BLK_OP_READ    ? blk_read(r->blk, r->offset, r->buf, (size_t)r->bytes)
             : r->op == BLK_OP_WRITE ? blk_write(r->blk, r->offset, r->buf, (size_t)r->bytes)
+            : r->op == BLK_OP_ZERO ? blk_zero(r->blk, r->offset, r->bytes, 0)
                                     : 0;
+    if (r->done) r->done(r);
+}
+void blk_ctx_wait(struct blk_ctx *c)
+{
+    (void)c;
 }
 enum blk_on_error blk_error_action(struct blk_backend *b, bool read, int rc)
 {

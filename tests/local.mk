@@ -19,6 +19,7 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 UNIT_TESTS =
 UNIT_TESTS += tests/test-block
+UNIT_TESTS += tests/test-block-aio
 UNIT_TESTS += tests/test-block-faults
 UNIT_TESTS += tests/test-block-filters
 UNIT_TESTS += tests/test-block-readonly
@@ -59,7 +60,7 @@ UNIT_TESTS += tests/test-a64-emit
 tests_test_a64_emit_SOURCES = tests/test-a64-emit.c tests/a64-cases.h jit-native/a64-emit.h jit-native/a64-emit.c jit-native/emit.h jit-native/emit.c
 
 # Programs that scripts use.
-check_PROGRAMS += tests/block-tool tests/block-crash
+check_PROGRAMS += tests/block-tool tests/block-crash tests/refuse
 
 # Scripts.
 dist_check_SCRIPTS += $(SCRIPT_TESTS)
@@ -67,6 +68,7 @@ TESTS += $(SCRIPT_TESTS)
 SCRIPT_TESTS =
 SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
+SCRIPT_TESTS += tests/test-block-aio.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
 SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
@@ -79,6 +81,7 @@ SCRIPT_TESTS += tests/test-nbd.sh
 SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
+SCRIPT_TESTS += tests/test-pc-boot.sh
 SCRIPT_TESTS += tests/test-cli.sh
 if USER_MODE
 SCRIPT_TESTS += tests/test-gccjit.sh
@@ -114,6 +117,12 @@ check-debian: all
 	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-debian.sh "$(DEBIAN_SYSROOT)"
 check-torture: all
 	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-torture.sh $(TORTURE_FLAGS)
+# make check-pc: boots of whole systems on the PC boards, minutes each. PC_FLAGS: which; see run-pc.sh.
+.PHONY: check-pc
+PC_FLAGS =
+check-pc: all tests/boot-hash$(EXEEXT)
+	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-pc.sh $(PC_FLAGS)
+EXTRA_DIST += tests/run-pc.sh
 EXTRA_DIST += tests/debian-sysroot.sh tests/run-debian.sh tests/debian-commands.txt tests/run-torture.sh
 
 EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
@@ -132,7 +141,7 @@ ENGINES = interp interp,mode=ref jit,backend=native,threshold=2,threshold2=12 ji
 	jit,backend=gccjit,threshold=400 jit,chaos=3,sync=on jit,backend=tcc,chaos=4,sync=on jit,backend=null,chaos=5
 ENGINE_TESTS = tests/test-ops tests/test-machine tests/test-malta tests/test-mips-boot tests/test-mips-exec tests/test-mips-priv \
 	tests/test-mips-traps tests/test-x86-sys tests/test-pci-ide tests/run-user.sh tests/test-boot.sh tests/test-gdb.sh tests/test-gdb-user.sh \
-	tests/test-log.sh tests/test-bad-input.sh
+	tests/test-log.sh tests/test-bad-input.sh tests/test-pc-boot.sh
 .PHONY: check-engines
 check-engines: all
 	bad=0; for e in $(ENGINES); do echo "== $$e"; \
@@ -141,7 +150,7 @@ check-engines: all
 # Faults on purpose, and whether they are found.
 check_PROGRAMS += tests/quern-mutant
 tests_quern_mutant_SOURCES = tests/quern-mutant.c tests/mutant.h tests/mutant.c tools/system.h tools/system.c \
-	tools/system-opts.h tools/system-opts.c tools/system-drives.c tools/shared.c tools/options.c tools/options.def tools/help.c
+	tools/system-opts.h tools/system-opts.c tools/system-drives.c tools/system-boot.c tools/shared.c tools/options.c tools/options.def tools/help.c
 
 # The tool that compares machines by their hashes: built with the tests, run by hand.
 check_PROGRAMS += tests/boot-hash

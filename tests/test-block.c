@@ -216,6 +216,32 @@ static void test_async(void)
     mem_free(reqs);
 }
 
+/* Compressed bytes do not go on behind others whose cluster has become one of plain data meanwhile. */
+static void test_compressed_reuse(void)
+{
+    struct error e = ERROR_INIT;
+    struct blk_backend *b;
+    struct blk_check k = {0};
+    uint8_t *data = mem_alloc(65536), *back = mem_alloc(65536);
+
+    CHECK(!make("reuse.qcow2", "qcow2", "1M", NULL));
+    b = open_image("reuse.qcow2", "qcow2", BLK_NO_FLUSH | BLK_UNMAP, &e);
+    for (unsigned i = 0; i < 8; i++) {
+        memset(data, 1, 65536);
+        CHECK(!blk_write_flags(b, 0, data, 65536, BLK_COMPRESSED));
+        CHECK(!blk_zero(b, 0, 65536, BLK_MAY_UNMAP) && !blk_flush(b) && !blk_flush(b));
+        memset(data, 2, 65536);
+        CHECK(!blk_write(b, 65536 * (i + 1), data, 65536));
+        memset(back, 3, 65536);
+        CHECK(!blk_write_flags(b, 655360, back, 65536, BLK_COMPRESSED));
+        CHECK(!blk_read(b, 65536 * (i + 1), back, 65536) && !memcmp(back, data, 65536));
+    }
+    CHECK(!blk_check(b, 0, &k, &e) && !k.corruptions && !k.leaks);
+    blk_close(b);
+    mem_free(data);
+    mem_free(back);
+}
+
 static void test_bitmap(void)
 {
     struct error e = ERROR_INIT;
@@ -294,6 +320,7 @@ int main(void)
     test_graph();
     test_chain();
     test_async();
+    test_compressed_reuse();
     test_bitmap();
     test_raw();
     test_json();

@@ -2,13 +2,15 @@
  * test-devices-state.c - every device of the program: the audit of its descriptor, and under random
  * accesses save and restore, determinism and damaged streams.
  *
- * Devices of PCI and IDE need their bus and are only audited here.
+ * PCI devices get a bus and memory to be masters of, with rings and descriptors that a random driver
+ * writes; those of IDE and of a bus behind another device are only audited, or come with that one.
  */
 #include "tests/devices.h"
 
 #include "periph/input/i8042.h"
 #include "periph/input/ps2.h"
 #include "periph/misc/malta-fpga.h"
+#include "periph/pci/pci.h"
 
 static uint64_t rng_state;
 static uint64_t rng(void)
@@ -27,6 +29,48 @@ static struct chardev fuzz_chr;
 static struct device *fuzz_dev;
 static struct region *fuzz_alias[DEV_MAX_MMIO];
 static struct smbus *fuzz_bus;
+static struct region *fuzz_ram;
+static uint8_t disk_data[1 << 20];
+static struct blk_backend fuzz_disk = {.data = disk_data, .size = sizeof disk_data};
+enum { RAM_SIZE = 1 << 16, BAR_IO = 0xc000, BAR_IO_STEP = 0x100 };
+#define BAR_MEM      UINT64_C(0xe0000000)
+#define BAR_MEM_STEP UINT64_C(0x1000000)
+
+static bool is_pci(void)
+{
+    return fuzz_dev->desc->bus == BUS_PCI;
+}
+
+/* A bus for the device, memory, and what sits on the device's own bus. */
+static void pci_begin(const struct dev_desc *desc)
+{
+    fuzz_ram = region_new_ram("ram", RAM_SIZE, NULL);
+    region_add(mb->mem_root, fuzz_ram, 0, 0);
+    memset(disk_data, 0x5a, sizeof disk_data);
+    if (strcmp(desc->name, "gt64120_pci")) make("i440FX-pcihost");
+}
+
+static void pci_children(void)
+{
+    static const char *const names[] = {[BUS_SCSI] = "scsi-hd", [BUS_VIRTIO_SERIAL] = "virtconsole"};
+    unsigned bus = fuzz_dev->desc->child_bus;
+    if (bus >= ARRAY_LEN(names) || !names[bus]) return;
+    struct device *d = dev_create(mb, dev_find(names[bus]), fuzz_dev, NULL);
+    if (bus == BUS_SCSI) dev_set_ptr(d, "drive", &fuzz_disk);
+    if (bus == BUS_VIRTIO_SERIAL) dev_set_ptr(d, "chardev", &fuzz_chr);
+    realize(d);
+}
+
+static void pci_map(void)
+{
+    struct pci_device *p = pci_device(fuzz_dev);
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        uint32_t at = p->pci.bar[i].kind == PCI_BAR_IO ? BAR_IO + BAR_IO_STEP * i
+                                                       : (uint32_t)(BAR_MEM + BAR_MEM_STEP * i);
+        if (p->pci.bar[i].region) pci_config_write(mb->pci, p->pci.devfn, PCI_BAR0 + 4 * i, at, 4);
+    }
+    pci_config_write(mb->pci, p->pci.devfn, PCI_COMMAND, 7, 2);
+}
 
 /* False: the device does not come without its own kind of bus. */
 static bool fuzz_begin(const struct dev_desc *desc)
@@ -35,9 +79,12 @@ static bool fuzz_begin(const struct dev_desc *desc)
     begin();
     memset(&fuzz_chr, 0, sizeof fuzz_chr);
     fuzz_bus = smbus_new();
+    fuzz_ram = NULL;
+    if (desc->bus == BUS_PCI) pci_begin(desc);
     fuzz_dev = dev_create(mb, desc, NULL, NULL);
     for (const struct prop_desc *p = desc->props; p && p->name; p++)
         if (p->kind == PROP_CHR) dev_set_ptr(fuzz_dev, p->name, &fuzz_chr);
+        else if (p->kind == PROP_DRIVE && desc->bus == BUS_PCI) dev_set_ptr(fuzz_dev, p->name, &fuzz_disk);
     if (!strcmp(desc->name, "cfi.pflash01")) dev_set_int(fuzz_dev, "num-blocks", 2);
     if (dev_realize(fuzz_dev, &e) < 0) return false;
     if (!strcmp(desc->name, "malta-fpga")) {
@@ -53,7 +100,9 @@ static bool fuzz_begin(const struct dev_desc *desc)
         fuzz_alias[i] = region_new_alias("alias", r, 0, region_size(r));
         region_add(mb->mem_root, fuzz_alias[i], UINT64_C(0x10000000) * i, 0);
     }
+    if (is_pci()) pci_children();
     mb_reset(mb);
+    if (is_pci()) pci_map();
     return true;
 }
 
@@ -64,8 +113,94 @@ static void fuzz_end(void)
     memset(fuzz_alias, 0, sizeof fuzz_alias);
     for (unsigned i = 0; i < DEV_MAX_MMIO; i++)
         if (gone[i]) region_delete(gone[i]);
+    while (fuzz_ram && mb->last)
+        dev_destroy(mb->last);
+    if (fuzz_ram) region_remove(fuzz_ram), region_delete(fuzz_ram);
+    fuzz_ram = NULL;
     end();
     smbus_delete(fuzz_bus);
+}
+
+/* ---- a driver of PCI devices: what it does is wrong in most ways ---- */
+
+/* Rings of a virtio queue, at RING: descriptors, available, used; legacy places or others. */
+enum { RING = 0x1000 };
+
+static void random_ring(void)
+{
+    unsigned n = 256;
+    for (unsigned i = 0; i < 6; i++) {
+        uint64_t at = RING + 16 * below(8);
+        poke(at, 8, below(8) ? rng() % RAM_SIZE : rng());
+        poke(at + 8, 4, below(8) ? below(3000) : (uint32_t)rng());
+        poke(at + 12, 2, below(4) ? below(4) : below(8));
+        poke(at + 14, 2, below(8) ? below(8) : below(65536));
+    }
+    poke(RING + 16 * n + 4 + 2 * below(16), 2, below(8) ? below(8) : rng());
+    poke(RING + 16 * n + 2, 2, below(8) ? peek(RING + 16 * n + 2, 2) + below(3) : rng());
+}
+
+static void bar_write(unsigned bar, uint64_t at, unsigned size, uint64_t v)
+{
+    const struct pci_bar *b = &pci_device(fuzz_dev)->pci.bar[bar];
+    if (!b->region) return;
+    if (b->kind == PCI_BAR_IO)
+        as_write(mb->io, BAR_IO + BAR_IO_STEP * bar + at, size, v);
+    else
+        as_write(mb->mem, BAR_MEM + BAR_MEM_STEP * bar + at, size, v);
+}
+
+/* A virtio device that works, by the registers of 1.0 and with queues of 256 entries at most. */
+static void virtio_start(void)
+{
+    bar_write(4, 0x14, 1, 0);
+    bar_write(4, 0x14, 1, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        bar_write(4, 8, 4, i);
+        bar_write(4, 12, 4, i ? 1 : below(2) ? (uint32_t)rng() & 0x30000006 : 0x30000006);
+    }
+    bar_write(4, 0x14, 1, 11);
+    for (unsigned q = 0; q < 4; q++) {
+        bar_write(4, 0x16, 2, q);
+        bar_write(4, 0x20, 4, RING);
+        bar_write(4, 0x28, 4, RING + 16 * 256);
+        bar_write(4, 0x30, 4, RING + 0x2000);
+        bar_write(4, 0x1c, 2, 1);
+    }
+    bar_write(4, 0x14, 1, 15);
+}
+
+static uint64_t pci_step(uint64_t h)
+{
+    struct pci_device *p = pci_device(fuzz_dev);
+    unsigned bar = below(PCI_BARS), size = 1u << below(3);
+    struct region *r = p->pci.bar[bar].region;
+    uint64_t v = below(2) ? rng() & 0xff : rng(), at;
+    switch (below(10)) {
+    case 0: pci_config_write(mb->pci, p->pci.devfn, below(256 / size) * size, (uint32_t)v, size); break;
+    case 1: return state_mix(h, pci_config_read(mb->pci, p->pci.devfn, below(256 / size) * size, size));
+    case 2: pci_map(); break;
+    case 3: virtio_start(); break;
+    case 4:
+    case 5: random_ring(); break;
+    case 6: poke(rng() % RAM_SIZE & ~7u, 8, v); break;
+    case 7:
+        bar_write(4, 0x3000 + 4 * below(5), 2, 0);
+        bar_write(0, 16, 2, below(5));
+        break;
+    default:
+        if (!r) break;
+        at = rng() % region_size(r) & ~(uint64_t)(size - 1);
+        if (below(2)) at &= 0x3f;
+        if (below(2)) {
+            bar_write(bar, at, size, v);
+        } else if (p->pci.bar[bar].kind != PCI_BAR_IO) {
+            as_read(mb->mem, BAR_MEM + BAR_MEM_STEP * bar + at, size, &v);
+            return state_mix(h, v);
+        }
+        break;
+    }
+    return h;
 }
 
 /* One thing that may happen to a device; what it answers is mixed into the result. */
@@ -76,6 +211,7 @@ static uint64_t fuzz_step(uint64_t h)
     struct region *r = dev_mmio(fuzz_dev, slot);
     uint64_t v = rng(), addr;
 
+    if (is_pci() && below(3)) return pci_step(h);
     switch (below(12)) {
     case 0: wait_ns(rng() % (below(4) ? 100000 : NS_PER_SEC / 4)); break;
     case 1:
@@ -140,24 +276,43 @@ static uint64_t fuzz(uint64_t seed, unsigned n)
     return h;
 }
 
+/* Memory of the device: a region of its own, or behind a PCI BAR. */
+static struct region *fuzz_memory(unsigned i)
+{
+    struct region *r = i < DEV_MAX_MMIO ? dev_mmio(fuzz_dev, i) : is_pci() ? pci_device(fuzz_dev)->pci.bar[i - DEV_MAX_MMIO].region : NULL;
+    return r && region_ram(r) ? r : NULL;
+}
+enum { MEMORIES = DEV_MAX_MMIO + PCI_BARS };
+
 /* What a machine would save: devices, flash contents, time, input that waits outside. */
 struct snapshot {
     struct state_buf b;
     uint64_t now, seq;
-    uint8_t *mem[DEV_MAX_MMIO];
+    uint8_t *mem[MEMORIES], *ram, *disk;
     struct chardev chr;
 };
+
+/* What is in flight is read from memory again after loading, which this driver does not leave alone. */
+static void settle(void)
+{
+    if (fuzz_ram) wait_ns(NS_PER_SEC);
+}
 
 static void take(struct snapshot *s)
 {
     memset(s, 0, sizeof *s);
+    if (fuzz_ram) {
+        s->ram = mem_alloc(RAM_SIZE), s->disk = mem_alloc(sizeof disk_data);
+        memcpy(s->ram, region_ram(fuzz_ram), RAM_SIZE);
+        memcpy(s->disk, disk_data, sizeof disk_data);
+    }
     mb_save(mb, &s->b);
     s->now = now;
     s->seq = clock_seq(mb->clock);
     s->chr = fuzz_chr;
-    for (unsigned i = 0; i < DEV_MAX_MMIO; i++) {
-        struct region *r = dev_mmio(fuzz_dev, i);
-        if (!r || !region_ram(r)) continue;
+    for (unsigned i = 0; i < MEMORIES; i++) {
+        struct region *r = fuzz_memory(i);
+        if (!r) continue;
         s->mem[i] = mem_alloc((size_t)region_size(r));
         memcpy(s->mem[i], region_ram(r), (size_t)region_size(r));
     }
@@ -170,9 +325,13 @@ static bool give_back(struct snapshot *s, struct error *e)
     s->b.pos = 0;
     fuzz_chr = s->chr;
     fuzz_chr.fe = fe;
-    for (unsigned i = 0; i < DEV_MAX_MMIO; i++) {
-        struct region *r = dev_mmio(fuzz_dev, i);
+    for (unsigned i = 0; i < MEMORIES; i++) {
+        struct region *r = fuzz_memory(i);
         if (s->mem[i] && r) memcpy(region_ram(r), s->mem[i], (size_t)region_size(r));
+    }
+    if (s->ram && fuzz_ram) {
+        memcpy(region_ram(fuzz_ram), s->ram, RAM_SIZE);
+        memcpy(disk_data, s->disk, sizeof disk_data);
     }
     if (mb_load(mb, &s->b, e) < 0) return false;
     clock_set_seq(mb->clock, s->seq);
@@ -182,13 +341,21 @@ static bool give_back(struct snapshot *s, struct error *e)
 static void drop(struct snapshot *s)
 {
     state_buf_free(&s->b);
-    for (unsigned i = 0; i < DEV_MAX_MMIO; i++)
+    mem_free(s->ram);
+    mem_free(s->disk);
+    for (unsigned i = 0; i < MEMORIES; i++)
         mem_free(s->mem[i]);
+}
+
+static bool is_fuzzed(const struct dev_desc *desc)
+{
+    return desc->bus == BUS_SYSTEM || desc->bus == BUS_ISA || desc->bus == BUS_I2C ||
+           (desc->bus == BUS_PCI && desc->user_creatable);
 }
 
 static void test_every_device(void)
 {
-    enum { ROUNDS = 60 }; /* moments at which the state is saved */
+    enum { ROUNDS = 60, PCI_ROUNDS = 20 }; /* moments at which the state is saved */
     unsigned fuzzed = 0;
     for (unsigned i = 0; dev_iterate(i); i++) {
         const struct dev_desc *desc = dev_iterate(i);
@@ -199,8 +366,9 @@ static void test_every_device(void)
         CHECK(desc->help && desc->name && desc->size > sizeof(struct device));
         CHECK(!desc->n_irqs || desc->irq_offset >= sizeof(struct device));
         CHECK(!!desc->input == !!desc->n_inputs);
-        if (desc->bus != BUS_SYSTEM && desc->bus != BUS_ISA && desc->bus != BUS_I2C) continue;
-        for (unsigned round = 0; round < ROUNDS; round++) {
+        if (!is_fuzzed(desc)) continue;
+        unsigned rounds = desc->bus == BUS_PCI ? PCI_ROUNDS : ROUNDS;
+        for (unsigned round = 0; round < rounds; round++) {
             uint64_t seed = UINT64_C(0x9e3779b97f4a7c15) * (i * ROUNDS + round + 1);
             if (!fuzz_begin(desc)) {
                 fuzz_end();
@@ -208,6 +376,7 @@ static void test_every_device(void)
             }
             fuzzed += !round;
             fuzz(seed, 40 * round);
+            settle();
             take(&s);
             uint64_t hash = mb_hash(mb), trace = fuzz(seed ^ 1, 600), after = mb_hash(mb);
             /* back, and the same again: the saved state is all there is */
@@ -241,7 +410,7 @@ static void test_damage(void)
 {
     for (unsigned i = 0; dev_iterate(i); i++) {
         const struct dev_desc *desc = dev_iterate(i);
-        if (desc->bus != BUS_SYSTEM && desc->bus != BUS_ISA && desc->bus != BUS_I2C) continue;
+        if (!is_fuzzed(desc)) continue;
         for (unsigned round = 0; round < 20; round++) {
             struct snapshot s;
             if (!fuzz_begin(desc)) {
@@ -249,6 +418,7 @@ static void test_damage(void)
                 break;
             }
             fuzz(round * 77 + i + 1, 200);
+            settle();
             take(&s);
             for (unsigned k = 0; k < 4 && s.b.len; k++)
                 s.b.data[below((unsigned)s.b.len)] ^= (uint8_t)(1u << below(8));

@@ -76,29 +76,66 @@ for text in 'exit 1' 'echo no worker of this kind, but some bytes >&0; exit 0'; 
     check "a worker that does: $text"
 done
 
-# It ends with its quern, and leaves nothing.
-for i in 1 2 3 4 5 6 7 8 9 10; do
-    ls -d "$tmp"/quern-jit-* >/dev/null 2>&1 || break
-    sleep 1
-done
-! ls -d "$tmp"/quern-jit-* 2>/dev/null
+each_worker() { # each_worker SIGNAL: those of this test
+    for p in /proc/[0-9]*; do
+        case $( { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null) in
+        "$build/$worker $tmp/"*) kill "-$1" "${p#/proc/}" 2>/dev/null ;;
+        esac
+    done
+}
+clean() {
+    ! ls -d "$tmp"/quern-jit-* 2>/dev/null
+}
+
+# One that greets as it should and ends over whatever it is asked: said, and given up at some time.
+mkdir "$tmp/none"
+: >"$tmp/hello"
+"$build/$worker" "$tmp/none" 0<>"$tmp/hello"
+printf '#!/bin/sh\ncat "%s" >&0\nhead -c 1 >/dev/null\n' "$tmp/hello" >"$tmp/bad/$worker"
+QUERN_MODULE_PATH=$tmp/bad
+on mipsel nbody sync=on,threshold2=2 && cmp -s "$tmp/out" "$tmp/want" && grep -q 'failed too often' "$tmp/err"
+check 'a worker that ends over each request'
+QUERN_MODULE_PATH=$build
+
+# It ends with its quern, which leaves nothing.
+clean
 check 'temporary files are removed'
 
-# Killed again and again while it works. (One that is killed when its quern ends leaves an empty directory.)
-QUERN_MODULE_PATH=$build
+# Killed again and again while it works.
 "$build/quern-mipsel" "$top/tests/bench/guest/mipsel/sort" >"$tmp/want"
 on mipsel sort sync=on,threshold2=1000 &
 guest=$!
 for i in 1 2 3 4 5 6; do
     sleep 0.3
-    for p in /proc/[0-9]*; do
-        case $( { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null) in
-        "$build/$worker $tmp/"*) kill -9 "${p#/proc/}" 2>/dev/null ;;
-        esac
-    done
+    each_worker KILL
 done
 wait $guest && cmp -s "$tmp/out" "$tmp/want"
 check 'the worker is killed'
+clean
+check 'temporary files of killed workers are removed'
+
+# A host that is too busy for it is no reason to start another.
+on mipsel sort sync=on,threshold2=1000 &
+guest=$!
+sleep 0.2
+each_worker STOP
+sleep 1.5
+each_worker CONT
+wait $guest && cmp -s "$tmp/out" "$tmp/want" && [ ! -s "$tmp/err" ]
+check 'the worker has to wait'
+
+# Its quern is killed: it removes what there is.
+"$build/quern-mipsel" -accel jit,backend=gccjit,threshold2=1000 "$top/tests/bench/guest/mipsel/sort" >/dev/null 2>&1 &
+guest=$!
+sleep 0.3
+kill -9 $guest
+wait $guest 2>/dev/null
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    clean >/dev/null && break
+    sleep 0.5
+done
+clean
+check 'temporary files go when quern is killed'
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

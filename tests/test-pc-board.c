@@ -165,7 +165,7 @@ static void test_bad(const char *bios)
     refused(&c, "Invalid boot device");
     c = config("i386", bios);
     c.kernel = kernel;
-    refused(&c, "is no Linux kernel");
+    refused(&c, "is no kernel for a PC");
     unlink(odd), unlink(kernel);
     mem_free(odd), mem_free(kernel);
 }

@@ -96,9 +96,7 @@ int img_bench(struct blk_graph *g, int argc, char **argv)
         case 'd': if (number(optarg, 65536, "queue depth", &depth)) return 1; break;
         case 'n': flags |= BLK_NATIVE_AIO; break;
         case 'i':
-            if (!strcmp(optarg, "native")) flags |= BLK_NATIVE_AIO;
-            else if (strcmp(optarg, "threads") && strcmp(optarg, "io_uring"))
-                return error_report("Invalid aio option: %s", optarg), 1;
+            if (blk_parse_aio(optarg, &flags)) return error_report("Invalid aio option: %s", optarg), 1;
             break;
         case 'o': if (img_parse_size(optarg, "offset", &k.offset)) return 1; break;
         case 's':

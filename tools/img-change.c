@@ -325,8 +325,7 @@ int img_amend(struct blk_graph *g, int argc, char **argv)
         if (a.quiet) a.progress = false;
         img_progress_start(&p, a.progress);
         rc = blk_amend(b, &o, force, amend_progress, &p, &e);
-        if (rc == -ENOTSUP) error_report("Format driver '%s' does not support option amendment", format);
-        else if (rc) img_fail(&e);
+        if (rc) img_fail(&e);
         else img_progress_end(&p);
     }
 out:

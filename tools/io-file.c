@@ -11,10 +11,7 @@
 
 int io_parse_aio(const char *mode, unsigned *flags)
 {
-    if (!strcmp(mode, "native")) *flags |= BLK_NATIVE_AIO;
-    else if (strcmp(mode, "threads") && strcmp(mode, "io_uring"))
-        return error_report("Invalid aio option: %s", mode), -1;
-    return 0;
+    return blk_parse_aio(mode, flags) ? error_report("Invalid aio option: %s", mode), -1 : 0;
 }
 
 int io_open_image(struct io *io, const char *name, const struct opts *options, unsigned flags)

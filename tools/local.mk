@@ -1,6 +1,6 @@
 # Files of tools/ (see Makefile.am).
 bin_PROGRAMS += quern
-quern_SOURCES = tools/quern.c tools/system.h tools/system.c tools/system-opts.h tools/system-opts.c tools/system-drives.c tools/shared.c tools/shared.h \
+quern_SOURCES = tools/quern.c tools/system.h tools/system.c tools/system-opts.h tools/system-opts.c tools/system-drives.c tools/system-boot.c tools/shared.c tools/shared.h \
 	tools/options.c tools/options.def tools/help.c
 quern_LDADD = libquern.a
 

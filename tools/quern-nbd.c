@@ -162,8 +162,7 @@ static int take(struct blk_graph *g, struct args *a, const char *name, const cha
         a->cache_given = true;
         if (blk_parse_cache(arg ? arg : "none", &a->image.flags)) return error_report("Invalid cache mode `%s'", arg), -1;
     } else if (!strcmp(name, "aio")) {
-        if (!strcmp(arg, "native")) a->image.flags |= BLK_NATIVE_AIO;
-        else if (strcmp(arg, "threads") && strcmp(arg, "io_uring")) return error_report("invalid aio mode '%s'", arg), -1;
+        if (blk_parse_aio(arg, &a->image.flags)) return error_report("Invalid aio mode '%s'", arg), -1;
     } else if (!strcmp(name, "discard")) {
         if (blk_parse_discard(arg, &a->image.flags)) return error_report("Invalid discard mode `%s'", arg), -1;
     } else if (!strcmp(name, "detect-zeroes")) a->detect_zeroes = arg;

@@ -63,10 +63,9 @@ static int drive_flags(struct drive_file *f, const struct opts *o, struct error 
     if ((v = opts_get(o, "discard")) && blk_parse_discard(v, flags)) return error_set(e, "invalid discard option '%s'", v);
     if ((v = opts_get(o, "detect-zeroes")) && blk_parse_detect_zeroes(v, flags, e)) return -1;
     if ((v = opts_get(o, "aio"))) {
-        if (strcmp(v, "threads") && strcmp(v, "native") && strcmp(v, "io_uring")) return error_set(e, "invalid aio option");
+        if (blk_parse_aio(v, flags)) return error_set(e, "invalid aio option");
         if (!strcmp(v, "native") && !(*flags & BLK_DIRECT))
             return error_set(e, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
-        if (!strcmp(v, "native")) *flags |= BLK_NATIVE_AIO;
     }
     if (parse_bool(o, "copy-on-read", false, &on, e) || parse_bool(o, "snapshot", false, &f->snapshot, e)) return -1;
     if (on) *flags |= BLK_COPY_ON_READ;
@@ -106,7 +105,7 @@ static int node_options(struct drive_file *f, const struct opts *o, struct error
 static struct drive_file *place_drive(struct sysopts *s, enum drive_if interface, int index, bool cdrom, const char *id,
                                       struct error *e)
 {
-    static const char *const names[] = { "ide", "pflash", "mtd", "sd", "floppy", "none" };
+    static const char *const names[] = { "ide", "pflash", "mtd", "sd", "floppy", "none", "virtio" };
     struct drive_config *d = &s->drives[s->cfg.n_drives];
 
     if (s->cfg.n_drives == MACHINE_MAX_DRIVES) return error_set(e, "too many drives (at most %d)", MACHINE_MAX_DRIVES), NULL;
@@ -193,7 +192,7 @@ static int drive_place(const struct opts *o, int *interface, int *index, bool *c
 {
     static const struct { const char *name; int interface; } ifs[] = {
         { "ide", DRIVE_IDE }, { "pflash", DRIVE_PFLASH }, { "none", DRIVE_NONE },
-        { "scsi", -1 }, { "sd", -1 }, { "mtd", -1 }, { "floppy", -1 }, { "virtio", -1 }, { "xen", -1 },
+        { "virtio", DRIVE_VIRTIO }, { "scsi", -1 }, { "sd", -1 }, { "mtd", -1 }, { "floppy", -1 }, { "xen", -1 },
     };
     const char *v = opts_get(o, "if"), *media = opts_get(o, "media");
     uint64_t bus, unit, at;
@@ -249,7 +248,8 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
 {
     static const struct opt_desc keys[] = {
         { "driver", OPT_STRING, NULL }, { "drive", OPT_STRING, NULL }, { "bus", OPT_STRING, NULL },
-        { "unit", OPT_NUMBER, NULL },   { "id", OPT_STRING, NULL },    { NULL, OPT_STRING, NULL },
+        { "unit", OPT_NUMBER, NULL },   { "id", OPT_STRING, NULL },    { "bootindex", OPT_STRING, NULL },
+        { NULL, OPT_STRING, NULL },
     };
     struct drive_file *f = NULL;
     struct opts o;
@@ -276,6 +276,7 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
     }
     if (!rc && opts_get(&o, "drive")) f->node = mem_strdup(opts_get(&o, "drive"));
     if (!rc) f->on_write_error = BLK_ON_ERROR_ENOSPC;
+    if (!rc && opts_get(&o, "bootindex")) s->drives[f - s->drive_files].bootindex = sysopts_keep(s, opts_get(&o, "bootindex"));
     opts_free(&o);
     return rc;
 }
@@ -385,6 +386,18 @@ static int attach_named(struct sysopts *s, struct drive_config *d, struct drive_
     return d->blk ? 0 : -1;
 }
 
+struct blk_backend *sysopts_attach_node(struct sysopts *s, const char *node, struct error *e)
+{
+    struct blk_node *n = s->blocks ? blk_node_find(s->blocks, node) : NULL;
+
+    if (!n || s->n_attached == MACHINE_MAX_DRIVES) return error_set(e, "there is no drive or node '%s'", node), NULL;
+    bool readonly = blk_node_flags(n) & BLK_RDONLY;
+    struct blk_backend *b = blk_attach(s->blocks, n, BLK_PERM_READ | (readonly ? 0 : BLK_PERM_WRITE),
+                                       BLK_PERM_ALL & ~(unsigned)(BLK_PERM_WRITE | BLK_PERM_RESIZE), 0, e);
+    if (b) s->attached[s->n_attached++] = b;
+    return b;
+}
+
 int sysopts_open_drives(struct sysopts *s, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *e)
 {
     if (!s->blocks) s->blocks = blk_graph_new();
@@ -422,6 +435,7 @@ void sysopts_close_drives(struct sysopts *s)
         if (s->second_drives[i].blk) blk_close(s->second_drives[i].blk);
         s->drives[i].blk = s->second_drives[i].blk = NULL;
     }
+    while (s->n_attached) blk_close(s->attached[--s->n_attached]);
     blk_graph_delete(s->blocks);
     s->blocks = NULL;
 }

@@ -27,7 +27,7 @@ void str_list_free(struct str_list *l)
 }
 
 /* A copy that lives as long as the options. */
-static const char *keep(struct sysopts *s, const char *str)
+const char *sysopts_keep(struct sysopts *s, const char *str)
 {
     str_list_add(&s->strings, str);
     return s->strings.v[s->strings.n - 1];
@@ -57,7 +57,8 @@ void sysopts_init(struct sysopts *s, const char *target, const struct isa *isa, 
 void sysopts_free(struct sysopts *s)
 {
     struct str_list *lists[] = { &s->strings, &s->chardevs, &s->serials, &s->monitors,
-                                 &s->mons, &s->gdbs, &s->firmware, &s->globals, &s->devices, &s->parallels };
+                                 &s->mons, &s->gdbs, &s->firmware, &s->globals, &s->devices, &s->parallels,
+                                 &s->option_roms, &s->fw_cfgs, &s->acpi_tables, &s->smbios };
 
     for (unsigned i = 0; i < ARRAY_LEN(lists); i++) str_list_free(lists[i]);
     sysopts_free_drives(s);
@@ -68,6 +69,7 @@ void sysopts_free(struct sysopts *s)
     mem_free((void *)s->cfg.firmware_path);
     mem_free(s->machine_name);
     mem_free(s->cpu_name);
+    mem_free(s->made_model);
     mem_free(s->process_name);
     mem_free(s->pidfile);
     mem_free(s->lockstep_text);
@@ -213,14 +215,14 @@ int opt_machine(struct sysopts *s, const char *arg, struct error *e)
         } else if (!strcmp(k, "accel")) {
             struct opts none = { NULL, 0 };
             rc = use_accels(s, v, &none, e);
-        } else if (!strcmp(k, "kernel")) s->cfg.kernel = keep(s, v);
-        else if (!strcmp(k, "initrd")) s->cfg.initrd = keep(s, v);
-        else if (!strcmp(k, "append")) s->cfg.append = keep(s, v);
+        } else if (!strcmp(k, "kernel")) s->cfg.kernel = sysopts_keep(s, v);
+        else if (!strcmp(k, "initrd")) s->cfg.initrd = sysopts_keep(s, v);
+        else if (!strcmp(k, "append")) s->cfg.append = sysopts_keep(s, v);
         else if (!strcmp(k, "smm") && strcmp(v, "auto")) {
             rc = opt_parse_bool(k, v, &on, e);
             if (!rc) s->cfg.no_smm = !on;
         } else if (!strcmp(k, "smm")) s->cfg.no_smm = false;
-        else if (!strcmp(k, "firmware")) s->cfg.bios = keep(s, v);
+        else if (!strcmp(k, "firmware")) s->cfg.bios = sysopts_keep(s, v);
         else {
             /* Properties that exist elsewhere are taken when they ask for what is so anyway. */
             for (unsigned j = 0; j < ARRAY_LEN(defaults_on); j++) {
@@ -245,13 +247,9 @@ int opt_machine(struct sysopts *s, const char *arg, struct error *e)
 int opt_cpu(struct sysopts *s, const char *arg, struct error *e)
 {
     if (opt_is_help(arg)) {
-        printf("Available CPUs:\n");
-        for (unsigned i = 0; i < s->isa->n_models; i++) {
-            printf("  %-16s %s\n", s->isa->models[i].name, s->isa->models[i].help ? s->isa->models[i].help : "");
-        }
+        isa_list_models(s->isa, put_help, NULL);
         return DONE;
     }
-    if (strchr(arg, ',')) return error_set(e, "CPU features are not supported yet");
     replace(&s->cpu_name, arg);
     return 0;
 }
@@ -370,7 +368,7 @@ static int parse_devices(struct sysopts *s, struct error *e)
         d->props = props;
         s->cfg.n_devices = i + 1;
         for (unsigned k = 0; k < o.n; k++) {
-            const char *name = keep(s, o.v[k].name), *value = keep(s, o.v[k].value);
+            const char *name = sysopts_keep(s, o.v[k].name), *value = sysopts_keep(s, o.v[k].value);
             if (!strcmp(name, "driver")) d->driver = value;
             else if (!strcmp(name, "id")) d->id = value;
             else props[d->n_props++] = (struct machine_prop){ name, value };
@@ -394,14 +392,14 @@ int opt_global(struct sysopts *s, const char *arg, struct error *e)
     if (dot && eq && dot < eq && strncmp(arg, "driver=", 7)) {
         char *head = mem_printf("%.*s", (int)(dot - arg), arg);
         char *mid = mem_printf("%.*s", (int)(eq - dot - 1), dot + 1);
-        driver = keep(s, head), prop = keep(s, mid), value = keep(s, eq + 1);
+        driver = sysopts_keep(s, head), prop = sysopts_keep(s, mid), value = sysopts_keep(s, eq + 1);
         mem_free(head);
         mem_free(mid);
     } else {
         if (opts_parse(&o, arg, NULL, desc, e)) return -1;
-        if (opts_get(&o, "driver")) driver = keep(s, opts_get(&o, "driver"));
-        if (opts_get(&o, "property")) prop = keep(s, opts_get(&o, "property"));
-        if (opts_get(&o, "value")) value = keep(s, opts_get(&o, "value"));
+        if (opts_get(&o, "driver")) driver = sysopts_keep(s, opts_get(&o, "driver"));
+        if (opts_get(&o, "property")) prop = sysopts_keep(s, opts_get(&o, "property"));
+        if (opts_get(&o, "value")) value = sysopts_keep(s, opts_get(&o, "value"));
         opts_free(&o);
     }
     if (!driver || !prop || !value || !*driver || !*prop) {
@@ -432,7 +430,7 @@ int opt_name(struct sysopts *s, const char *arg, struct error *e)
     struct opts o;
 
     if (opts_parse(&o, arg, "guest", desc, e)) return -1;
-    if (opts_get(&o, "guest")) s->cfg.name = keep(s, opts_get(&o, "guest"));
+    if (opts_get(&o, "guest")) s->cfg.name = sysopts_keep(s, opts_get(&o, "guest"));
     if (opts_get(&o, "process")) replace(&s->process_name, opts_get(&o, "process"));
     opts_free(&o);
     return 0;
@@ -447,7 +445,7 @@ int opt_uuid(struct sysopts *s, const char *arg, struct error *e)
         good = form[i] == '-' ? arg[i] == '-' : strchr("0123456789abcdefABCDEF", arg[i]) != NULL;
     }
     if (!good) return error_set(e, "failed to parse UUID string: wrong format");
-    s->cfg.uuid = keep(s, arg);
+    s->cfg.uuid = sysopts_keep(s, arg);
     return 0;
 }
 
@@ -546,38 +544,7 @@ int opt_echr(struct sysopts *s, const char *arg, struct error *e)
     return 0;
 }
 
-/* ---- boot --------------------------------------------------------------------------------------- */
-
-int opt_kernel(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.kernel = keep(s, arg), 0; }
-int opt_append(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.append = keep(s, arg), 0; }
-int opt_initrd(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.initrd = keep(s, arg), 0; }
-int opt_bios(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.bios = keep(s, arg), 0; }
-
-int opt_no_acpi(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.no_acpi = true, 0; }
-int opt_no_hpet(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.no_hpet = true, 0; }
-int opt_no_fd_bootchk(struct sysopts *s, const char *arg, struct error *e) { return s->cfg.no_fd_bootchk = true, 0; }
-
-int opt_boot(struct sysopts *s, const char *arg, struct error *e)
-{
-    static const struct opt_desc desc[] = {
-        { "order", OPT_STRING, NULL }, { "once", OPT_STRING, NULL },   { "menu", OPT_BOOL, NULL },
-        { "splash", OPT_STRING, NULL }, { "splash-time", OPT_STRING, NULL }, { "reboot-timeout", OPT_STRING, NULL },
-        { "strict", OPT_BOOL, NULL },  { NULL, OPT_STRING, NULL },
-    };
-    static const char *const later[] = { "once", "splash", "splash-time", "reboot-timeout" };
-    struct opts o;
-    int rc = 0;
-
-    if (opts_parse(&o, arg, "order", desc, e)) return -1;
-    for (unsigned i = 0; i < ARRAY_LEN(later) && !rc; i++) {
-        if (opts_get(&o, later[i])) rc = error_set(e, "-boot %s= is not supported yet", later[i]);
-    }
-    if (!rc && opts_bool(&o, "strict", false)) rc = error_set(e, "-boot strict=on is not supported yet");
-    if (opts_get(&o, "order")) s->cfg.boot_order = keep(s, opts_get(&o, "order"));
-    s->cfg.boot_menu = opts_bool(&o, "menu", s->cfg.boot_menu);
-    opts_free(&o);
-    return rc;
-}
+/* ---- firmware ------------------------------------------------------------------------------------ */
 
 static const char *const default_firmware[] = { "/usr/local/share/quern", "/usr/share/quern", "/usr/share/qemu", NULL };
 
@@ -727,8 +694,11 @@ int opt_startdate(struct sysopts *s, const char *arg, struct error *e)
 int opt_seed(struct sysopts *s, const char *arg, struct error *e)
 {
     uint64_t n;
-    /* Checked and then of no effect: no device draws random numbers so far. */
-    return opt_parse_number("seed", arg, UINT64_MAX, &n, e);
+    if (opt_parse_number("seed", arg, UINT64_MAX, &n, e)) return -1;
+    memset(s->cfg.seed, 0, sizeof s->cfg.seed);
+    st64_le(s->cfg.seed, n);
+    s->seeded = true;
+    return 0;
 }
 
 /* ---- process, debugging --------------------------------------------------------------------------- */
@@ -776,11 +746,8 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         return error_hint(e, "Use -machine help to list supported machines");
     }
     if (s->cpu_name) {
-        c->cpu = isa_find_model(s->isa, s->cpu_name);
-        if (!c->cpu) {
-            error_set(e, "unable to find CPU model '%s'", s->cpu_name);
-            return error_hint(e, "Use -cpu help to list the models");
-        }
+        c->cpu = isa_choose_model(s->isa, s->cpu_name, &s->made_model, e);
+        if (!c->cpu) return -1;
     }
     if (c->n_cpus > c->board->max_cpus) {
         return error_set(e, "Invalid SMP CPUs %u. The max CPUs supported by machine '%s' is %u", c->n_cpus,
@@ -813,10 +780,14 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         if (strcmp(s->parallels.v[i], "none") && strcmp(s->parallels.v[i], "null"))
             return error_set(e, "machine '%s' has %u parallel ports for -parallel", c->board->name, c->board->n_parallel);
     }
-    if (s->vga_wanted && !c->board->takes_devices) return error_set(e, "machine '%s': a display adapter is not supported yet", c->board->name);
-    if (s->debugcon && !c->board->takes_devices) return error_set(e, "machine '%s' has no place for -debugcon", c->board->name);
+    if (s->vga_wanted && !c->board->has_pc_parts) return error_set(e, "machine '%s': a display adapter is not supported yet", c->board->name);
+    if (s->debugcon && !c->board->has_pc_parts) return error_set(e, "machine '%s' has no place for -debugcon", c->board->name);
     if (s->devices.n && !c->board->takes_devices) return error_set(e, "machine '%s' takes no further devices yet", c->board->name);
-    if (parse_devices(s, e)) return -1;
+    for (unsigned i = 0; i < c->n_drives; i++) {
+        if (s->drives[i].interface == DRIVE_VIRTIO && !c->board->takes_devices)
+            return error_set(e, "machine type does not support if=virtio");
+    }
+    if (sysopts_resolve_boot(s, e) || parse_devices(s, e)) return -1;
     if (!c->kernel && (c->append || c->initrd)) {
         return error_set(e, "%s only allowed with -kernel option", c->append ? "-append" : "-initrd");
     }

@@ -169,9 +169,20 @@ static int add_monitor(struct system *sys, struct chardev *c, struct error *e)
 
 /* Ids in properties of -device: one program has one set of character devices. */
 static struct chr_set *resolve_chrs;
+static struct sysopts *resolve_opts;
+
+/* Random numbers of devices begin with this, unless -seed says how. */
+static void host_entropy(uint8_t *out, size_t n)
+{
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, out, n) : -1;
+    if (fd >= 0) close(fd);
+    if (got != (ssize_t)n) error_warn("the host has no entropy: random numbers of devices are the same in every run");
+}
 
 static void *resolve_backend(enum prop_kind kind, const char *id, struct error *e)
 {
+    if (kind == PROP_DRIVE && resolve_opts) return sysopts_attach_node(resolve_opts, id, e);
     struct chardev *c = kind == PROP_CHR && resolve_chrs ? chr_find(resolve_chrs, id) : NULL;
     if (!c) error_set(e, "there is no backend '%s' for it", id);
     return c;
@@ -338,6 +349,8 @@ static int run(struct system *sys, struct error *e)
     install_signals(sys->loop);
     sys->chrs = chr_set_new(sys->loop);
     resolve_chrs = sys->chrs;
+    resolve_opts = o;
+    if (!o->seeded) host_entropy(o->cfg.seed, sizeof o->cfg.seed);
     dev_resolve_backend = resolve_backend;
     chr_set_escape(sys->chrs, o->echr);
     chr_set_actions(sys->chrs, quit, commit, sys);
@@ -367,6 +380,7 @@ static void clean_up(struct system *sys)
     if (sys->lockstep) lockstep_delete(sys->lockstep);
     else if (sys->machine) machine_delete(sys->machine);
     resolve_chrs = NULL;
+    resolve_opts = NULL;
     chr_set_delete(sys->chrs);
     signal_loop = NULL;
     loop_delete(sys->loop);

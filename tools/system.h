@@ -32,16 +32,21 @@ struct sysopts {
     struct drive_file drive_files[MACHINE_MAX_DRIVES];
     struct blk_graph *blocks;     /* objects, and all nodes but those of the second machine */
     struct str_list blockdevs;
+    struct blk_backend *attached[MACHINE_MAX_DRIVES]; /* nodes that devices have */
+    unsigned n_attached;
+    bool seeded;                  /* -seed */
     char *lockstep_text;          /* -lockstep */
     struct lockstep_config lockstep;
     struct drive_config second_drives[MACHINE_MAX_DRIVES]; /* of its second machine */
     char *machine_name, *cpu_name, *process_name, *pidfile;
+    void *made_model;             /* of -cpu with features */
     struct str_list strings;      /* owns strings that cfg points to */
     struct str_list devices, parallels;
+    struct str_list option_roms, fw_cfgs, acpi_tables, smbios; /* texts for the board */
     char *debugcon;
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;
     bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given;
-    bool image_given, vga_wanted;
+    bool image_given, vga_wanted, boot_given;
     uint8_t echr;
     uint32_t log_items;
 };
@@ -61,8 +66,14 @@ int option_ignored(struct sysopts *, const char *arg, struct error *);
 
 void sysopts_init(struct sysopts *, const char *target, const struct isa *, bool big_endian);
 void sysopts_free(struct sysopts *);
+/* A copy that lives as long as the options. */
+const char *sysopts_keep(struct sysopts *, const char *str);
+/* system-boot.c: what -boot, -option-rom and -fw_cfg mean for the board that was chosen. 0 or -1. */
+int sysopts_resolve_boot(struct sysopts *, struct error *);
 /* Parses a command line. As an option's handler. */
 int sysopts_parse(struct sysopts *, int argc, char **argv, struct error *);
+/* What a device's property drive=NODE means: a backend, closed with the drives. NULL + error. */
+struct blk_backend *sysopts_attach_node(struct sysopts *, const char *node, struct error *);
 /* system-drives.c: opens what -blockdev and -drive said; told: of each failed request, see block.h. */
 int sysopts_open_drives(struct sysopts *, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *);
 void sysopts_close_drives(struct sysopts *);

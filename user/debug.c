@@ -231,6 +231,7 @@ static int talk(struct thread *t, struct gdb_stop *stop)
     s->talking = 0;
     s->look = 1; /* what came between its last word and this */
     if (sig < 0) {
+        thread_leave(p);
         kill(getpid(), SIGKILL);
         _exit(128 + SIGKILL);
     }

@@ -160,15 +160,8 @@ static int set_up_engine(struct proc *p, struct lockstep_config *ls, struct erro
 static int find_model(struct proc *p, struct error *e)
 {
     const char *name = p->opt.cpu ? p->opt.cpu : p->abi->default_cpu;
-    bool changed = strchr(name, ',') && p->isa->derive_model;
-    p->model = changed ? p->isa->derive_model(p->isa, name, e) : isa_find_model(p->isa, name);
-    if (!p->model && changed) return -1;
-    if (!p->model) {
-        error_set(e, "unknown CPU model '%s' for %s", name, p->target);
-        error_hint(e, "-cpu help lists them");
-        return -1;
-    }
-    return 0;
+    p->model = isa_choose_model(p->isa, name, &p->made_model, e);
+    return p->model ? 0 : -1;
 }
 
 static int set_up_memory(struct proc *p, struct error *e)
@@ -240,6 +233,12 @@ static void put_line(const char *name, const char *help)
     printf("  %-18s %s\n", name, help ? help : "");
 }
 
+static void put_text(void *opaque, const char *line)
+{
+    (void)opaque;
+    puts(line);
+}
+
 static int run(struct proc *p, int argc, char **argv, struct env *env, struct error *e)
 {
     struct user_options *o = &p->opt;
@@ -247,8 +246,7 @@ static int run(struct proc *p, int argc, char **argv, struct env *env, struct er
     p->isa = isa_find_target(p->target, &be);
     if (!p->isa) return error_set(e, "this program was built without the ISA of %s", p->target);
     if (o->cpu && (!strcmp(o->cpu, "help") || !strcmp(o->cpu, "?"))) {
-        for (unsigned i = 0; i < p->isa->n_models; i++)
-            put_line(p->isa->models[i].name, p->isa->models[i].help);
+        isa_list_models(p->isa, put_text, NULL);
         return 0;
     }
     if (o->log && !strcmp(o->log, "help")) {

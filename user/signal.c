@@ -258,6 +258,7 @@ ATTR_NORETURN void signal_die(struct thread *t, int sig)
 {
     debug_end(t, true, sig);
     uls_end(t);
+    thread_leave(t->proc);
     if (log_stream()) fflush(log_stream());
     fflush(stderr);
     signal(sig, SIG_DFL);

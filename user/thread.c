@@ -51,10 +51,17 @@ static void thread_delete(struct thread *t)
     mem_free(t);
 }
 
+void thread_leave(struct proc *p)
+{
+    engine_leave(p->engine);
+    if (p->follower) engine_leave(p->follower->engine);
+}
+
 ATTR_NORETURN void thread_exit_group(struct thread *t, int status)
 {
     debug_end(t, false, status);
     uls_end(t);
+    thread_leave(t->proc);
     if (log_stream()) fflush(log_stream());
     fflush(NULL);
     _exit(status);

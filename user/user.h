@@ -75,6 +75,7 @@ struct proc {
     struct cpu_world world;
     const struct isa *isa;
     const struct cpu_model *model;
+    void *made_model;        /* by -cpu with features: for the process's life */
     const char *target; /* "mipsel" */
 
     /* memory: user/mem.c */
@@ -261,6 +262,8 @@ void thread_loop(struct thread *); /* until the thread exits */
 void thread_copy_cpu(struct cpu *to, const struct cpu *from);
 /* Deals with an exception that ended engine_run. */
 void thread_exception(struct thread *);
+/* The process is about to end, or to be something else, in whatever way: what it has outside is ended. */
+void thread_leave(struct proc *);
 ATTR_NORETURN void thread_exit_group(struct thread *, int status);
 
 /* ---- user/syscall.c ------------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 # Files of util/ (see Makefile.am).
 libquern_a_SOURCES += util/error.c util/error.h util/host.h util/log.c util/log.h
+libquern_a_SOURCES += util/chacha.c util/chacha.h
 libquern_a_SOURCES += util/json.c util/json.h
 libquern_a_SOURCES += util/loop.c util/loop.h util/opts.c util/opts.h
 libquern_a_SOURCES += util/softfloat.c util/softfloat-wide.c util/softfloat.h \

@@ -212,7 +212,7 @@ static const struct isa_target targets32[] = { { "i386", false }, { NULL, false 
 static const struct isa_target targets64[] = { { "x86_64", false }, { NULL, false } };
 #define X86_ISA(w, arch)                                                                    \
     {                                                                                              \
-        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = x86_models_##w, .n_models = X86_MODELS_##w, .derive_model = x86_derive_model, \
+        .name = "x86-" #w, .targets = targets##w, .guest = &x86_##w##_guest, .models = x86_models_##w, .n_models = X86_MODELS_##w, .derive_model = x86_derive_model, .feature_name = x86_feature_name, \
         .gdb_arch = arch, .gdb = x86_gdb_##w, .n_gdb = X86_GDB_FEATURES + (w == 64), .init = init, .reset = reset, .set_irq = x86_sys_set_irq, .dump_tlb = x86_dump_tlb, .connect_clock = x86_sys_connect_clock, .disas = x86_disas, .dump = dump, .set_pc = set_pc, \
         .state = state, .n_state = ARRAY_LEN(state) - 1,                                           \
     }

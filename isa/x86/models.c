@@ -93,42 +93,118 @@ static const struct { const char *name; uint8_t feature; } aliases[] = {
     { "sha-ni", XF_SHA }, { "sha_ni", XF_SHA }, { "abm", XF_LZCNT }, { "lahf_lm", XF_LAHF64 }, { "lahf-lm", XF_LAHF64 }, { "3dnowprefetch", XF_PREFETCHW },
 };
 
+/* Features of other emulators' lists that no CPU has here: switched off they change nothing. */
+static const char *const never[] = {
+    "hypervisor", "invtsc", "x2apic", "vmx", "tsc-deadline", "ht", "ss", "ds", "acpi", "pbe", "est", "tm", "tm2", "xtpr",
+    "pdcm", "dca", "osvw", "umip", "pks", "la57", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "mpx", "hle",
+    "rtm", "erms", "spec-ctrl", "ibpb", "ssbd", "stibp", "arch-capabilities", "md-clear", "npt", "kvm", "pmu",
+};
+
+static const char *const feature_names[XF_COUNT] = {
+#define X(f) [XF_##f] = #f,
+    X86_FEATURES(X)
+#undef X
+};
+static const char *const sys_names[XSB_COUNT] = {
+#define X(f, word, bit) [XSB_##f] = #f,
+    X86_SYS_FEATURES(X)
+#undef X
+};
+
+static bool is_named(const char *a, const char *name, size_t n) { return !strncasecmp(a, name, n) && !a[n]; }
+
+/* Below XF_COUNT: an x86_feature; then: XSB_*; -1: none. */
 static int feature_named(const char *name, size_t n)
 {
-    static const char *const names[XF_COUNT] = {
-#define X(f) [XF_##f] = #f,
-        X86_FEATURES(X)
-#undef X
-    };
     for (unsigned i = 0; i < ARRAY_LEN(aliases); i++) {
-        if (!strncasecmp(aliases[i].name, name, n) && !aliases[i].name[n]) return aliases[i].feature;
+        if (is_named(aliases[i].name, name, n)) return aliases[i].feature;
     }
     for (int i = XF_CMOV; i < XF_COUNT; i++) { /* those before are generations */
-        if (!strncasecmp(names[i], name, n) && !names[i][n]) return i;
+        if (is_named(feature_names[i], name, n)) return i;
     }
-    return -1;
+    for (int i = 0; i < XSB_COUNT; i++) {
+        if (is_named(sys_names[i], name, n)) return XF_COUNT + i;
+    }
+    return is_named("LM", name, n) ? XF_LM : -1;
+}
+
+const char *x86_feature_name(unsigned i)
+{
+    static const unsigned n = XF_COUNT - XF_CMOV;
+
+    return i < n ? feature_names[XF_CMOV + i] : i < n + XSB_COUNT ? sys_names[i - n] : NULL;
 }
 
 struct changed { struct cpu_model model; struct x86_model def; char name[]; };
 
-/* One change: +name, -name, name, name=on, name=off. */
-static int change(struct x86_model *m, const char *s, size_t n, struct error *e)
+/* A number of the signature: family, model, stepping. */
+static int change_signature(struct x86_model *m, const char *name, uint64_t v)
+{
+    uint32_t s = m->signature, family = s >> 8 & 15, model = (s >> 4 & 15) | (s >> 12 & 0xf0), step = s & 15;
+
+    if (family == 15) family += s >> 20 & 255;
+    if (!strcmp(name, "family") && v <= 15 + 255) family = (uint32_t)v;
+    else if (!strcmp(name, "model") && v <= 255) model = (uint32_t)v;
+    else if (!strcmp(name, "stepping") && v <= 15) step = (uint32_t)v;
+    else return -1;
+    m->signature = step | (model & 15) << 4 | MIN(family, 15u) << 8 | (model & 0xf0) << 12 | (family > 15 ? family - 15 : 0) << 20;
+    return 0;
+}
+
+/* NAME=VALUE where NAME is no feature. 1: not one of these. */
+static int change_property(struct x86_model *m, const char *name, const char *v, struct error *e)
+{
+    char *end;
+
+    if (!strcmp(name, "vendor")) {
+        if (strlen(v) != 12) return error_set(e, "vendor=%s: a vendor has 12 characters", v);
+        memcpy(m->vendor, v, 12);
+    } else if (!strcmp(name, "model-id") || !strcmp(name, "model_id")) {
+        memset(m->brand, 0, sizeof m->brand);
+        memcpy(m->brand, v, MIN(strlen(v), sizeof m->brand - 1));
+    } else if (!strcmp(name, "family") || !strcmp(name, "model") || !strcmp(name, "stepping")) {
+        uint64_t n = strtoull(v, &end, 0);
+        if (!*v || *end || *v == '-' || change_signature(m, name, n)) return error_set(e, "%s=%s: out of range", name, v);
+    } else return 1;
+    return 0;
+}
+
+/* One change: +name, -name, name, name=on, name=off; or a property with its value. enforce: a feature that is missing is an error. */
+static int change(struct x86_model *m, const char *s, bool enforce, struct error *e)
 {
     bool on = *s != '-';
-    const char *eq = memchr(s, '=', n);
+    const char *eq = strchr(s, '=');
 
-    if (*s == '+' || *s == '-') s++, n--;
+    if (*s == '+' || *s == '-') s++;
+    size_t n = eq ? (size_t)(eq - s) : strlen(s);
+    if (is_named("check", s, n) || is_named("enforce", s, n)) return 0;
     if (eq) {
-        size_t v = n - (size_t)(eq + 1 - s);
-        if (v == 3 && !strncmp(eq + 1, "off", 3)) on = false;
-        else if (v != 2 || strncmp(eq + 1, "on", 2)) return error_set(e, "'%.*s': on or off is expected", (int)n, s);
-        n = (size_t)(eq - s);
+        char *name = mem_printf("%.*s", (int)n, s);
+        int rc = change_property(m, name, eq + 1, e);
+        mem_free(name);
+        if (rc <= 0) return rc;
+        if (!strcmp(eq + 1, "off")) on = false;
+        else if (strcmp(eq + 1, "on")) return error_set(e, "'%s': on or off is expected", s);
     }
     int f = feature_named(s, n);
-    if (f < 0) return error_set(e, "x86 has no feature '%.*s'", (int)n, s);
-    if (on && MISSING >> f & 1) error_warn("the feature '%.*s' is not built: the CPU will not have it", (int)n, s);
-    else if (on) m->features |= UINT64_C(1) << f;
-    else m->features &= ~(UINT64_C(1) << f);
+    bool missing = f >= 0 && f < XF_COUNT && MISSING >> f & 1;
+    for (unsigned i = 0; f < 0 && i < ARRAY_LEN(never); i++) missing |= is_named(never[i], s, n);
+    if (f < 0 && !missing) {
+        error_set(e, "x86 has no feature '%.*s'", (int)n, s);
+        return error_hint(e, "-cpu help lists them");
+    }
+    if (missing) {
+        if (!on) return 0;
+        if (enforce) return error_set(e, "the feature '%.*s' is not built", (int)n, s);
+        error_warn("the feature '%.*s' is not built: the CPU will not have it", (int)n, s);
+        return 0;
+    }
+    if (f >= XF_COUNT) {
+        uint32_t bit = UINT32_C(1) << (f - XF_COUNT);
+        m->sys = on ? m->sys | bit : m->sys & ~bit;
+    } else {
+        m->features = on ? m->features | UINT64_C(1) << f : m->features & ~(UINT64_C(1) << f);
+    }
     return 0;
 }
 
@@ -147,10 +223,15 @@ const struct cpu_model *x86_derive_model(const struct isa *isa, const char *text
     c->def = *(const struct x86_model *)from->def;
     strcpy(c->name, text);
     c->model = (struct cpu_model){ .name = c->name, .help = from->help, .def = &c->def };
+    const char *check = strstr(text, ",enforce");
+    bool enforce = check && (!check[8] || check[8] == ',' || !strncmp(check + 8, "=on", 3));
     for (text += n; *text == ','; text += n) {
         text++;
         n = strcspn(text, ",");
-        if (n && change(&c->def, text, n, e)) {
+        char *one = mem_printf("%.*s", (int)n, text);
+        int rc = n ? change(&c->def, one, enforce, e) : 0;
+        mem_free(one);
+        if (rc) {
             mem_free(c);
             return NULL;
         }
@@ -187,7 +268,7 @@ static uint32_t word(const struct x86_cpu *x, const struct cpuid_bit *b, size_t 
 
 static void caches(uint32_t sub, uint32_t r[4])
 {
-    static const uint32_t leaf4[3][4] = { { 0x04000121, 0x01c0003f, 63, 1 }, { 0x04000122, 0x01c0003f, 63, 1 }, { 0x04000143, 0x03c0003f, 4095, 1 } };
+    static const uint32_t leaf4[3][4] = { { 0x00000121, 0x01c0003f, 63, 1 }, { 0x00000122, 0x01c0003f, 63, 1 }, { 0x00000143, 0x03c0003f, 4095, 1 } };
     if (sub < 3) memcpy(r, leaf4[sub], sizeof leaf4[sub]);
 }
 

@@ -2,8 +2,8 @@
  * sys-paging.c - x86 virtual to physical: 32-bit paging with and without 4-MiB pages, PAE, four levels; rights, accessed and
  * dirty bits; `info tlb`.
  *
- * Follows the Intel SDM volume 3 chapter 4. The engine's TLB is the only one; PCIDs and global pages are honoured in that
- * entries may go earlier than they must. A write to a page that is not dirty comes here even after a read.
+ * Follows the Intel SDM volume 3 chapter 4. The engine's TLB is the only one; PCIDs are honoured in that entries may go earlier
+ * than they must. A write to a page that is not dirty comes here even after a read.
  */
 #include "isa/x86/sys.h"
 
@@ -24,9 +24,8 @@ static uint64_t a20(const struct x86_cpu *x, uint64_t pa) { return x->a20_off ? 
 
 static uint8_t *phys_host(struct x86_cpu *x, uint64_t pa, bool write)
 {
-    struct phys_page pp = { NULL, false };
+    struct phys_page pp = cpu_phys_page(&x->c, pa & CPU_PAGE_MASK);
 
-    x->c.world->phys_page(x->c.bus, pa & CPU_PAGE_MASK, &pp);
     return pp.host && !(write && pp.readonly) ? pp.host + (pa & ~CPU_PAGE_MASK) : NULL;
 }
 
@@ -182,6 +181,9 @@ static bool page_fault(struct x86_cpu *x, uint64_t va, enum mem_access acc, bool
     return false;
 }
 
+/* Where large pages were met, by GiB. */
+static uint64_t large_bit(uint64_t va) { return UINT64_C(1) << (va >> 30 & 63); }
+
 bool x86_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mode, bool probe, struct mmu_hit *hit)
 {
     struct x86_cpu *x = x86_cpu(c);
@@ -217,9 +219,29 @@ bool x86_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mode, boo
     }
     if (!dirty) prot &= (uint8_t)~MMU_W;
     uint64_t offset = (UINT64_C(1) << w.bits) - 1;
+    hit->global = w.entry & PT_G && x->cr4 & CR4_PGE;
+    if (w.bits > CPU_PAGE_BITS && !probe) {
+        x->large_pages |= large_bit(va);
+        x->large_bits = MAX(x->large_bits, (uint8_t)w.bits);
+    }
     hit->phys = a20(x, ((w.entry & frame_mask(x)) & ~offset) | (va & offset));
     hit->prot = prot;
     return true;
+}
+
+/* The engine knows pages of 4 KiB: of a larger one all that may be there go. */
+void x86_flush_page(struct x86_cpu *x, uint64_t va)
+{
+    uint64_t size = UINT64_C(1) << x->large_bits, piece = CPU_PAGE_SIZE * 256;
+
+    if (!(x->large_pages & large_bit(va))) {
+        cpu_tlb_flush_page(&x->c, va);
+    } else if (x->large_bits > 22) {
+        cpu_tlb_flush(&x->c);
+    } else {
+        va &= ~(size - 1);
+        for (uint64_t at = 0; at < size; at += piece) cpu_tlb_flush_range(&x->c, va + at, piece);
+    }
 }
 
 void x86_load_pdptes(struct x86_cpu *x)

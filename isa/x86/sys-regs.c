@@ -46,7 +46,7 @@ void x86_set_cr3(struct x86_cpu *x, uint64_t v)
     if (x86_long(x)) x->cr3 = v & ~(UINT64_C(1) << 63);
     else x->cr3 = (uint32_t)v;
     if (x->cr4 & CR4_PAE && x->cr0 & CR0_PG && !x86_long(x)) x86_load_pdptes(x);
-    cpu_tlb_flush(&x->c);
+    cpu_tlb_flush_local(&x->c);
 }
 
 static uint64_t cr4_known(const struct x86_cpu *x)
@@ -459,8 +459,8 @@ uint64_t x86_helper_invlpg(struct cpu *c, uint64_t va, uint64_t a, uint64_t b)
     struct x86_cpu *x = x86_cpu(c);
 
     (void)a, (void)b;
-    if (!x86_long(x)) cpu_tlb_flush_page(c, (uint32_t)va);
-    else if (x86_canonical(va)) cpu_tlb_flush_page(c, va);
+    if (!x86_long(x)) x86_flush_page(x, (uint32_t)va);
+    else if (x86_canonical(va)) x86_flush_page(x, va);
     return 0;
 }
 
@@ -476,7 +476,7 @@ uint64_t x86_helper_invpcid(struct cpu *c, uint64_t type, uint64_t va, uint64_t 
     if (type < 2 && pcid && !(x->cr4 & CR4_PCIDE)) x86_gp(x, 0);
     if (type == 0) {
         if (!x86_canonical(at)) x86_gp(x, 0);
-        cpu_tlb_flush_page(c, at);
+        x86_flush_page(x, at);
     } else {
         cpu_tlb_flush(c);
     }

@@ -91,6 +91,7 @@ void x86_set_ferr(struct x86_cpu *, bool level);
 /* ---- sys-paging.c ---- */
 bool x86_mmu(struct cpu *, uint64_t va, enum mem_access, unsigned mode, bool probe, struct mmu_hit *);
 void x86_load_pdptes(struct x86_cpu *);           /* may raise #GP */
+void x86_flush_page(struct x86_cpu *, uint64_t va);
 void x86_dump_tlb(struct cpu *, void (*put)(void *, const char *), void *opaque);
 /* Physical memory, little-endian; what is not memory goes over the bus. size: 1, 2, 4, 8 */
 uint64_t x86_phys_ld(struct x86_cpu *, uint64_t pa, unsigned size);

@@ -144,6 +144,8 @@ struct x86_cpu {
     uint64_t tsc_offset, tsc_deadline;
     uint64_t pdpte[4];       /* PAE: read when CR3 is written */
     uint64_t monitor;        /* address watched */
+    uint64_t large_pages;    /* for each GiB, modulo 64, whether the engine's TLB may have parts of large pages there; log2 of the largest */
+    uint8_t large_bits;
     uint32_t smbase;
     bool a20_off, smm, nmi_blocked, nmi_pending, smi_pending, init_pending, wait_sipi, stopped, in_mwait;
     uint8_t db_pending;      /* bits of DR6 to report after the instruction; 0x80 stands for BS (bit 14) */
@@ -203,6 +205,7 @@ void x86_fxrstor_image(struct x86_cpu *, const uint8_t image[512]);
 enum { X86_MODELS_32 = 9, X86_MODELS_64 = 13 };
 extern const struct cpu_model x86_models_32[X86_MODELS_32], x86_models_64[X86_MODELS_64];
 const struct cpu_model *x86_derive_model(const struct isa *, const char *text, struct error *);
+const char *x86_feature_name(unsigned i);
 void x86_cpuid(const struct x86_cpu *, uint32_t leaf, uint32_t sub, uint32_t r[4]); /* eax, ebx, ecx, edx */
 /* CPUID leaf 1, edx */
 uint32_t x86_cpuid_features(const struct x86_cpu *);

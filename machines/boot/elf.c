@@ -174,6 +174,10 @@ int elf_load(const char *path, const uint8_t *data, uint64_t size, const struct 
                 info->segments++;
                 continue;
             }
+            if (t->segment) {
+                if (t->segment(t->opaque, phys, data + s.offset, s.filesz, e)) return -1;
+                continue;
+            }
             uint8_t *copy = s.filesz ? mem_alloc((size_t)s.filesz) : NULL;
             if (copy) memcpy(copy, data + s.offset, (size_t)s.filesz);
             boot_images_add(images, "kernel", phys, copy, s.filesz, s.memsz);

@@ -40,6 +40,8 @@ struct elf_target {
     /* Where the program header's virtual (physical) address lies in physical memory; false:
      * nowhere. */
     bool (*to_phys)(void *opaque, uint64_t vaddr, uint64_t paddr, uint64_t *phys);
+    /* NULL: segments become images. Else called for each once info is complete; data is of the file. 0 or -1. */
+    int (*segment)(void *opaque, uint64_t phys, const uint8_t *data, uint64_t size, struct error *e);
     void *opaque;
     uint64_t limit; /* first physical address that is not memory */
 };

@@ -3,7 +3,7 @@
  * kernel's header as a boot loader does, and leaves them in fw_cfg for rom/linuxboot.S.
  *
  * Follows Linux's Documentation/arch/x86/boot.rst, protocols 2.00 to 2.15. Multiboot kernels and ELF
- * kernels (PVH) are not read yet.
+ * kernels (PVH) are x86-flat.c's.
  */
 #include "machines/boot/x86-linux.h"
 
@@ -60,8 +60,8 @@ static int check_kernel(const char *path, struct kernel *k, struct error *e)
     const uint8_t *h = k->file.data;
     if (k->file.size < HEADER_END || ld16_le(h + H_BOOT_FLAG) != 0xaa55 ||
         memcmp(h + H_MAGIC, "HdrS", 4)) {
-        error_set(e, "'%s' is no Linux kernel for a PC (bzImage)", path);
-        return error_hint(e, "multiboot and ELF kernels cannot be started yet");
+        error_set(e, "'%s' is no kernel for a PC", path);
+        return error_hint(e, "bzImages of Linux, Multiboot kernels, and ELF files with a PVH entry are");
     }
     k->version = ld16_le(h + H_VERSION);
     if (k->version < 0x200) return error_set(e, "'%s': boot protocol %x is too old", path, k->version);
@@ -123,13 +123,11 @@ static int complete_header(struct kernel *k, const char *cmdline, struct error *
     return 0;
 }
 
-/* The ROM with its checksums: all bytes add up to zero, those of the expansion header, too. */
-static int add_rom(struct device *fw, struct error *e)
+int x86_add_boot_rom(struct device *fw, const char *name, const uint8_t code[512], struct error *e)
 {
-    static const char name[] = "genroms/linuxboot.bin", order[] = "/rom@genroms/linuxboot.bin";
     enum { PNP_POINTER = 0x1a, PNP_SIZE = 32, PNP_CHECKSUM = 9 };
-    uint8_t rom[sizeof linuxboot_rom], sum = 0;
-    memcpy(rom, linuxboot_rom, sizeof rom);
+    uint8_t rom[512], sum = 0;
+    memcpy(rom, code, sizeof rom);
     uint8_t *pnp = rom + ld16_le(rom + PNP_POINTER);
     for (unsigned i = 0; i < PNP_SIZE; i++)
         sum = (uint8_t)(sum + pnp[i]);
@@ -138,8 +136,7 @@ static int add_rom(struct device *fw, struct error *e)
     for (unsigned i = 0; i < sizeof rom; i++)
         sum = (uint8_t)(sum + rom[i]);
     rom[sizeof rom - 1] = (uint8_t)-sum;
-    if (fw_cfg_add_file(fw, name, rom, sizeof rom, e)) return -1;
-    return fw_cfg_add_file(fw, "bootorder", order, sizeof order, e);
+    return fw_cfg_add_file(fw, name, rom, sizeof rom, e);
 }
 
 static void publish(struct device *fw, const struct kernel *k, const char *cmdline)
@@ -160,7 +157,7 @@ static void publish(struct device *fw, const struct kernel *k, const char *cmdli
     fw_cfg_add(fw, FW_CFG_INITRD_DATA, k->initrd.data, (uint32_t)k->initrd.size);
 }
 
-int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, struct error *e)
+int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, const char **boot, struct error *e)
 {
     const struct machine_config *c = &m->cfg;
     const char *cmdline = c->append ? c->append : "";
@@ -175,8 +172,9 @@ int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, struc
     }
     if (!rc) rc = place_initrd(c->kernel, &k, low_ram, e);
     if (!rc) rc = complete_header(&k, cmdline, e);
-    if (!rc) rc = add_rom(fw, e);
+    if (!rc) rc = x86_add_boot_rom(fw, "genroms/linuxboot.bin", linuxboot_rom, e);
     if (!rc) publish(fw, &k, cmdline);
+    *boot = "/rom@genroms/linuxboot.bin";
     boot_file_free(&k.file);
     boot_file_free(&k.initrd);
     return rc;

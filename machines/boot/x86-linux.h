@@ -7,8 +7,11 @@
 
 #include "machines/machine.h"
 
-/* Loads cfg.kernel, cfg.initrd and cfg.append; low_ram: bytes of RAM below 4 GiB. Makes the option ROM
- * the first in the boot order. 0 or -1. */
-int x86_linux_load(struct machine *, struct device *fw_cfg, uint64_t low_ram, struct error *e);
+/* Loads cfg.kernel, cfg.initrd and cfg.append; low_ram: bytes of RAM below 4 GiB. *boot: what is to be
+ * the first in the boot order, in firmware's notation (static). 0 or -1. */
+int x86_linux_load(struct machine *, struct device *fw_cfg, uint64_t low_ram, const char **boot, struct error *e);
+
+/* Adds an option ROM with its checksums: all bytes add up to zero, those of the expansion header, too. 0 or -1. */
+int x86_add_boot_rom(struct device *fw_cfg, const char *name, const uint8_t code[512], struct error *e);
 
 #endif

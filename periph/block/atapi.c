@@ -4,6 +4,7 @@
  * sectors only; no audio, no writing.
  */
 #include "periph/block/ide.h"
+#include "periph/scsi/mmc.h"
 
 #include "util/log.h"
 
@@ -26,7 +27,6 @@ enum {
     ASC_INVALID_FIELD = 0x24,
     ASC_CHANGED = 0x28,
     ASC_RESET = 0x29,
-    ASC_SAVING = 0x39,
     ASC_NO_MEDIUM = 0x3a,
     ASC_READ_ERROR = 0x11,
     ASC_LOCKED = 0x53
@@ -244,186 +244,6 @@ static void cmd_request_sense(struct ide_drive *d)
     reply(d, 18, d->packet[4]);
 }
 
-static void msf(uint8_t *out, uint32_t lba)
-{
-    lba += 150;
-    out[0] = 0;
-    out[1] = (uint8_t)(lba / 75 / 60), out[2] = (uint8_t)(lba / 75 % 60),
-    out[3] = (uint8_t)(lba % 75);
-}
-
-static void toc_address(uint8_t *out, bool in_msf, uint32_t lba)
-{
-    if (in_msf)
-        msf(out, lba);
-    else
-        st32_be(out, lba);
-}
-
-/* One data track and the lead-out. */
-static void cmd_read_toc(struct ide_drive *d)
-{
-    const uint8_t *p = d->packet;
-    uint8_t *b = d->buf;
-    bool in_msf = p[1] & 2;
-    uint8_t format = p[2] & 15, start = p[6];
-    uint32_t n = 4, total = (uint32_t)MIN(d->n_sectors, UINT32_MAX - 150);
-    if (!format) format = p[9] >> 6;
-    memset(b, 0, 64);
-    switch (format) {
-    case 0:
-        if (start > 1 && start != 0xaa) goto invalid;
-        b[2] = b[3] = 1;
-        if (start <= 1) {
-            b[n + 1] = 0x14, b[n + 2] = 1;
-            toc_address(b + n + 4, in_msf, 0);
-            n += 8;
-        }
-        b[n + 1] = 0x16, b[n + 2] = 0xaa;
-        toc_address(b + n + 4, in_msf, total);
-        n += 8;
-        break;
-    case 1: /* one session */
-        b[2] = b[3] = 1;
-        b[5] = 0x14, b[6] = 1;
-        toc_address(b + 8, in_msf, 0);
-        n = 12;
-        break;
-    case 2: { /* raw: first, last track, lead-out, track 1 */
-        static const uint8_t points[4] = {0xa0, 0xa1, 0xa2, 1};
-        b[2] = b[3] = 1;
-        for (unsigned i = 0; i < 4; i++, n += 11) {
-            b[n] = 1, b[n + 1] = 0x14, b[n + 3] = points[i];
-            if (points[i] == 0xa2)
-                msf(b + n + 7, total);
-            else if (points[i] == 1)
-                msf(b + n + 7, 0);
-            else
-                b[n + 8] = 1;
-        }
-        break;
-    }
-    default: goto invalid;
-    }
-    st16_be(b, (uint16_t)(n - 2));
-    reply(d, n, be16(p + 7));
-    return;
-invalid:
-    packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0);
-}
-
-static void cmd_mode_sense(struct ide_drive *d)
-{
-    const uint8_t *p = d->packet;
-    uint8_t *b = d->buf, page = p[2] & 0x3f, control = p[2] >> 6;
-    uint32_t n = 8;
-    bool found = false;
-    if (control == 3) {
-        packet_error(d, SENSE_ILLEGAL, ASC_SAVING, 0);
-        return;
-    }
-    memset(b, 0, 128);
-    b[2] = d->tray_open ? 0x71 : d->blk ? 0x01 : 0x70;
-    if (page == 0x01 || page == 0x3f) { /* error recovery */
-        b[n] = 0x01, b[n + 1] = 6;
-        if (control == 0) b[n + 3] = 5;
-        n += 8, found = true;
-    }
-    if (page == 0x0e || page == 0x3f) { /* audio control */
-        b[n] = 0x0e, b[n + 1] = 14;
-        n += 16, found = true;
-    }
-    if (page == 0x2a || page == 0x3f) { /* capabilities and mechanical status */
-        b[n] = 0x2a, b[n + 1] = 20;
-        if (control != 1) {
-            b[n + 2] = 0x3b;                                  /* reads CD-R, CD-RW, DVD */
-            b[n + 4] = 0x70;                                  /* mode 2, multisession */
-            b[n + 6] = (uint8_t)(0x29 | (d->locked ? 2 : 0)); /* tray, eject, lock */
-            st16_be(b + n + 8, 706);
-            st16_be(b + n + 10, 2);
-            st16_be(b + n + 12, 512);
-            st16_be(b + n + 14, 706);
-        }
-        n += 22, found = true;
-    }
-    if (!found) {
-        packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0);
-        return;
-    }
-    st16_be(b, (uint16_t)(n - 2));
-    reply(d, n, be16(p + 7));
-}
-
-/* Feature descriptors of a drive that reads CDs and DVDs. */
-static void cmd_get_configuration(struct ide_drive *d)
-{
-    const uint8_t *p = d->packet;
-    uint8_t *b = d->buf;
-    bool dvd = d->n_sectors > 405000; /* more than the largest CD */
-    uint16_t profile = !has_medium(d) ? 0 : dvd ? 0x10 : 0x08, start = be16(p + 2);
-    uint8_t rt = p[1] & 3;
-    uint32_t n = 8;
-    struct {
-        uint16_t code;
-        uint8_t flags, len;
-        uint8_t data[8];
-    } f[] = {
-        {0x0000,
-         0x03,
-         8,
-         {0x00, 0x10, dvd && profile, 0, 0x00, 0x08, !dvd && profile, 0}}, /* profiles */
-        {0x0001, 0x0b, 8, {0, 0, 0, 2, 1, 0, 0, 0}},                       /* core: ATAPI */
-        {0x0002, 0x07, 4, {2, 0, 0, 0}},                                   /* morphing: events */
-        {0x0003, 0x03, 4, {0x29, 0, 0, 0}},          /* removable medium: tray */
-        {0x0010, 0x01, 8, {0, 0, 8, 0, 0, 1, 0, 0}}, /* random readable */
-        {0x001e, 0x09, 4, {0, 0, 0, 0}},             /* CD read */
-        {0x001f, 0x01, 0, {0}},                      /* DVD read */
-    };
-    if (rt == 3) {
-        packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0);
-        return;
-    }
-    memset(b, 0, 128);
-    st16_be(b + 6, profile);
-    for (size_t i = 0; i < ARRAY_LEN(f); i++) {
-        bool current = (f[i].flags & 1) || (f[i].code == 0x1e && profile == 8) ||
-                       (f[i].code == 0x1f && profile == 0x10);
-        if (f[i].code < start || (rt == 1 && !current) || (rt == 2 && f[i].code != start)) continue;
-        st16_be(b + n, f[i].code);
-        b[n + 2] = (uint8_t)((f[i].flags & ~1u) | current);
-        b[n + 3] = f[i].len;
-        memcpy(b + n + 4, f[i].data, f[i].len);
-        n += 4u + f[i].len;
-    }
-    st32_be(b, n - 4);
-    reply(d, n, be16(p + 7));
-}
-
-/* Polled only. Class 4: media. */
-static void cmd_event_status(struct ide_drive *d)
-{
-    const uint8_t *p = d->packet;
-    uint8_t *b = d->buf;
-    if (!(p[1] & 1)) { /* asynchronous operation is not supported */
-        packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0);
-        return;
-    }
-    memset(b, 0, 8);
-    b[3] = 1 << 4; /* supported classes */
-    if (!(p[4] & 1 << 4)) {
-        b[1] = 2;
-        b[2] = 0x80; /* no event available */
-        reply(d, 4, be16(p + 7));
-        return;
-    }
-    b[1] = 6;
-    b[2] = 4;
-    b[4] = d->media_event;
-    b[5] = (uint8_t)((d->tray_open ? 1 : 0) | (has_medium(d) ? 2 : 0));
-    d->media_event = 0;
-    reply(d, 8, be16(p + 7));
-}
-
 static void cmd_start_stop(struct ide_drive *d)
 {
     bool load = d->packet[4] & 2, start = d->packet[4] & 1;
@@ -445,45 +265,23 @@ static void cmd_start_stop(struct ide_drive *d)
     packet_ok(d);
 }
 
-static void cmd_mechanism_status(struct ide_drive *d)
+/* The commands that return a table; false: it is none of them. */
+static bool table_command(struct ide_drive *d)
 {
-    memset(d->buf, 0, 8);
-    d->buf[1] = d->tray_open ? 0x10 : 0;
-    d->buf[5] = 1;
-    reply(d, 8, be16(d->packet + 8));
-}
-
-static void cmd_disc_information(struct ide_drive *d)
-{
-    memset(d->buf, 0, 34);
-    d->buf[1] = 32;
-    d->buf[2] = 0x0e; /* complete, last session complete */
-    d->buf[3] = d->buf[4] = d->buf[5] = d->buf[6] = 1;
-    d->buf[7] = 0x20; /* unrestricted use */
-    reply(d, 34, be16(d->packet + 7));
-}
-
-static void cmd_dvd_structure(struct ide_drive *d)
-{
-    uint8_t *b = d->buf;
-    uint32_t n, allocation = be16(d->packet + 8);
-    memset(b, 0, 2052);
-    if (d->n_sectors <= 405000) { /* a CD has none */
-        packet_error(d, SENSE_ILLEGAL, 0x30, 0x02);
-        return;
-    }
-    switch (d->packet[7]) {
-    case 0: /* physical format: one layer, read only */
-        n = 2052;
-        b[4] = 0x01, b[5] = 0x0f, b[6] = 0x01;
-        st32_be(b + 8, 0x30000);
-        st32_be(b + 12, (uint32_t)(0x30000 + d->n_sectors - 1));
-        break;
-    case 1: n = 8; break; /* no copyright protection */
-    default: packet_error(d, SENSE_ILLEGAL, ASC_INVALID_FIELD, 0); return;
-    }
-    st16_be(b, (uint16_t)(n - 2));
-    reply(d, n, allocation);
+    struct mmc_drive m = {.sectors = d->n_sectors,
+                          .disc = d->blk != NULL,
+                          .tray_open = d->tray_open,
+                          .locked = d->locked,
+                          .event = d->media_event};
+    uint32_t allocation;
+    int n = mmc_reply(&m, d->packet, d->buf, &allocation);
+    d->media_event = m.event;
+    if (n == MMC_UNKNOWN) return false;
+    if (n < 0)
+        packet_error(d, SENSE_ILLEGAL, (uint8_t)(-n >> 8), (uint8_t)-n);
+    else
+        reply(d, (uint32_t)n, allocation);
+    return true;
 }
 
 /* Commands that a changed medium does not keep from being done; and those that need a medium. */
@@ -556,20 +354,9 @@ void atapi_packet(struct ide_drive *d)
         else
             packet_ok(d);
         break;
-    case 0x42: /* READ SUB-CHANNEL: no audio is playing */
-        memset(d->buf, 0, 4);
-        d->buf[1] = 0x15;
-        reply(d, 4, be16(p + 7));
-        break;
-    case 0x43: cmd_read_toc(d); break;
-    case 0x46: cmd_get_configuration(d); break;
-    case 0x4a: cmd_event_status(d); break;
-    case 0x51: cmd_disc_information(d); break;
-    case 0x5a: cmd_mode_sense(d); break;
-    case 0xad: cmd_dvd_structure(d); break;
     case 0xbb: packet_ok(d); break; /* SET CD SPEED */
-    case 0xbd: cmd_mechanism_status(d); break;
     default:
+        if (table_command(d)) break;
         LOG(UNIMP, "ide-cd: packet command %02x\n", p[0]);
         packet_error(d, SENSE_ILLEGAL, ASC_INVALID_OP, 0);
         break;

@@ -60,6 +60,9 @@ void ide_channel_reset(struct ide_channel *);
 /* The DMA engine was started: a drive that waits for it begins. */
 void ide_dma_started(struct ide_channel *);
 
+/* isa-ide.c: the command block in 8 I/O ports, the control block in one; the opaque is the channel. */
+extern const struct mmio_ops ide_port_ops, ide_control_ops;
+
 /* ---- drives ---- */
 
 enum ide_phase { IDE_IDLE, IDE_DATA_IN, IDE_DATA_OUT, IDE_PACKET, IDE_DMA_WAIT };

@@ -616,6 +616,16 @@ static struct lapic *accessed(struct apic_bus *b, uint64_t addr)
     return d && hardware_on(lapic(d)) ? lapic(d) : NULL;
 }
 
+void apic_bus_msi(struct device *bus, uint64_t addr, uint32_t data)
+{
+    struct apic_message m = {.destination = (uint8_t)(addr >> 12),
+                             .logical = addr & 4,
+                             .vector = (uint8_t)data,
+                             .mode = (uint8_t)(data >> 8 & 7),
+                             .level = data & 0x8000};
+    apic_bus_send(bus, &m);
+}
+
 static uint64_t bus_read(void *opaque, uint64_t addr, unsigned size)
 {
     struct lapic *s = accessed(opaque, addr);
@@ -631,12 +641,7 @@ static void bus_write(void *opaque, uint64_t addr, uint64_t value, unsigned size
         if (!(addr & 15)) reg_write(s, (unsigned)addr >> 4, (uint32_t)value);
         return;
     }
-    struct apic_message m = {.destination = (uint8_t)(addr >> 12),
-                             .logical = addr & 4,
-                             .vector = (uint8_t)value,
-                             .mode = (uint8_t)(value >> 8 & 7),
-                             .level = value & 0x8000};
-    apic_bus_send(&b->dev, &m);
+    apic_bus_msi(&b->dev, addr, (uint32_t)value);
 }
 
 static const struct mmio_ops bus_ops = {.read = bus_read,

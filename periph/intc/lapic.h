@@ -40,6 +40,8 @@ bool apic_bus_add(struct device *bus, struct device *apic);
 void apic_bus_set_current(struct device *bus, struct device *(*fn)(void *), void *opaque);
 /* Called at the end of service of each level-triggered vector (up to four listeners). */
 bool apic_bus_on_eoi(struct device *bus, void (*fn)(void *, uint8_t vector), void *opaque);
+/* A message signalled interrupt: a write of `data` to `addr` by who is no processor. */
+void apic_bus_msi(struct device *bus, uint64_t addr, uint32_t data);
 void apic_bus_send(struct device *bus, const struct apic_message *);
 
 void lapic_connect(struct device *apic, lapic_event_fn, void *opaque);

@@ -36,6 +36,8 @@ static const struct {
     {0x0c00, "Firewire controller"},
     {0x0c03, "USB controller"},
     {0x0c05, "SMBus"},
+    {0x0900, "Keyboard"},
+    {0x0902, "Mouse"},
 };
 
 static void put_bar(const struct pci_device *d, unsigned n, void (*put)(void *, const char *),
@@ -46,7 +48,9 @@ static void put_bar(const struct pci_device *d, unsigned n, void (*put)(void *, 
     bool io = bar->kind == PCI_BAR_IO;
     /* Where it is not mapped QEMU's users know an address of all ones, and an end counted from it.
      */
-    uint64_t at = bar->mapped ? value & ~(uint64_t)(io ? 3 : 15) : UINT64_MAX,
+    bool wide = bar->kind == PCI_BAR_MEM64_PREFETCH;
+    uint64_t high = wide ? (uint64_t)ld32_le(d->pci.config + PCI_BAR0 + 4 * n + 4) << 32 : 0;
+    uint64_t at = bar->mapped ? high | (value & ~(uint64_t)(io ? 3 : 15)) : UINT64_MAX,
              end = at + region_size(bar->region) - 1;
     char line[120];
 
@@ -55,8 +59,8 @@ static void put_bar(const struct pci_device *d, unsigned n, void (*put)(void *, 
                  end);
     else
         snprintf(line, sizeof line,
-                 "      BAR%u: 32 bit %smemory at 0x%08" PRIx64 " [0x%08" PRIx64 "].", n,
-                 bar->kind == PCI_BAR_MEM_PREFETCH ? "prefetchable " : "", at, end);
+                 "      BAR%u: %u bit %smemory at 0x%08" PRIx64 " [0x%08" PRIx64 "].", n,
+                 wide ? 64 : 32, bar->kind & PCI_BAR_MEM_PREFETCH ? "prefetchable " : "", at, end);
     put(opaque, line);
 }
 

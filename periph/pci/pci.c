@@ -14,6 +14,8 @@ struct pci_bus {
     struct address_space *dma;
     struct irq_line *lines;
     unsigned (*pin_map)(unsigned devfn, unsigned pin);
+    void (*msi)(void *opaque, uint64_t addr, uint32_t data);
+    void *msi_opaque;
     struct pci_device *fn[256];
 };
 
@@ -64,6 +66,16 @@ void pci_bus_delete(struct pci_bus *b)
 void pci_bus_set_map(struct pci_bus *b, unsigned (*pin_map)(unsigned devfn, unsigned pin))
 {
     b->pin_map = pin_map ? pin_map : default_map;
+}
+
+void pci_bus_set_msi(struct pci_bus *b, void (*fn)(void *, uint64_t, uint32_t), void *opaque)
+{
+    b->msi = fn, b->msi_opaque = opaque;
+}
+
+bool pci_bus_has_msi(const struct pci_bus *b)
+{
+    return b && b->msi;
 }
 
 struct pci_device *pci_bus_device(struct pci_bus *b, unsigned devfn)
@@ -118,6 +130,7 @@ void pci_set_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind, struc
     st32_le(d->pci.config + reg, kind);
     st32_le(d->pci.wmask + reg,
             (uint32_t)(0u - region_size(r)) & (kind == PCI_BAR_IO ? ~3u : ~15u));
+    if (kind == PCI_BAR_MEM64_PREFETCH && n + 1 < PCI_BARS) st32_le(d->pci.wmask + reg + 4, ~0u);
 }
 
 void pci_set_rom(struct pci_device *d, struct region *r)
@@ -161,11 +174,17 @@ static void map_bars(struct pci_device *d)
         struct pci_bar *bar = &d->pci.bar[n];
         if (!bar->region) continue;
         bool io = bar->kind == PCI_BAR_IO;
-        uint32_t addr = ld32_le(d->pci.config + PCI_BAR0 + 4 * n) & (io ? ~3u : ~15u);
+        bool wide = bar->kind == PCI_BAR_MEM64_PREFETCH;
+        uint64_t addr = ld32_le(d->pci.config + PCI_BAR0 + 4 * n) & (io ? ~3u : ~15u);
         uint64_t size = region_size(bar->region), space = io ? 0x10000 : UINT64_C(0x100000000);
+        if (wide) {
+            uint64_t high = ld32_le(d->pci.config + PCI_BAR0 + 4 * n + 4);
+            if (high) space = region_size(b->mem);
+            addr |= high << 32;
+        }
         /* Address 0 is what a register holds that nobody set; the topmost ones are there while
          * software sizes it. */
-        bool on = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && addr && (uint64_t)addr + size < space;
+        bool on = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && addr && addr < space && size < space - addr;
         if (bar->mapped) region_remove(bar->region);
         if (on) region_add(io ? b->io : b->mem, bar->region, addr, 1);
         bar->mapped = on;
@@ -179,6 +198,7 @@ uint32_t pci_config_read(struct pci_bus *b, unsigned devfn, unsigned reg, unsign
 {
     struct pci_device *d = pci_bus_device(b, devfn);
     uint32_t v = 0;
+    if (d && pci_desc(d)->config_reading) pci_desc(d)->config_reading(d, reg, size);
     for (unsigned i = 0; i < size; i++) {
         uint8_t byte = d && reg + i < 256 ? d->pci.config[reg + i] : 0xff;
         v |= (uint32_t)byte << (8 * i);
@@ -308,7 +328,9 @@ void pci_reset(struct pci_device *d)
     fill_header(d);
     c[PCI_STATUS] |= caps;
     for (unsigned n = 0; n < PCI_BARS; n++) {
-        if (d->pci.bar[n].region) st32_le(c + PCI_BAR0 + 4 * n, d->pci.bar[n].kind);
+        const struct pci_bar *bar = &d->pci.bar[n];
+        if (bar->region) st32_le(c + PCI_BAR0 + 4 * n, bar->kind);
+        if (bar->region && bar->kind == PCI_BAR_MEM64_PREFETCH) st32_le(c + PCI_BAR0 + 4 * n + 4, 0);
     }
     st32_le(c + PCI_ROM, 0);
     d->pci.intx = false;
@@ -354,6 +376,16 @@ bool pci_dma_write(struct pci_device *d, uint64_t addr, const void *buf, size_t 
         return as_write_buf(d->pci.bus->dma, addr, buf, n);
     LOG(GUEST_ERRORS, "%s: DMA write while bus mastering is off\n", d->dev.desc->name);
     return false;
+}
+
+void pci_send_msi(struct pci_device *d, uint64_t addr, uint32_t data)
+{
+    struct pci_bus *b = d->pci.bus;
+    if (!b || !b->msi) return;
+    if (pci_command(d) & PCI_CMD_MASTER)
+        b->msi(b->msi_opaque, addr, data);
+    else
+        LOG(GUEST_ERRORS, "%s: interrupt message while bus mastering is off\n", d->dev.desc->name);
 }
 
 struct device *pci_make(struct machine_bus *mb, const char *name, unsigned devfn, struct error *e)

@@ -1,7 +1,7 @@
 /*
  * pci.h - a conventional PCI bus: functions with configuration space, base address registers mapped
  * through regions, INTx lines and bus mastering. Follows the PCI Local Bus Specification 2.1. One
- * bus without bridges; no MSI.
+ * bus without bridges; MSI-X (of PCI 3.0) is in msix.h.
  *
  * A host bridge owns the bus and translates CPU accesses. A PCI function's state structure begins
  * with `struct device dev; struct pci_func pci;` and its descriptor has .bus = BUS_PCI and
@@ -44,7 +44,13 @@ enum {
     PCI_STATUS_CAPS = 0x10,
     PCI_STATUS_MASTER_ABORT = 0x2000,
 };
-enum pci_bar_kind { PCI_BAR_MEM = 0, PCI_BAR_IO = 1, PCI_BAR_MEM_PREFETCH = 8 };
+/* MEM64: the next register is the high half. */
+enum pci_bar_kind {
+    PCI_BAR_MEM = 0,
+    PCI_BAR_IO = 1,
+    PCI_BAR_MEM_PREFETCH = 8,
+    PCI_BAR_MEM64_PREFETCH = 12
+};
 enum { PCI_BARS = 6 };
 
 struct pci_device;
@@ -59,6 +65,8 @@ struct pci_dev_desc {
     uint8_t min_gnt, max_lat;
     /* After a write to `size` bytes at `reg` took effect; may be NULL. */
     void (*config_written)(struct pci_device *, unsigned reg, unsigned size);
+    /* Before a read: registers that show something else than what was written; may be NULL. */
+    void (*config_reading)(struct pci_device *, unsigned reg, unsigned size);
 };
 
 struct pci_bar {
@@ -101,6 +109,11 @@ struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct regi
                             struct address_space *dma, struct irq_line *lines);
 void pci_bus_delete(struct pci_bus *);
 void pci_bus_set_map(struct pci_bus *, unsigned (*pin_map)(unsigned devfn, unsigned pin));
+/* Where message signalled interrupts go (a write of 4 bytes by a bus master). A board that does not
+ * say so has none, and its functions no capability for them. */
+void pci_bus_set_msi(struct pci_bus *, void (*fn)(void *opaque, uint64_t addr, uint32_t data),
+                     void *opaque);
+bool pci_bus_has_msi(const struct pci_bus *);
 /* Configuration cycles: size 1, 2, 4, naturally aligned. Absent functions read as all ones. */
 uint32_t pci_config_read(struct pci_bus *, unsigned devfn, unsigned reg, unsigned size);
 void pci_config_write(struct pci_bus *, unsigned devfn, unsigned reg, uint32_t value,
@@ -135,6 +148,8 @@ void pci_set_irq(struct pci_device *, bool level);
 /* DMA as a bus master; false (all ones read) when bus mastering is off or nothing answers. */
 bool pci_dma_read(struct pci_device *, uint64_t addr, void *buf, size_t n);
 bool pci_dma_write(struct pci_device *, uint64_t addr, const void *buf, size_t n);
+/* A message signalled interrupt; nothing without bus mastering. */
+void pci_send_msi(struct pci_device *, uint64_t addr, uint32_t data);
 
 static inline struct pci_device *pci_device(struct device *d)
 {

@@ -165,50 +165,6 @@ static void bm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
 static const struct mmio_ops bm_ops = {
     .read = bm_read, .write = bm_write, .min_size = 1, .max_size = 4, .unaligned = true};
 
-/* ---- command and control block ---- */
-
-static uint64_t port_read(void *opaque, uint64_t addr, unsigned size)
-{
-    struct ide_channel *ch = opaque;
-    if (addr == 0 && size > 1) return ide_read_data(ch, size);
-    uint64_t v = 0;
-    for (unsigned i = 0; i < size && addr + i < 8; i++)
-        v |= (uint64_t)ide_read(ch, (unsigned)addr + i) << (8 * i);
-    return v;
-}
-
-static void port_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
-{
-    struct ide_channel *ch = opaque;
-    if (addr == 0 && size > 1) {
-        ide_write_data(ch, (uint32_t)value, size);
-        return;
-    }
-    for (unsigned i = 0; i < size && addr + i < 8; i++) {
-        if (addr + i) ide_write(ch, (unsigned)addr + i, (uint8_t)(value >> (8 * i)));
-    }
-}
-
-static const struct mmio_ops port_ops = {
-    .read = port_read, .write = port_write, .min_size = 1, .max_size = 4, .unaligned = true};
-
-static uint64_t control_read(void *opaque, uint64_t addr, unsigned size)
-{
-    return ide_alt_status(opaque);
-}
-
-static void control_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
-{
-    ide_write_control(opaque, (uint8_t)value);
-}
-
-static const struct mmio_ops control_ops = {.read = control_read,
-                                            .write = control_write,
-                                            .min_size = 1,
-                                            .max_size = 4,
-                                            .impl_min = 1,
-                                            .impl_max = 1};
-
 /* ---- life ---- */
 
 static int piix4_ide_realize(struct device *d, struct error *e)
@@ -224,8 +180,8 @@ static int piix4_ide_realize(struct device *d, struct error *e)
     for (unsigned i = 0; i < 2; i++) {
         s->bm[i].owner = s, s->bm[i].n = (uint8_t)i;
         s->ch[i].front = &front, s->ch[i].opaque = &s->bm[i];
-        s->ports[i] = region_new_mmio("ide", 8, &port_ops, &s->ch[i]);
-        s->control[i] = region_new_mmio("ide", 1, &control_ops, &s->ch[i]);
+        s->ports[i] = region_new_mmio("ide", 8, &ide_port_ops, &s->ch[i]);
+        s->control[i] = region_new_mmio("ide", 1, &ide_control_ops, &s->ch[i]);
         region_add(d->mb->io_root, s->ports[i], port[i], 0);
         region_add(d->mb->io_root, s->control[i], control[i], 0);
         d->mb->ide[i] = &s->ch[i];

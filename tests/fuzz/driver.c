@@ -185,7 +185,7 @@ int main(int argc, char **argv)
         remove(last);
     }
     free(input);
-    fprintf(stderr, "%s: %lu inputs\n", argv[0], done);
+    fprintf(stderr, "%s: %lu inputs, %.1f s of CPU time\n", argv[0], done, (double)clock() / CLOCKS_PER_SEC);
     return 0;
 }
 #endif

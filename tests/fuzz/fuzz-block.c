@@ -4,8 +4,10 @@
  * that what lies behind them is reached.
  *
  * An image may be refused, with a message; what is opened is read, asked, checked, written, repaired and read again.
- * Nothing may crash, hang or take memory without bound; what a check with repair has called clean must open again.
- * FUZZ_BLOCK=NAME in the environment keeps to one kind of image.
+ * Nothing may crash, hang or take memory without bound. What is open for reading does not change its file. What a check
+ * with repair has called clean is clean to the next one, and opens. An image that nobody has damaged holds what is written to
+ * it, and is clean after whatever was done to it.
+ * FUZZ_BLOCK=NAME in the environment keeps to one kind of image, FUZZ_BLOCK_FORMAT=NAME to those of one format.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -57,12 +59,12 @@ static const struct kind {
     {"qcow2-wide", "qcow2", "cluster_size=1k,refcount_bits=64", NULL, 1024, false, NULL, SNAPSHOTS},
     {"qcow2-data", "qcow2", "cluster_size=4k,data_file=f.data", NULL, 2048, false, NULL, 0},
     {"qcow2-data-raw", "qcow2", "cluster_size=4k,data_file=f.data,data_file_raw=on", NULL, 2048, false, NULL, 0},
-    {"qcow2-luks", "qcow2", "cluster_size=4k,encrypt.format=luks,encrypt.key-secret=sec0,encrypt.iter-time=10", NULL, 1024,
+    {"qcow2-luks", "qcow2", "cluster_size=4k,encrypt.format=luks,encrypt.key-secret=sec0,encrypt.iter-time=1", NULL, 1024,
      false, "encrypt.key-secret=sec0", SNAPSHOTS},
     {"qcow2-aes", "qcow2", "cluster_size=4k,encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false,
      "encrypt.key-secret=sec0", 0},
-    {"luks", "luks", "key-secret=sec0,iter-time=10", NULL, 512, false, "key-secret=sec0", 0},
-    {"luks-cbc", "luks", "key-secret=sec0,iter-time=10,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256",
+    {"luks", "luks", "key-secret=sec0,iter-time=1", NULL, 512, false, "key-secret=sec0", 0},
+    {"luks-cbc", "luks", "key-secret=sec0,iter-time=1,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256",
      NULL, 512, false, "key-secret=sec0", 0},
     {"qcow-aes", "qcow", "encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false, "encrypt.key-secret=sec0", 0},
     {"vhdx-fixed", "vhdx", "block_size=1M,subformat=fixed", NULL, 2048, false, NULL, 0},
@@ -82,6 +84,7 @@ struct image {
 };
 static struct image images[ARRAY_LEN(kinds)];
 static char dir[64], path[96];
+static bool intact; /* the image of this run, so far as we know */
 static struct blk_graph *graph; /* with the secret "sec0" */
 
 static void die(const char *what, const char *why)
@@ -330,6 +333,19 @@ static void put(struct image *m, struct piece *v, uint64_t size)
     close(fd);
 }
 
+/* The file's time is one that no write gives it. */
+static void mark_time(void)
+{
+    struct timespec t[2] = {{1000, 0}, {1000, 0}};
+    if (utimensat(AT_FDCWD, path, t, 0)) die("cannot mark", path);
+}
+
+static void see_time(const struct kind *k)
+{
+    struct stat st;
+    if (!stat(path, &st) && st.st_mtime != 1000) die(k->name, "is changed by who reads it");
+}
+
 /* ---- use ------------------------------------------------------------------------------------------ */
 
 static void look(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
@@ -356,7 +372,17 @@ static void look(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
     if (size) (void)blk_read(b, size - MIN(size, (uint64_t)4096), buf, (size_t)MIN(size, (uint64_t)4096));
 }
 
-static void change(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
+static void write_and_read(const struct kind *k, struct blk_backend *b, uint64_t at, const uint8_t *buf, size_t n, unsigned flags)
+{
+    uint8_t *back;
+
+    if (blk_write_flags(b, at, buf, n, flags) || !intact) return;
+    back = mem_alloc(n);
+    if (blk_read(b, at, back, n) || memcmp(back, buf, n)) die(k->name, "is not what has been written");
+    mem_free(back);
+}
+
+static void change(const struct kind *k, struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
 {
     uint64_t size = blk_size(b);
 
@@ -367,8 +393,8 @@ static void change(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
         case 0: (void)blk_zero(b, at, n, BLK_MAY_UNMAP); break;
         case 1: (void)blk_discard(b, at, n); break;
         case 2: (void)blk_flush(b); break;
-        case 3: (void)blk_write_flags(b, at & ~UINT64_C(65535), buf, (size_t)MIN(size - (at & ~UINT64_C(65535)), (uint64_t)65536), BLK_COMPRESSED); break;
-        default: (void)blk_write(b, at, buf, (size_t)n); break;
+        case 3: at &= ~UINT64_C(65535), write_and_read(k, b, at, buf, (size_t)MIN(size - at, (uint64_t)65536), BLK_COMPRESSED); break;
+        default: write_and_read(k, b, at, buf + fuzz_pick(f, 256), (size_t)n, 0); break;
         }
     }
 }
@@ -433,31 +459,61 @@ static void inspect(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *f)
     free(list);
 }
 
-static void check(const struct kind *k, unsigned fix, const uint8_t *buf)
+/* 1: clean, or all repaired; 0: not; -1: there is no answer. */
+static void print_line(void *opaque, const char *line) { fprintf(stderr, "%s\n", line); }
+
+static int check(const struct kind *k, unsigned fix, bool print, struct blk_check *c)
 {
     struct error e = ERROR_INIT;
-    struct blk_check c = {0};
     struct blk_backend *b = open_as(k, BLK_CHECK | BLK_NO_BACKING | (fix ? BLK_NO_FLUSH : BLK_RDONLY), &e);
+    int rc;
 
-    if (!b) return;
-    (void)blk_check(b, fix, &c, &e);
+    *c = (struct blk_check){.message = print ? print_line : NULL};
+    if (!b) return error_clear(&e), -1;
+    rc = blk_check(b, fix, c, &e);
     blk_close(b);
+    error_clear(&e);
+    if (rc || c->check_errors) return -1;
+    return !c->corruptions && !c->leaks; /* what is left */
+}
+
+static void repair(const struct kind *k)
+{
+    struct blk_check c;
+
+    if (intact && check(k, 0, false, &c) == 0) (void)check(k, 0, true, &c), die(k->name, "is damaged by its users");
+    if (check(k, BLK_FIX_LEAKS | BLK_FIX_ERRORS, false, &c) != 1) return;
+    if (check(k, 0, false, &c) != 1) (void)check(k, 0, true, &c), die(k->name, "is repaired, and is not");
+}
+
+/* Which kind of image: what the input says, within what the environment asks for. */
+static unsigned pick_kind(struct fuzz_bytes *f)
+{
+    const char *name = getenv("FUZZ_BLOCK"), *format = getenv("FUZZ_BLOCK_FORMAT");
+    unsigned which = fuzz_pick(f, ARRAY_LEN(kinds)), fit = 0;
+
+    if (name && !*name) name = NULL;
+    if (format && !*format) format = NULL;
+    if (!name && !format) return which;
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) fit += !strcmp(name ? name : format, name ? kinds[i].name : kinds[i].format);
+    if (!fit) die("no such image", name ? name : format);
+    which %= fit;
+    for (unsigned i = 0;; i++) {
+        if (!strcmp(name ? name : format, name ? kinds[i].name : kinds[i].format) && !which--) return i;
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_bytes f = fuzz_bytes(data, size);
-    const char *only = getenv("FUZZ_BLOCK");
     struct error e = ERROR_INIT;
     unsigned which, edits;
+    struct blk_check c;
     struct piece *v;
     uint8_t *buf;
 
     if (!dir[0]) set_up();
-    which = fuzz_pick(&f, ARRAY_LEN(kinds));
-    for (unsigned i = 0; only && *only && i < ARRAY_LEN(kinds); i++) {
-        if (!strcmp(kinds[i].name, only)) which = i;
-    }
+    which = pick_kind(&f);
     const struct kind *k = &kinds[which];
     struct image *m = &images[which];
     if (!m->size) make(k, m);
@@ -466,7 +522,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     edits = fuzz_pick(&f, 6);
     for (unsigned i = 0; i < edits && m->n_regions; i++) edit(m, v, &f);
     if (fuzz_pick(&f, 8)) fix_sums(k, m, v);
-    put(m, v, fuzz_pick(&f, 8) ? m->size : m->size / 256 * fuzz_pick(&f, 256));
+    size = fuzz_pick(&f, 8) ? m->size : m->size / 256 * fuzz_pick(&f, 256);
+    intact = size == m->size && !memcmp(v, m->v, m->n * sizeof *v);
+    put(m, v, size);
+    mark_time();
     mem_free(v);
     buf = mem_zalloc(1 << 17);
     memset(buf + 5000, 0x55, 70000);
@@ -474,21 +533,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct blk_backend *b = open_as(k, BLK_RDONLY, &e);
     if (b) look(b, buf, &f), inspect(b, buf, &f);
     else if (!e.set || !e.msg[0]) abort();
+    else if (intact && strcmp(k->name, "vhdx-log")) die(k->name, e.msg); /* reading does not replay a log */
     blk_close(b);
     error_clear(&e);
-    check(k, 0, buf);
+    (void)check(k, 0, false, &c);
+    see_time(k);
     b = open_as(k, BLK_NO_FLUSH, &e);
     if (b) {
-        change(b, buf, &f);
+        change(k, b, buf, &f);
         for (unsigned i = fuzz_pick(&f, 3); i; i--) restructure(b, buf, &f);
-        change(b, buf, &f);
+        change(k, b, buf, &f);
         look(b, buf, &f);
     } else if (!e.set || !e.msg[0]) {
         abort();
     }
     blk_close(b);
     error_clear(&e);
-    check(k, BLK_FIX_LEAKS | BLK_FIX_ERRORS, buf);
+    repair(k);
     b = open_as(k, BLK_RDONLY, &e);
     if (b) look(b, buf, &f);
     blk_close(b);
