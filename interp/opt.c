@@ -307,7 +307,7 @@ static void results_into_slots(struct ir_builder *ib)
         struct ir_op *o = &b->ops[i];
         if (o->op != OP_MOV || !ir_is_slot(o->d) || !ir_is_temp(o->a)) continue;
         unsigned t = o->a - IR_TEMP, d = def[t];
-        bool lazy = o->d - ib->guest->lazy_first < ib->guest->n_lazy; /* others write it soon: not worth reading t from there */
+        bool lazy = (unsigned)o->d - ib->guest->lazy_first < ib->guest->n_lazy; /* others write it soon: not worth reading t from there */
         if (lazy && last[t] > i) continue;
         if (d >= MANY || d >= i || !can_redirect(&b->ops[d]) || !redirect(b, d, i, last[t], lazy)) continue;
         def[t] = NONE;

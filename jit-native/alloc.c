@@ -62,7 +62,7 @@ static int by_weight(const void *a, const void *b)
 static bool allocatable(const struct gen *g, ir_id s)
 {
     const struct slot_desc *d = &g->guest->slots[s];
-    if (g->states && s - g->guest->lazy_first < g->guest->n_lazy) return false;
+    if (g->states && (unsigned)s - g->guest->lazy_first < g->guest->n_lazy) return false;
     /* devices write those of class SYS */
     return d->cls != SLOT_PC && d->cls != SLOT_MODE && (d->cls != SLOT_SYS || g->r->user) && d->type <= T_I64;
 }

@@ -15,7 +15,7 @@ static void native_fini(void *state) { host_fini(state); }
 static ir_id place_of(const struct gen *g, ir_id x)
 {
     if (x == IR_NONE) return x;
-    return (ir_id)(g->slot_reg[x] >= 0 ? (unsigned)g->slot_reg[x] : REGS + x);
+    return (ir_id)(g->slot_reg[x] >= 0 ? g->slot_reg[x] : REGS + (int)x);
 }
 
 static void keep_states(const struct gen *g, struct native_code *nc)

@@ -179,7 +179,7 @@ static void fold_extension(struct jit_block *jb, struct ir_op *o, struct uses *u
     *z = (struct ir_op){ .op = OP_MOV, .type = T_I64, .d = z->d, .a = z->d, .b = IR_NONE, .c = IR_NONE }; /* goes */
 }
 
-static bool is_lazy(const struct gen *g, ir_id x) { return ir_is_slot(x) && x - g->guest->lazy_first < g->guest->n_lazy; }
+static bool is_lazy(const struct gen *g, ir_id x) { return ir_is_slot(x) && (unsigned)x - g->guest->lazy_first < g->guest->n_lazy; }
 
 static bool can_wait(const struct ir_op *o)
 {
