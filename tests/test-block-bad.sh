@@ -179,7 +179,8 @@ for v in '\177\377\377\377\377\377\377\377' '\100\000\177\377\377\377\377\377' '
     s=$?
     [ $s -le 3 ] && [ $s != 1 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: compressed $v: check: status $s"; }
 done
-cp c.img d.img && poke d.img "$(($(be64 c.img "$l2") % 4294967296 + 20))" '\377\377\377\377\377\377\377\377\377\377'
+# the first bytes name a kind of block that deflate has not
+cp c.img d.img && poke d.img "$(($(be64 c.img "$l2") % 4294967296))" '\377\377\377\377\377\377\377\377\377\377'
 refused 'read failed: Input/output error' "$io" -r -f qcow2 -c 'read 0 64k' d.img
 
 # ---- no room: what was flushed before is there, and the image is whole
