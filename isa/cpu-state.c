@@ -97,3 +97,37 @@ uint64_t isa_cpu_hash(const struct isa *isa, struct cpu *cpu, uint64_t h)
     mem_free(t);
     return h;
 }
+
+static uint64_t field_value(const struct cpu *c, const struct state_field *t)
+{
+    const char *p = (const char *)c + t->offset;
+    switch (t->size) {
+    case 1: return *(const uint8_t *)p;
+    case 2: return *(const uint16_t *)p;
+    case 4: return *(const uint32_t *)p;
+    default: return *(const uint64_t *)p;
+    }
+}
+
+void isa_cpu_show_difference(const struct isa *isa, struct cpu *a, struct cpu *b, FILE *f)
+{
+    const struct guest *g = a->guest;
+    struct state_field *t = isa_state(isa);
+
+    for (unsigned i = 0; i < g->n_slots; i++) {
+        uint64_t x = cpu_get_slot(a, (ir_id)i), y = cpu_get_slot(b, (ir_id)i);
+        if (x != y) fprintf(f, "  %-10s 0x%" PRIx64 "  0x%" PRIx64 "\n", g->slots[i].name, x, y);
+    }
+    for (unsigned i = 0; t[i].name; i++) {
+        struct state_field one[2] = { t[i], STATE_END };
+        if (state_hash(a, one, 0) == state_hash(b, one, 0)) continue;
+        if (t[i].count == 1 && !t[i].sub && t[i].size <= 8)
+            fprintf(f, "  %-10s 0x%" PRIx64 "  0x%" PRIx64 "\n", t[i].name, field_value(a, &t[i]), field_value(b, &t[i]));
+        else
+            fprintf(f, "  %s\n", t[i].name);
+    }
+    if (cpu_icount(a) != cpu_icount(b)) fprintf(f, "  instructions  %" PRIu64 "  %" PRIu64 "\n", cpu_icount(a), cpu_icount(b));
+    if (a->halted != b->halted) fprintf(f, "  halted  %d  %d\n", a->halted, b->halted);
+    if (cpu_fp_flags(a) != cpu_fp_flags(b)) fprintf(f, "  FP flags  0x%x  0x%x\n", cpu_fp_flags(a), cpu_fp_flags(b));
+    mem_free(t);
+}

@@ -7,6 +7,8 @@
  */
 #include "machines/lockstep-private.h"
 
+#include "isa/cpu-state.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,27 +42,6 @@ static bool again(struct lockstep *ls, unsigned k, uint64_t n, struct error *e)
 }
 
 /* ---- what differs ---- */
-static void show_cpu(struct lockstep *ls, unsigned k, unsigned n)
-{
-    struct cpu *a = ls->m[0]->cpu[n], *b = ls->m[k]->cpu[n];
-    const struct isa *isa = ls->m[0]->cfg.isa;
-
-    for (unsigned i = 0; i < a->guest->n_slots; i++) {
-        uint64_t x = cpu_get_slot(a, (ir_id)i), y = cpu_get_slot(b, (ir_id)i);
-        if (x != y) fprintf(stderr, "  cpu%u %-10s 0x%" PRIx64 "  0x%" PRIx64 "\n", n, a->guest->slots[i].name, x, y);
-    }
-    for (unsigned i = 0; isa->state && i < isa->n_state && isa->state[i].name; i++) {
-        struct state_field one[2];
-        memset(one, 0, sizeof one);
-        one[0] = isa->state[i];
-        if (state_hash(a, one, 0) != state_hash(b, one, 0)) fprintf(stderr, "  cpu%u state \"%s\"\n", n, one[0].name);
-    }
-    if (cpu_icount(a) != cpu_icount(b))
-        fprintf(stderr, "  cpu%u instructions  %" PRIu64 "  %" PRIu64 "\n", n, cpu_icount(a), cpu_icount(b));
-    if (a->halted != b->halted) fprintf(stderr, "  cpu%u waiting  %d  %d\n", n, a->halted, b->halted);
-    if (cpu_fp_flags(a) != cpu_fp_flags(b)) fprintf(stderr, "  cpu%u FP flags  0x%x  0x%x\n", n, cpu_fp_flags(a), cpu_fp_flags(b));
-}
-
 static void show_memory(struct lockstep *ls, unsigned k)
 {
     unsigned shown = 0;
@@ -98,7 +79,10 @@ static void show_difference(struct lockstep *ls, unsigned k)
 {
     struct machine *a = ls->m[0], *b = ls->m[k];
     fprintf(stderr, "What differs (%s, then %s):\n", ls->cfg.name[0], ls->cfg.name[1]);
-    for (unsigned n = 0; n < a->n_cpus; n++) show_cpu(ls, k, n);
+    for (unsigned n = 0; n < a->n_cpus; n++) {
+        if (a->n_cpus > 1) fprintf(stderr, " cpu%u:\n", n);
+        isa_cpu_show_difference(a->cfg.isa, a->cpu[n], b->cpu[n], stderr);
+    }
     show_memory(ls, k);
     show_devices(ls, k);
     if (machine_time(a) != machine_time(b)) fprintf(stderr, "  guest time  %" PRIu64 "  %" PRIu64 "\n", machine_time(a), machine_time(b));
@@ -192,11 +176,10 @@ int ls_report(struct lockstep *ls, uint64_t n, struct error *e)
     ls->quiet = true;
     fprintf(stderr, "lockstep: %s and %s differ between instructions %" PRIu64 " and %" PRIu64 " of guest time\n", ls->cfg.name[0], ls->cfg.name[1], ls->done,
             ls->done + n);
+    show_difference(ls, 1);
     bool repeats = again(ls, 1, n, e);
-    if (!repeats && !e->set) {
+    if (!repeats && !e->set)
         fprintf(stderr, "It does not happen again from the last point at which they were equal: it depends on what was compiled when.\n");
-        /* as they are after the last try, then */
-    }
     uint64_t block_end = repeats ? search(ls, 1, n, e) : n;
     if (!ls->m[2] && !ls_make_third(ls, e)) return -1;
     bool exact = again(ls, 2, n, e);

@@ -80,17 +80,11 @@ static uint64_t unit_start(struct uls *ls, uint64_t n)
 /* ---- what ---- */
 static void show_difference(struct ls_side *a, struct ls_side *b)
 {
-    const struct guest *g = a->t->cpu->guest;
     struct cpu *x = a->t->cpu, *y = b->t->cpu;
     unsigned shown = 0;
 
     fprintf(stderr, "What differs (%s, then %s):\n", a->ls->cfg.name[0], a->ls->cfg.name[1]);
-    for (unsigned i = 0; i < g->n_slots; i++) {
-        uint64_t p = cpu_get_slot(x, (ir_id)i), q = cpu_get_slot(y, (ir_id)i);
-        if (p != q) fprintf(stderr, "  %-10s 0x%" PRIx64 "  0x%" PRIx64 "\n", g->slots[i].name, p, q);
-    }
-    if (cpu_icount(x) != cpu_icount(y)) fprintf(stderr, "  instructions  %" PRIu64 "  %" PRIu64 "\n", cpu_icount(x), cpu_icount(y));
-    if (cpu_fp_flags(x) != cpu_fp_flags(y)) fprintf(stderr, "  FP flags  0x%x  0x%x\n", cpu_fp_flags(x), cpu_fp_flags(y));
+    isa_cpu_show_difference(a->p->isa, x, y, stderr);
     if (a->exit != b->exit)
         fprintf(stderr, "  the run's end: %s, %s\n", a->exit == RUN_EXCEPTION ? "an exception" : "goes on", b->exit == RUN_EXCEPTION ? "an exception" : "goes on");
     else if (a->exit == RUN_EXCEPTION && (x->exc.code != y->exc.code || x->exc.sub != y->exc.sub || x->exc.addr != y->exc.addr))
@@ -250,6 +244,7 @@ int uls_report(struct uls *ls, uint64_t n, struct error *e)
         show_difference(a, b);
         return error_set(e, "lockstep: too much was written to go back; a smaller every=N helps");
     }
+    show_difference(a, b);
     bool repeats = again(ls, b, n);
     if (!repeats) fprintf(stderr, "It does not happen again from the last point at which they were equal: it depends on what was compiled when.\n");
     uint64_t block_end = repeats ? search(ls, b, n) : n;

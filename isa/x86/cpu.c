@@ -198,7 +198,7 @@ static const struct state_field table_state[] = { T(base), T(limit), T(attr), T(
 #undef T
 #define T(f) STATE_STRUCT(struct x86_cpu, f, 1, table_state)
 static const struct state_field state[] = {
-    I(eflags), A(sel), I(fcw), I(fsw), I(fsw_pending), I(mxcsr), I(random), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
+    I(eflags), A(sel), I(fcw), I(fsw), I(mxcsr), I(random), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
     I(cr3), I(cr4), I(efer), I(xcr0), A(dr), I(star), I(lstar), I(cstar), I(fmask), I(kernel_gs), I(tsc_aux), I(sysenter_cs), I(sysenter_esp),
     I(sysenter_eip), I(pat), I(mtrr_def), A(mtrr_fixed), A(mtrr_base), A(mtrr_mask), I(misc_enable), I(mcg_status), I(mcg_ctl), A(mc_bank), I(debugctl),
     I(microcode), I(feature_control), I(tsc_offset), I(tsc_deadline), A(pdpte), I(monitor), I(smbase), I(a20_off), I(smm), I(nmi_blocked), I(nmi_pending),

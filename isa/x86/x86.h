@@ -128,7 +128,7 @@ struct x86_cpu {
     uint64_t stash[4];       /* simd-func.c: within one instruction */
     uint64_t user_tls[3], *user_ldt; /* user mode: descriptors, see segment-user.c; the second is the process's */
     uint16_t fcw, fsw;       /* fsw without TOP */
-    uint16_t fsw_pending;    /* flags of a store that has not been made */
+    uint16_t fsw_pending;    /* flags of a store that has not been made: nothing between instructions, so no state */
     uint32_t mxcsr;          /* without its flags, which are cpu_fp_flags() */
     /* system mode: sys.h */
     uint32_t seg_fast[6];    /* slots: the limit where readable, writable and expanding up, else 0; CS: its limit */
