@@ -71,7 +71,6 @@ void blk_graph_delete(struct blk_graph *);
 int blk_object_add(struct blk_graph *, const char *type, const char *id, void *object,
                    void (*release)(void *), struct error *);
 void *blk_object_find(struct blk_graph *, const char *type, const char *id);
-int blk_object_del(struct blk_graph *, const char *id, struct error *);
 /* Objects of type "secret": bytes with a length. */
 struct blk_secret {
     size_t len;
@@ -121,8 +120,6 @@ int blk_node_del(struct blk_graph *, const char *name, struct error *);
 struct blk_backend *blk_attach(struct blk_graph *, struct blk_node *, unsigned perm, unsigned shared,
                                unsigned flags, struct error *);
 struct blk_node *blk_node_find(struct blk_graph *, const char *name); /* NULL: none */
-/* Walks all nodes in order of opening: NULL gives the first. */
-struct blk_node *blk_node_next(struct blk_graph *, const struct blk_node *after);
 
 /* Changes flags of an open tree: read-only or not, cache mode. All or nothing. */
 int blk_reopen(struct blk_backend *, unsigned flags, struct error *);

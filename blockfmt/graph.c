@@ -60,21 +60,6 @@ void *blk_object_find(struct blk_graph *g, const char *type, const char *id)
     return NULL;
 }
 
-int blk_object_del(struct blk_graph *g, const char *id, struct error *e)
-{
-    for (struct blk_object **p = &g->objects; *p; p = &(*p)->next) {
-        struct blk_object *o = *p;
-        if (strcmp(o->id, id)) continue;
-        *p = o->next;
-        if (o->release) o->release(o->object);
-        mem_free(o->type);
-        mem_free(o->id);
-        mem_free(o);
-        return 0;
-    }
-    return error_set(e, "object '%s' not found", id), -ENOENT;
-}
-
 /* ---- nodes ---------------------------------------------------------------------------------------- */
 
 struct blk_node *blk_node_find(struct blk_graph *g, const char *name)
@@ -83,11 +68,6 @@ struct blk_node *blk_node_find(struct blk_graph *g, const char *name)
         if (!strcmp(n->name, name)) return n;
     }
     return NULL;
-}
-
-struct blk_node *blk_node_next(struct blk_graph *g, const struct blk_node *after)
-{
-    return after ? after->next : g->nodes;
 }
 
 struct blk_node *node_new(struct blk_graph *g, const char *name, struct error *e)

@@ -251,14 +251,6 @@ int nbd_server_client(struct nbd_server *s, int fd)
 
 void nbd_server_serve(struct nbd_server *s, int fd) { client_run(client_new(s, fd)); }
 
-unsigned nbd_server_clients(struct nbd_server *s)
-{
-    pthread_mutex_lock(&s->lock);
-    unsigned n = s->client_count;
-    pthread_mutex_unlock(&s->lock);
-    return n;
-}
-
 /* ---- listening ------------------------------------------------------------------------------------ */
 
 static void *accept_thread(void *opaque)

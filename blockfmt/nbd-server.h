@@ -32,7 +32,6 @@ void nbd_server_listen(struct nbd_server *, int fd);
 int nbd_server_client(struct nbd_server *, int fd);
 /* The same in the calling thread, until the client leaves. */
 void nbd_server_serve(struct nbd_server *, int fd);
-unsigned nbd_server_clients(struct nbd_server *);
 
 struct nbd_export_config {
     const char *name, *description;      /* description: "" none */

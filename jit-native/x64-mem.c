@@ -183,19 +183,24 @@ void x64_lower_st(struct lower *c)
 /* Orders of bytes and alignments that are not x86's go the slow way. */
 static bool plain_pair(const struct ir_op *o) { return !(o->attr & IR_MBE) && (!(o->attr & IR_MALIGN) || (o->attr & IR_MPAIR)); }
 
+/* fn(cpu, address, two cells at m, attr, MMU mode); the address is in rax. */
+static void call_pair(struct lower *c, const struct ir_op *o, uintptr_t fn, struct x64_mem m)
+{
+    host_arg_address(c, 1, (o->aux & IR_A64) != 0);
+    x64_lea(&c->e, true, RDX, m);
+    host_arg_imm(c, 3, o->attr);
+    host_arg_imm(c, 4, IR_MMU(o));
+    host_set_point(c);
+    host_call_c(c, fn, false);
+}
+
 static void cold_ld2(struct lower *c, const struct cold *k)
 {
     const struct ir_op *o = k->o;
-    bool w = (o->aux & IR_A64) != 0;
     struct x64_mem m = x64_scratch_cells(c);
 
     lower_cold_begin(c, k);
-    x64_mov(&c->e, w, RSI, RAX);
-    x64_lea(&c->e, true, RDX, m);
-    x64_mov_imm(&c->e, RCX, o->attr);
-    x64_mov_imm(&c->e, R8, IR_MMU(o));
-    host_set_point(c);
-    host_call_c(c, (uintptr_t)jit_ld2, false);
+    call_pair(c, o, (uintptr_t)jit_ld2, m);
     lower_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
     lower_restore_temps(c);
     x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
@@ -208,22 +213,15 @@ static void cold_ld2(struct lower *c, const struct cold *k)
 
 static void cold_st2(struct lower *c, const struct cold *k)
 {
-    const struct ir_op *o = k->o;
-    bool w = (o->aux & IR_A64) != 0;
-    struct x64_mem m = x64_scratch_cells(c);
+    struct x64_mem m = x64_scratch_cells(c), hi = m;
 
+    hi.disp += 8;
     lower_cold_begin(c, k);
-    x64_mov(&c->e, w, RSI, RAX);
-    x64_lea(&c->e, true, RDX, m);
-    x64_load_cell(c, RCX, o->b);
+    x64_load_cell(c, RCX, k->o->b);
     x64_op(&c->e, 0x89, true, RCX, x64_m(m));
-    x64_load_cell(c, RCX, o->c);
-    m.disp += 8;
-    x64_op(&c->e, 0x89, true, RCX, x64_m(m));
-    x64_mov_imm(&c->e, RCX, o->attr);
-    x64_mov_imm(&c->e, R8, IR_MMU(o));
-    host_set_point(c);
-    host_call_c(c, (uintptr_t)jit_st2, false);
+    x64_load_cell(c, RCX, k->o->c);
+    x64_op(&c->e, 0x89, true, RCX, x64_m(hi));
+    call_pair(c, k->o, (uintptr_t)jit_st2, m);
     lower_cold_end(c, k);
 }
 static void cold_ld2_at(struct lower *c, const struct cold *k) { outside(c, k, cold_ld2); }

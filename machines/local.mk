@@ -9,4 +9,4 @@ libquern_a_SOURCES += machines/pc.c machines/pc.h machines/pc-boot.c machines/pc
 	machines/pc-smbios.c machines/pc-options.c machines/pc-options.h machines/pc-user-tables.c machines/acpi/aml.c machines/acpi/aml.h
 libquern_a_SOURCES += machines/boot/x86-linux.c machines/boot/x86-linux.h machines/boot/rom/linuxboot.h machines/boot/x86-flat.c \
 	machines/boot/x86-flat.h machines/boot/rom/flatboot.h
-EXTRA_DIST += machines/boot/rom/linuxboot.S machines/boot/rom/flatboot.S
+EXTRA_DIST += machines/boot/rom/linuxboot.S machines/boot/rom/flatboot.S machines/boot/rom/loader.inc

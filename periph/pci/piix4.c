@@ -172,42 +172,24 @@ static const struct isa_variant piix3_variant = {.pci = {.vendor = 0x8086,
                                                  .pirq = {0x80, 0x80, 0x80, 0x80},
                                                  .xbcs = 3};
 
+/* What both generations have. */
+#define ISA_DESC                                                                                   \
+    .bus = BUS_PCI, .category = DEV_BRIDGE, .size = sizeof(struct piix4_isa), .props = isa_props,  \
+    .state = isa_state, .regs = isa_regs, .realize = isa_realize, .unrealize = isa_unrealize,      \
+    .reset = isa_reset, .post_load = isa_post_load,                                                \
+    .irq_offset = offsetof(struct piix4_isa, irq), .n_irqs = 16, .input = isa_input,               \
+    .n_inputs = PIIX4_INPUTS
+
 const struct dev_desc piix4_isa_desc = {
     .name = "piix4-isa",
     .help = "82371AB (PIIX4) PCI to ISA bridge",
-    .bus = BUS_PCI,
-    .category = DEV_BRIDGE,
-    .size = sizeof(struct piix4_isa),
-    .props = isa_props,
-    .state = isa_state,
-    .regs = isa_regs,
-    .realize = isa_realize,
-    .unrealize = isa_unrealize,
-    .reset = isa_reset,
-    .post_load = isa_post_load,
     .bus_desc = &piix4_variant.pci,
-    .irq_offset = offsetof(struct piix4_isa, irq),
-    .n_irqs = 16,
-    .input = isa_input,
-    .n_inputs = PIIX4_INPUTS,
+    ISA_DESC,
 };
 
 const struct dev_desc piix3_isa_desc = {
     .name = "PIIX3",
     .help = "82371SB (PIIX3) PCI to ISA bridge",
-    .bus = BUS_PCI,
-    .category = DEV_BRIDGE,
-    .size = sizeof(struct piix4_isa),
-    .props = isa_props,
-    .state = isa_state,
-    .regs = isa_regs,
-    .realize = isa_realize,
-    .unrealize = isa_unrealize,
-    .reset = isa_reset,
-    .post_load = isa_post_load,
     .bus_desc = &piix3_variant.pci,
-    .irq_offset = offsetof(struct piix4_isa, irq),
-    .n_irqs = 16,
-    .input = isa_input,
-    .n_inputs = PIIX4_INPUTS,
+    ISA_DESC,
 };

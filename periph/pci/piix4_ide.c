@@ -260,38 +260,23 @@ static const struct pci_dev_desc piix3_ide_pci = {.vendor = 0x8086,
                                                   .subvendor = 0x1af4,
                                                   .subdevice = 0x1100};
 
+/* What both generations have. */
+#define IDE_DESC                                                                                   \
+    .bus = BUS_PCI, .category = DEV_STORAGE, .size = sizeof(struct piix4_ide), .props = ide_props, \
+    .state = ide_state, .regs = ide_regs, .realize = piix4_ide_realize,                            \
+    .unrealize = piix4_ide_unrealize, .reset = piix4_ide_reset,                                    \
+    .post_load = piix4_ide_post_load, .irq_offset = offsetof(struct piix4_ide, irq), .n_irqs = 2
+
 const struct dev_desc piix4_ide_desc = {
     .name = "piix4-ide",
     .help = "82371AB (PIIX4) IDE controller with bus master DMA",
-    .bus = BUS_PCI,
-    .category = DEV_STORAGE,
-    .size = sizeof(struct piix4_ide),
-    .props = ide_props,
-    .state = ide_state,
-    .regs = ide_regs,
-    .realize = piix4_ide_realize,
-    .unrealize = piix4_ide_unrealize,
-    .reset = piix4_ide_reset,
-    .post_load = piix4_ide_post_load,
     .bus_desc = &ide_pci,
-    .irq_offset = offsetof(struct piix4_ide, irq),
-    .n_irqs = 2,
+    IDE_DESC,
 };
 
 const struct dev_desc piix3_ide_desc = {
     .name = "piix3-ide",
     .help = "82371SB (PIIX3) IDE controller with bus master DMA",
-    .bus = BUS_PCI,
-    .category = DEV_STORAGE,
-    .size = sizeof(struct piix4_ide),
-    .props = ide_props,
-    .state = ide_state,
-    .regs = ide_regs,
-    .realize = piix4_ide_realize,
-    .unrealize = piix4_ide_unrealize,
-    .reset = piix4_ide_reset,
-    .post_load = piix4_ide_post_load,
     .bus_desc = &piix3_ide_pci,
-    .irq_offset = offsetof(struct piix4_ide, irq),
-    .n_irqs = 2,
+    IDE_DESC,
 };

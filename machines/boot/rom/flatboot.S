@@ -3,76 +3,10 @@
 # Follows the Plug and Play BIOS specification 1.0a (expansion header with a bootstrap entry vector). The parts go to their places
 # by fw_cfg's DMA; then the kernel is entered in flat protected mode without paging, eax and ebx as a Multiboot boot loader and
 # the PVH boot protocol have them. Assembled into flatboot.h as linuxboot.S is.
-        .code16
-        .text
-SELECT  = 0x510
-DATA    = 0x511
-DMA_LOW = 0x518
-
-start:  .byte 0x55, 0xaa, 1             # 512 bytes
-        jmp init
-        .org 0x1a
-        .word pnp
-        .balign 16
-pnp:    .ascii "$PnP"
-        .byte 1, 2                      # revision, 32 bytes
-        .word 0
-        .byte 0, 0                      # checksum: filled in by the program
-        .long 0
-        .word 0, product
-        .byte 0x02, 0x80, 0             # mass storage
-        .byte 0
-        .word 0, 0, boot, 0, 0
-product: .asciz "kernel loader"
-
-init:   mov $0x20, %ax                  # there is a device to boot from
-        lret
-
-# Item ax, a number of 32 bits, to eax.
-get:    mov $SELECT, %dx
-        out %ax, %dx
-        inc %dx
-        mov $4, %cx
-1:      in %dx, %al
-        ror $8, %eax
-        loop 1b
-        ret
-
-boot:   cli
-        cld
-        xor %ax, %ax
-        mov %ax, %ss
-        mov $0x7c00, %sp
-        mov $parts, %si
-next:   mov %cs:(%si), %ax              # the number that says the size
-        test %ax, %ax
-        jz run
-        call get
-        test %eax, %eax
-        jz 2f
-        mov %eax, %ebx
-        mov %cs:2(%si), %ax             # the address
-        call get
-        bswap %eax
-        pushl %eax                      # a descriptor: control, length, address, all big-endian
-        pushl $0
-        bswap %ebx
-        pushl %ebx
-        movzwl %cs:4(%si), %eax         # the data
-        shl $16, %eax
-        or $0x0a, %eax                  # select and read
-        bswap %eax
-        pushl %eax
-        mov %sp, %bp
-        movzwl %sp, %eax
-        bswap %eax
-        mov $DMA_LOW, %dx
-        out %eax, %dx
-1:      cmpl $0, (%bp)
-        jne 1b
-        add $16, %sp
-2:      add $6, %si
-        jmp next
+        .macro PRODUCT
+        .asciz "kernel loader"
+        .endm
+        .include "loader.inc"
 
 run:    mov $0x10, %ax                  # the entry
         call get
