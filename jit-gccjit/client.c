@@ -52,7 +52,7 @@ struct gj_client {
     pthread_mutex_t lock;       /* guards fd, owner, worker, dir: gj_client_leave() may come at any time */
     uint32_t leaving;           /* atomic */
     uint32_t contexts;
-    struct gj_client_stats stats;
+    uint32_t rss_kb;             /* of the worker, when it last answered */
 };
 
 struct gj_client *gj_client_new(void)
@@ -289,7 +289,6 @@ static bool begin(struct gj_client *c)
     c->owner = getpid();
     c->worker = ok ? st.pid : 0;
     c->contexts = 0;
-    c->stats.starts++;
     return ok;
 }
 
@@ -321,9 +320,9 @@ static bool start(struct gj_client *c)
 
 static bool ready(struct gj_client *c)
 {
-    if (c->fd >= 0 && (c->owner != getpid() || !fd_is_ours(c) || c->contexts >= MAX_CONTEXTS || c->stats.rss_kb > MAX_RSS_KB)) {
+    if (c->fd >= 0 && (c->owner != getpid() || !fd_is_ours(c) || c->contexts >= MAX_CONTEXTS || c->rss_kb > MAX_RSS_KB)) {
         stop_now(c);
-        c->stats.rss_kb = 0;
+        c->rss_kb = 0;
     }
     while (c->fd < 0 && !c->dead && !leaving(c)) {
         if (start(c)) {
@@ -347,7 +346,7 @@ static uint8_t *ask(struct gj_client *c, const struct gj_request *q, const void 
     if (!transmit(c, q, sizeof *q) || !transmit(c, regions, q->size) || !receive(c, &r, sizeof r)) return NULL;
     if (r.magic != GJ_REPLY || r.size > GJ_MAX_SIZE) return NULL;
     c->contexts = r.contexts;
-    c->stats.rss_kb = r.rss_kb;
+    c->rss_kb = r.rss_kb;
     if (!r.size) {
         r.error[sizeof r.error - 1] = 0;
         LOG(OUT_ASM, "gccjit: a batch of %u not compiled: %s\n", q->n_regions, r.error);
@@ -359,7 +358,6 @@ static uint8_t *ask(struct gj_client *c, const struct gj_request *q, const void 
         free(object);
         return NULL;
     }
-    c->stats.batches++, c->stats.regions += q->n_regions, c->stats.ns += r.ns, c->stats.object_bytes += r.size;
     *size = r.size;
     return object;
 }
@@ -391,9 +389,6 @@ uint8_t *gj_client_compile(struct gj_client *c, const void *regions, size_t size
     *dead = c->dead || leaving(c);
     return NULL;
 }
-
-bool gj_client_dead(const struct gj_client *c) { return c->dead; }
-void gj_client_get_stats(const struct gj_client *c, struct gj_client_stats *s) { *s = c->stats; }
 
 void gj_client_leave(struct gj_client *c)
 {

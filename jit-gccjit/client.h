@@ -19,10 +19,5 @@ uint8_t *gj_client_compile(struct gj_client *, const void *regions, size_t size,
 void gj_client_leave(struct gj_client *);
 /* In the child of a fork, where there is no other thread: forgets its parent's worker. */
 void gj_client_forked(struct gj_client *);
-/* True when it has been given up. */
-bool gj_client_dead(const struct gj_client *);
-
-struct gj_client_stats { uint64_t batches, regions, ns, object_bytes, starts; uint32_t rss_kb; };
-void gj_client_get_stats(const struct gj_client *, struct gj_client_stats *);
 
 #endif

@@ -30,7 +30,6 @@ struct gj_request {
 
 struct gj_reply {
     uint32_t magic, size;     /* size 0: failed, error tells */
-    uint64_t ns;
     uint32_t rss_kb, contexts;
     char error[160];
 };

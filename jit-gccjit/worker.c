@@ -165,13 +165,6 @@ static uint32_t rss_kb(void)
     return (uint32_t)(rss * (unsigned long)sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* The object, to be freed, or NULL and reply->error. */
 static uint8_t *compile(const struct gj_request *q, const uint8_t *body, const char *dir, struct gj_reply *reply)
 {
@@ -256,9 +249,7 @@ int main(int argc, char **argv)
         if (!body || !read_all(body, q.size)) break;
         limit_time(q.n_regions);
         struct gj_reply reply = { .magic = GJ_REPLY, .contexts = ++contexts };
-        uint64_t start = now_ns();
         uint8_t *object = compile(&q, body, argv[1], &reply);
-        reply.ns = now_ns() - start;
         reply.rss_kb = rss_kb();
         bool ok = write_all(&reply, sizeof reply) && write_all(object, reply.size);
         free(object);

@@ -11,12 +11,6 @@
 
 #include <inttypes.h>
 
-ATTR_NORETURN void x86_raise_at(struct x86_cpu *x, uint32_t code, uint32_t sub, uint64_t addr)
-{
-    x->c.exc = (struct exception){ .code = code, .sub = sub, .addr = addr };
-    cpu_raise(&x->c);
-}
-
 ATTR_NORETURN void x86_gp(struct x86_cpu *x, uint32_t error) { x86_raise(x, XE_GP, error); }
 
 /* Only code can be asked for where nothing answers (struct guest, open_bus). What would be ones there is not run. */

@@ -145,7 +145,6 @@ bool x86_interrupt(struct cpu *);
 bool x86_has_work(struct cpu *);
 void x86_sys_fault(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);
 ATTR_NORETURN void x86_gp(struct x86_cpu *, uint32_t error);
-ATTR_NORETURN void x86_raise_at(struct x86_cpu *, uint32_t code, uint32_t sub, uint64_t addr);
 /* EFLAGS by a program: what may change at this privilege, among `may`. */
 void x86_put_flags(struct x86_cpu *, uint32_t value, uint32_t may);
 
@@ -153,7 +152,7 @@ void x86_put_flags(struct x86_cpu *, uint32_t value, uint32_t may);
 void x86_set_cr0(struct x86_cpu *, uint32_t);     /* raises #GP */
 void x86_set_cr3(struct x86_cpu *, uint64_t);
 void x86_set_cr4(struct x86_cpu *, uint64_t);
-void x86_fp_gate(struct x86_cpu *, unsigned kind);/* the #UD or #NM of an FP instruction that the key forbids, see enum */
+/* Kinds of FP instructions that the key may forbid: #UD or #NM (helper FP_GATE). */
 enum { X86_FP_X87, X86_FP_MMX, X86_FP_SSE, X86_FP_AVX };
 bool x86_debug_active(const struct x86_cpu *);    /* breakpoints, or TF */
 void x86_data_break(struct x86_cpu *, uint64_t va, unsigned bytes, bool write);

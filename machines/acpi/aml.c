@@ -129,12 +129,6 @@ void aml_if(struct aml *a)
     begin(a);
 }
 
-void aml_else(struct aml *a)
-{
-    aml_byte(a, 0xa1);
-    begin(a);
-}
-
 void aml_field(struct aml *a, const char *region)
 {
     aml_raw(a, "\x5b\x81", 2);
@@ -192,12 +186,6 @@ void aml_int(struct aml *a, uint64_t v)
     } else {
         aml_byte(a, 0x0e), put(a, v, 8);
     }
-}
-
-void aml_string(struct aml *a, const char *s)
-{
-    aml_byte(a, 0x0d);
-    aml_raw(a, s, strlen(s) + 1);
 }
 
 static unsigned hex(char c)

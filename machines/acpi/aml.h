@@ -28,7 +28,6 @@ void aml_device(struct aml *, const char *name);
 void aml_method(struct aml *, const char *name, unsigned n_args);
 void aml_package(struct aml *, unsigned n); /* n elements follow */
 void aml_if(struct aml *);                  /* the predicate follows first */
-void aml_else(struct aml *);
 /* Fields of a region: access by bytes, preserving others. Units follow by aml_field_unit. */
 void aml_field(struct aml *, const char *region);
 void aml_end(struct aml *);
@@ -43,7 +42,6 @@ void aml_region(struct aml *, const char *name, uint8_t space, uint64_t offset, 
 void aml_name(struct aml *, const char *name); /* Name(): its object follows */
 void aml_path(struct aml *, const char *name); /* a reference */
 void aml_int(struct aml *, uint64_t);
-void aml_string(struct aml *, const char *);
 void aml_eisa_id(struct aml *, const char *id); /* "PNP0A03" */
 void aml_buffer(struct aml *, const void *data, size_t n);
 void aml_name_int(struct aml *, const char *name, uint64_t value);

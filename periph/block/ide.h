@@ -131,7 +131,6 @@ void atapi_data_done(struct ide_drive *);
 void atapi_packet(struct ide_drive *);
 void atapi_dma(struct ide_drive *);
 void atapi_io_done(struct ide_drive *, enum ide_io, int rc);
-void atapi_identify(struct ide_drive *);
 
 /* For the monitor: put another medium into an ide-cd, or take it out (NULL). The drive does not own
  * it. The old one is returned. Fails (-1) when the guest locked the tray, unless forced. */

@@ -95,11 +95,6 @@ void dma_request(struct device *dma, unsigned channel, bool level)
     if (level) run(s);
 }
 
-void dma_set_memory(struct device *dma, struct address_space *as)
-{
-    ((struct dma *)dma)->as = as;
-}
-
 uint32_t dma_transfer(struct device *dma, unsigned channel, bool to_memory, void *buf, uint32_t n,
                       bool *tc)
 {

@@ -25,7 +25,5 @@ void dma_request(struct device *dma, unsigned channel, bool level);
  * moves nothing. */
 uint32_t dma_transfer(struct device *dma, unsigned channel, bool to_memory, void *buf, uint32_t n,
                       bool *tc);
-/* Memory that the channels see; default: the machine's. */
-void dma_set_memory(struct device *dma, struct address_space *as);
 
 #endif

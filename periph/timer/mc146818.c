@@ -325,11 +325,6 @@ void mc146818_set_cmos(struct device *d, unsigned index, uint8_t value)
     if (index >= RTC_FIRST_RAM && index < 128) ((struct rtc *)d)->ram[index] = value;
 }
 
-uint8_t mc146818_get_cmos(struct device *d, unsigned index)
-{
-    return index < 128 ? ((struct rtc *)d)->ram[index] : 0xff;
-}
-
 static const struct mmio_ops rtc_ops = {
     .read = rtc_read, .write = rtc_write, .impl_min = 1, .impl_max = 1};
 

@@ -12,6 +12,5 @@
 /* Boards put what firmware expects into CMOS; index 14..127. The clock's registers are not changed.
  */
 void mc146818_set_cmos(struct device *d, unsigned index, uint8_t value);
-uint8_t mc146818_get_cmos(struct device *d, unsigned index);
 
 #endif

@@ -327,11 +327,6 @@ uint64_t virtio_in_room(struct virtio *v, unsigned queue, uint64_t limit)
     return MIN(sum, limit);
 }
 
-void virtio_unpop(struct virtio *v, unsigned queue)
-{
-    v->vq[queue].last_avail--;
-}
-
 void virtio_push(struct virtio *v, unsigned queue, uint16_t head, uint64_t written)
 {
     struct virtio_queue *q = &v->vq[queue];

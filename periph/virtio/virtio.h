@@ -119,8 +119,6 @@ void virtio_add_queue(struct virtio *, uint16_t max_size);
 /* Takes the next chain of a queue; false: there is none now. *c is reused (zeroed at first) and
  * freed by virtio_chain_free. */
 bool virtio_pop(struct virtio *, unsigned queue, struct virtio_chain *c);
-/* Puts back the chain that was popped last, as if it had not been. */
-void virtio_unpop(struct virtio *, unsigned queue);
 /* The chain that begins at `head`, again: after loading state. False: it is none any more. */
 bool virtio_chain_at(struct virtio *, unsigned queue, uint16_t head, struct virtio_chain *c);
 void virtio_chain_free(struct virtio_chain *);
