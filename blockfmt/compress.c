@@ -53,13 +53,22 @@ static bool incompressible(const uint8_t *p, size_t n)
     return true;
 }
 
+/* Room for no more symbols than there are bytes: 64 KiB of tables to clear would be most of the work for a small cluster. */
+static int mem_level(size_t n)
+{
+    int level = 2;
+
+    while (level < MAX_MEM_LEVEL && (size_t)1 << (level + 6) < n) level++;
+    return level;
+}
+
 static long zlib_deflate(int bits, int level, const void *src, size_t n, void *dst, size_t room)
 {
     z_stream z = {0};
     int rc;
     long out;
 
-    if (deflateInit2(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, 9, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, mem_level(n), Z_DEFAULT_STRATEGY) != Z_OK)
         return -EIO;
     z.next_in = (Bytef *)(uintptr_t)src, z.avail_in = (uInt)n;
     z.next_out = dst, z.avail_out = (uInt)room;

@@ -266,9 +266,11 @@ static void test(const struct kind *k)
 
 int main(int argc, char **argv)
 {
-    char name[] = "/tmp/test-block-faults.XXXXXX";
+    const char *tmp = getenv("TMPDIR");
+    char name[80];
     bool any = false;
 
+    snprintf(name, sizeof name, "%.50s/test-block-faults.XXXXXX", tmp && *tmp ? tmp : "/tmp");
     dir = mkdtemp(name);
     CHECK(dir);
     if (!dir) return 1;

@@ -32,7 +32,7 @@ log=$out/log
 start=$(date +%s) spent=0 findings=0
 # Small images made and thrown away by the thousand: in memory, where the host has a place for that.
 [ -n "${TMPDIR:-}" ] || { [ -w /dev/shm ] && TMPDIR=/dev/shm && export TMPDIR; }
-: "${ASAN_OPTIONS:=quarantine_size_mb=16}"
+: "${ASAN_OPTIONS:=quarantine_size_mb=16:allocator_release_to_os_interval_ms=-1:malloc_context_size=8}"
 export ASAN_OPTIONS
 
 while [ "$spent" -lt "$seconds" ]; do
