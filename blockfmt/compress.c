@@ -28,6 +28,14 @@ bool compress_built(int kind)
     return false;
 }
 
+int compress_need(int kind, const char *what, struct error *e)
+{
+    const char *library = kind == COMPRESS_ZSTD ? "libzstd" : kind == COMPRESS_BZIP2 ? "libbz2" : "zlib";
+
+    if (compress_built(kind)) return 0;
+    return error_set(e, "%s is not supported by this build (it was made without %s)", what, library), -ENOTSUP;
+}
+
 #ifdef HAVE_ZLIB
 /*
  * Is there nothing to gain? Data that is compressed or encrypted already has all bytes equally often and no string of

@@ -56,8 +56,10 @@ static int add_chunk(struct blk_node *n, struct dmg *s, const uint8_t *p, uint64
         error_set(e, "dmg: the image has chunks compressed by %s, which is not supported", not_here[i].name);
         return -ENOTSUP;
     }
-    if (c.type == T_BZIP2 && !compress_built(COMPRESS_BZIP2))
-        return error_set(e, "dmg: the image has chunks compressed by bzip2, which is not supported by this build"), -ENOTSUP;
+    int rc = c.type == T_BZIP2  ? compress_need(COMPRESS_BZIP2, "a dmg image with chunks compressed by bzip2", e)
+             : c.type == T_ZLIB ? compress_need(COMPRESS_ZLIB, "a dmg image with chunks compressed by zlib", e)
+                                : 0;
+    if (rc) return rc;
     if (c.type != T_ZERO && c.type != T_RAW && c.type != T_IGNORE && c.type != T_ZLIB && c.type != T_BZIP2)
         return img_bad(e, n, "unknown type of chunk", c.type);
     if (c.sector > INT64_MAX / 512 - first || c.count > INT64_MAX / 512 - first - c.sector)

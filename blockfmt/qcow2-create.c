@@ -86,8 +86,8 @@ static int plan(const struct opts *o, struct layout *l, struct error *e)
     else if (type && strcmp(type, "zlib")) return error_set(e, "Invalid parameter '%s' for compression_type", type), -EINVAL;
     if (l->compression && l->version < 3)
         return error_set(e, "Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)"), -EINVAL;
-    if (l->compression && !compress_built(COMPRESS_ZSTD))
-        return error_set(e, "compression_type=zstd is not supported by this build (it was made without libzstd)"), -ENOTSUP;
+    rc = l->compression ? compress_need(COMPRESS_ZSTD, "compression_type=zstd", e) : 0;
+    if (rc) return rc;
     if (opts_get(o, "preallocation") && blk_parse_prealloc(opts_get(o, "preallocation"), &l->prealloc))
         return error_set(e, "Invalid parameter '%s' for preallocation", opts_get(o, "preallocation")), -EINVAL;
     l->ext_l2 = opts_bool(o, "extended_l2", false);
