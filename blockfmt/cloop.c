@@ -39,7 +39,9 @@ static int cloop_open(struct blk_node *n, const struct opts *o, unsigned flags, 
     for (uint64_t i = 0; i <= s->n; i++) {
         uint64_t x = s->offsets[i] = ld64_be(&s->offsets[i]);
         if (!i || (x >= s->offsets[i - 1] && x - s->offsets[i - 1] <= 2u * MAX_BLOCK && x <= file)) continue;
-        error_set(e, "cloop: offsets not monotonically increasing, too far apart or beyond the end of the file at index %llu, image file is corrupt",
+        error_set(e,
+                  "cloop: offsets not monotonically increasing, too far apart or beyond the end of the file at index %llu, "
+                  "image file is corrupt",
                   (unsigned long long)i);
         mem_free(s->offsets);
         return -EINVAL;

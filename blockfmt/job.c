@@ -449,7 +449,8 @@ static int save(struct blk_job *j, uint64_t at, uint64_t n)
 static void before_write(void *opaque, uint64_t offset, uint64_t n)
 {
     struct blk_job *j = opaque;
-    uint64_t end = MIN(ALIGN_UP(offset + n, (uint64_t)JOB_GRAIN), blk_node_size(j->source)), at = ALIGN_DOWN(offset, (uint64_t)JOB_GRAIN), k;
+    uint64_t end = MIN(ALIGN_UP(offset + n, (uint64_t)JOB_GRAIN), blk_node_size(j->source)),
+             at = ALIGN_DOWN(offset, (uint64_t)JOB_GRAIN), k;
 
     pthread_mutex_lock(&j->lock);
     while (!j->rc && at < end && blk_bitmap_run(j->todo, &at, &k) && at < end) {

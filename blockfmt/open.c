@@ -567,7 +567,9 @@ struct blk_node *node_snapshot(struct blk_graph *g, struct blk_node *base, unsig
         opts_set(&o, "file.filename", name);
         opts_set(&o, "file.driver", "file");
         opts_set(&o, "backing", base->name);
-        n = node_open(g, &o, (flags & ~(unsigned)(BLK_RDONLY | BLK_DIRECT | BLK_SNAPSHOT | BLK_NATIVE_AIO)) | BLK_NO_FLUSH | BLK_UNMAP, false, e);
+        n = node_open(g, &o,
+                      (flags & ~(unsigned)(BLK_RDONLY | BLK_DIRECT | BLK_SNAPSHOT | BLK_NATIVE_AIO)) | BLK_NO_FLUSH | BLK_UNMAP,
+                      false, e);
     }
     unlink(name);
 out:

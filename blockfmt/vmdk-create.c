@@ -215,7 +215,10 @@ const struct blk_create_opt vmdk_create_opts[] = {
     {"compat6", OPT_BOOL, "VMDK version 6 image", "off"},
     {"hwversion", OPT_STRING, "VMDK hardware version", "undefined"},
     {"size", OPT_SIZE, "Virtual disk size", NULL},
-    {"subformat", OPT_STRING, "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} ", NULL},
+    {"subformat", OPT_STRING,
+     "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | "
+     "twoGbMaxExtentFlat | streamOptimized} ",
+     NULL},
     {"toolsversion", OPT_STRING, "VMware guest tools version", NULL},
     {"zeroed_grain", OPT_BOOL, "Enable efficient zero writes using the zeroed-grain GTE feature", NULL},
     {NULL, OPT_STRING, NULL, NULL},

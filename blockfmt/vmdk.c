@@ -234,7 +234,8 @@ static int extent_line(struct blk_node *n, struct vmdk *s, const struct opts *o,
 
     if (got < 3) return 0;
     bool flat = !strcmp(type, "FLAT") || !strcmp(type, "VMFS");
-    if (!sectors || sectors > INT64_MAX / VMDK_SECTOR || (s->n && sectors > INT64_MAX / VMDK_SECTOR - s->v[s->n - 1].start - s->v[s->n - 1].sectors))
+    if (!sectors || sectors > INT64_MAX / VMDK_SECTOR ||
+        (s->n && sectors > INT64_MAX / VMDK_SECTOR - s->v[s->n - 1].start - s->v[s->n - 1].sectors))
         return error_set(e, "Invalid extent line: %.*s", (int)strcspn(line, "\r\n"), line), -EINVAL;
     if (s->n >= MAX_EXTENTS) return error_set(e, "vmdk: more than %u extents", MAX_EXTENTS), -EFBIG;
     if (!strcmp(type, "ZERO")) {

@@ -578,8 +578,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     see_time(k);
     b = open_as(k, BLK_NO_FLUSH | (newer && fuzz_pick(&f, 2) ? BLK_UNMAP : 0), &e);
     if (b) {
-        if (newer && fuzz_pick(&f, 8) == 0 && (blk_reopen(b, blk_flags(b) | BLK_RDONLY, &e) || blk_reopen(b, blk_flags(b) & ~(unsigned)BLK_RDONLY, &e)) &&
-            intact)
+        if (newer && fuzz_pick(&f, 8) == 0 &&
+            (blk_reopen(b, blk_flags(b) | BLK_RDONLY, &e) || blk_reopen(b, blk_flags(b) & ~(unsigned)BLK_RDONLY, &e)) && intact)
             die(k->name, e.msg);
         error_clear(&e);
         change(k, b, buf, &f);

@@ -274,7 +274,8 @@ static void server_words(struct out *o, unsigned kind)
     for (uint64_t cookie = 1; cookie < 10; cookie++) {
         if (kind < 2) {
             simple(o, 0, cookie);
-            for (uint32_t n = cookie == 1 ? 512 : cookie == 2 ? 70000 : 0; n; n -= MIN(n, sizeof zeros)) put(o, zeros, MIN(n, sizeof zeros));
+            for (uint32_t n = cookie == 1 ? 512 : cookie == 2 ? 70000 : 0; n; n -= MIN(n, sizeof zeros))
+                put(o, zeros, MIN(n, sizeof zeros));
         } else if (cookie == 1) {
             chunk(o, 0, NBD_CHUNK_HOLE, cookie, 12);
             put64(o, 1000), put32(o, 412);
