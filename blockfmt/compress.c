@@ -28,6 +28,14 @@ bool compress_built(int kind)
     return false;
 }
 
+int compress_need(int kind, const char *what, struct error *e)
+{
+    const char *library = kind == COMPRESS_ZSTD ? "libzstd" : kind == COMPRESS_BZIP2 ? "libbz2" : "zlib";
+
+    if (compress_built(kind)) return 0;
+    return error_set(e, "%s is not supported by this build (it was made without %s)", what, library), -ENOTSUP;
+}
+
 #ifdef HAVE_ZLIB
 /*
  * Is there nothing to gain? Data that is compressed or encrypted already has all bytes equally often and no string of
@@ -53,13 +61,22 @@ static bool incompressible(const uint8_t *p, size_t n)
     return true;
 }
 
+/* Room for no more symbols than there are bytes: 64 KiB of tables to clear would be most of the work for a small cluster. */
+static int mem_level(size_t n)
+{
+    int level = 2;
+
+    while (level < MAX_MEM_LEVEL && (size_t)1 << (level + 6) < n) level++;
+    return level;
+}
+
 static long zlib_deflate(int bits, int level, const void *src, size_t n, void *dst, size_t room)
 {
     z_stream z = {0};
     int rc;
     long out;
 
-    if (deflateInit2(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, 9, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, mem_level(n), Z_DEFAULT_STRATEGY) != Z_OK)
         return -EIO;
     z.next_in = (Bytef *)(uintptr_t)src, z.avail_in = (uInt)n;
     z.next_out = dst, z.avail_out = (uInt)room;

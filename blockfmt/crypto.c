@@ -217,8 +217,10 @@ size_t crypt_hash_len(const char *hash)
 
 int crypt_hash(const char *hash, const void *data, size_t n, uint8_t *out)
 {
-    if (!crypt_hash_len(hash)) return -ENOTSUP;
-    gcry_md_hash_buffer(hash_algo(hash), out, data, n);
+    int algo = ready() ? hash_algo(hash) : 0;
+
+    if (!algo || gcry_md_test_algo(algo)) return -ENOTSUP;
+    gcry_md_hash_buffer(algo, out, data, n);
     return 0;
 }
 
