@@ -175,7 +175,7 @@ struct link;
 
 /* Device accesses made by the unit that is being executed, so that it can be run again without making them again. */
 struct io_access { uint64_t phys, value; uint8_t size; bool write; };
-enum { IO_LOG = 8 };
+enum { IO_LOG = 8, IO_CODE = 32 };
 struct io_log {
     uint64_t unit;                   /* the instruction count at which the unit began */
     /* Most accesses are the only ones of their block: what `unit` is for the first is worked out when there is a second. */
@@ -186,6 +186,8 @@ struct io_log {
     bool late;                       /* unit is still to be worked out from these */
     uint8_t n, at;                   /* accesses noted; the next to be repeated */
     bool replay;                     /* the unit is being run again */
+    uint8_t n_code;                  /* not 0: its code as it was, as an access has changed what lies there */
+    uint8_t code[IO_CODE];
     struct io_access e[IO_LOG];
 };
 
