@@ -40,7 +40,7 @@ int pc_q35_make_pci(struct pc *pc, struct device **ide, struct error *e)
     for (unsigned i = 0; i < 16; i++)
         irq_connect(dev_irq(pc->isa, i), pc_isa_irq, pc, i);
     irq_connect(dev_irq(pc->isa, ICH9_OUT_SMI), pc_smi_line, pc, 0);
-    *ide = pci_make(mb, "piix3-ide", PC_Q35_DEVFN_AHCI, e);
+    *ide = pci_make(mb, "ich9-ahci", PC_Q35_DEVFN_AHCI, e);
     return *ide && pci_make(mb, "ICH9-SMB", DEVFN_SMB, e) ? 0 : -1;
 }
 
