@@ -356,9 +356,10 @@ static uint32_t candidates(const struct gen *g)
     if (g->states) return 0; /* what waits takes registers as they are */
     for (unsigned k = 0; k < g->r->n; k++) {
         const struct jit_block *jb = g->blocks[k].jb;
-        for (unsigned i = 1; i < jb->n_ops; i++) {
+        for (unsigned i = 0; i < jb->n_ops; i++) {
             const struct ir_op *o = &jb->ops[i];
-            if (o->op == OP_SX32 && o->d == o->a && o[-1].d == o->d) m |= gen_slot_bit(g, o->d) & MASK_GPR;
+            if (gen_extends_aside(o)) m |= gen_slot_bit(g, o->d) & MASK_GPR;
+            if (i && o->op == OP_SX32 && o->d == o->a && o[-1].d == o->d) m |= gen_slot_bit(g, o->d) & MASK_GPR;
         }
     }
     for (unsigned k = 0; k < g->r->n; k++) {
@@ -399,8 +400,9 @@ static uint32_t losers(struct region *r)
             }
             if (o->d != IR_NONE) {
                 uint32_t bit = gen_slot_bit(g, o->d) & g->narrow;
-                if (bit && o->op == OP_SX32 && o->d == o->a) gain[host_ctz32(bit)] += jb->weight;
-                if (low || o->op == OP_SX32) whole &= ~bit;
+                bool half = low || o->op == OP_SX32 || gen_extends_aside(o);
+                if (bit && ((o->op == OP_SX32 && o->d == o->a) || gen_extends_aside(o))) gain[host_ctz32(bit)] += jb->weight;
+                if (half) whole &= ~bit;
                 else whole |= bit;
             }
             gen_learn(g, jb, r->cur, o, &f);

@@ -16,7 +16,7 @@ static void two(struct lower *c, unsigned alu, bool commutes)
     int32_t imm;
     ir_id a = o->a, b = o->b;
 
-    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a) && !(o->attr & GEN_ZX)) {
+    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a) && !X64(c)->low) {
         struct x64_rm m = x64_m(x64_cell(c, a));
         if (x64_imm(c, b, w, &imm)) x64_alu_imm(e, alu, w, m, imm);
         else x64_alu_to(e, alu, w, m, x64_use(c, b, RAX));
@@ -98,7 +98,7 @@ static void not_second(struct lower *c, unsigned alu)
 
 /* ---- shifts ------------------------------------------------------------------------------------------- */
 
-static bool lea_pair(struct lower *c, unsigned n);
+static bool lea_pair(struct lower *c, unsigned n), scaled_access(struct lower *c, unsigned n);
 
 static void shift(struct lower *c, unsigned sh)
 {
@@ -113,7 +113,7 @@ static void shift(struct lower *c, unsigned sh)
         else if (n >= width && sh == SH_SAR) n = width - 1;
         if (n >= width) {
             x64_mov_imm(e, d, 0);
-        } else if (sh == SH_SHL && n && n <= 3 && lea_pair(c, (unsigned)n)) {
+        } else if (sh == SH_SHL && n && n <= 3 && (lea_pair(c, (unsigned)n) || scaled_access(c, (unsigned)n))) {
             return;
         } else if (sh == SH_SHL && n >= 1 && n <= 3 && is_gpr(lower_reg(c, o->a)) && !x64_lives_in(c, o->a, d)) {
             if (n == 1) x64_lea(e, w, d, x64_at2((unsigned)lower_reg(c, o->a), (unsigned)lower_reg(c, o->a), 0, 0));
@@ -164,12 +164,36 @@ static bool lea_pair(struct lower *c, unsigned n)
     const struct ir_op *p = &c->jb->ops[i];
     if (p->op != OP_ADD || p->type != o->type) return false;
     ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
-    if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
+    int32_t imm = 0;
+    bool k = ir_is_const(other);
+    if (other == IR_NONE || other == o->d || p->attr != o->attr || (k && !x64_imm(c, other, o->type == T_I64, &imm))) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
-    if (!is_gpr(lower_reg(c, o->a)) || !is_gpr(lower_reg(c, other)) || !is_gpr(lower_reg(c, p->d))) return false;
-    if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~X64(c)->whole)) return false;
-    x64_lea(&c->e, wide(c), (unsigned)lower_reg(c, p->d), x64_at2((unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, 0));
+    if (!is_gpr(lower_reg(c, o->a)) || (!k && !is_gpr(lower_reg(c, other))) || !is_gpr(lower_reg(c, p->d))) return false;
+    if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | (k ? 0 : gen_slot_bit(c->g, other))) & c->g->narrow & ~X64(c)->whole)) return false;
+    x64_lea(&c->e, wide(c), (unsigned)lower_reg(c, p->d), x64_at2(k ? NO_REG : (unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, imm));
     c->skip = i - c->i;
+    return true;
+}
+
+/* shl t, a, n; ld or st at t, which is of no other use: part of the address. User mode only, and where it needs no comparison. */
+static bool scaled_access(struct lower *c, unsigned n)
+{
+    const struct ir_op *o = c->o, *p;
+    unsigned i = c->i + 1;
+    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
+    if (i >= c->jb->n_ops || !c->g->r->user || X64(c)->low || !is_gpr(lower_reg(c, o->a)) || gen_slot_bit(c->g, o->a) & c->g->narrow & ~X64(c)->whole) return false;
+    p = &c->jb->ops[i];
+    bool w = (p->aux & IR_A64) != 0;
+    if ((p->op != OP_LD && p->op != OP_ST) || p->a != o->d || !dies_at(c, o->d, i) || (p->op == OP_ST && p->b == o->d)) return false;
+    if (((p->attr & IR_MALIGN) && (p->attr & IR_MSIZE)) || w != (o->type == T_I64)) return false;
+    if (w) {
+        struct gen_fact f = gen_result(c->g, c->jb, c->known, o);
+        if (!x64_is_near(c, &f, (int32_t)gen_disp(c->jb, p))) return false;
+        c->need |= f.near_by;
+    } else if (lower_known_bits(c, o->a) + n > 32) {
+        return false;
+    }
+    X64(c)->scaled.t = o->d, X64(c)->scaled.index = (uint8_t)lower_reg(c, o->a), X64(c)->scaled.shift = (uint8_t)n;
     return true;
 }
 
