@@ -233,6 +233,12 @@ struct region {
     bool more;
 };
 
+/* What grows with each round of a loop stops at what a word, scaled or not, can do. */
+static uint64_t widened(uint64_t near)
+{
+    return near <= reach(32) ? reach(32) : near <= reach(STEP_BITS) ? reach(STEP_BITS) : GEN_FAR;
+}
+
 static void meet_block(struct region *r, unsigned k)
 {
     struct gen_block *gb = &r->g->blocks[k];
@@ -246,9 +252,9 @@ static void meet_block(struct region *r, unsigned k)
         }
         struct gen_fact m = { MAX(f->near, c->near), f->near_by | c->near_by, f->s_by | c->s_by, MAX(f->u, c->u), MAX(f->s, c->s) };
         if (r->visits[k] >= WIDEN_AFTER) {
-            if (m.near > f->near) m.near = GEN_FAR;
-            if (m.s > f->s) m.s = 64;
-            if (m.u > f->u) m.u = 64;
+            if (m.near > f->near) m.near = widened(m.near);
+            if (m.s > f->s) m.s = m.s <= 32 ? 32 : 64;
+            if (m.u > f->u) m.u = m.u <= 8 ? 8 : m.u <= 32 ? 32 : 64;
         }
         if (m.near == GEN_FAR) m.near_by = 0;
         if (m.s == 64) m.s_by = 0;

@@ -181,7 +181,7 @@ static bool scaled_access(struct lower *c, unsigned n)
     const struct ir_op *o = c->o, *p;
     unsigned i = c->i + 1;
     while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
-    if (i >= c->jb->n_ops || !c->g->r->user || X64(c)->low || !is_gpr(lower_reg(c, o->a)) || gen_slot_bit(c->g, o->a) & c->g->narrow & ~X64(c)->whole) return false;
+    if (i >= c->jb->n_ops || !c->g->r->user || X64(c)->low || is_xmm(lower_reg(c, o->a)) || gen_slot_bit(c->g, o->a) & c->g->narrow & ~X64(c)->whole) return false;
     p = &c->jb->ops[i];
     bool w = (p->aux & IR_A64) != 0;
     if ((p->op != OP_LD && p->op != OP_ST) || p->a != o->d || !dies_at(c, o->d, i) || (p->op == OP_ST && p->b == o->d)) return false;
@@ -193,7 +193,7 @@ static bool scaled_access(struct lower *c, unsigned n)
     } else if (lower_known_bits(c, o->a) + n > 32) {
         return false;
     }
-    X64(c)->scaled.t = o->d, X64(c)->scaled.index = (uint8_t)lower_reg(c, o->a), X64(c)->scaled.shift = (uint8_t)n;
+    X64(c)->scaled.t = o->d, X64(c)->scaled.index = (uint8_t)x64_use(c, o->a, RAX), X64(c)->scaled.shift = (uint8_t)n;
     return true;
 }
 
