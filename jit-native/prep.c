@@ -126,6 +126,7 @@ static unsigned bits_of(const struct jit_block *jb, ir_id x, unsigned at, unsign
     const struct ir_op *o = &jb->ops[i];
     unsigned width = o->type == T_I64 ? 64 : 32;
     switch (o->op) {
+    case OP_SETC: return 1;
     case OP_ZX8: return 8;
     case OP_ZX16: return 16;
     case OP_EXTRACT: return o->aux >> 8 & 0xff;
@@ -167,6 +168,14 @@ static void fold_low(struct jit_block *jb, struct ir_op *o, struct uses *u)
     }
 }
 
+/* A word that is made a cell of 64 bits to be compared with 0. */
+static void fold_condition(struct jit_block *jb, struct ir_op *o, struct uses *u)
+{
+    unsigned at = (unsigned)(o - jb->ops);
+    const struct ir_op *m = maker(jb, u, o->a, at);
+    if (m && m->op == OP_ZXW && ir_is_temp(m->a) && stays(jb, m->a, (unsigned)(m - jb->ops), at)) use(u, &o->a, m->a);
+}
+
 static struct ir_op *next_op(struct jit_block *jb, unsigned at)
 {
     for (unsigned i = at + 1; i < jb->n_ops; i++) {
@@ -187,6 +196,26 @@ static void fold_operands(struct jit_block *jb, struct ir_op *o, struct uses *u)
     }
 }
 
+/* o makes a temporary for z only, which moves it. */
+static void result_to(struct jit_block *jb, struct ir_op *o, struct ir_op *z, struct uses *u)
+{
+    u[o->d - IR_TEMP].n = 0, u[o->d - IR_TEMP].defs = 0;
+    o->d = z->d;
+    if (ir_is_temp(o->d)) u[o->d - IR_TEMP].def = (uint16_t)(o - jb->ops);
+    *z = (struct ir_op){ .op = OP_MOV, .type = T_I64, .d = z->d, .a = z->d, .b = IR_NONE, .c = IR_NONE }; /* goes */
+}
+
+/* Does the op make a cell of 64 bits below 2^32 in any case? */
+static bool is_word(const struct ir_op *o)
+{
+    switch (o->op) {
+    case OP_ZX8: case OP_ZX16: case OP_ZX32: case OP_ZXW: return true;
+    case OP_EXTRACT: return (o->aux >> 8 & 0xff) <= 32;
+    case OP_LD: return !(o->attr & IR_MS) && (o->attr & IR_MSIZE) <= IR_M32;
+    default: return false;
+    }
+}
+
 /* t = op ...; zx32 d, t: done in 32 bits. */
 static void fold_extension(struct jit_block *jb, struct ir_op *o, struct uses *u)
 {
@@ -196,9 +225,16 @@ static void fold_extension(struct jit_block *jb, struct ir_op *o, struct uses *u
     uint64_t k = 0;
     bool extended = z && z->op == OP_ZX32 && ir_is_temp(o->d) && z->a == o->d && u[o->d - IR_TEMP].n == 1 && u[o->d - IR_TEMP].defs == 1;
 
+    if (extended && is_word(o)) {
+        result_to(jb, o, z, u);
+        return;
+    }
     if (o->type != T_I64 || o->attr) return;
     switch (o->op) {
     case OP_ADD: case OP_SUB: case OP_AND: case OP_OR: case OP_XOR: case OP_NEG: case OP_NOT: case OP_MUL: break;
+    case OP_SELECT:
+        if (bits_of(jb, o->a, at, 4) > 32) return;
+        break;
     case OP_SHL:
         if (!constant(jb, o->b, &k) || k < 1 || k > 31) return;
         break;
@@ -214,11 +250,8 @@ static void fold_extension(struct jit_block *jb, struct ir_op *o, struct uses *u
     }
     if (!extended) return;
     o->attr = GEN_ZX;
-    if (o->op != OP_SHR && o->op != OP_SAR) fold_operands(jb, o, u);
-    u[o->d - IR_TEMP].n = 0, u[o->d - IR_TEMP].defs = 0;
-    o->d = z->d;
-    if (ir_is_temp(o->d)) u[o->d - IR_TEMP].def = (uint16_t)at;
-    *z = (struct ir_op){ .op = OP_MOV, .type = T_I64, .d = z->d, .a = z->d, .b = IR_NONE, .c = IR_NONE }; /* goes */
+    if (o->op != OP_SHR && o->op != OP_SAR && o->op != OP_SELECT) fold_operands(jb, o, u);
+    result_to(jb, o, z, u);
 }
 
 static bool is_lazy(const struct gen *g, ir_id x) { return ir_is_slot(x) && (unsigned)x - g->guest->lazy_first < g->guest->n_lazy; }
@@ -267,7 +300,14 @@ static void tidy(struct gen *g, struct jit_block *jb)
     for (unsigned i = 0; i < jb->n_ops; i++) {
         struct ir_op *o = &ops[i];
         switch (o->op) {
-        case OP_LD: case OP_ST: fold_address(g, jb, o, u); break;
+        case OP_LD: case OP_ST:
+            fold_address(g, jb, o, u);
+            if (o->op == OP_LD) fold_extension(jb, o, u);
+            break;
+        case OP_SELECT:
+            fold_condition(jb, o, u);
+            fold_extension(jb, o, u);
+            break;
         case OP_BRC: case OP_BRL: case OP_SETC:
             if (o->type == T_I32) fold_low(jb, o, u);
             break;

@@ -264,7 +264,7 @@ void host_begin(struct lower *c)
 
 void host_begin_block(struct lower *c)
 {
-    X64(c)->whole = 0, X64(c)->flags.d = X64(c)->scaled.t = IR_NONE;
+    X64(c)->whole = 0, X64(c)->flags.d = X64(c)->scaled.t = X64(c)->equal.t = IR_NONE;
     x64_pages_block(c);
 }
 

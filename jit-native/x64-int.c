@@ -7,9 +7,36 @@
 
 static bool wide(const struct lower *c) { return c->o->type == T_I64 && !X64_CONST(c)->low; }
 
+/* The op behind the one in hand; NULL: none. */
+static const struct ir_op *coming(const struct lower *c, unsigned *i)
+{
+    for (*i = c->i + 1; *i < c->jb->n_ops && c->jb->ops[*i].op == OP_INSN;) ++*i;
+    return *i < c->jb->n_ops ? &c->jb->ops[*i] : NULL;
+}
+
+/* Is x read after op `at`, as far as this block tells? */
+static bool dies_at(const struct lower *c, ir_id x, unsigned at) { return ir_is_temp(x) && c->gb->temp_last[x - IR_TEMP] == at; }
+
+/* sub t, a, b; a branch if the low byte or half of t, which is of no other use, is 0: a comparison of these. */
+static bool compare_low(struct lower *c)
+{
+    const struct ir_op *o = c->o, *p;
+    unsigned i;
+    uint64_t mask, k;
+
+    if (ir_is_const(o->a) || !(p = coming(c, &i)) || (p->op != OP_BRC && p->op != OP_BRL) || (p->attr != CC_TZ && p->attr != CC_TNZ)) return false;
+    if (p->a != o->d || !lower_const(c, p->b, &mask) || (mask != 0xff && mask != 0xffff) || !dies_at(c, o->d, i)) return false;
+    unsigned a = x64_use(c, o->a, RAX), size = mask == 0xff ? X_B : X_66;
+    if (lower_const(c, o->b, &k)) x64_op_imm(&c->e, (mask == 0xff ? 0x80 : 0x81) | size, false, ALU_CMP, x64_r(a), mask == 0xff ? 1 : 2, (uint32_t)k);
+    else x64_op(&c->e, (mask == 0xff ? 0x3a : 0x3b) | size, false, a, x64_use_rm(c, o->b, RCX));
+    X64(c)->equal.t = o->d, X64(c)->equal.at = c->e.changes;
+    return true;
+}
+
 /* d = a op b */
 static void two(struct lower *c, unsigned alu, bool commutes)
 {
+    if (alu == ALU_SUB && compare_low(c)) return;
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = wide(c);
@@ -98,6 +125,7 @@ static void not_second(struct lower *c, unsigned alu)
 
 /* ---- shifts ------------------------------------------------------------------------------------------- */
 
+static const struct ir_op *coming(const struct lower *c, unsigned *i);
 static bool lea_pair(struct lower *c, unsigned n), scaled_access(struct lower *c, unsigned n);
 
 static void shift(struct lower *c, unsigned sh)
@@ -147,22 +175,12 @@ static void shift(struct lower *c, unsigned sh)
     x64_done(c, o->d, RAX);
 }
 
-/* Is x read after the current op, as far as this block tells? */
-static bool dies_at(const struct lower *c, ir_id x, unsigned at)
-{
-    if (ir_is_temp(x)) return c->gb->temp_last[x - IR_TEMP] == at;
-    return false;
-}
-
 /* shl t, a, n; add d, t, b with t dead after, or overwritten by d: one lea. */
 static bool lea_pair(struct lower *c, unsigned n)
 {
-    const struct ir_op *o = c->o;
-    unsigned i = c->i + 1;
-    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
-    if (i >= c->jb->n_ops) return false;
-    const struct ir_op *p = &c->jb->ops[i];
-    if (p->op != OP_ADD || p->type != o->type) return false;
+    unsigned i;
+    const struct ir_op *o = c->o, *p = coming(c, &i);
+    if (!p || p->op != OP_ADD || p->type != o->type) return false;
     ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
     int32_t imm = 0;
     bool k = ir_is_const(other);
@@ -178,11 +196,9 @@ static bool lea_pair(struct lower *c, unsigned n)
 /* shl t, a, n; ld or st at t, which is of no other use: part of the address. User mode only, and where it needs no comparison. */
 static bool scaled_access(struct lower *c, unsigned n)
 {
-    const struct ir_op *o = c->o, *p;
-    unsigned i = c->i + 1;
-    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
-    if (i >= c->jb->n_ops || !c->g->r->user || X64(c)->low || is_xmm(lower_reg(c, o->a)) || gen_slot_bit(c->g, o->a) & c->g->narrow & ~X64(c)->whole) return false;
-    p = &c->jb->ops[i];
+    unsigned i;
+    const struct ir_op *o = c->o, *p = coming(c, &i);
+    if (!p || !c->g->r->user || X64(c)->low || is_xmm(lower_reg(c, o->a)) || gen_slot_bit(c->g, o->a) & c->g->narrow & ~X64(c)->whole) return false;
     bool w = (p->aux & IR_A64) != 0;
     if ((p->op != OP_LD && p->op != OP_ST) || p->a != o->d || !dies_at(c, o->d, i) || (p->op == OP_ST && p->b == o->d)) return false;
     if (((p->attr & IR_MALIGN) && (p->attr & IR_MSIZE)) || w != (o->type == T_I64)) return false;
@@ -344,6 +360,7 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     if (o->op != OP_SETC && (cond == CC_NE || cond == CC_EQ) && a == X64(c)->flags.d && x64_flags_live(c) && lower_const(c, b, &k) && !k) {
         return X64(c)->flags.cc ^ (cond == CC_EQ);
     }
+    if (o->op != OP_SETC && (cond == CC_TZ || cond == CC_TNZ) && a == X64(c)->equal.t && X64(c)->equal.at == e->changes) return cc[cond];
     if (ir_is_const(a) && !ir_is_const(b)) {
         a = o->b, b = o->a;
         cond = ir_cond_swapped[cond];
@@ -376,8 +393,23 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     return cc[cond];
 }
 
+/* setc t; select d, t, x, y with t of no other use: the flags are all it takes. */
+static bool only_selects(const struct lower *c)
+{
+    unsigned i;
+    uint64_t k;
+    const struct ir_op *p = coming(c, &i);
+    if (!p || p->op != OP_SELECT || p->a != c->o->d || p->b == c->o->d || p->c == c->o->d || !dies_at(c, c->o->d, i)) return false;
+    return !(lower_const(c, p->b, &k) && !k) && !(lower_const(c, p->c, &k) && !k); /* zeros are made by ways that change flags */
+}
+
 static void setc(struct lower *c)
 {
+    if (only_selects(c)) {
+        X64(c)->flags.cc = (uint8_t)x64_compare(c, c->o);
+        X64(c)->flags.d = c->o->d, X64(c)->flags.at = c->e.changes;
+        return;
+    }
     unsigned d = x64_def(c, RDX), cc;
     if (!x64_lives_in(c, c->o->a, d) && !x64_lives_in(c, c->o->b, d)) { /* cleared before, it has no past to wait for */
         x64_op(&c->e, 0x33, false, d, x64_r(d));
@@ -398,11 +430,17 @@ static void select_one(struct lower *c)
     struct emit *e = &c->e;
     bool w = wide(c);
     struct x64_rm t = x64_use_rm(c, o->b, RCX);
-    unsigned a = x64_use(c, o->a, RDX);
-    x64_load(c, RAX, o->c);
-    x64_test(e, w, a, a);
-    x64_cmov(e, X_NZ, w, RAX, t);
-    x64_done(c, o->d, RAX);
+    bool in_place = !x64_lives_in(c, o->a, x64_def(c, RAX)) && !x64_lives_in(c, o->b, x64_def(c, RAX));
+    unsigned d = in_place ? x64_def(c, RAX) : RAX, cc = X_NZ;
+    x64_load(c, d, o->c);
+    if (o->a == X64(c)->flags.d && x64_flags_live(c)) {
+        cc = X64(c)->flags.cc;
+    } else {
+        unsigned a = x64_use(c, o->a, RDX);
+        x64_test(e, lower_wide(c, o->a) && !X64(c)->low, a, a);
+    }
+    x64_cmov(e, cc, w, d, t);
+    x64_done(c, o->d, d);
 }
 
 static void least(struct lower *c, unsigned cc)

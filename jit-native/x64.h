@@ -44,6 +44,7 @@ struct x64 {
     struct lower c;              /* first */
     uint32_t whole;              /* narrow registers that are extended just now */
     struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
+    struct { ir_id t; uint32_t at; } equal; /* the flags say whether what the coming test of t looks at is 0; as long as e.changes is `at` */
     struct { ir_id t; uint8_t index, shift; } scaled; /* t is that register shifted, and only the next access's address */
     bool low;                    /* the op in hand is done in 32 bits (gen_low) */
     uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
