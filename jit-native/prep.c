@@ -660,7 +660,7 @@ static void make(struct prep *p, unsigned index)
     v->done = true;
     p->now = v;
     v->jb = *jb;
-    p->cap_out = jb->n_ops * 3u + 16, p->n_out = 0;
+    p->cap_out = jb->n_ops * 4u + 32, p->n_out = 0;
     p->out = arena_get(&g->arena, p->cap_out * sizeof *p->out);
     v->state = zeroed(g, p->cap_out * sizeof *v->state);
     p->consts = arena_get(&g->arena, (jb->n_consts + SPARE_CONSTS) * sizeof *p->consts);

@@ -63,10 +63,11 @@ static void two(struct lower *c, unsigned alu, bool commutes)
             d = RAX;
         }
     }
-    if (alu == ALU_ADD && is_gpr(lower_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
+    bool minus = alu == ALU_SUB && x64_imm(c, b, w, &imm) && imm != INT32_MIN;
+    if ((alu == ALU_ADD || minus) && is_gpr(lower_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
         unsigned ra = (unsigned)lower_reg(c, a);
         if (x64_imm(c, b, w, &imm)) {
-            x64_lea(e, w, d, x64_at(ra, imm));
+            x64_lea(e, w, d, x64_at(ra, minus ? -imm : imm));
             x64_done(c, o->d, d);
             return;
         }
@@ -367,7 +368,8 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     }
     if (cond == CC_TZ || cond == CC_TNZ) {
         if (w && lower_const(c, b, &k) && k == (uint32_t)k) w = false;
-        if (lower_const(c, b, &k) && (w ? k == UINT64_MAX : (uint32_t)k == UINT32_MAX)) { /* all of it */
+        unsigned bits = MIN(lower_known_bits(c, a), w ? 64u : 32u); /* of what there is in it */
+        if (lower_const(c, b, &k) && !(~k << (64 - MAX(bits, 1u)))) { /* all of it */
             struct x64_rm m = x64_use_rm(c, a, RAX);
             if (m.is_reg) x64_test(e, w, m.reg, m.reg);
             else x64_alu_imm(e, ALU_CMP, w, m, 0);
