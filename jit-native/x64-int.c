@@ -185,11 +185,12 @@ static bool lea_pair(struct lower *c, unsigned n)
     ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
     int32_t imm = 0;
     bool k = ir_is_const(other);
-    if (other == IR_NONE || other == o->d || p->attr != o->attr || (k && !x64_imm(c, other, o->type == T_I64, &imm))) return false;
+    if (other == IR_NONE || other == o->d || (k && !x64_imm(c, other, o->type == T_I64, &imm))) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
     if (!is_gpr(lower_reg(c, o->a)) || (!k && !is_gpr(lower_reg(c, other))) || !is_gpr(lower_reg(c, p->d))) return false;
     if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | (k ? 0 : gen_slot_bit(c->g, other))) & c->g->narrow & ~X64(c)->whole)) return false;
-    x64_lea(&c->e, wide(c), (unsigned)lower_reg(c, p->d), x64_at2(k ? NO_REG : (unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, imm));
+    bool w = wide(c) && !(p->attr & GEN_ZX);
+    x64_lea(&c->e, w, (unsigned)lower_reg(c, p->d), x64_at2(k ? NO_REG : (unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, imm));
     c->skip = i - c->i;
     return true;
 }
