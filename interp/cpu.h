@@ -116,7 +116,7 @@ struct guest {
     unsigned n_helpers;
     ir_id pc_slot;                        /* exact only outside of blocks and in exceptions */
     const struct guest_x87 *x87;          /* interp/x87.h, or NULL */
-    ir_id lazy_first;                     /* n_lazy slots (at most 3) that most instructions write and few read, such as what flags */
+    ir_id lazy_first;                     /* n_lazy slots (at most 6) that most instructions write and few read, such as what flags */
     unsigned n_lazy;                      /* are made of: code generators do the writes when somebody looks. No writes by devices */
     uint8_t addr_type;                    /* type of addresses and of the pc slot */
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */

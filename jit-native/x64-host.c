@@ -264,7 +264,7 @@ void host_begin(struct lower *c)
 
 void host_begin_block(struct lower *c)
 {
-    X64(c)->whole = 0, X64(c)->flags.d = IR_NONE;
+    X64(c)->whole = 0, X64(c)->flags.d = X64(c)->scaled.t = X64(c)->equal.t = IR_NONE;
     x64_pages_block(c);
 }
 
@@ -298,6 +298,7 @@ static void result_is_whole(struct lower *c, const struct ir_op *o, bool low, co
     case OP_SX32: whole = false; break;
     case OP_SEXTRACT: whole = (o->aux & 0xff) + (o->aux >> 8 & 0xff) != 32; break;
     case OP_SETC: whole = true; break;
+    case OP_LD: whole = !gen_extends_aside(o); break;
     case OP_AND: whole |= ir_is_const(o->b) && f->u < 32; break;
     case OP_MOV:
         from = ir_is_const(o->a) ? 0 : gen_slot_bit(c->g, o->a) & c->g->narrow;
