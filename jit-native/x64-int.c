@@ -168,7 +168,8 @@ static bool lea_pair(struct lower *c, unsigned n)
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
     if (!is_gpr(lower_reg(c, o->a)) || !is_gpr(lower_reg(c, other)) || !is_gpr(lower_reg(c, p->d))) return false;
     if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~X64(c)->whole)) return false;
-    x64_lea(&c->e, wide(c) && !(p->attr & GEN_ZX), (unsigned)lower_reg(c, p->d), x64_at2((unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, 0));
+    bool w = wide(c) && !(p->attr & GEN_ZX);
+    x64_lea(&c->e, w, (unsigned)lower_reg(c, p->d), x64_at2((unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, 0));
     c->skip = i - c->i;
     return true;
 }
