@@ -254,6 +254,25 @@ static void fold_extension(struct jit_block *jb, struct ir_op *o, struct uses *u
     result_to(jb, o, z, u);
 }
 
+/* ld2 t, t'; mov x, t; mov x', t': loaded where it goes. */
+static void fold_pair(struct jit_block *jb, struct ir_op *o, struct uses *u)
+{
+    struct ir_op *m[2] = { o + 1, o + 2 };
+    const ir_id t[2] = { o->d, o->c };
+
+    if ((unsigned)(o - jb->ops) + 2 >= jb->n_ops) return;
+    for (unsigned n = 0; n < 2; n++) {
+        if (!ir_is_temp(t[n]) || u[t[n] - IR_TEMP].n != 1 || u[t[n] - IR_TEMP].defs != 1) return;
+        if (m[n]->op != OP_MOV || m[n]->a != t[n] || !ir_is_slot(m[n]->d)) return;
+    }
+    if (m[0]->d + 1 != m[1]->d) return;
+    o->d = m[0]->d, o->c = m[1]->d;
+    for (unsigned n = 0; n < 2; n++) {
+        u[t[n] - IR_TEMP].n = u[t[n] - IR_TEMP].defs = 0;
+        m[n]->a = m[n]->d; /* goes */
+    }
+}
+
 static bool is_lazy(const struct gen *g, ir_id x) { return ir_is_slot(x) && (unsigned)x - g->guest->lazy_first < g->guest->n_lazy; }
 
 static bool can_wait(const struct ir_op *o)
@@ -311,6 +330,7 @@ static void tidy(struct gen *g, struct jit_block *jb)
         case OP_BRC: case OP_BRL: case OP_SETC:
             if (o->type == T_I32) fold_low(jb, o, u);
             break;
+        case OP_LD2: fold_pair(jb, o, u); break;
         case OP_MOV: fold_lazy(g, jb, o, u); break;
         default: fold_extension(jb, o, u);
         }
@@ -363,7 +383,7 @@ static bool operand(const struct prep *p, const struct jit_block *jb, ir_id x, i
     *to = IR_NONE;
     if (x == IR_NONE || constant(jb, x, k)) return true;
     *to = x;
-    return ir_is_slot(x) && !is_lazy(p->g, x);
+    return ir_is_slot(x) && !is_lazy(p->g, x) && p->g->guest->slots[x].cls != SLOT_VEC; /* which may be half of a pair */
 }
 
 /* What op o, which writes a lazy slot, does: something that can wait? */

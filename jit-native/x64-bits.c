@@ -157,16 +157,17 @@ static bool in_xmm(struct lower *c)
         return true;
     }
     if (o->op == OP_ZXW && is_xmm(rd)) { /* movd clears what is above */
-        unsigned d = (unsigned)rd - GPRS;
+        unsigned d = x64_def_xmm(c, XMM0);
         if (is_xmm(ra)) {
             if (!c->h->has.sse41) return false;
             x64_op(&c->e, 0x35 | X_0F38 | X_66, false, d, x64_r((unsigned)ra - GPRS)); /* pmovzxdq */
         } else {
             x64_op(&c->e, 0x6e | X_0F | X_66, false, d, x64_use_rm(c, o->a, RAX));
         }
+        x64_done_xmm(c, o->d, d);
         return true;
     }
-    if (o->op == OP_LO && is_xmm(rd) && !is_gpr(ra) && !ir_is_const(o->a)) {
+    if (o->op == OP_LO && is_xmm(rd) && ra == IN_MEMORY && !ir_is_const(o->a)) {
         x64_op(&c->e, 0x10 | X_0F | X_F3, false, (unsigned)rd - GPRS, x64_m(x64_cell(c, o->a)));
         return true;
     }

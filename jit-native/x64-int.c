@@ -363,6 +363,10 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
         return X64(c)->flags.cc ^ (cond == CC_EQ);
     }
     if (o->op != OP_SETC && (cond == CC_TZ || cond == CC_TNZ) && a == X64(c)->equal.t && X64(c)->equal.at == e->changes) return cc[cond];
+    if ((cond == CC_TZ || cond == CC_TNZ) && a == X64(c)->relation && e->changes == X64(c)->relation_at && lower_const(c, b, &k)) {
+        int by = (k & 0x45) == 1 ? X_C : (k & 0x45) == 0x40 ? X_Z : (k & 0x45) == 0x41 ? X_BE : (k & 0x45) == 4 ? X_P : -1;
+        if (by >= 0) return (unsigned)by ^ (cond == CC_TZ);
+    }
     if (ir_is_const(a) && !ir_is_const(b)) {
         a = o->b, b = o->a;
         cond = ir_cond_swapped[cond];
@@ -457,12 +461,110 @@ static void least(struct lower *c, unsigned cc)
     x64_done(c, o->d, RAX);
 }
 
+/* ---- moves -------------------------------------------------------------------------------------------- */
+
+static bool is_zero(const struct lower *c, ir_id x)
+{
+    uint64_t k;
+    return ir_is_const(x) && lower_const(c, x, &k) && !k;
+}
+
+static bool in_run(ir_id first, ir_id x, unsigned cells) { return first != IR_NONE && x >= first && x < first + cells; }
+
+/* Is cell x written before anybody reads it, or the state counts? Looks at what follows the op in hand. */
+static bool overwritten(const struct lower *c, ir_id x)
+{
+    for (unsigned i = c->i + 1; i < c->jb->n_ops; i++) {
+        const struct ir_op *p = &c->jb->ops[i];
+        unsigned cls = ir_op_info[p->op].cls;
+        if (p->op == OP_INSN) continue;
+        if ((cls != CLASS_PURE && cls != CLASS_CONV && cls != CLASS_FP && cls != CLASS_FPCV && cls != CLASS_VEC) || ir_op_info[p->op].flags & (F_FAULT | F_EFFECT | F_END)) return false;
+        bool vec = cls == CLASS_VEC;
+        const ir_id in[3] = { p->a, p->b, p->c };
+        for (unsigned n = 0; n < 3; n++) {
+            if (in_run(in[n], x, vec ? ir_vec_cells(p, n + 1) : 1)) return false;
+        }
+        if (in_run(p->d, x, vec ? ir_vec_cells(p, 0) : 1)) return true;
+    }
+    return false;
+}
+
+/* Both cells of a pair, from `lo` and `hi`. False: no short way. */
+static bool move_pair(struct lower *c, unsigned d, ir_id lo, ir_id hi)
+{
+    struct emit *e = &c->e;
+    int r = lower_reg(c, lo);
+
+    if (is_zero(c, lo) && is_zero(c, hi)) {
+        x64_op(e, 0x57 | X_0F, false, d, x64_r(d)); /* xorps */
+    } else if (hi == lo + 1 && lower_pair(c, lo)) {
+        if ((unsigned)r - GPRS != d) x64_op(e, 0x28 | X_0F, false, d, x64_r((unsigned)r - GPRS)); /* movaps */
+    } else if (is_zero(c, hi) && !ir_is_const(lo)) {
+        if (is_gpr(r)) x64_op(e, 0x6e | X_0F | X_66, true, d, x64_r((unsigned)r)); /* movq */
+        else if (r == IN_MEMORY) x64_op(e, 0x7e | X_0F | X_F3, false, d, x64_m(x64_cell(c, lo)));
+        else x64_op(e, 0x7e | X_0F | X_F3, false, d, x64_r(x64_use_xmm(c, lo, XMM0)));
+    } else if (hi == lo && is_xmm(r)) {
+        x64_op_imm(e, 0x70 | X_0F | X_66, false, d, x64_r((unsigned)r - GPRS), 1, 0x44); /* pshufd */
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Moves to or from a cell that shares its register. */
+static bool move_half(struct lower *c)
+{
+    const struct ir_op *o = c->o, *p = NULL;
+    struct emit *e = &c->e;
+    int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
+    bool low = lower_pair(c, o->d), high = is_high(rd);
+
+    if (!low && !high) {
+        if (!is_high(ra)) return false;
+        if (is_gpr(rd)) x64_load(c, (unsigned)rd, o->a);
+        else if (rd == IN_MEMORY) x64_op(e, 0x17 | X_0F | X_66, false, high_xmm(ra), x64_m(x64_cell(c, o->d))); /* movhpd */
+        else x64_done_xmm(c, o->d, x64_use_xmm(c, o->a, (unsigned)rd - GPRS));
+        return true;
+    }
+    unsigned d = low ? (unsigned)rd - GPRS : high_xmm(rd), i = c->i + 1;
+    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
+    if (i < c->jb->n_ops) p = &c->jb->ops[i];
+    if (p && p->op == OP_MOV && p->d == (ir_id)(low ? o->d + 1 : o->d - 1)) {
+        ir_id second = p->a == o->d ? o->a : p->a;
+        if (move_pair(c, d, low ? o->a : second, low ? second : o->a)) {
+            c->skip = i - c->i;
+            return true;
+        }
+    }
+    if (high && is_high(ra)) {
+        ir_id lo = (ir_id)(o->d - 1), from = (ir_id)(o->a - 1);
+        if (overwritten(c, lo)) { /* as movaps, whose lower half is about to be operated on */
+            x64_op(e, 0x28 | X_0F, false, d, x64_r(high_xmm(ra)));
+            X64(c)->same_d = lo, X64(c)->same_a = from;
+        } else {
+            x64_op_imm(e, 0xc6 | X_0F | X_66, false, d, x64_r(high_xmm(ra)), 1, 2); /* shufpd */
+        }
+    } else if (high && is_zero(c, o->a)) {
+        x64_op(e, 0x7e | X_0F | X_F3, false, d, x64_r(d)); /* movq */
+    } else if (low && is_high(ra)) {
+        x64_op(e, 0x12 | X_0F, false, d, x64_r(high_xmm(ra))); /* movhlps */
+    } else if (ra == IN_MEMORY && !ir_is_const(o->a)) {
+        x64_op(e, (low ? 0x12 : 0x16) | X_0F | X_66, false, d, x64_m(x64_cell(c, o->a))); /* movlpd, movhpd */
+    } else if (is_gpr(ra)) {
+        x64_done(c, o->d, (unsigned)ra);
+    } else {
+        x64_done_xmm(c, o->d, x64_use_xmm(c, o->a, XMM0));
+    }
+    return true;
+}
+
 static void mov(struct lower *c)
 {
     const struct ir_op *o = c->o;
     int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
     uint64_t k;
     int32_t imm;
+    if (move_half(c)) return;
     if (lower_const(c, o->a, &k)) {
         if (is_xmm(rd)) {
             unsigned x = x64_use_xmm(c, o->a, (unsigned)rd - GPRS);

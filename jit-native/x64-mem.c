@@ -52,7 +52,10 @@ struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
             x64_test_imm(e, false, x64_r(RAX), size_of(o) - 1);
             x64_jcc(e, X_NZ, (*k)->label);
         }
-        if (w) {
+        struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
+        if (w && !constant && f.near != GEN_FAR && f.near + (uint64_t)(disp < 0 ? -(int64_t)disp : disp) <= gen_near_max(c->g->guest)) {
+            c->need |= f.near_by;
+        } else if (w) {
             x64_alu(e, ALU_CMP, true, RAX, x64_m(x64_at(RSP, AT_LIMIT)));
             x64_jcc(e, X_NC, (*k)->label);
         }
@@ -107,9 +110,17 @@ void x64_lower_ld(struct lower *c)
     int rd = lower_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
-    if (is_xmm(rd) && !be && size == (w ? 3u : 2u)) {
+    bool pair = lower_pair(c, o->d), clears = x64_clears_high(c);
+    if (!be && size == 3 && (is_high(rd) || (pair && !clears))) { /* movhpd, movlpd */
         if (user) lower_may_fault(c);
-        x64_op(e, 0x10 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rd - GPRS, x64_m(m));
+        x64_op(e, (pair ? 0x12 : 0x16) | X_0F | X_66, false, pair ? (unsigned)rd - GPRS : high_xmm(rd), x64_m(m));
+        if (k) emit_place(e, k->back);
+        return;
+    }
+    if (clears) c->skip = 1; /* movs and movd do, and so does x64_done() */
+    if (is_xmm(rd) && !be && (!pair || clears) && (size == (w ? 3u : 2u) || (size == 2 && !(o->attr & IR_MS)))) {
+        if (user) lower_may_fault(c);
+        x64_op(e, 0x10 | X_0F | (size == 3 ? X_F2 : X_F3), false, (unsigned)rd - GPRS, x64_m(m));
         if (k) emit_place(e, k->back);
         return;
     }
@@ -143,16 +154,19 @@ void x64_lower_st(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
-    bool w = lower_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
+    bool user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
     struct x64_mem m = user ? x64_user_address(c, cold_st_at, &k) : x64_tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     int rb = lower_reg(c, o->b);
     uint64_t v;
 
-    if (is_xmm(rb) && !be && size == (w ? 3u : 2u)) {
+    if (is_xmm(rb) && !be && (size == 3 || size == 2)) {
         if (user) lower_may_fault(c);
-        x64_op(e, 0x11 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rb - GPRS, x64_m(m));
+        x64_op(e, 0x11 | X_0F | (size == 3 ? X_F2 : X_F3), false, (unsigned)rb - GPRS, x64_m(m));
+    } else if (is_high(rb) && !be && size == 3) {
+        if (user) lower_may_fault(c);
+        x64_op(e, 0x17 | X_0F | X_66, false, high_xmm(rb), x64_m(m)); /* movhpd */
     } else if (lower_const(c, o->b, &v) && (size < 3 || (int64_t)v == (int32_t)v)) {
         if (be) v = size == 1 ? host_bswap16((uint16_t)v) : size == 2 ? host_bswap32((uint32_t)v) : host_bswap64(v);
         if (size < 3 || (int64_t)v == (int32_t)v) {
@@ -207,7 +221,7 @@ static void cold_ld2(struct lower *c, const struct cold *k)
 
     lower_cold_begin(c, k);
     call_pair(c, o, (uintptr_t)jit_ld2, m);
-    lower_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
+    lower_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_kills(c->g, o), true);
     lower_restore_temps(c);
     x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
     x64_done(c, o->d, RAX);
@@ -257,7 +271,10 @@ void x64_lower_ld2(struct lower *c)
     }
     struct x64_mem m = user ? x64_user_address(c, cold_ld2_at, &k) : x64_tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), size_of(o), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
-    if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
+    if (lower_pair(c, o->d) && o->c == o->d + 1) {
+        if (user) lower_may_fault(c);
+        x64_op(e, 0x10 | X_0F, false, (unsigned)lower_reg(c, o->d) - GPRS, x64_m(m)); /* movups */
+    } else if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
         if (user) lower_may_fault(c);
         x64_op(e, 0x10 | X_0F, false, XMM0, x64_m(m)); /* movups */
         x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(lo));
@@ -287,11 +304,14 @@ void x64_lower_st2(struct lower *c)
         return;
     }
     struct x64_mem lo = { 0 }, hi = { 0 };
+    unsigned from = XMM0;
     bool cells = !ir_is_const(o->b) && !ir_is_const(o->c) && lower_reg(c, o->b) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY;
     if (cells) lo = x64_cell(c, o->b), hi = x64_cell(c, o->c);
     if (cells) {
         x64_op(e, 0x7e | X_0F | X_F3, false, XMM0, x64_m(lo));
         x64_op(e, 0x16 | X_0F | X_66, false, XMM0, x64_m(hi)); /* movhpd */
+    } else if (o->c == o->b + 1 && !ir_is_const(o->b) && lower_pair(c, o->b)) {
+        from = (unsigned)lower_reg(c, o->b) - GPRS;
     } else {
         unsigned b = x64_use_xmm(c, o->b, XMM0);
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
@@ -299,6 +319,6 @@ void x64_lower_st2(struct lower *c)
     }
     struct x64_mem m = user ? x64_user_address(c, cold_st2_at, &k) : x64_tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     if (user) lower_may_fault(c);
-    x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
+    x64_op(e, 0x11 | X_0F, false, from, x64_m(m));
     if (k) emit_place(e, k->back);
 }
