@@ -645,7 +645,7 @@ static unsigned vector_insn(const uint16_t *lines, unsigned n, enum x86_mode mod
     struct x86_insn d, e;
     unsigned line = lines[next_random() % n], len = x86_encode_random(line, mode, &rng, b);
 
-    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.def->tr == x86_tr_unbuilt || !testable(d.line, mode) || d.asize == 2) return 0;
+    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.tr == x86_tr_unbuilt || !testable(d.line, mode) || d.asize == 2) return 0;
     if (d.modrm < 0xc0) {
         if (d.seg >= 4 || d.index != X86_NO_REG || (d.base != X86_RIP && d.base != X86_NO_REG) || d.disp_size != 4) return 0;
         patch_disp(b, &d, ARENA_AT + MID + next_random() % NEAR / 8 * 8 - (d.base == X86_RIP ? pc + len : 0), 4);
