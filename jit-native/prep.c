@@ -690,7 +690,7 @@ static void make(struct prep *p, unsigned index)
     memcpy(p->const_type, jb->const_type, jb->n_consts);
     memcpy(p->temp_type, jb->temp_type, jb->n_temps);
     p->temp_const = arena_get(&g->arena, (jb->n_temps + SPARE_TEMPS) * sizeof *p->temp_const);
-    for (unsigned t = 0; t < jb->n_temps + SPARE_TEMPS; t++) p->temp_const[t] = IR_NONE;
+    for (unsigned t = 0; t < jb->n_temps + (unsigned)SPARE_TEMPS; t++) p->temp_const[t] = IR_NONE;
     v->jb.consts = p->consts, v->jb.const_type = p->const_type, v->jb.temp_type = p->temp_type;
     for (unsigned i = 0; i < jb->n_ops && !p->failed; i++) {
         struct ir_op o = jb->ops[i];
