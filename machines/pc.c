@@ -621,17 +621,24 @@ static unsigned irq_property(const struct device *d)
     return 16;
 }
 
+/* The name of a PCI function in firmware's paths, behind that of the bridge it is behind; to be freed. */
+static char *pci_path(const struct pci_device *p, const char *name, const char *rest)
+{
+    const struct pci_device *bridge = pci_bus_bridge(p->pci.bus);
+    char *up = bridge ? pci_path(bridge, "pci-bridge", "") : mem_strdup("/pci@i0cf8");
+    unsigned slot = p->pci.devfn >> 3, fn = p->pci.devfn & 7;
+    char *path = fn ? mem_printf("%s/%s@%x,%x%s", up, name, slot, fn, rest) : mem_printf("%s/%s@%x%s", up, name, slot, rest);
+    mem_free(up);
+    return path;
+}
+
 /* A PCI device with a bootindex as firmware calls it. */
 static int add_pci_boot(struct pc *pc, struct device *d, const char *index, struct error *e)
 {
     const struct pci_device *p = pci_device(d);
-    unsigned class = (unsigned)(pci_config_read(pc->machine->mb->pci, p->pci.devfn, 10, 2));
+    unsigned class = ld16_le(p->pci.config + PCI_CLASS + 1);
     const char *name = class == 0x0100 ? "scsi" : class >> 8 == 2 ? "ethernet" : class == 0x0101 ? "ide" : "pci";
-    const char *disk = class == 0x0100 ? "/disk@0,0" : "";
-    unsigned devfn = p->pci.devfn;
-    char *path = devfn & 7 ? mem_printf("/pci@i0cf8/%s@%x,%x%s", name, devfn >> 3, devfn & 7, disk)
-                           : mem_printf("/pci@i0cf8/%s@%x%s", name, devfn >> 3, disk);
-    return pc_add_boot_text(pc, index, path, e);
+    return pc_add_boot_text(pc, index, pci_path(p, name, class == 0x0100 ? "/disk@0,0" : ""), e);
 }
 
 static int make_user_device(struct pc *pc, const struct machine_device *c, struct error *e)

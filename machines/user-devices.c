@@ -3,7 +3,10 @@
  */
 #include "machines/user-devices.h"
 
+#include "periph/block/ahci.h"
 #include "periph/virtio/virtio-balloon.h"
+
+#include <stdlib.h>
 
 /* The drive of -drive id=ID,if=none. -1 and an error: something else has it. */
 static int find_drive(struct machine *m, const char *id, struct drive_config **out, struct error *e)
@@ -55,14 +58,43 @@ static struct device *find_parent(struct machine *m, uint8_t bus, const char *na
     return NULL;
 }
 
+/* The IDE controller one of whose buses is called `name`, "ID.N"; *unit: of its bus N, as drives count units. */
+static struct device *ide_parent(struct machine *m, const char *name, unsigned *unit)
+{
+    for (struct device *d = m->mb->first; d && name; d = d->next) {
+        size_t n = d->id ? strlen(d->id) : 0;
+        if (d->desc->child_bus != BUS_IDE || !n || strncmp(name, d->id, n) || name[n] != '.') continue;
+        struct ide_channel **ch = d->bus_children;
+        char *end;
+        unsigned long bus = strtoul(name + n + 1, &end, 10);
+        if (name[n + 1] < '0' || name[n + 1] > '9' || *end || bus >= AHCI_PORTS) return NULL;
+        *unit = 2 * ((unsigned)(ch - m->mb->ide) + (unsigned)bus);
+        return d;
+    }
+    return NULL;
+}
+
+/* The root bus, by its name: "pci", "pci.0", or "pcie.0" where it is PCI Express; or the bus of a bridge, by the bridge's id. */
+static struct device *pci_parent(struct machine *m, const char *bus, struct device *pci)
+{
+    const char *root = pci && !strncmp(pci->desc->name, "q35", 3) ? "pcie.0" : "pci.0";
+    if (!bus || !strcmp(bus, root) || !strcmp(bus, "pci")) return pci;
+    for (struct device *d = m->mb->first; d; d = d->next) {
+        if (d->desc->child_bus == BUS_PCI && d->id && !strcmp(bus, d->id)) return d;
+    }
+    return NULL;
+}
+
 static struct device *parent_of(struct machine *m, const struct dev_desc *desc, const char *bus,
-                                struct device *pci, struct device *isa, struct error *e)
+                                struct device *pci, struct device *isa, unsigned *ide_unit, struct error *e)
 {
     struct device *parent = NULL;
     if (desc->bus == BUS_PCI)
-        parent = bus && strcmp(bus, "pci.0") && strcmp(bus, "pci") ? NULL : pci;
+        parent = pci_parent(m, bus, pci);
     else if (desc->bus == BUS_ISA)
         parent = bus && strcmp(bus, "isa.0") ? NULL : isa;
+    else if (desc->bus == BUS_IDE)
+        parent = ide_parent(m, bus, ide_unit);
     else
         parent = find_parent(m, desc->bus, bus);
     if (!parent && bus)
@@ -85,9 +117,11 @@ struct device *machine_user_device(struct machine *m, const struct machine_devic
     for (unsigned i = 0; i < c->n_props; i++) {
         if (!strcmp(c->props[i].name, "bus")) bus = c->props[i].value;
     }
-    struct device *parent = parent_of(m, desc, bus, pci, isa, e);
+    unsigned ide_unit = 0;
+    struct device *parent = parent_of(m, desc, bus, pci, isa, &ide_unit, e);
     if (!parent) return NULL;
     struct device *d = dev_create(m->mb, desc, parent, c->id);
+    if (desc->bus == BUS_IDE) dev_set_int(d, "unit", ide_unit);
     for (unsigned i = 0; i < c->n_props; i++) {
         if (!strcmp(c->props[i].name, "bus")) continue;
         if (bootindex && desc->bus == BUS_PCI && !strcmp(c->props[i].name, "bootindex")) {

@@ -1,10 +1,12 @@
 /*
  * test-ahci.c - the AHCI controller by the rules of Serial ATA AHCI 1.3.1 and ATA8-ACS, with a disk and a CD drive: registers
  * after reset, commands by PIO and DMA, packets, queued commands, errors and their ends, resets, interrupts by pin and
- * message, saving in the middle; host bridge and LPC bridge of the Q35 chip set. No CPU runs.
+ * message, saving in the middle; host bridge, LPC bridge and SMBus of the Q35 chip set, and a device behind a root port. No CPU
+ * runs.
  */
 #include "blockfmt/block.h"
 #include "periph/devices.h"
+#include "periph/misc/smbus.h"
 #include "periph/pci/i440fx.h"
 #include "periph/pci/ich9.h"
 #include "tests/count.h"
@@ -563,6 +565,94 @@ static void test_lpc(struct rig *r)
     CHECK(requested == MB_RESET);
 }
 
+/* A function behind a root port: found by bus number, seen through the port's windows, its pin turned by its slot, a bus master
+ * when the port is one. */
+static void test_root_port(struct rig *r)
+{
+    struct error e = ERROR_INIT;
+    struct device *rp = dev_create(r->mb, dev_find("pcie-root-port"), r->host, "rp");
+    dev_set_prop(rp, "addr", "5", NULL);
+    CHECK(dev_finish(rp, &e) != NULL);
+    struct device *rng = dev_make(r->mb, "virtio-rng-pci", rp, &e);
+    CHECK(rng != NULL);
+    CHECK(dev_make(r->mb, "virtio-rng-pci", rp, &e) == NULL && e.set); /* one device on a link */
+    dev_reset(rp);
+    dev_reset(rng);
+    const unsigned port_dev = 5 << 3, behind = 3 << 8;
+    CHECK((get(r, config(port_dev, 12)) >> 16 & 0x7f) == 1 && get(r, config(port_dev, 8)) >> 8 == 0x060400);
+    CHECK(get(r, config(port_dev, 0x100)) == 0); /* extended space without capabilities */
+    CHECK(get(r, config(behind, 0)) == 0xffffffff);
+    set(r, config(port_dev, 0x18), 3 << 16 | 3 << 8);
+    CHECK((get(r, config(behind, 0)) & 0xffff) == 0x1af4 && get(r, config(behind | 8, 0)) == 0xffffffff);
+    /* BAR 0 is I/O: seen when the window and the device decode it */
+    set(r, config(behind, 0x10), 0x5000);
+    as_write(r->mb->mem, config(behind, 4), 2, 7);
+    uint64_t v = 0;
+    as_read(r->mb->io, 0x5012, 1, &v);
+    uint64_t closed = v;
+    as_write(r->mb->mem, config(port_dev, 0x1c), 2, 0x5050);
+    as_write(r->mb->mem, config(port_dev, 4), 2, 3);
+    out(r, 0x5012, 1, 1); /* device status: acknowledge */
+    as_read(r->mb->io, 0x5012, 1, &v);
+    CHECK(closed != 1 && v == 1);
+    as_write(r->mb->mem, config(port_dev, 0x1c), 2, 0x60);
+    as_read(r->mb->io, 0x5012, 1, &v);
+    CHECK(v != 1);
+    /* INTA# of slot 0 behind is the port's INTA#, PIRQF# of slot 5 */
+    pci_set_irq(pci_device(rng), true);
+    CHECK(r->line[ICH9_OUT_GSI + 5] && (get(r, config(behind, 4)) >> 16 & 8));
+    pci_set_irq(pci_device(rng), false);
+    CHECK(!r->line[ICH9_OUT_GSI + 5]);
+    uint8_t b[4];
+    CHECK(!pci_dma_read(pci_device(rng), DATA, b, 4));
+    as_write(r->mb->mem, config(port_dev, 4), 2, 7);
+    CHECK(pci_dma_read(pci_device(rng), DATA, b, 4));
+    /* saved and loaded, windows and all */
+    struct state_buf s = {0};
+    as_write(r->mb->mem, config(port_dev, 0x1c), 2, 0x5050);
+    mb_save(r->mb, &s);
+    uint64_t hash = mb_hash(r->mb);
+    as_write(r->mb->mem, config(port_dev, 0x18), 4, 0);
+    as_write(r->mb->mem, config(port_dev, 0x1c), 2, 0x60);
+    CHECK(mb_load(r->mb, &s, &e) == 0 && mb_hash(r->mb) == hash);
+    as_read(r->mb->io, 0x5012, 1, &v);
+    CHECK(v == 1);
+    state_buf_free(&s);
+    as_write(r->mb->mem, config(port_dev, 0x3e), 2, 0x40); /* the bus's reset line */
+    CHECK((get(r, config(behind, 4)) & 7) == 0);
+}
+
+/* Quick commands to an empty bus and to an EEPROM; the interrupt. */
+static void test_smbus(struct rig *r)
+{
+    struct error e = ERROR_INIT;
+    struct device *smb = pci_make(r->mb, "ICH9-SMB", 0xfb, &e), *eeprom = smb ? dev_make(r->mb, "smbus-eeprom", smb, &e) : NULL;
+    uint64_t v = 0;
+    set(r, ABAR + GHC, 1); /* no other asks for the line */
+    CHECK(eeprom && smbus_eeprom_attach(eeprom, ich9_smbus(smb), &e) == 0);
+    smbus_eeprom_set_data(eeprom, (const uint8_t *)"\x12\x34\x56", 3);
+    dev_reset(smb);
+    dev_reset(eeprom);
+    set(r, config(0xfb, 0x20), 0x700);
+    as_write(r->mb->mem, config(0xfb, 4), 2, 1);
+    as_read(r->mb->io, 0x700, 1, &v);
+    CHECK(v == 0xff); /* off */
+    as_write(r->mb->mem, config(0xfb, 0x40), 1, 1);
+    out(r, 0x704, 1, 0x31 << 1);
+    out(r, 0x702, 1, 0x40);
+    as_read(r->mb->io, 0x700, 1, &v);
+    CHECK(v == 4); /* nobody acknowledged */
+    out(r, 0x700, 1, 0xff);
+    out(r, 0x704, 1, 0x50 << 1 | 1);
+    out(r, 0x703, 1, 2);
+    out(r, 0x702, 1, 0x40 | 2 << 2 | 1);
+    as_read(r->mb->io, 0x705, 1, &v);
+    CHECK(v == 0x56);
+    CHECK(r->line[ICH9_OUT_GSI]);
+    out(r, 0x700, 1, 2);
+    CHECK(!r->line[ICH9_OUT_GSI]);
+}
+
 int main(void)
 {
     struct rig r;
@@ -578,6 +668,8 @@ int main(void)
     test_messages(&r);
     test_save(&r);
     test_lpc(&r);
+    test_root_port(&r);
+    test_smbus(&r);
     rig_down(&r);
     return count_report();
 }

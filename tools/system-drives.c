@@ -248,7 +248,8 @@ int opt_object(struct sysopts *s, const char *arg, struct error *e)
     return img_object_add(s->blocks, arg, e);
 }
 
-/* -device ide-hd,drive=NAME[,bus=ide.N][,unit=N][,id=ID]: a place for a node or an if=none drive. */
+/* -device ide-hd,drive=NAME[,bus=ide.N][,unit=N][,id=ID]: a place for a node or an if=none drive. A bus that is not the
+ * board's is that of a controller made by -device. */
 int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
 {
     static const struct opt_desc keys[] = {
@@ -269,7 +270,11 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
         error_set(e, "'%s' is not a valid device model name", name);
     } else if (!cdrom && !opts_get(&o, "drive")) {
         error_set(e, "drive property not set");
-    } else if (bus && (strncmp(bus, "ide.", 4) || bus[4] < '0' || (unsigned)(bus[4] - '0') >= s->ide_buses || bus[5])) {
+    } else if (bus && strncmp(bus, "ide.", 4)) {
+        str_list_add(&s->devices, arg);
+        opts_free(&o);
+        return 0;
+    } else if (bus && (bus[4] < '0' || (unsigned)(bus[4] - '0') >= s->ide_buses || bus[5])) {
         error_set(e, "Bus '%s' not found", bus);
     } else if (unit >= s->ide_units) {
         error_set(e, "Can't create IDE unit %llu, bus supports only %u units", (unsigned long long)unit, s->ide_units);

@@ -72,8 +72,9 @@ static void put_function(const struct pci_device *d, void (*put)(void *, const c
     const char *name = NULL;
     char line[160], number[16];
 
-    snprintf(line, sizeof line, "  Bus  0, device %3d, function %d:", d->pci.devfn >> 3,
-             d->pci.devfn & 7);
+    const struct pci_device *bridge = pci_bus_bridge(d->pci.bus);
+    snprintf(line, sizeof line, "  Bus %2d, device %3d, function %d:", bridge ? bridge->pci.config[PCI_SECONDARY] : 0,
+             d->pci.devfn >> 3, d->pci.devfn & 7);
     put(opaque, line);
     for (size_t i = 0; i < ARRAY_LEN(class_names); i++) {
         if (class_names[i].code == code) name = class_names[i].name;
@@ -82,12 +83,18 @@ static void put_function(const struct pci_device *d, void (*put)(void *, const c
     snprintf(line, sizeof line, "    %s: PCI device %04x:%04x", name ? name : number,
              ld16_le(c + PCI_VENDOR), ld16_le(c + PCI_DEVICE));
     put(opaque, line);
-    snprintf(line, sizeof line, "      PCI subsystem %04x:%04x", ld16_le(c + PCI_SUBVENDOR),
-             ld16_le(c + PCI_SUBDEVICE));
-    put(opaque, line);
+    if (!d->pci.secondary) {
+        snprintf(line, sizeof line, "      PCI subsystem %04x:%04x", ld16_le(c + PCI_SUBVENDOR), ld16_le(c + PCI_SUBDEVICE));
+        put(opaque, line);
+    }
     if (c[PCI_INT_PIN]) {
         snprintf(line, sizeof line, "      IRQ %d, pin %c", c[PCI_INT_LINE],
                  'A' + c[PCI_INT_PIN] - 1);
+        put(opaque, line);
+    }
+    static const char *const numbers[] = {"BUS", "secondary bus", "subordinate bus"};
+    for (unsigned n = 0; n < 3 && d->pci.secondary; n++) {
+        snprintf(line, sizeof line, "      %s %d.", numbers[n], c[PCI_PRIMARY + n]);
         put(opaque, line);
     }
     for (unsigned n = 0; n < PCI_BARS; n++) {
@@ -102,5 +109,6 @@ void pci_bus_dump(struct pci_bus *b, void (*put)(void *, const char *line), void
     for (unsigned devfn = 0; devfn < 256; devfn++) {
         const struct pci_device *d = pci_bus_device(b, devfn);
         if (d) put_function(d, put, opaque);
+        if (d && d->pci.secondary) pci_bus_dump(d->pci.secondary, put, opaque);
     }
 }

@@ -16,7 +16,9 @@ struct pci_bus {
     unsigned (*pin_map)(unsigned devfn, unsigned pin);
     void (*msi)(void *opaque, uint64_t addr, uint32_t data);
     void *msi_opaque;
-    uint8_t first_slot;
+    uint8_t first_slot, slots;
+    struct pci_bus *root;
+    struct pci_device *bridge; /* NULL: this is the root */
     struct pci_device *fn[256];
 };
 
@@ -33,6 +35,9 @@ const struct state_field pci_func_state[] = {
     STATE_RUNTIME(struct pci_func, devfn),
     STATE_RUNTIME(struct pci_func, cap_end),
     STATE_INT(struct pci_func, intx),
+    STATE_INT(struct pci_func, below),
+    STATE_RUNTIME(struct pci_func, express),
+    STATE_RUNTIME(struct pci_func, secondary),
     STATE_ARR(struct pci_func, config),
     STATE_RUNTIME(struct pci_func, wmask),
     STATE_RUNTIME(struct pci_func, w1c),
@@ -52,7 +57,29 @@ struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct regi
     struct pci_bus *b = NEW(struct pci_bus);
     b->host = host, b->mem = mem, b->io = io, b->dma = dma, b->lines = lines;
     b->pin_map = default_map;
+    b->root = b;
+    b->slots = 32;
     return b;
+}
+
+static void bridge_line(void *opaque, unsigned pin, bool level);
+
+struct pci_bus *pci_bus_new_secondary(struct pci_device *bridge, struct region *mem, struct region *io, struct irq_line lines[4],
+                                      unsigned slots)
+{
+    struct pci_bus *up = bridge->pci.bus, *b = pci_bus_new(&bridge->dev, mem, io, up->dma, lines);
+    b->bridge = bridge;
+    b->root = up->root;
+    b->slots = (uint8_t)slots;
+    for (unsigned i = 0; i < 4; i++)
+        irq_connect(&lines[i], bridge_line, bridge, i);
+    bridge->pci.secondary = b;
+    return b;
+}
+
+struct pci_device *pci_bus_bridge(const struct pci_bus *b)
+{
+    return b->bridge;
 }
 
 void pci_bus_delete(struct pci_bus *b)
@@ -61,6 +88,7 @@ void pci_bus_delete(struct pci_bus *b)
     for (unsigned i = 0; i < 256; i++) {
         if (b->fn[i]) b->fn[i]->pci.bus = NULL;
     }
+    if (b->bridge) b->bridge->pci.secondary = NULL;
     mem_free(b);
 }
 
@@ -81,7 +109,7 @@ void pci_bus_set_msi(struct pci_bus *b, void (*fn)(void *, uint64_t, uint32_t), 
 
 bool pci_bus_has_msi(const struct pci_bus *b)
 {
-    return b && b->msi;
+    return b && b->root->msi;
 }
 
 struct pci_device *pci_bus_device(struct pci_bus *b, unsigned devfn)
@@ -96,15 +124,30 @@ static const struct pci_dev_desc *pci_desc(const struct pci_device *d)
 
 /* ---- interrupt pins ---- */
 
+/* Does the function drive a pin that is this line? */
+static bool drives(const struct pci_bus *b, const struct pci_device *d, unsigned line)
+{
+    if (d->pci.intx && !(pci_command(d) & PCI_CMD_INTX_OFF) && b->pin_map(d->pci.devfn, pci_desc(d)->int_pin - 1u) == line) return true;
+    for (unsigned pin = 0; pin < 4 && d->pci.below; pin++) {
+        if ((d->pci.below >> pin & 1) && b->pin_map(d->pci.devfn, pin) == line) return true;
+    }
+    return false;
+}
+
 static void update_line(struct pci_bus *b, unsigned line)
 {
     bool level = false;
-    for (unsigned i = 0; i < 256 && !level; i++) {
-        struct pci_device *d = b->fn[i];
-        if (!d || !d->pci.intx || (pci_command(d) & PCI_CMD_INTX_OFF)) continue;
-        level = b->pin_map(i, pci_desc(d)->int_pin - 1u) == line;
-    }
+    for (unsigned i = 0; i < 256 && !level; i++)
+        level = b->fn[i] && drives(b, b->fn[i], line);
     irq_set(&b->lines[line], level);
+}
+
+/* A line of the bus behind a bridge is the bridge's pin of that number. */
+static void bridge_line(void *opaque, unsigned pin, bool level)
+{
+    struct pci_device *d = opaque;
+    d->pci.below = (uint8_t)(level ? d->pci.below | 1u << pin : d->pci.below & ~(1u << pin));
+    if (d->pci.bus) update_line(d->pci.bus, d->pci.bus->pin_map(d->pci.devfn, pin));
 }
 
 static void update_pin(struct pci_device *d)
@@ -204,7 +247,7 @@ uint32_t pci_config_read(struct pci_bus *b, unsigned devfn, unsigned reg, unsign
 {
     struct pci_device *d = pci_bus_device(b, devfn);
     uint32_t v = 0;
-    if (d && pci_desc(d)->config_reading) pci_desc(d)->config_reading(d, reg, size);
+    if (d && reg < 256 && pci_desc(d)->config_reading) pci_desc(d)->config_reading(d, reg, size);
     for (unsigned i = 0; i < size; i++) {
         uint8_t byte = d && reg + i < 256 ? d->pci.config[reg + i] : 0xff;
         v |= (uint32_t)byte << (8 * i);
@@ -221,7 +264,7 @@ void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned reg, uint32_t 
                       unsigned size)
 {
     struct pci_device *d = pci_bus_device(b, devfn);
-    if (!d) return;
+    if (!d || reg >= 256) return;
     for (unsigned i = 0; i < size && reg + i < 256; i++) {
         uint8_t byte = (uint8_t)(value >> (8 * i)), *c = &d->pci.config[reg + i];
         uint8_t mask = d->pci.wmask[reg + i];
@@ -238,14 +281,32 @@ void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned reg, uint32_t 
     if (pci_desc(d)->config_written) pci_desc(d)->config_written(d, reg, size);
 }
 
+/* The bus of a number, below or at b, which is the root or has been found by its own; NULL: none. */
+static struct pci_bus *find_bus(struct pci_bus *b, unsigned number)
+{
+    if (!number) return b;
+    for (unsigned i = 0; i < 256; i++) {
+        struct pci_device *d = b->fn[i];
+        if (!d || !d->pci.secondary) continue;
+        unsigned first = d->pci.config[PCI_SECONDARY], last = d->pci.config[PCI_SUBORDINATE];
+        if (number == first) return d->pci.secondary;
+        if (number > first && number <= last) return find_bus(d->pci.secondary, number);
+    }
+    return NULL;
+}
+
 uint32_t pci_bus_read(struct pci_bus *root, unsigned bdf, unsigned reg, unsigned size)
 {
-    return bdf > 0xff ? UINT32_MAX >> (32 - 8 * size) : pci_config_read(root, bdf, reg, size);
+    struct pci_bus *b = find_bus(root, bdf >> 8);
+    struct pci_device *d = pci_bus_device(b, bdf & 0xff);
+    if (d && d->pci.express && reg >= sizeof d->pci.config) return 0; /* no extended capability */
+    return b ? pci_config_read(b, bdf & 0xff, reg, size) : UINT32_MAX;
 }
 
 void pci_bus_write(struct pci_bus *root, unsigned bdf, unsigned reg, uint32_t value, unsigned size)
 {
-    if (bdf <= 0xff) pci_config_write(root, bdf, reg, value, size);
+    struct pci_bus *b = find_bus(root, bdf >> 8);
+    if (b) pci_config_write(b, bdf & 0xff, reg, value, size);
 }
 
 /* ---- life of a function ---- */
@@ -276,9 +337,11 @@ static void fill_header(struct pci_device *d)
     c[PCI_REVISION] = p->revision;
     c[PCI_CLASS] = (uint8_t)p->class_code;
     st16_le(c + PCI_CLASS + 1, (uint16_t)(p->class_code >> 8));
-    c[PCI_HEADER] = p->multifunction ? 0x80 : 0;
-    st16_le(c + PCI_SUBVENDOR, p->subvendor);
-    st16_le(c + PCI_SUBDEVICE, p->subdevice);
+    c[PCI_HEADER] = (uint8_t)((p->multifunction ? 0x80 : 0) | p->bridge);
+    if (!p->bridge) { /* which has windows there */
+        st16_le(c + PCI_SUBVENDOR, p->subvendor);
+        st16_le(c + PCI_SUBDEVICE, p->subdevice);
+    }
     c[PCI_INT_PIN] = p->int_pin;
     c[PCI_MIN_GNT] = p->min_gnt;
     c[PCI_MAX_LAT] = p->max_lat;
@@ -286,7 +349,9 @@ static void fill_header(struct pci_device *d)
 
 int pci_realize(struct pci_device *d, struct error *e)
 {
-    struct pci_bus *b = d->dev.mb->pci;
+    struct device *parent = d->dev.parent;
+    bool behind = parent && parent->desc->bus == BUS_PCI && parent->desc->child_bus == BUS_PCI;
+    struct pci_bus *b = behind ? pci_device(parent)->pci.secondary : d->dev.mb->pci;
     unsigned devfn = 0;
     const char *name = d->dev.desc->name;
     if (!b) return error_set(e, "No 'PCI' bus found for device '%s'", name);
@@ -294,15 +359,16 @@ int pci_realize(struct pci_device *d, struct error *e)
         if (parse_addr(d->pci.addr, &devfn)) {
             return error_set(e, "Property '%s.addr' doesn't take value '%s'", name, d->pci.addr);
         }
+        if (devfn >> 3 >= b->slots) return error_set(e, "PCI: there is no slot %u for %s behind %s", devfn >> 3, name, parent->desc->name);
         if (b->fn[devfn]) {
             return error_set(e, "PCI: slot %u function %u not available for %s, in use by %s",
                              devfn >> 3, devfn & 7, name, b->fn[devfn]->dev.desc->name);
         }
     } else {
         devfn = b->first_slot * 8u;
-        while (devfn < 256 && b->fn[devfn])
+        while (devfn < b->slots * 8u && b->fn[devfn])
             devfn += 8;
-        if (devfn >= 256)
+        if (devfn >= b->slots * 8u)
             return error_set(e, "PCI: no slot/function available for %s, all in use", name);
     }
     d->pci.bus = b;
@@ -349,7 +415,7 @@ void pci_reset(struct pci_device *d)
         if (bar->region) st32_le(c + PCI_BAR0 + 4 * n, bar->kind);
         if (bar->region && bar->kind == PCI_BAR_MEM64_PREFETCH) st32_le(c + PCI_BAR0 + 4 * n + 4, 0);
     }
-    st32_le(c + PCI_ROM, 0);
+    if (!pci_desc(d)->bridge) st32_le(c + PCI_ROM, 0);
     d->pci.intx = false;
     bus_transaction_begin();
     map_bars(d);
@@ -378,9 +444,34 @@ unsigned pci_add_capability(struct pci_device *d, uint8_t id, unsigned size)
     return at;
 }
 
+int pci_add_express(struct pci_device *d, unsigned type, unsigned port, struct error *e)
+{
+    unsigned at = pci_add_capability(d, 0x10, 0x3c);
+    if (!at) return error_set(e, "%s: no room for the PCI Express capability", d->dev.desc->name);
+    uint8_t *c = d->pci.config + at;
+    st16_le(c + 2, (uint16_t)(2 | type << 4));
+    st32_le(c + 4, 0x8000);                                /* role-based error reporting; 128 bytes */
+    pci_set_wmask32(d, at + 8, 0xffff & ~0x8000u);         /* device control */
+    st32_le(c + 12, 0x11 | 3 << 10 | (uint32_t)port << 24); /* link: 2.5 GT/s, one lane, L0s and L1 */
+    st16_le(d->pci.wmask + at + 16, 0x0fdf & ~0x20);
+    st16_le(c + 18, 0x11);
+    if (type == 4) pci_set_wmask32(d, at + 28, 0x1f); /* root control */
+    d->pci.express = (uint8_t)at;
+    return 0;
+}
+
+/* Do all bridges on the way up let the function's accesses through, and does it make any? */
+static bool may_master(const struct pci_device *d)
+{
+    for (; d; d = d->pci.bus->bridge) {
+        if (!d->pci.bus || !(pci_command(d) & PCI_CMD_MASTER)) return false;
+    }
+    return true;
+}
+
 bool pci_dma_read(struct pci_device *d, uint64_t addr, void *buf, size_t n)
 {
-    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER))
+    if (may_master(d))
         return as_read_buf(d->pci.bus->dma, addr, buf, n);
     LOG(GUEST_ERRORS, "%s: DMA read while bus mastering is off\n", d->dev.desc->name);
     memset(buf, 0xff, n);
@@ -389,7 +480,7 @@ bool pci_dma_read(struct pci_device *d, uint64_t addr, void *buf, size_t n)
 
 bool pci_dma_write(struct pci_device *d, uint64_t addr, const void *buf, size_t n)
 {
-    if (d->pci.bus && (pci_command(d) & PCI_CMD_MASTER))
+    if (may_master(d))
         return as_write_buf(d->pci.bus->dma, addr, buf, n);
     LOG(GUEST_ERRORS, "%s: DMA write while bus mastering is off\n", d->dev.desc->name);
     return false;
@@ -397,10 +488,10 @@ bool pci_dma_write(struct pci_device *d, uint64_t addr, const void *buf, size_t 
 
 void pci_send_msi(struct pci_device *d, uint64_t addr, uint32_t data)
 {
-    struct pci_bus *b = d->pci.bus;
-    if (!b || !b->msi) return;
-    if (pci_command(d) & PCI_CMD_MASTER)
-        b->msi(b->msi_opaque, addr, data);
+    struct pci_bus *root = d->pci.bus ? d->pci.bus->root : NULL;
+    if (!root || !root->msi) return;
+    if (may_master(d))
+        root->msi(root->msi_opaque, addr, data);
     else
         LOG(GUEST_ERRORS, "%s: interrupt message while bus mastering is off\n", d->dev.desc->name);
 }

@@ -1,7 +1,7 @@
 /*
  * pci.h - a conventional PCI bus: functions with configuration space, base address registers mapped
- * through regions, INTx lines and bus mastering. Follows the PCI Local Bus Specification 2.1. One
- * bus without bridges; MSI-X (of PCI 3.0) is in msix.h.
+ * through regions, INTx lines and bus mastering. Follows the PCI Local Bus Specification 2.1, for bridges the PCI-to-PCI
+ * Bridge Architecture Specification 1.1. MSI and MSI-X (of PCI 3.0) are in msi.h and msix.h, a bridge in pcie-port.c.
  *
  * A host bridge owns the bus and translates CPU accesses. A PCI function's state structure begins
  * with `struct device dev; struct pci_func pci;` and its descriptor has .bus = BUS_PCI and
@@ -27,6 +27,10 @@ enum {
     PCI_SUBVENDOR = 0x2c,
     PCI_SUBDEVICE = 0x2e,
     PCI_ROM = 0x30,
+    /* of a bridge (header type 1) */
+    PCI_PRIMARY = 0x18,
+    PCI_SECONDARY = 0x19,
+    PCI_SUBORDINATE = 0x1a,
     PCI_CAP_LIST = 0x34,
     PCI_INT_LINE = 0x3c,
     PCI_INT_PIN = 0x3d,
@@ -61,6 +65,7 @@ struct pci_dev_desc {
     uint8_t revision;
     uint8_t int_pin; /* 0: none, 1: INTA# ... 4: INTD# */
     bool multifunction;
+    bool bridge;
     uint16_t status; /* reset value of the status register */
     uint8_t min_gnt, max_lat;
     /* After a write to `size` bytes at `reg` took effect; may be NULL. */
@@ -82,6 +87,9 @@ struct pci_func {
     uint8_t devfn;
     uint8_t cap_end; /* first free byte after the capabilities */
     bool intx;       /* the function drives its interrupt pin */
+    uint8_t below;   /* pins that functions behind a bridge drive, as the bridge's */
+    uint8_t express; /* the PCI Express capability; 0: a conventional function */
+    struct pci_bus *secondary; /* of a bridge */
     uint8_t config[256];
     uint8_t wmask[256]; /* bits the guest may write */
     uint8_t w1c[256];   /* bits that are cleared by writing 1 */
@@ -107,6 +115,12 @@ extern const struct state_field pci_func_state[];
  * line; NULL: (slot + pin) & 3. */
 struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct region *io,
                             struct address_space *dma, struct irq_line *lines);
+/* The bus behind a bridge, whose pci.secondary it becomes; mem, io: containers that the bridge shows parts of. It takes
+ * `slots` devices. Lines, INTA# to INTD# of the bus, come out of the bridge. */
+struct pci_bus *pci_bus_new_secondary(struct pci_device *bridge, struct region *mem, struct region *io, struct irq_line lines[4],
+                                      unsigned slots);
+/* The bridge that a bus is behind; NULL: it is the root. */
+struct pci_device *pci_bus_bridge(const struct pci_bus *);
 void pci_bus_delete(struct pci_bus *);
 void pci_bus_set_map(struct pci_bus *, unsigned (*pin_map)(unsigned devfn, unsigned pin));
 /* The slot from which on functions without an address are put; default 0. */
@@ -146,6 +160,9 @@ void pci_set_bar(struct pci_device *, unsigned n, enum pci_bar_kind, struct regi
 /* Adds a capability of `size` bytes (header included); returns its offset, 0 when there is no room.
  */
 unsigned pci_add_capability(struct pci_device *, uint8_t id, unsigned size);
+/* The PCI Express capability (version 2, a link of one lane), of a root port (type 4) or an endpoint (0); the function then
+ * has extended configuration space, which is empty. 0 or -1. */
+int pci_add_express(struct pci_device *, unsigned type, unsigned port, struct error *e);
 /* The same for an expansion ROM of at least 2 KiB. */
 void pci_set_rom(struct pci_device *, struct region *);
 /* An expansion ROM with the contents of a file; it is made as large as it must be. 0 or -1. */
