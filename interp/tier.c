@@ -88,26 +88,48 @@ static void count_from(struct blk *b, uint32_t n)
     b->heat = b->heat_start = n;
 }
 
+/* Engine's lock held. */
+static struct ind_profile *new_profile(struct engine *eng, unsigned room)
+{
+    size_t n = sizeof(struct ind_profile) + room * sizeof(struct ind_target);
+    struct ind_profile *p = arena_get(&eng->arena, n);
+    memset(p, 0, n);
+    p->room = room;
+    return p;
+}
+
 void jit_block_made(struct engine *eng, struct blk *b)
 {
     struct jit *j = eng->jit;
     if (j->off || (b->key & KEY_ONE)) return;
     b->heat = b->heat_start = threshold(j, j->be->tiers & 1 ? 1 : 2);
     if (b->has_ind && b->ind_hint != IR_HINT_RET) {
-        b->ind = arena_get(&eng->arena, sizeof *b->ind);
-        memset(b->ind, 0, sizeof *b->ind);
+        b->ind = new_profile(eng, IND_FIRST);
     }
     xcode_gate(eng, b, XO_HEAT);
     b->x = &b->gate;
 }
 
-void ind_note(struct ind_profile *p, uint64_t pc)
+void ind_note(struct cpu *cpu, uint64_t pc)
 {
+    struct blk *b = cpu->xblk;
+    struct ind_profile *p = atomic_load_ptr(&b->ind), *more;
     unsigned i = 0;
-    while (i < JIT_PROFILE && p->n[i] && p->pc[i] != pc) i++;
-    if (i == JIT_PROFILE) return;
-    p->pc[i] = pc;
-    p->n[i]++;
+
+    while (i < p->room && p->to[i].n && p->to[i].pc != pc) i++;
+    if (i == p->room) {
+        if (p->room == JIT_PROFILE) return;
+        pthread_mutex_lock(&cpu->engine->lock);
+        if (b->ind == p) { /* another thread's counts from here on may be lost: they are a guide only */
+            more = new_profile(cpu->engine, JIT_PROFILE);
+            memcpy(more->to, p->to, p->room * sizeof *p->to);
+            atomic_store_ptr(&b->ind, more);
+        }
+        p = b->ind;
+        pthread_mutex_unlock(&cpu->engine->lock);
+    }
+    p->to[i].pc = pc;
+    p->to[i].n++;
 }
 
 /* ---- points ----------------------------------------------------------------------------------------- */
