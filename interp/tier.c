@@ -25,6 +25,7 @@
 /* The set-up waits until a block has run so many times longer than others have to, or so many are hot: a program that is over
  * soon does without. */
 enum { FIRST = 8, FIRST_BLOCKS = 48 };
+enum { SOON = 1000 /* runs: see jit_soon() */ };
 enum { POINT_BITS = 12, POINT_CHUNKS = 4096, QUEUE_MAX = 512, BATCH_MAX = 64, NEVER = -1 };
 
 struct jit {
@@ -505,6 +506,7 @@ static bool set_up(struct jit *j)
         error_warn("JIT backend '%s' can't be used: %s; interpreting", j->be->name, why.msg);
         error_clear(&why);
         j->off = true;
+        j->eng->flush_wanted = 1; /* blocks that are interpreted for good are optimised */
         return false;
     }
     j->pool_base = j->pool.used;
@@ -522,6 +524,12 @@ static void set_links(struct jit *j, const struct jit_region *r)
             if (!b->links[l].code) jit_link_changed(j->eng, &b->links[l], b->links[l].to);
         }
     }
+}
+
+bool jit_soon(const struct engine *eng)
+{
+    const struct jit *j = eng->jit;
+    return j && !j->off && j->be->tiers & 1 && (eng->cfg.threshold ? eng->cfg.threshold : j->be->threshold[0]) <= SOON;
 }
 
 void jit_hot(struct cpu *cpu, struct blk *b)
