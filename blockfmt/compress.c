@@ -40,19 +40,36 @@ LAZY_LIBRARY_AS(bz2_, BZ2_FUNCTIONS, QUERN_SO_BZ2)
 #endif
 #endif
 
-bool compress_built(int kind)
+int compress_need(int kind, const char *what, struct error *e)
 {
-#ifdef HAVE_ZLIB
-    if (kind == COMPRESS_DEFLATE_RAW || kind == COMPRESS_ZLIB) return !z_load(NULL);
-#endif
+    const char *library = "zlib";
+
+    switch (kind) {
+    case COMPRESS_ZSTD:
+        library = "libzstd";
 #ifdef HAVE_ZSTD
-    if (kind == COMPRESS_ZSTD) return !zstd_load(NULL);
+        return zstd_load(e) ? -ENOTSUP : 0;
+#else
+        break;
 #endif
+    case COMPRESS_BZIP2:
+        library = "libbz2";
 #ifdef HAVE_BZ2
-    if (kind == COMPRESS_BZIP2) return !bz2_load(NULL);
+        return bz2_load(e) ? -ENOTSUP : 0;
+#else
+        break;
 #endif
-    return false;
+    default:
+#ifdef HAVE_ZLIB
+        return z_load(e) ? -ENOTSUP : 0;
+#else
+        break;
+#endif
+    }
+    return error_set(e, "%s is not supported by this build (it was made without %s)", what, library), -ENOTSUP;
 }
+
+bool compress_built(int kind) { return !compress_need(kind, "", NULL); }
 
 #ifdef HAVE_ZLIB
 /*
@@ -79,6 +96,15 @@ static bool incompressible(const uint8_t *p, size_t n)
     return true;
 }
 
+/* Room for no more symbols than there are bytes: 64 KiB of tables to clear would be most of the work for a small cluster. */
+static int mem_level(size_t n)
+{
+    int level = 2;
+
+    while (level < MAX_MEM_LEVEL && (size_t)1 << (level + 6) < n) level++;
+    return level;
+}
+
 static long zlib_deflate(int bits, int level, const void *src, size_t n, void *dst, size_t room)
 {
     z_stream z = {0};
@@ -86,7 +112,7 @@ static long zlib_deflate(int bits, int level, const void *src, size_t n, void *d
     long out;
 
     if (z_load(NULL)) return -ENOTSUP;
-    if (Z(deflateInit2_)(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, 9, Z_DEFAULT_STRATEGY, ZLIB_VERSION, sizeof z) != Z_OK)
+    if (Z(deflateInit2_)(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, mem_level(n), Z_DEFAULT_STRATEGY, ZLIB_VERSION, sizeof z) != Z_OK)
         return -EIO;
     z.next_in = (Bytef *)(uintptr_t)src, z.avail_in = (uInt)n;
     z.next_out = dst, z.avail_out = (uInt)room;

@@ -277,7 +277,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
     do {                                                                                           \
         if (!FAST_USER && unlikely((to)->key != cpu->xblk->key)) {                                 \
             cpu->mmu_now = cpu->guest->mmu_mode(cpu);                                              \
-            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);                                          \
+            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now)->e;                                          \
         }                                                                                          \
     } while (0)
 /* Leaves to a computed address. */

@@ -152,11 +152,4 @@ void jout_uint(struct json_out *j, const char *key, uint64_t value)
     member(j, key), puts_(j, buf);
 }
 
-void jout_int(struct json_out *j, const char *key, int64_t value)
-{
-    char buf[32];
-    snprintf(buf, sizeof buf, "%lld", (long long)value);
-    member(j, key), puts_(j, buf);
-}
-
 void jout_bool(struct json_out *j, const char *key, bool value) { member(j, key), puts_(j, value ? "true" : "false"); }
