@@ -68,7 +68,7 @@ struct blk {
     struct xrec gate;          /* with a JIT: counts the runs, or enters compiled code; p = the block */
     const struct jit_code *jit; /* compiled code that is entered here (atomic), or NULL */
     struct jit_ref *jit_refs;  /* all compiled code that contains this block */
-    struct ind_profile *ind;   /* where its indirect branches went; NULL: not asked for */
+    struct ind_profile *ind;   /* where its indirect branches went; NULL: not asked for (atomic) */
     const struct ir_op *ops;   /* reference mode */
     const uint64_t *consts;
     const uint8_t *temp_type;
@@ -84,8 +84,11 @@ struct blk {
     uint32_t heat_start;       /* where the present countdown began */
 };
 
-/* Targets of a block's indirect branches, counted while the interpreter runs it. */
-struct ind_profile { uint64_t pc[JIT_PROFILE]; uint32_t n[JIT_PROFILE]; };
+/* Targets of a block's indirect branches, counted while the interpreter runs it. Most have one or two, many never run again:
+ * there is room for more once there are more. n is 0 behind the last. */
+struct ind_target { uint64_t pc; uint32_t n; };
+struct ind_profile { unsigned room; struct ind_target to[]; };
+enum { IND_FIRST = 2 };
 
 #define KEY_ONE (UINT64_C(1) << 63)   /* a block of one unit, made to run device accesses exactly */
 
@@ -244,8 +247,8 @@ void cpu_restore(struct cpu *, bool unit);
 struct mark *cpu_running(const struct cpu *, struct blk **);
 /* Is `page` one whose code is being run? */
 bool cpu_runs_page(const struct cpu *, const uint8_t *page);
-/* Notes where an indirect branch of b went. */
-void ind_note(struct ind_profile *, uint64_t pc);
+/* Notes where the indirect branch of the block that runs, which has a profile, went. */
+void ind_note(struct cpu *, uint64_t pc);
 /* The block at (pc, key) if there is one; never translates. Lock held. */
 struct blk *blk_find(struct cpu *, uint64_t pc, uint64_t key);
 struct jit_block;

@@ -11,10 +11,11 @@
 struct arena_chunk {
     struct arena_chunk *next;
     size_t size, used;
+    size_t there;     /* big ones: as far as the host has been asked for pages */
 };
 
 /* The first is small, as most arenas are (a region being compiled); each next one is twice as big. */
-enum { CHUNK_FIRST = 1 << 13, CHUNK_MAX = 1 << 18 };
+enum { CHUNK_FIRST = 1 << 13, CHUNK_MAX = 1 << 18, AHEAD = 1 << 16 };
 
 void *arena_get(struct arena *a, size_t n)
 {
@@ -24,11 +25,17 @@ void *arena_get(struct arena *a, size_t n)
         size_t size = a->chunks ? MIN(a->chunks->size * 2, (size_t)CHUNK_MAX) : (size_t)CHUNK_FIRST;
         size = MAX(size, n + head);
         struct arena_chunk *c = mem_alloc(size);
-        c->next = a->chunks, c->size = size, c->used = head;
+        c->next = a->chunks, c->size = size, c->used = head, c->there = size > AHEAD ? 0 : size;
         a->chunks = c;
     }
-    void *p = (char *)a->chunks + a->chunks->used;
-    a->chunks->used += n;
+    struct arena_chunk *c = a->chunks;
+    void *p = (char *)c + c->used;
+    c->used += n;
+    if (unlikely(c->used > c->there)) { /* one page at a time costs twice as much */
+        size_t end = MIN(MAX(c->used, c->there + AHEAD), c->size);
+        mem_will_write((char *)c + c->there, end - c->there);
+        c->there = end;
+    }
     a->used += n;
     return p;
 }
@@ -390,7 +397,8 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
         jit_link_changed(eng, &b->links[i], NULL);
     }
     if (eng->cfg.mode == ENGINE_FAST) {
-        ir_optimise(ib);
+        /* Most blocks run a few times only, the others are compiled soon, from IR that is optimised then. */
+        if (!jit_soon(eng) || log_on(LOG_OP_OPT)) ir_optimise(ib);
         if (log_on(LOG_OP_OPT) && log_in_filter(pc)) ir_dump(ir, cpu->guest, put_log, NULL);
         make_marks(b, ir, arena);
         xcode_lower(eng, cpu, b, ir, arena);

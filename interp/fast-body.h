@@ -285,7 +285,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
     do {                                                                                           \
         pc = (target);                                                                             \
         refund = (unused);                                                                         \
-        if (unlikely(cpu->xblk->ind)) ind_note(cpu->xblk->ind, pc);                                \
+        if (unlikely(cpu->xblk->ind)) ind_note(cpu, pc);                                           \
         to = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);                                      \
         if (unlikely(!to || to->pc != pc || to->key != cpu->key)) goto indirect;                   \
         int64_t left = cpu->icount_left + refund - to->n_insns;                                    \

@@ -13,10 +13,12 @@
 
 struct values {
     ir_id *of;        /* per slot and temp: constant or copy it holds, or NO_VALUE */
+    uint8_t *is;      /* per slot and temp: IS_* */
     ir_id touched[512];
     unsigned n_touched;
     unsigned n_slots;
 };
+enum { IS_LISTED = 1 /* in touched */, IS_COPIED = 2 /* others may hold it */ };
 
 /* Which cells may be read before they are written. Most slots always may; so those that are not live are listed, and
  * "all slots are live" costs as many steps as there are such. */
@@ -55,28 +57,40 @@ static unsigned cell_index(const struct values *v, ir_id x) { return ir_is_slot(
 
 static void forget_all(struct values *v)
 {
-    for (unsigned i = 0; i < v->n_touched; i++) v->of[cell_index(v, v->touched[i])] = NO_VALUE;
+    for (unsigned i = 0; i < v->n_touched; i++) {
+        unsigned c = cell_index(v, v->touched[i]);
+        v->of[c] = NO_VALUE, v->is[c] = 0;
+    }
     v->n_touched = 0;
 }
 
 /* x is about to be written: what it held is gone, and so are copies of it. */
 static void forget(struct values *v, ir_id x)
 {
-    v->of[cell_index(v, x)] = NO_VALUE;
+    unsigned c = cell_index(v, x);
+
+    v->of[c] = NO_VALUE;
+    if (!(v->is[c] & IS_COPIED)) return;
+    v->is[c] &= (uint8_t)~IS_COPIED;
     for (unsigned i = 0; i < v->n_touched;) {
-        ir_id t = v->touched[i];
-        ir_id held = v->of[cell_index(v, t)];
-        if (held == x) v->of[cell_index(v, t)] = held = NO_VALUE;
-        if (held == NO_VALUE) v->touched[i] = v->touched[--v->n_touched];
+        c = cell_index(v, v->touched[i]);
+        if (v->of[c] == x) v->of[c] = NO_VALUE;
+        if (v->of[c] == NO_VALUE) v->is[c] &= (uint8_t)~IS_LISTED, v->touched[i] = v->touched[--v->n_touched];
         else i++;
     }
 }
 
 static void remember(struct values *v, ir_id x, ir_id value)
 {
-    if (v->n_touched == ARRAY_LEN(v->touched)) return;
-    v->of[cell_index(v, x)] = value;
-    v->touched[v->n_touched++] = x;
+    unsigned c = cell_index(v, x);
+
+    if (!(v->is[c] & IS_LISTED)) {
+        if (v->n_touched == ARRAY_LEN(v->touched)) return;
+        v->touched[v->n_touched++] = x;
+        v->is[c] |= IS_LISTED;
+    }
+    v->of[c] = value;
+    if (value < IR_CONST) v->is[cell_index(v, value)] |= IS_COPIED;
 }
 
 static ir_id value_of(const struct values *v, ir_id x)
@@ -381,6 +395,9 @@ void ir_optimise(struct ir_builder *ib)
     v.n_slots = n_slots, v.n_touched = 0; /* not the list: it is big */
     v.of = cells > ARRAY_LEN(stack_of) ? mem_alloc(cells * sizeof *v.of) : stack_of;
     memset(v.of, 0xff, cells * sizeof *v.of); /* NO_VALUE */
+    uint8_t stack_is[1024];
+    v.is = cells > sizeof stack_is ? mem_alloc(cells) : stack_is;
+    memset(v.is, 0, cells);
     forward(ib, &v);
     if (b->n_ops) fuse_compare(b);
     if (b->n_temps) results_into_slots(ib);
@@ -394,4 +411,5 @@ void ir_optimise(struct ir_builder *ib)
     if (l.listed != stack_list) free(l.listed);
     if (l.live != stack_live) free(l.live);
     if (v.of != stack_of) free(v.of);
+    if (v.is != stack_is) free(v.is);
 }

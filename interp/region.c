@@ -73,8 +73,9 @@ static void successors(struct former *f, const struct blk *b, void (*visit)(stru
             if (to) visit(f, to, opaque);
         }
     } else if (b->ind) {
-        for (unsigned i = 0; i < JIT_PROFILE && b->ind->n[i]; i++) {
-            struct blk *to = at(f, b->ind->pc[i], b->key);
+        const struct ind_profile *p = atomic_load_ptr(&b->ind);
+        for (unsigned i = 0; i < p->room && p->to[i].n; i++) {
+            struct blk *to = at(f, p->to[i].pc, b->key);
             if (to) visit(f, to, opaque);
         }
     }

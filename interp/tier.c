@@ -25,6 +25,7 @@
 /* The set-up waits until a block has run so many times longer than others have to, or so many are hot: a program that is over
  * soon does without. */
 enum { FIRST = 8, FIRST_BLOCKS = 48 };
+enum { SOON = 1000 /* runs: see jit_soon() */ };
 enum { POINT_BITS = 12, POINT_CHUNKS = 4096, QUEUE_MAX = 512, BATCH_MAX = 64, NEVER = -1 };
 
 struct jit {
@@ -88,26 +89,48 @@ static void count_from(struct blk *b, uint32_t n)
     b->heat = b->heat_start = n;
 }
 
+/* Engine's lock held. */
+static struct ind_profile *new_profile(struct engine *eng, unsigned room)
+{
+    size_t n = sizeof(struct ind_profile) + room * sizeof(struct ind_target);
+    struct ind_profile *p = arena_get(&eng->arena, n);
+    memset(p, 0, n);
+    p->room = room;
+    return p;
+}
+
 void jit_block_made(struct engine *eng, struct blk *b)
 {
     struct jit *j = eng->jit;
     if (j->off || (b->key & KEY_ONE)) return;
     b->heat = b->heat_start = threshold(j, j->be->tiers & 1 ? 1 : 2);
     if (b->has_ind && b->ind_hint != IR_HINT_RET) {
-        b->ind = arena_get(&eng->arena, sizeof *b->ind);
-        memset(b->ind, 0, sizeof *b->ind);
+        b->ind = new_profile(eng, IND_FIRST);
     }
     xcode_gate(eng, b, XO_HEAT);
     b->x = &b->gate;
 }
 
-void ind_note(struct ind_profile *p, uint64_t pc)
+void ind_note(struct cpu *cpu, uint64_t pc)
 {
+    struct blk *b = cpu->xblk;
+    struct ind_profile *p = atomic_load_ptr(&b->ind), *more;
     unsigned i = 0;
-    while (i < JIT_PROFILE && p->n[i] && p->pc[i] != pc) i++;
-    if (i == JIT_PROFILE) return;
-    p->pc[i] = pc;
-    p->n[i]++;
+
+    while (i < p->room && p->to[i].n && p->to[i].pc != pc) i++;
+    if (i == p->room) {
+        if (p->room == JIT_PROFILE) return;
+        pthread_mutex_lock(&cpu->engine->lock);
+        if (b->ind == p) { /* another thread's counts from here on may be lost: they are a guide only */
+            more = new_profile(cpu->engine, JIT_PROFILE);
+            memcpy(more->to, p->to, p->room * sizeof *p->to);
+            atomic_store_ptr(&b->ind, more);
+        }
+        p = b->ind;
+        pthread_mutex_unlock(&cpu->engine->lock);
+    }
+    p->to[i].pc = pc;
+    p->to[i].n++;
 }
 
 /* ---- points ----------------------------------------------------------------------------------------- */
@@ -483,6 +506,7 @@ static bool set_up(struct jit *j)
         error_warn("JIT backend '%s' can't be used: %s; interpreting", j->be->name, why.msg);
         error_clear(&why);
         j->off = true;
+        j->eng->flush_wanted = 1; /* blocks that are interpreted for good are optimised */
         return false;
     }
     j->pool_base = j->pool.used;
@@ -500,6 +524,12 @@ static void set_links(struct jit *j, const struct jit_region *r)
             if (!b->links[l].code) jit_link_changed(j->eng, &b->links[l], b->links[l].to);
         }
     }
+}
+
+bool jit_soon(const struct engine *eng)
+{
+    const struct jit *j = eng->jit;
+    return j && !j->off && j->be->tiers & 1 && (eng->cfg.threshold ? eng->cfg.threshold : j->be->threshold[0]) <= SOON;
 }
 
 void jit_hot(struct cpu *cpu, struct blk *b)

@@ -6,6 +6,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef HAVE_SYS_MMAN_H
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 static const char *progname = "quern";
 
@@ -104,6 +108,16 @@ void *mem_alloc(size_t n)
     void *p = malloc(n ? n : 1);
     if (!p) out_of_memory(n);
     return p;
+}
+
+void mem_will_write(void *p, size_t n)
+{
+#if defined HAVE_SYS_MMAN_H && defined MADV_POPULATE_WRITE
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ALIGN_UP((uintptr_t)p, page), to = ((uintptr_t)p + n) & ~(page - 1);
+    if (from < to) (void)madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+#else
+    (void)p, (void)n;
+#endif
 }
 
 void *mem_zalloc(size_t n)

@@ -213,6 +213,8 @@ static inline uint64_t host_div128u(uint64_t hi, uint64_t lo, uint64_t d, uint64
 
 /* Memory that cannot be had is the one condition that ends the program from below: util/error.c. */
 void *mem_alloc(size_t n);            /* uninitialised; never NULL */
+/* All of it is about to be written: the host may provide its pages at once. A hint only. */
+void mem_will_write(void *, size_t n);
 void *mem_zalloc(size_t n);           /* zeroed; never NULL */
 void *mem_realloc(void *p, size_t n); /* never NULL */
 char *mem_strdup(const char *s);      /* never NULL; s may not be NULL */
