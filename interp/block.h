@@ -178,6 +178,14 @@ struct tlb_table { struct tlb_entry e[TLB_SIZE]; uint64_t used[TLB_WORDS]; };
 
 static inline struct tlb_entry *tlb_at(struct tlb_table *t, uint64_t va) { return &t->e[va >> CPU_PAGE_BITS & (TLB_SIZE - 1)]; }
 
+/* The entry for va is about to be filled. */
+static inline struct tlb_entry *tlb_use(struct tlb_table *t, uint64_t va)
+{
+    unsigned group = (unsigned)(va >> CPU_PAGE_BITS & (TLB_SIZE - 1)) / TLB_GROUP;
+    t->used[group / 64] |= UINT64_C(1) << group % 64;
+    return tlb_at(t, va);
+}
+
 /* What is known of one address space. */
 struct mmu_context {
     uint64_t id, used;
