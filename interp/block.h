@@ -144,7 +144,7 @@ struct engine {
 
 /* The jump cache: the page picks one of JC_GROUPS groups, the address in the page one of JC_PLACES places. cpu->jc_pages tells
  * for each group whose it is, so that the flush of a page, which is frequent where the guest's TLB is small, leaves others'. */
-enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 7, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
+enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 8, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
        JC_BITS = JC_GROUP_BITS + JC_PLACE_BITS, JC_SIZE = 1 << JC_BITS };
 #define JC_EMPTY 0xffffffffu  /* in jc_pages: nothing is in the group */
 #define JC_PAGE  0x000fffffu  /* jc_page() of all blocks, unless */
