@@ -53,7 +53,7 @@ struct blk {
     /* what finding and entering it look at comes first */
     uint64_t pc;
     uint64_t key;
-    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages */
+    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages; none: made from cpu->io.code */
     struct blk *hash_next;
     const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */
     const void *jit_body;      /* of compiled code: its body (struct jit_code), or NULL (atomic) */
@@ -77,7 +77,8 @@ struct blk {
     struct link *in;           /* links that point here */
     struct blk *page_next[2];
     uint64_t vpage2;
-    uint32_t size;
+    const uint8_t *code;       /* system mode: the n_code bytes that it was made from */
+    uint32_t size, n_code;
     uint32_t heat;             /* runs to go until it is asked for promotion */
     uint32_t runs;             /* counted in lower tiers, before the present countdown */
     uint32_t heat_start;       /* where the present countdown began */
@@ -241,6 +242,8 @@ void arena_free(struct arena *);
 struct blk *engine_lookup(struct cpu *, uint64_t pc, uint64_t key);
 /* A block of at most max instructions for one use; NULL: the code is not there any more. */
 struct blk *engine_translate_partial(struct cpu *, uint64_t pc, uint64_t key, unsigned max);
+/* The unit at pc, made from cpu->io.code, for one use. */
+struct blk *engine_translate_kept(struct cpu *, uint64_t pc, uint64_t key);
 void link_set(struct engine *, struct link *, struct blk *to);
 struct code_page *code_page_find(struct engine *, const uint8_t *host_page);
 /* Puts exact pc, icount_left and insn_flags for cpu->xpc into the CPU; unit: at the start of the unit. */

@@ -142,6 +142,42 @@ static void io_settle(struct cpu *cpu)
     cpu->xpoint = xpoint, cpu->xpc = xpc, cpu->xblk = xblk;
 }
 
+/* Is this what is fetched at va now? */
+static bool code_is(struct cpu *cpu, uint64_t va, const uint8_t *code, unsigned n)
+{
+    while (n) {
+        unsigned off = (unsigned)(va & ~CPU_PAGE_MASK), k = MIN(n, CPU_PAGE_SIZE - off);
+        const uint8_t *host = cpu_code_page(cpu, va, true);
+        if (!host || memcmp(host + off, code, k)) return false;
+        va += k, code += k, n -= k;
+    }
+    return true;
+}
+
+/* If what the running unit has done to devices has put other code in its place (by DMA, by another mapping), it is run again from
+ * what it was: an instruction is complete before the next one is fetched. */
+static void unit_keep(struct cpu *cpu)
+{
+    struct blk *b;
+    const struct mark *m = cpu_running(cpu, &b), *end = b->marks + b->n_marks;
+    m -= m->unit_back;
+    unsigned from = m->pc_off;
+    do m++;
+    while (m < end && m->unit_back);
+    unsigned to = MIN(m < end ? m->pc_off : b->size, b->n_code);
+    if (to <= from || to - from > IO_CODE || code_is(cpu, b->pc + from, b->code + from, to - from)) return;
+    memcpy(cpu->io.code, b->code + from, to - from);
+    cpu->io.n_code = (uint8_t)(to - from);
+}
+
+/* In interpreted code: have the accesses so far put other code in the place of the block's? Compiled code's are kicked. */
+static bool code_changed(struct cpu *cpu)
+{
+    const struct blk *b = cpu->xblk;
+    if (cpu->xpoint || !b) return false;
+    return !b->valid || (b->one_shot && b->code && !code_is(cpu, b->pc, b->code, b->n_code));
+}
+
 /* Runs the unit again, alone; what it has done to devices so far is not done again. */
 ATTR_NORETURN static void unit_again(struct cpu *cpu)
 {
@@ -149,7 +185,10 @@ ATTR_NORETURN static void unit_again(struct cpu *cpu)
     uint64_t unit;
     bool inner;
     io_settle(cpu);
-    if (io->n && io_unit(cpu, &unit, &inner) && unit == io->unit) io->replay = true, io->at = 0;
+    if (io->n && io_unit(cpu, &unit, &inner) && unit == io->unit) {
+        io->replay = true, io->at = 0;
+        unit_keep(cpu);
+    }
     longjmp(*cpu->unwind, UNWIND_IO);
 }
 
@@ -189,6 +228,7 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
     uint64_t unit;
     bool inner;
     int64_t left = cpu->icount_left + cpu->icount_reserve;
+    if (unlikely(code_changed(cpu))) cpu_kick(cpu);
     if (io->left != left && likely(!atomic_load_u32(&cpu->kick))) {
         io->left = left, io->xpoint = cpu->xpoint, io->xpc = cpu->xpc, io->xblk = cpu->xblk;
         io->late = true, io->n = 1;
