@@ -148,7 +148,7 @@ struct engine {
 
 /* The jump cache: the page picks one of JC_GROUPS groups, the address in the page one of JC_PLACES places. cpu->jc_pages tells
  * for each group whose it is, so that the flush of a page, which is frequent where the guest's TLB is small, leaves others'. */
-enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 7, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
+enum { JC_GROUP_BITS = 8, JC_PLACE_BITS = 8, JC_GROUPS = 1 << JC_GROUP_BITS, JC_PLACES = 1 << JC_PLACE_BITS,
        JC_BITS = JC_GROUP_BITS + JC_PLACE_BITS, JC_SIZE = 1 << JC_BITS };
 #define JC_EMPTY 0xffffffffu  /* in jc_pages: nothing is in the group */
 #define JC_PAGE  0x000fffffu  /* jc_page() of all blocks, unless */
@@ -181,6 +181,14 @@ enum { TLB_GROUP = 16, TLB_WORDS = TLB_SIZE / TLB_GROUP / 64 };
 struct tlb_table { struct tlb_entry e[TLB_SIZE]; uint64_t used[TLB_WORDS]; };
 
 static inline struct tlb_entry *tlb_at(struct tlb_table *t, uint64_t va) { return &t->e[va >> CPU_PAGE_BITS & (TLB_SIZE - 1)]; }
+
+/* The entry for va is about to be filled. */
+static inline struct tlb_entry *tlb_use(struct tlb_table *t, uint64_t va)
+{
+    unsigned group = (unsigned)(va >> CPU_PAGE_BITS & (TLB_SIZE - 1)) / TLB_GROUP;
+    t->used[group / 64] |= UINT64_C(1) << group % 64;
+    return tlb_at(t, va);
+}
 
 /* What is known of one address space. */
 struct mmu_context {

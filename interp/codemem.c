@@ -119,10 +119,23 @@ void codepool_before_fork(struct codepool *p) { (void)p; }
 bool codepool_after_fork(struct codepool *p, bool child) { (void)p, (void)child; return true; }
 #endif
 
+/* What has been written will hardly be written again: the host need not keep, and count, two mappings of its pages. */
+static void give_back(struct codepool *p, size_t upto)
+{
+#if defined HAVE_SYS_MMAN_H && defined MADV_DONTNEED
+    enum { STEP = 1 << 19 };
+    p->written = MIN(p->written, upto / STEP * STEP); /* after a flush it begins again */
+    for (; p->dual && upto - p->written >= STEP; p->written += STEP) (void)madvise(p->rw + p->written, STEP, MADV_DONTNEED);
+#else
+    (void)p, (void)upto;
+#endif
+}
+
 bool codepool_get(struct codepool *p, size_t n, struct codemem *m)
 {
     size_t at = ALIGN_UP(p->used, (size_t)32);
     if (at > p->size || p->size - at < n) return false;
+    give_back(p, at);
     p->used = at + n;
     *m = (struct codemem){ p->rw + at, p->rx + at, n };
     return true;

@@ -31,9 +31,7 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
     r.host = pp.host ? pp.host + (hit.phys & ~CPU_PAGE_MASK) : NULL;
     r.readonly = pp.readonly;
     if (hit.page_bits >= CPU_PAGE_BITS) {
-        struct tlb_table *t = cpu_tlb_of(cpu, mmu);
-        struct tlb_entry *e = tlb_at(t, va);
-        unsigned group = (unsigned)(e - t->e) / TLB_GROUP;
+        struct tlb_entry *e = tlb_use(cpu_tlb_of(cpu, mmu), va);
         uint64_t tag = va & CPU_PAGE_MASK;
         bool slow = cpu->engine->n_watches && watched_page(cpu->engine, va);
         if (!pp.host) tag |= TLB_IO, slow = true;
@@ -45,7 +43,6 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
             if (pp.readonly) e->wr |= TLB_ROM;
             if (!(e->wr & TLB_SLOW)) cpu->written_pages[page_hash(pp.host)] = 1;
         }
-        t->used[group / 64] |= UINT64_C(1) << group % 64;
         e->addend = (uintptr_t)pp.host - (uintptr_t)(va & CPU_PAGE_MASK);
         e->phys = (hit.phys & CPU_PAGE_MASK) | (hit.global ? TLB_GLOBAL : 0);
     }

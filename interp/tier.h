@@ -10,6 +10,7 @@
 struct codepool {
     uint8_t *rw, *rx;
     size_t size, used;
+    size_t written;      /* dual: so far the writable view's pages have been given back */
     bool dual;
     int child_fd;        /* around fork: the copy for the child */
 };

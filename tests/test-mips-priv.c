@@ -438,7 +438,7 @@ static struct tlb_entry *at(struct fix *f, unsigned mode, uint64_t va)
 
 static struct tlb_entry *plant(struct fix *f, unsigned mode, uint64_t va)
 {
-    struct tlb_entry *e = at(f, mode, va);
+    struct tlb_entry *e = tlb_use(cpu_tlb_of(f->c, mode), va);
     e->rd = e->wr = va & CPU_PAGE_MASK;
     e->phys = va >> 31 ? TLB_GLOBAL : 0;
     return e;

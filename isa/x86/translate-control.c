@@ -264,7 +264,9 @@ void x86_tr_rdtsc(struct x86_tr *t)
     x_put_pair(t, ir_call(t->b, XH_RDTSC, T_I64, ir_temp(t->b, T_I64), IR_NONE, IR_NONE, IR_NONE));
     if (t->arg && t->x->user) x_set_reg(t, 1, 4, false, xk(t, (uint64_t)t->x->c.index));
     else if (t->arg) x_set_reg(t, 1, 4, false, ir_call(t->b, XH_TSC_AUX, t->w, xt(t), IR_NONE, IR_NONE, IR_NONE));
-    t->exit = IR_EXIT_MODE;
+    /* the time is exact at the end of a block only; but no mode changes, and loops that wait spin here */
+    if (t->b->blk.key & (XK_STEP | XK_SHADOW)) t->exit = IR_EXIT_MODE;
+    else x_goto(t, t->next, IR_HINT_NONE);
 }
 
 void x86_tr_xgetbv(struct x86_tr *t)
