@@ -265,7 +265,8 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
         if (va + size <= w->va || va >= w->va + w->len) continue;
         if (cpu->step_over_break) continue;
         eng->hit = (struct debug_hit){ true, w->kind, va };
-        longjmp(*cpu->unwind, UNWIND_WATCH);
+        if (cpu_in_code(cpu)) longjmp(*cpu->unwind, UNWIND_WATCH);
+        eng->hit_late = HIT_LATE; /* entering an exception cannot be begun again */
     }
 }
 
