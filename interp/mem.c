@@ -538,6 +538,12 @@ static void rmw_begin(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
     else io_point(cpu);
 }
 
+void cpu_before_st(struct cpu *cpu, uint64_t va, unsigned n, unsigned mmu)
+{
+    if (cpu->world->user) cpu_probe(cpu, va, n, ACCESS_WRITE, mmu);
+    else rmw_begin(cpu, va, n, mmu);
+}
+
 #if HOST_GNU
 #define CAS_HOST(bits, p, expect, v)                                                               \
     __atomic_compare_exchange_n((uint##bits##_t *)(void *)(p), &expect, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
