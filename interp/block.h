@@ -175,10 +175,17 @@ static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b, bool glob
     atomic_store_ptr(&cpu->jump_cache[i], b);
 }
 
-/* tlb.c. What is known of one address space. */
+/* tlb.c. The TLB of one mode in one address space, and which groups of its entries may hold something: emptying it costs what was
+ * in it, not its size. */
+enum { TLB_GROUP = 16, TLB_WORDS = TLB_SIZE / TLB_GROUP / 64 };
+struct tlb_table { struct tlb_entry e[TLB_SIZE]; uint64_t used[TLB_WORDS]; };
+
+static inline struct tlb_entry *tlb_at(struct tlb_table *t, uint64_t va) { return &t->e[va >> CPU_PAGE_BITS & (TLB_SIZE - 1)]; }
+
+/* What is known of one address space. */
 struct mmu_context {
     uint64_t id, used;
-    struct tlb_entry *tlb[CPU_MMU_MODES]; /* of the current one: those in the CPU */
+    struct tlb_table *tlb[CPU_MMU_MODES]; /* of the current one: those in the CPU */
     struct blk **jump_cache;
     uint32_t *jc_pages;
 };
@@ -269,7 +276,7 @@ ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint
 ATTR_NORETURN void fetch_fault(struct cpu *, uint64_t va);
 void mem_protect_code(struct engine *, const uint8_t *host_page);
 
-struct tlb_entry *cpu_tlb_of(struct cpu *, unsigned mmu);
+struct tlb_table *cpu_tlb_of(struct cpu *, unsigned mmu);
 
 /* fp.c */
 void fp_enter(struct cpu *);  /* before and after running blocks: the host's FP flags become the guest's and back */

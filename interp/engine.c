@@ -411,7 +411,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         if (unlikely(log_on(LOG_EXEC | LOG_CPU))) log_exec(cpu, b);
         if (!cpu->world->user) {
             cpu->mmu_now = g->mmu_mode(cpu);
-            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);
+            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now)->e;
             cpu->io.left = INT64_MIN; /* what it goes with may be dropped by now */
         }
         enum xexit x = run_block(cpu, b);
