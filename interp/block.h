@@ -117,6 +117,8 @@ static inline unsigned page_hash(const uint8_t *page)
 
 struct watchpoint { uint64_t va, len; enum watch_kind kind; };
 
+enum { HIT_LATE = 1, HIT_TOLD };
+
 struct engine {
     struct engine_config cfg;
     pthread_mutex_t lock;          /* translation, hash and page tables */
@@ -132,6 +134,7 @@ struct engine {
     struct watchpoint *watches;
     unsigned n_watches;
     struct debug_hit hit;
+    uint8_t hit_late;              /* HIT_LATE: it was while an exception or interrupt was entered, the vCPU stops behind that; HIT_TOLD: has */
     struct engine_stats stats;
     unsigned flush_wanted;         /* at the next safe point everything is dropped (atomic) */
     unsigned inside;               /* threads of parallel vCPUs between safe points; under lock */

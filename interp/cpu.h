@@ -305,6 +305,9 @@ void cpu_st(struct cpu *, uint64_t va, uint64_t value, unsigned mem, unsigned mm
  * mode) that may be accessed directly until the helper returns; NULL: use cpu_ld and cpu_st (a device, code, a watchpoint,
  * two pages). For HELPER_MEM helpers that must fault before they change anything, or that move many bytes. */
 uint8_t *cpu_probe(struct cpu *, uint64_t va, unsigned n, enum mem_access acc, unsigned mmu_mode);
+/* For HELPER_MEM helpers that do something which must not be done twice and then store n (at most 8) bytes at va by cpu_st: what may
+ * unwind (faults, watchpoints, running code that is stored to) does so here, the store does not. */
+void cpu_before_st(struct cpu *, uint64_t va, unsigned n, unsigned mmu_mode);
 /* Compares 16 bytes at va with `expect` and stores `value` if they are equal; `old` gets what was there. [0] is the doubleword
  * at va, [1] that at va + 8, each in the byte order of mem (IR_MBE); IR_MALIGN: va must be a multiple of 16. Atomic
  * under the same conditions as CAS. For HELPER_MEM helpers. Returns whether it stored. */

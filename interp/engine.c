@@ -318,6 +318,8 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     volatile bool one = false, check_irq = !cpu->world->user;
     const bool counted = cpu->parallel;
 
+    /* An instruction that a watchpoint has stopped in the middle has begun: interrupts were looked at before it. */
+    if (cpu->step_over_break && eng->hit.watch && !eng->hit_late) check_irq = false;
     cpu->icount_budget = budget > INT64_MAX / 2 ? INT64_MAX / 2 : (int64_t)budget;
     cpu->icount_left = 0;
     cpu->icount_reserve = cpu->icount_budget;
@@ -367,6 +369,11 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             if (cpu->halted && g->has_work(cpu)) cpu->halted = false;
             g->interrupt(cpu);
         }
+        if (unlikely(eng->hit_late == HIT_LATE)) {
+            eng->hit_late = HIT_TOLD;
+            ret = RUN_DEBUG;
+            break;
+        }
         if (unlikely(cpu->halted)) {
             ret = RUN_HALTED;
             break;
@@ -411,7 +418,11 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         cpu->xpc = NULL;
         cpu->xpoint = 0;
         cpu->io.replay = false;
-        cpu->step_over_break = false;
+        if (unlikely(cpu->step_over_break)) {
+            cpu->step_over_break = false;
+            check_irq = !cpu->world->user;
+            if (check_irq) eng->hit = (struct debug_hit){ 0 }, eng->hit_late = 0;
+        }
         if (x == X_IRQ || x == X_HALT) check_irq = true;
         else if (x == X_DEBUG) {
             eng->hit = (struct debug_hit){ false, 0, cpu_get_slot(cpu, g->pc_slot) };

@@ -265,7 +265,8 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
         if (va + size <= w->va || va >= w->va + w->len) continue;
         if (cpu->step_over_break) continue;
         eng->hit = (struct debug_hit){ true, w->kind, va };
-        longjmp(*cpu->unwind, UNWIND_WATCH);
+        if (cpu_in_code(cpu)) longjmp(*cpu->unwind, UNWIND_WATCH);
+        eng->hit_late = HIT_LATE; /* entering an exception cannot be begun again */
     }
 }
 
@@ -544,6 +545,12 @@ static void rmw_begin(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
     if (!edge && r.host && !r.readonly) st_point(cpu, r.host, size);
     else if (cpu->xpoint) unit_again(cpu);
     else io_point(cpu);
+}
+
+void cpu_before_st(struct cpu *cpu, uint64_t va, unsigned n, unsigned mmu)
+{
+    if (cpu->world->user) cpu_probe(cpu, va, n, ACCESS_WRITE, mmu);
+    else rmw_begin(cpu, va, n, mmu);
 }
 
 #if HOST_GNU

@@ -401,7 +401,7 @@ uint64_t x86_helper_out(struct cpu *c, uint64_t port, uint64_t v, uint64_t size)
     return 0;
 }
 
-/* One element of a string; memory's faults come before the port is touched. a = port | size << 16, b = linear address */
+/* One element of a string; what stops the access to memory does so before the port is touched. a = port | size << 16, b = linear address */
 uint64_t x86_helper_ins(struct cpu *c, uint64_t port_size, uint64_t va, uint64_t b)
 {
     struct x86_cpu *x = x86_cpu(c);
@@ -409,7 +409,7 @@ uint64_t x86_helper_ins(struct cpu *c, uint64_t port_size, uint64_t va, uint64_t
 
     (void)b;
     check_port(x, port, size);
-    cpu_probe(c, va, size, ACCESS_WRITE, c->mmu_now);
+    cpu_before_st(c, va, size, c->mmu_now);
     cpu_st(c, va, port_in(x, port, size), size == 1 ? IR_M8 : size == 2 ? IR_M16 : IR_M32, c->mmu_now);
     return 0;
 }

@@ -9,15 +9,20 @@
  * FUZZ_BACKEND=NAME puts a JIT backend in the place of the first (default: now and then the null backend), with everything
  * compiled at its first or second run. At the end a line tells how many blocks were translated and compiled.
  *
+ * The guests are MIPS in both, and x86 in system mode: real mode, 32 bits flat or with paging, 64 bits.
+ *
  * The board has RAM at 0, which goes over into a device, which goes over into half a page of RAM and a hole; the device
  * unmaps pages, writes code by DMA, drives interrupts and arms a timer. Start-up state (Status, TLB, registers) is hostile.
  */
 #include "tests/backends.h"
 #include "tests/fuzz/guest-code.h"
+#include "tests/fuzz/x86-code.h"
 
 #include "interp/jit.h"
 #include "isa/mips/mips-user.h"
 #include "isa/mips/priv.h"
+#include "isa/x86/x86-board.h"
+#include "isa/x86/sys.h"
 #include "machines/machine.h"
 #include "util/log.h"
 
@@ -85,7 +90,7 @@ static void choose_backend(struct engine_config *c, unsigned how, uint32_t seed)
 
 struct hostile {
     struct device dev;
-    struct region *ram, *over, *half, *rom, *io;
+    struct region *ram, *over, *half, *rom, *io, *low;
     struct machine *m;
     struct timer timer;
     uint64_t last, reads;
@@ -93,9 +98,22 @@ struct hostile {
     bool over_off;
 };
 
+static bool is_x86(const struct isa *isa) { return isa == &x86_32_isa || isa == &x86_64_isa; }
+
+static void pin(struct machine *m, unsigned n, bool level)
+{
+    if (is_x86(m->cfg.isa)) n = n == 3 ? X86_PIN_NMI : X86_PIN_INTR;
+    m->cfg.isa->set_irq(m->cpu[0], n, level);
+}
+
 static void drive(struct hostile *h, uint32_t pins)
 {
-    for (unsigned n = 2; n < 8; n++) h->m->cfg.isa->set_irq(h->m->cpu[0], n, pins >> n & 1);
+    if (is_x86(h->m->cfg.isa)) {
+        pin(h->m, 2, pins & 0x14);
+        pin(h->m, 3, pins & 8);
+    } else {
+        for (unsigned n = 2; n < 8; n++) pin(h->m, n, pins >> n & 1);
+    }
     h->pins = pins;
 }
 
@@ -137,12 +155,29 @@ static void io_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
     }
 }
 
+/* x86: the same device by ports. */
+static uint32_t port_in(void *opaque, struct cpu *c, uint16_t port, unsigned size)
+{
+    return (void)c, (uint32_t)io_read(opaque, port, size);
+}
+
+static void port_out(void *opaque, struct cpu *c, uint16_t port, uint32_t value, unsigned size)
+{
+    (void)c;
+    io_write(opaque, port, value, size);
+}
+
+static int acknowledge(void *opaque, struct cpu *c) { return (void)opaque, (void)c, X86_VECTOR; }
+
+static const struct x86_board_ops x86_ops = { .in = port_in, .out = port_out, .acknowledge = acknowledge };
+
 static const struct mmio_ops io_ops = { .read = io_read, .write = io_write };
 
 static const struct prop_desc props[] = { PROP_END };
 static const struct state_field state[] = {
     STATE_RUNTIME(struct hostile, ram),  STATE_RUNTIME(struct hostile, over), STATE_RUNTIME(struct hostile, half),
     STATE_RUNTIME(struct hostile, rom),  STATE_RUNTIME(struct hostile, io),   STATE_RUNTIME(struct hostile, m),
+    STATE_RUNTIME(struct hostile, low),
     STATE_TIMER_RESET(struct hostile, timer), STATE_INT(struct hostile, last), STATE_INT(struct hostile, reads),
     STATE_INT(struct hostile, pins),     STATE_INT(struct hostile, over_off), STATE_END,
 };
@@ -194,10 +229,16 @@ static int board_init(struct machine *m, struct error *e)
     region_add(root, h->half, HALF_BASE, 0);
     region_add(root, h->rom, ROM_BASE, 0);
     region_add(root, h->io, DEV_BASE, 0);
+    if (is_x86(m->cfg.isa)) {
+        h->low = mb_own_region(m->mb, region_new_ram("low", X86_LOW_SIZE, e));
+        if (!h->low) return -1;
+        region_add(root, h->low, X86_LOW, 0);
+        x86_connect_board(m->cpu[0], &x86_ops, h);
+    }
     return 0;
 }
 
-static const char *const isas[] = { "mips32", "mips64", NULL };
+static const char *const isas[] = { "mips32", "mips64", "x86-32", "x86-64", NULL };
 static const struct board bare = { .name = "bare", .isas = isas, .default_ram = RAM, .max_cpus = 1, .init = board_init };
 
 /* ---- start-up state ------------------------------------------------------------------------------ */
@@ -244,22 +285,74 @@ static void start_state(struct machine *m, const struct code_place *pl, struct f
     m->cfg.isa->set_pc(c, pc);
 }
 
+/* ---- x86 ------------------------------------------------------------------------------------------- */
+
+static const uint64_t x86_pointers[] = {
+    0x400, 0x1000, 0x1ffc, 0x1fff, 0x2ff8, 0x3000, 0x3ffd, 0x4ffc, 0x7ffc, 0x7ff9, 0x6000, DEV_BASE, DEV_BASE + 4, DEV_BASE + 8, DEV_BASE + 12,
+    DEV_BASE + 16, DEV_BASE + 0xffc, HALF_BASE, HALF_BASE + 0x7fd, 0xa000, X86_LOW, X86_LOW + 0x6ff0, X86_LOW + 0x5004, 0, 0x20400, 0x21ffc,
+    0x23000, 0x28000, 0x3ffff, 0x40000, 0xffff, ROM_BASE + 0x400, 0x80000000u, 0xfffffffcu, UINT64_C(0x100000400), UINT64_C(0xffffffff80000000),
+    UINT64_C(0x800000000000), UINT64_C(0xfffffffffffffff8),
+};
+
+static void start_x86(struct machine *m, struct fuzz_bytes *in)
+{
+    struct hostile *h = m->board_data;
+    bool is64 = m->cfg.isa == &x86_64_isa;
+    unsigned kind = fuzz_pick(in, 8);
+    struct x86_place pl = { is64 && kind > 2 ? X86_64 : kind == 1 ? X86_16 : X86_32, kind & 1, x86_pointers, ARRAY_LEN(x86_pointers) };
+    struct x86_start start = { .protected_mode = true, .eip = X86_BOOT };
+    uint8_t *ram = region_ram(h->ram);
+
+    x86_code(in, &pl, ram, RAM);
+    x86_code(in, &pl, region_ram(h->over), 256);
+    x86_code(in, &pl, region_ram(h->half), 256);
+    x86_code(in, &pl, region_ram(h->rom), PAGE);
+    uint64_t at = fuzz_u8(in) & 3 ? 0x400 + fuzz_pick(in, 64) : x86_pointers[fuzz_pick(in, ARRAY_LEN(x86_pointers))];
+    x86_low(in, &pl, region_ram(h->low), at);
+    if (pl.mode == X86_16) {
+        x86_vectors(ram, region_ram(h->low));
+        start = (struct x86_start){ .ss = (uint16_t)(fuzz_pick(in, 16) << 6), .eip = (uint16_t)at };
+        uint32_t *const r[] = { &start.eax, &start.ebx, &start.ecx, &start.edx, &start.esi, &start.edi, &start.ebp, &start.esp };
+        for (unsigned i = 0; i < ARRAY_LEN(r); i++) *r[i] = fuzz_u8(in) & 1 ? (uint32_t)x86_pointers[fuzz_pick(in, ARRAY_LEN(x86_pointers))] : fuzz_u8(in);
+    }
+    x86_start_at(m->cpu[0], &start);
+}
+
+static const char *const models_x86_32[] = { "max", "qemu32", "pentium3", "coreduo" };
+static const char *const models_x86_64[] = { "max", "qemu64", "Haswell", "core2duo" };
+
+/* ---- both ------------------------------------------------------------------------------------------- */
+
+/* What a machine is made of. */
+struct kind { const struct isa *isa; bool be; const char *model; };
+
 static const char *const models32[] = { "24Kf", "4Kc", "4Km", "74Kf" };
 static const char *const models64[] = { "MIPS64R2-generic", "R4000", "5Kf", "20Kc", "24Kf" };
 
-static struct machine *new_machine(struct fuzz_bytes in, bool is64, bool be, const char *model, struct engine_config engine)
+static struct kind choose_kind(struct fuzz_bytes *in, bool x86)
 {
-    struct machine_config cfg = {
-        .board = &bare, .isa = is64 ? &mips64_isa : &mips32_isa, .big_endian = be, .engine = engine, .icount_shift = 0,
-    };
+    bool is64 = fuzz_u8(in) & 1, be = fuzz_u8(in) & 1;
+    if (x86 && is64) return (struct kind){ &x86_64_isa, false, models_x86_64[fuzz_pick(in, ARRAY_LEN(models_x86_64))] };
+    if (x86) return (struct kind){ &x86_32_isa, false, models_x86_32[fuzz_pick(in, ARRAY_LEN(models_x86_32))] };
+    if (is64) return (struct kind){ &mips64_isa, be, models64[fuzz_pick(in, ARRAY_LEN(models64))] };
+    return (struct kind){ &mips32_isa, be, models32[fuzz_pick(in, ARRAY_LEN(models32))] };
+}
+
+static struct machine *new_machine(struct fuzz_bytes in, const struct kind *kind, struct engine_config engine)
+{
+    struct machine_config cfg = { .board = &bare, .isa = kind->isa, .big_endian = kind->be, .engine = engine, .icount_shift = 0 };
     struct error e = ERROR_INIT;
-    cfg.cpu = isa_find_model(cfg.isa, model);
+    cfg.cpu = isa_find_model(cfg.isa, kind->model);
     if (!cfg.cpu) cfg.cpu = &cfg.isa->models[0];
     struct machine *m = machine_new(&cfg, &e);
     if (!m) found("no machine: %s", e.msg);
+    if (is_x86(cfg.isa)) {
+        start_x86(m, &in);
+        return m;
+    }
 
     struct hostile *h = m->board_data;
-    struct code_place pl = { is64, be, false, sys_pointers, ARRAY_LEN(sys_pointers) };
+    struct code_place pl = { kind->isa == &mips64_isa, kind->be, false, sys_pointers, ARRAY_LEN(sys_pointers) };
     uint8_t *ram = region_ram(h->ram);
     guest_code(&in, &pl, ram, RAM / 4);
     guest_code(&in, &pl, region_ram(h->over), 64);
@@ -280,11 +373,38 @@ static struct machine *new_machine(struct fuzz_bytes in, bool is64, bool be, con
     return m;
 }
 
+/* x86: has the guest page tables of its own? What it changes there may be seen at once or later. */
+static bool own_tables(const struct machine *m)
+{
+    const struct x86_cpu *x = x86_cpu(m->cpu[0]);
+    return is_x86(m->cfg.isa) && (x->cr0 & CR0_PG) && (x->cr3 & CPU_PAGE_MASK) != X86_PAGES;
+}
+
+/* x86: what the flags are made of depends on where blocks were cut; the flags do not. */
+static uint64_t hash_of(struct machine *m)
+{
+    static const ir_id lazy[] = { XR_CC_OP, XR_CC_R, XR_CC_B, XR_CF_OP, XR_CF_R, XR_CF_B };
+    uint64_t saved[ARRAY_LEN(lazy)];
+    struct cpu *c = m->cpu[0];
+
+    if (!is_x86(m->cfg.isa)) return machine_hash(m);
+    uint32_t flags = x86_flags_now(x86_cpu(c));
+    for (unsigned i = 0; i < ARRAY_LEN(lazy); i++) {
+        saved[i] = cpu_get_slot(c, lazy[i]);
+        cpu_set_slot(c, lazy[i], 0);
+    }
+    uint64_t h = state_mix(machine_hash(m), flags);
+    for (unsigned i = 0; i < ARRAY_LEN(lazy); i++) cpu_set_slot(c, lazy[i], saved[i]);
+    return h;
+}
+
 static void differ(struct machine *a, struct machine *b, const char *what)
 {
     struct cpu *x = a->cpu[0], *y = b->cpu[0];
-    fprintf(stderr, "%s: time %" PRIu64 " %" PRIu64 ", icount %" PRIu64 " %" PRIu64 ", status %x %x, cause %x %x\n", what, machine_time(a),
-            machine_time(b), cpu_icount(x), cpu_icount(y), mips_cpu(x)->status, mips_cpu(y)->status, mips_cpu(x)->cause, mips_cpu(y)->cause);
+    fprintf(stderr, "%s: %s %s, time %" PRIu64 " %" PRIu64 ", icount %" PRIu64 " %" PRIu64 "\n", what, a->cfg.isa->name, a->cfg.cpu->name, machine_time(a),
+            machine_time(b), cpu_icount(x), cpu_icount(y));
+    if (is_x86(a->cfg.isa)) fprintf(stderr, "  flags %x %x\n", x86_get_eflags(x86_cpu(x)), x86_get_eflags(x86_cpu(y)));
+    else fprintf(stderr, "  status %x %x, cause %x %x\n", mips_cpu(x)->status, mips_cpu(y)->status, mips_cpu(x)->cause, mips_cpu(y)->cause);
     for (unsigned i = 0; i < x->guest->n_slots; i++) {
         uint64_t p = cpu_get_slot(x, (ir_id)i), q = cpu_get_slot(y, (ir_id)i);
         if (p != q || i == x->guest->pc_slot) fprintf(stderr, "  %s %" PRIx64 " %" PRIx64 "\n", x->guest->slots[i].name, p, q);
@@ -322,11 +442,11 @@ static void follow(struct machine *m, uint64_t target, unsigned how, uint64_t *r
     }
 }
 
-static void reload(struct machine **m, struct fuzz_bytes in, bool is64, bool be, const char *model, struct engine_config engine)
+static void reload(struct machine **m, struct fuzz_bytes in, const struct kind *kind, struct engine_config engine)
 {
     struct state_buf buf = { 0 };
     struct error e = ERROR_INIT;
-    struct machine *n = new_machine(in, is64, be, model, engine);
+    struct machine *n = new_machine(in, kind, engine);
 
     if (machine_save(*m, &buf, &e)) found("not saved: %s", e.msg);
     buf.pos = 0;
@@ -336,10 +456,9 @@ static void reload(struct machine **m, struct fuzz_bytes in, bool is64, bool be,
     *m = n;
 }
 
-static void fuzz_system(struct fuzz_bytes in)
+static void fuzz_system(struct fuzz_bytes in, bool x86)
 {
-    bool is64 = fuzz_u8(&in) & 1, be = fuzz_u8(&in) & 1;
-    const char *model = is64 ? models64[fuzz_pick(&in, ARRAY_LEN(models64))] : models32[fuzz_pick(&in, ARRAY_LEN(models32))];
+    struct kind kind = choose_kind(&in, x86);
     unsigned how = fuzz_u8(&in);
     static const uint8_t max_block[] = { 0, 0, 0, 1, 2, 7 };
     struct engine_config fast = { .mode = ENGINE_FAST, .portable_switch = how & 8, .max_block = max_block[fuzz_pick(&in, 6)] };
@@ -349,13 +468,14 @@ static void fuzz_system(struct fuzz_bytes in)
     unsigned rounds = 1 + fuzz_pick(&in, 12), breaks = how & 32 ? fuzz_pick(&in, 4) : 0, watches = how & 64 ? fuzz_pick(&in, 4) : 0;
     struct machine *a, *b;
 
-    a = new_machine(in, is64, be, model, fast);
-    b = new_machine(in, is64, be, model, ref);
-    for (unsigned i = 0; i < breaks; i++) engine_break_insert(b->engine, K0(0x400 + fuzz_pick(&in, 64) * 4));
+    a = new_machine(in, &kind, fast);
+    b = new_machine(in, &kind, ref);
+    for (unsigned i = 0; i < breaks; i++) engine_break_insert(b->engine, x86 ? 0x400 + fuzz_pick(&in, 64) : K0(0x400 + fuzz_pick(&in, 64) * 4));
     for (unsigned i = 0; i < watches; i++) {
-        engine_watch_insert(b->engine, sys_pointers[fuzz_pick(&in, ARRAY_LEN(sys_pointers))], 1 + fuzz_pick(&in, 9), (enum watch_kind)(1 + fuzz_pick(&in, 3)));
+        uint64_t at = x86 ? x86_pointers[fuzz_pick(&in, ARRAY_LEN(x86_pointers))] : sys_pointers[fuzz_pick(&in, ARRAY_LEN(sys_pointers))];
+        engine_watch_insert(b->engine, at, 1 + fuzz_pick(&in, 9), (enum watch_kind)(1 + fuzz_pick(&in, 3)));
     }
-    if (machine_hash(a) != machine_hash(b)) differ(a, b, "start");
+    if (hash_of(a) != hash_of(b)) differ(a, b, "start");
     /* FUZZ_STOP: where to stop, to find by halving where two machines part. */
     const char *stop = getenv("FUZZ_STOP");
     uint64_t end = stop ? strtoull(stop, NULL, 10) : TIME_NEVER;
@@ -363,12 +483,13 @@ static void fuzz_system(struct fuzz_bytes in)
         uint64_t n = 1 + fuzz_random(&rng) % 300;
         machine_step(a, MIN(n, end - machine_time(a)));
         follow(b, machine_time(a), how, &rng);
-        if (machine_hash(a) != machine_hash(b)) differ(a, b, "run");
+        if (own_tables(a) || own_tables(b)) break;
+        if (hash_of(a) != hash_of(b)) differ(a, b, "run");
         if (a->events || b->events) break;
         if (fuzz_random(&rng) % 4 == 0) {
-            unsigned pin = 2 + fuzz_random(&rng) % 6, level = fuzz_random(&rng) & 1;
-            a->cfg.isa->set_irq(a->cpu[0], pin, level);
-            b->cfg.isa->set_irq(b->cpu[0], pin, level);
+            unsigned n = 2 + fuzz_random(&rng) % 6, level = fuzz_random(&rng) & 1;
+            pin(a, n, level);
+            pin(b, n, level);
         }
         if (fuzz_random(&rng) % 4 == 0) { /* code arrives from outside */
             uint8_t code[16];
@@ -378,8 +499,8 @@ static void fuzz_system(struct fuzz_bytes in)
             as_write_buf(b->mb->mem, at, code, sizeof code);
         }
         if (how & 128 && fuzz_random(&rng) % 4 == 0) {
-            reload(&b, in, is64, be, model, ref);
-            if (machine_hash(a) != machine_hash(b)) differ(a, b, "reload");
+            reload(&b, in, &kind, ref);
+            if (hash_of(a) != hash_of(b)) differ(a, b, "reload");
         }
     }
     count_engine(a->engine);
@@ -597,17 +718,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_bytes in = fuzz_bytes(data, size);
     if (getenv("FUZZ_LOG")) log_set((uint32_t)strtoul(getenv("FUZZ_LOG"), NULL, 0));
-    if (fuzz_u8(&in) & 3) fuzz_system(in);
+    unsigned what = fuzz_u8(&in);
+    if ((what & 0x0c) == 8) fuzz_system(in, true);
+    else if (what & 3) fuzz_system(in, false);
     else fuzz_user(in);
     return 0;
 }
 
 size_t fuzz_seed(unsigned n, uint8_t *buf, size_t room)
 {
-    if (n >= 64 || room < 16) return 0;
+    if (n >= 96 || room < 16) return 0;
     uint64_t s = (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
     for (unsigned i = 0; i < 16; i++) buf[i] = (uint8_t)(fuzz_random(&s) >> 11);
-    buf[0] = (uint8_t)(n & 3);
+    buf[0] = n < 64 ? n & 3 : 8;
     buf[1] = (uint8_t)(n >> 2);
     buf[2] = (uint8_t)(n >> 3);
     return 8 + n % 9;

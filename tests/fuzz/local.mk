@@ -19,7 +19,8 @@ FUZZ_COMMON = tests/fuzz/driver.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_elf_SOURCES = tests/fuzz/fuzz-elf.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz-options.c $(FUZZ_COMMON) tools/system.h tools/system-opts.h \
 	tools/system-opts.c tools/system-drives.c tools/system-boot.c tools/shared.c tools/options.c tools/options.def tools/help.c
-tests_fuzz_fuzz_guest_SOURCES = tests/fuzz/fuzz-guest.c tests/fuzz/guest-code.c tests/fuzz/guest-code.h $(FUZZ_COMMON)
+tests_fuzz_fuzz_guest_SOURCES = tests/fuzz/fuzz-guest.c tests/fuzz/guest-code.c tests/fuzz/guest-code.h \
+	tests/fuzz/x86-code.c tests/fuzz/x86-code.h $(FUZZ_COMMON)
 tests_fuzz_fuzz_block_SOURCES = tests/fuzz/fuzz-block.c tests/block-samples.c tests/block-samples.h $(FUZZ_COMMON)
 tests_fuzz_fuzz_vvfat_SOURCES = tests/fuzz/fuzz-vvfat.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_nbd_SOURCES = tests/fuzz/fuzz-nbd.c $(FUZZ_COMMON)
