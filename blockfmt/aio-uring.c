@@ -10,7 +10,8 @@
 
 #include <liburing.h>
 
-#define FUNCTIONS(X) X(io_uring_queue_init) X(io_uring_queue_exit) X(io_uring_register_eventfd) X(io_uring_submit) X(io_uring_peek_batch_cqe)
+#define FUNCTIONS(X)                                                                                                           \
+    X(io_uring_queue_init) X(io_uring_queue_exit) X(io_uring_register_eventfd) X(io_uring_submit) X(io_uring_peek_batch_cqe)
 #ifdef QUERN_SO_URING
 LAZY_LIBRARY(FUNCTIONS, QUERN_SO_URING)
 #define L(f) lib.f

@@ -16,7 +16,8 @@
 #define MAX_RULES 256
 
 enum { INJECT = 1, SET_STATE };
-enum { ON_READ = 1, ON_WRITE = 2, ON_ZERO = 4, ON_DISCARD = 8, ON_FLUSH = 16, ON_STATUS = 32, ON_ALL = 63, ON_TRUNCATE = 64, ON_CHANGE = 64 | 2 | 4 | 8 | 16 };
+enum { ON_READ = 1, ON_WRITE = 2, ON_ZERO = 4, ON_DISCARD = 8, ON_FLUSH = 16, ON_STATUS = 32, ON_ALL = 63, ON_TRUNCATE = 64,
+       ON_CHANGE = ON_TRUNCATE | ON_WRITE | ON_ZERO | ON_DISCARD | ON_FLUSH };
 
 struct rule {
     int kind;
@@ -225,8 +226,10 @@ static int blkdebug_open(struct blk_node *n, const struct opts *o, unsigned flag
         if (!*s->v[i].event) memcpy(s->v[i].event, "none", 5);
         s->v[i].active = s->v[i].kind == INJECT && !strcmp(s->v[i].event, "none");
     }
-    if (align > 1u << 30 || (align & (align - 1))) return error_set(e, "Cannot meet constraints with align %llu", (unsigned long long)align), -EINVAL;
-    if (most > INT32_MAX || (align && most % align)) return error_set(e, "Cannot meet constraints with max-transfer %llu", (unsigned long long)most), -EINVAL;
+    if (align > 1u << 30 || (align & (align - 1)))
+        return error_set(e, "Cannot meet constraints with align %llu", (unsigned long long)align), -EINVAL;
+    if (most > INT32_MAX || (align && most % align))
+        return error_set(e, "Cannot meet constraints with max-transfer %llu", (unsigned long long)most), -EINVAL;
     s->child = blk_open_filter_child(n, o, "image", false, e);
     if (!s->child) return -EINVAL;
     pthread_mutex_init(&s->lock, NULL);

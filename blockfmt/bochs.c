@@ -33,9 +33,11 @@ static int bochs_open(struct blk_node *n, const struct opts *o, unsigned flags, 
     size = ld64_le(h + (version == 0x10000 ? H_DISK_1 : H_DISK_2));
     s->entries = ld32_le(h + H_CATALOG);
     if (s->entries > 0x100000) return img_bad(e, n, "Catalog size is too large", s->entries);
-    if (extent < 512 || (extent & (extent - 1)) || extent > 0x800000) return img_bad(e, n, "Extent size must be a power of two from 512 to 8M, not", extent);
+    if (extent < 512 || (extent & (extent - 1)) || extent > 0x800000)
+        return img_bad(e, n, "Extent size must be a power of two from 512 to 8M, not", extent);
     if (!bitmap || bitmap > 0x100000 || (uint64_t)bitmap * 8 < extent / 512) return img_bad(e, n, "invalid size of extent bitmaps", bitmap);
-    if (size > INT64_MAX - 511 || s->entries < (size + extent - 1) / extent) return img_bad(e, n, "Catalog size is too small for this disk size", size);
+    if (size > INT64_MAX - 511 || s->entries < (size + extent - 1) / extent)
+        return img_bad(e, n, "Catalog size is too small for this disk size", size);
     rc = img_read_table(n, "the catalog", ld32_le(h + H_SIZE), s->entries, 4, &s->catalog, e);
     if (rc) return rc;
     for (uint32_t i = 0; i < s->entries; i++) s->catalog[i] = ld32_le(&s->catalog[i]);

@@ -28,6 +28,8 @@ static int cloop_open(struct blk_node *n, const struct opts *o, unsigned flags, 
     int rc = blk_node_read(blk_file(n), 0, h, sizeof h);
 
     if (rc) return img_io_error(e, n, "the header", rc);
+    rc = compress_need(COMPRESS_ZLIB, "cloop", e);
+    if (rc) return rc;
     s->block = ld32_be(h + 128), s->n = ld32_be(h + 132);
     if (s->block % 512) return error_set(e, "block_size %u must be a multiple of 512", s->block), -EINVAL;
     if (!s->block) return error_set(e, "block_size cannot be zero"), -EINVAL;
@@ -37,7 +39,9 @@ static int cloop_open(struct blk_node *n, const struct opts *o, unsigned flags, 
     for (uint64_t i = 0; i <= s->n; i++) {
         uint64_t x = s->offsets[i] = ld64_be(&s->offsets[i]);
         if (!i || (x >= s->offsets[i - 1] && x - s->offsets[i - 1] <= 2u * MAX_BLOCK && x <= file)) continue;
-        error_set(e, "cloop: offsets not monotonically increasing, too far apart or beyond the end of the file at index %llu, image file is corrupt",
+        error_set(e,
+                  "cloop: offsets not monotonically increasing, too far apart or beyond the end of the file at index %llu, "
+                  "image file is corrupt",
                   (unsigned long long)i);
         mem_free(s->offsets);
         return -EINVAL;

@@ -56,8 +56,10 @@ static int add_chunk(struct blk_node *n, struct dmg *s, const uint8_t *p, uint64
         error_set(e, "dmg: the image has chunks compressed by %s, which is not supported", not_here[i].name);
         return -ENOTSUP;
     }
-    if (c.type == T_BZIP2 && !compress_built(COMPRESS_BZIP2))
-        return error_set(e, "dmg: the image has chunks compressed by bzip2, which is not supported by this build"), -ENOTSUP;
+    int rc = c.type == T_BZIP2  ? compress_need(COMPRESS_BZIP2, "a dmg image with chunks compressed by bzip2", e)
+             : c.type == T_ZLIB ? compress_need(COMPRESS_ZLIB, "a dmg image with chunks compressed by zlib", e)
+                                : 0;
+    if (rc) return rc;
     if (c.type != T_ZERO && c.type != T_RAW && c.type != T_IGNORE && c.type != T_ZLIB && c.type != T_BZIP2)
         return img_bad(e, n, "unknown type of chunk", c.type);
     if (c.sector > INT64_MAX / 512 - first || c.count > INT64_MAX / 512 - first - c.sector)
@@ -88,7 +90,8 @@ static int add_table(struct blk_node *n, struct dmg *s, const uint8_t *p, size_t
     first = ld64_be(p + M_SECTOR), base = ld64_be(p + M_DATA);
     uint32_t count = ld32_be(p + M_COUNT);
     if (count > (len - M_CHUNKS) / C_SIZE) return img_bad(e, n, "a table of chunks is too short for its entries", count);
-    if (first > INT64_MAX / 512 || base > INT64_MAX / 2 || s->data > INT64_MAX / 2) return img_bad(e, n, "invalid table of chunks, sector", first);
+    if (first > INT64_MAX / 512 || base > INT64_MAX / 2 || s->data > INT64_MAX / 2)
+        return img_bad(e, n, "invalid table of chunks, sector", first);
     for (uint32_t i = 0; i < count && !rc; i++) rc = add_chunk(n, s, p + M_CHUNKS + i * C_SIZE, first, s->data + base, e);
     return rc;
 }
@@ -232,7 +235,9 @@ static int load(struct blk_node *n, struct dmg *s, size_t i)
     s->cached = SIZE_MAX;
     src = mem_alloc((size_t)c->length + 1);
     rc = blk_node_read(blk_file(n), c->offset, src, (size_t)c->length);
-    if (!rc) rc = decompress_block(c->type == T_ZLIB ? COMPRESS_ZLIB : COMPRESS_BZIP2, src, (size_t)c->length, s->cache, (size_t)c->count * 512);
+    if (!rc)
+        rc = decompress_block(c->type == T_ZLIB ? COMPRESS_ZLIB : COMPRESS_BZIP2, src, (size_t)c->length, s->cache,
+                              (size_t)c->count * 512);
     mem_free(src);
     if (!rc) s->cached = i;
     return rc;

@@ -198,8 +198,8 @@ void blk_node_unref(struct blk_node *);
 
 /* ---- range locks, for BLK_LOCK_OWN drivers ---- */
 /*
- * Which parts of the guest's address space have requests inside (struct blk_range, above). Guarded by a mutex of the driver's, which is held
- * when these are called and given up while waiting: so take a range first, then look things up under the same
+ * Which parts of the guest's address space have requests inside (struct blk_range, above). Guarded by a mutex of the driver's,
+ * which is held when these are called and given up while waiting: so take a range first, then look things up under the same
  * hold of the mutex. Shared ranges wait for exclusive ones that overlap, exclusive for all.
  */
 struct blk_ranges {

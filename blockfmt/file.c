@@ -485,12 +485,12 @@ static const struct blk_create_opt file_create_opts[] = {
 #define file_read_now NULL
 #endif
 
-#define FILE_COMMON                                                                                \
-    .kind = BLK_PROTOCOL, .locking = BLK_LOCK_OWN, .grows = true, .state_size = sizeof(struct file), \
-    .open_opts = file_opts, .open = file_open, .close = file_close, .reopen = file_reopen,         \
-    .read = file_read, .read_now = file_read_now, .start = file_start, .copy_from = file_copy_from, .write = file_write, .zero = file_zero,          \
-    .discard = file_discard, .flush = file_flush, .status = file_status, .truncate = file_truncate, .info = file_info, \
-    .set_perm = file_set_perm, .create = file_create, .create_opts = file_create_opts
+#define FILE_COMMON                                                                                                            \
+    .kind = BLK_PROTOCOL, .locking = BLK_LOCK_OWN, .grows = true, .state_size = sizeof(struct file), .open_opts = file_opts,   \
+    .open = file_open, .close = file_close, .reopen = file_reopen, .read = file_read, .read_now = file_read_now,               \
+    .start = file_start, .copy_from = file_copy_from, .write = file_write, .zero = file_zero, .discard = file_discard,         \
+    .flush = file_flush, .status = file_status, .truncate = file_truncate, .info = file_info, .set_perm = file_set_perm,       \
+    .create = file_create, .create_opts = file_create_opts
 
 const struct blk_driver blk_drv_file = {.name = "file", FILE_COMMON};
 

@@ -272,7 +272,11 @@ void node_before_write(struct blk_node *n, void (*fn)(void *, uint64_t, uint64_t
 
 const char *blk_node_name(const struct blk_node *n) { return n->name; }
 const char *blk_node_driver(const struct blk_node *n) { return n->drv->name; }
-uint64_t blk_node_size(const struct blk_node *n) { return n->drv->length ? n->drv->length((struct blk_node *)(uintptr_t)n) : atomic_load(&((struct blk_node *)(uintptr_t)n)->size); }
+uint64_t blk_node_size(const struct blk_node *n)
+{
+    return n->drv->length ? n->drv->length((struct blk_node *)(uintptr_t)n)
+                          : atomic_load(&((struct blk_node *)(uintptr_t)n)->size);
+}
 unsigned blk_node_flags(const struct blk_node *n) { return n->flags; }
 struct blk_node *blk_file(const struct blk_node *n) { return n->file; }
 bool blk_node_is_filter(const struct blk_node *n) { return n->drv->kind == BLK_FILTER; }

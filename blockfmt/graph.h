@@ -89,7 +89,6 @@ int node_reopen(struct blk_node *, unsigned set, unsigned clear, struct error *)
 
 /* open.c: takes nothing over; the node has one reference, the caller's. protocol: no probing, no format. */
 struct blk_node *node_open(struct blk_graph *, const struct opts *, unsigned flags, bool protocol, struct error *);
-int node_open_backing(struct blk_node *, const struct opts *, struct error *);
 struct blk_node *node_snapshot(struct blk_graph *, struct blk_node *base, unsigned flags, struct error *);
 
 /* io.c */

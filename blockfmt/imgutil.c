@@ -116,7 +116,7 @@ int img_clear(struct blk_node *file, uint64_t offset, uint64_t n)
 void img_pages_init(struct img_pages *p, struct blk_node *file, unsigned pages)
 {
     p->file = file, p->n = pages;
-    p->data = mem_alloc((size_t)pages * PAGE);
+    p->data = NEW_ARRAY(uint8_t *, pages);
     p->tags = NEW_ARRAY(uint64_t, pages);
     pthread_mutex_init(&p->lock, NULL);
 }
@@ -124,6 +124,7 @@ void img_pages_init(struct img_pages *p, struct blk_node *file, unsigned pages)
 void img_pages_free(struct img_pages *p)
 {
     if (!p->data) return;
+    for (unsigned i = 0; i < p->n; i++) mem_free(p->data[i]);
     mem_free(p->data);
     mem_free(p->tags);
     pthread_mutex_destroy(&p->lock);
@@ -139,17 +140,17 @@ int img_pages_read(struct img_pages *p, uint64_t offset, void *buf, unsigned n)
 {
     uint64_t page = offset / PAGE;
     unsigned slot = slot_of(p, page);
-    uint8_t *d = p->data + (size_t)slot * PAGE;
     int rc = 0;
 
     if (offset > blk_node_size(p->file) || n > blk_node_size(p->file) - offset) return -EIO;
     pthread_mutex_lock(&p->lock);
     if (p->tags[slot] != page + 1) {
         p->tags[slot] = 0;
-        rc = blk_node_read(p->file, page * PAGE, d, PAGE);
+        if (!p->data[slot]) p->data[slot] = mem_alloc(PAGE);
+        rc = blk_node_read(p->file, page * PAGE, p->data[slot], PAGE);
         if (!rc) p->tags[slot] = page + 1;
     }
-    if (!rc) memcpy(buf, d + offset % PAGE, n);
+    if (!rc) memcpy(buf, p->data[slot] + offset % PAGE, n);
     pthread_mutex_unlock(&p->lock);
     return rc;
 }
@@ -164,7 +165,7 @@ int img_pages_write(struct img_pages *p, uint64_t offset, const void *buf, unsig
     rc = blk_node_write(p->file, offset, buf, n, 0);
     if (p->tags[slot] == page + 1) {
         if (rc) p->tags[slot] = 0;
-        else memcpy(p->data + (size_t)slot * PAGE + offset % PAGE, buf, n);
+        else memcpy(p->data[slot] + offset % PAGE, buf, n);
     }
     pthread_mutex_unlock(&p->lock);
     return rc;

@@ -26,7 +26,7 @@ int img_clear(struct blk_node *file, uint64_t offset, uint64_t n);
 struct img_pages {
     struct blk_node *file;
     pthread_mutex_t lock;
-    uint8_t *data;
+    uint8_t **data; /* pages, once they are used */
     uint64_t *tags; /* offset + 1; 0: empty */
     unsigned n;
 };

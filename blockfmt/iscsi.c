@@ -176,7 +176,8 @@ static int capacity(struct blk_node *n, struct lun *l, struct error *e)
 
 static bool write_protected(struct lun *l)
 {
-    struct scsi_task *t = L(iscsi_modesense6_sync)(l->context, l->lun, 1, SCSI_MODESENSE_PC_CURRENT, SCSI_MODEPAGE_RETURN_ALL_PAGES, 0, 255);
+    struct scsi_task *t =
+        L(iscsi_modesense6_sync)(l->context, l->lun, 1, SCSI_MODESENSE_PC_CURRENT, SCSI_MODEPAGE_RETURN_ALL_PAGES, 0, 255);
     struct scsi_mode_sense *m = t && t->status == SCSI_STATUS_GOOD ? L(scsi_datain_unmarshall)(t) : NULL;
     bool yes = m && (m->device_specific_parameter & 0x80);
 

@@ -40,9 +40,5 @@ struct blk_job {
 };
 
 struct blk_job *job_new(const struct job_kind *, struct blk_backend *, const struct blk_job_opts *);
-int job_copy(struct blk_job *, struct blk_node *from, struct blk_node *to, uint64_t offset, uint64_t n);
-int job_todo(struct blk_job *, struct blk_node *, bool mark, struct error *);
-int job_todo_allocated(struct blk_job *, struct blk_node *top, struct blk_node *base);
-uint64_t job_now(void);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-uint64_t job_now(void)
+static uint64_t job_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -174,7 +174,7 @@ int blk_job_run(struct blk_job *j, struct error *e)
 
 /* ---- copying -------------------------------------------------------------------------------------- */
 
-int job_copy(struct blk_job *j, struct blk_node *from, struct blk_node *to, uint64_t offset, uint64_t n)
+static int job_copy(struct blk_job *j, struct blk_node *from, struct blk_node *to, uint64_t offset, uint64_t n)
 {
     uint64_t end = MIN(offset + n, blk_node_size(from));
     int rc = 0;
@@ -197,7 +197,7 @@ int job_copy(struct blk_job *j, struct blk_node *from, struct blk_node *to, uint
 }
 
 /* A bitmap of the source that nobody else uses; `mark`: the guest's writes set it. */
-int job_todo(struct blk_job *j, struct blk_node *n, bool mark, struct error *e)
+static int job_todo(struct blk_job *j, struct blk_node *n, bool mark, struct error *e)
 {
     char *name = mem_printf("#job-%s", j->kind->name);
 
@@ -209,7 +209,7 @@ int job_todo(struct blk_job *j, struct blk_node *n, bool mark, struct error *e)
 }
 
 /* What the layers from top down to, but without, base hold. */
-int job_todo_allocated(struct blk_job *j, struct blk_node *top, struct blk_node *base)
+static int job_todo_allocated(struct blk_job *j, struct blk_node *top, struct blk_node *base)
 {
     uint64_t size = blk_node_size(top);
 
@@ -449,7 +449,8 @@ static int save(struct blk_job *j, uint64_t at, uint64_t n)
 static void before_write(void *opaque, uint64_t offset, uint64_t n)
 {
     struct blk_job *j = opaque;
-    uint64_t end = MIN(ALIGN_UP(offset + n, (uint64_t)JOB_GRAIN), blk_node_size(j->source)), at = ALIGN_DOWN(offset, (uint64_t)JOB_GRAIN), k;
+    uint64_t end = MIN(ALIGN_UP(offset + n, (uint64_t)JOB_GRAIN), blk_node_size(j->source)),
+             at = ALIGN_DOWN(offset, (uint64_t)JOB_GRAIN), k;
 
     pthread_mutex_lock(&j->lock);
     while (!j->rc && at < end && blk_bitmap_run(j->todo, &at, &k) && at < end) {

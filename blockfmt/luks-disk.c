@@ -42,7 +42,8 @@ static int luks_disk_open(struct blk_node *n, const struct opts *o, unsigned fla
     }
     d->payload = luks_payload_offset(d->luks);
     if (d->payload > size) {
-        error_set(e, "Could not open '%s': the file is cut off before the disk, at offset %llu", blk_node_filename(n), (unsigned long long)size);
+        error_set(e, "Could not open '%s': the file is cut off before the disk, at offset %llu", blk_node_filename(n),
+                  (unsigned long long)size);
         crypt_free(d->crypt);
         luks_free(d->luks);
         return -EINVAL;

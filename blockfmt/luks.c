@@ -72,7 +72,8 @@ static int parse(struct luks *l, const uint8_t *h, struct error *e)
     memcpy(l->salt, h + 132, 32);
     l->digest_iterations = ld32_be(h + 164);
     text(l->uuid, h + 168, 40);
-    if (!l->key_bytes || l->key_bytes > MAX_KEY) return error_set(e, "LUKS master key length %u is invalid (at offset 108)", l->key_bytes), -EINVAL;
+    if (!l->key_bytes || l->key_bytes > MAX_KEY)
+        return error_set(e, "LUKS master key length %u is invalid (at offset 108)", l->key_bytes), -EINVAL;
     if (!l->digest_iterations) return error_set(e, "LUKS key digest has no iterations (at offset 164)"), -EINVAL;
     af = ((uint64_t)l->key_bytes * STRIPES + 511) / 512;
     for (unsigned i = 0; i < SLOTS; i++) {
@@ -84,7 +85,8 @@ static int parse(struct luks *l, const uint8_t *h, struct error *e)
             return error_set(e, "Keyslot %u state 0x%x is corrupt (at offset %u)", i, s->active, 208 + i * 48), -EINVAL;
         if (s->stripes != STRIPES)
             return error_set(e, "Keyslot %u is corrupted (stripes %u != %u, at offset %u)", i, s->stripes, STRIPES, 252 + i * 48), -EINVAL;
-        if (s->active == SLOT_ON && !s->iterations) return error_set(e, "Keyslot %u iteration count is zero (at offset %u)", i, 212 + i * 48), -EINVAL;
+        if (s->active == SLOT_ON && !s->iterations)
+            return error_set(e, "Keyslot %u iteration count is zero (at offset %u)", i, 212 + i * 48), -EINVAL;
         if (s->offset < 2) return error_set(e, "Keyslot %u is overlapping with the LUKS header (at offset %u)", i, 248 + i * 48), -EINVAL;
         if (l->payload && s->offset + af > l->payload)
             return error_set(e, "Keyslot %u is overlapping with the encrypted payload (at offset %u)", i, 248 + i * 48), -EINVAL;

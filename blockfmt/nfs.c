@@ -241,7 +241,10 @@ static int nfs_make_disk(struct blk_graph *g, const char *filename, const struct
 
 #else
 
-static int no_library(struct error *e) { return error_set(e, "this program was built without libnfs, which the protocol 'nfs' needs"), -ENOTSUP; }
+static int no_library(struct error *e)
+{
+    return error_set(e, "this program was built without libnfs, which the protocol 'nfs' needs"), -ENOTSUP;
+}
 static int nfs_open_disk(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e) { return no_library(e); }
 static int nfs_read_disk(struct blk_node *n, uint64_t offset, void *buf, size_t len) { return -EIO; }
 static int nfs_write_disk(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags) { return -EIO; }

@@ -376,7 +376,7 @@ struct blk_node *blk_open_filter_child(struct blk_node *n, const struct opts *o,
     return child;
 }
 
-int node_open_backing(struct blk_node *n, const struct opts *o, struct error *e)
+static int open_backing(struct blk_node *n, const struct opts *o, struct error *e)
 {
     const char *ref = opts_get(o, "backing");
     struct opts sub = opts_below(o, "backing");
@@ -520,7 +520,7 @@ struct blk_node *node_open(struct blk_graph *g, const struct opts *opts, unsigne
             n->flags |= BLK_PROBED;
         }
     }
-    if (open_with(n, d, &o, e) || node_open_backing(n, &o, e)) goto fail;
+    if (open_with(n, d, &o, e) || open_backing(n, &o, e)) goto fail;
     opts_free(&o);
     return n;
 fail:
@@ -567,7 +567,9 @@ struct blk_node *node_snapshot(struct blk_graph *g, struct blk_node *base, unsig
         opts_set(&o, "file.filename", name);
         opts_set(&o, "file.driver", "file");
         opts_set(&o, "backing", base->name);
-        n = node_open(g, &o, (flags & ~(unsigned)(BLK_RDONLY | BLK_DIRECT | BLK_SNAPSHOT | BLK_NATIVE_AIO)) | BLK_NO_FLUSH | BLK_UNMAP, false, e);
+        n = node_open(g, &o,
+                      (flags & ~(unsigned)(BLK_RDONLY | BLK_DIRECT | BLK_SNAPSHOT | BLK_NATIVE_AIO)) | BLK_NO_FLUSH | BLK_UNMAP,
+                      false, e);
     }
     unlink(name);
 out:

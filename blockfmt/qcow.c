@@ -70,7 +70,8 @@ static int qcow_open(struct blk_node *n, const struct opts *o, unsigned flags, s
     if (ld32_be(h + H_VERSION) != 1) return img_bad(e, n, "qcow (v1) does not support version", ld32_be(h + H_VERSION));
     s->size = ld64_be(h + H_SIZE), s->cluster_bits = h[H_CLUSTER_BITS], s->l2_bits = h[H_L2_BITS];
     if (s->size <= 1 || s->size > INT64_MAX - 511) return img_bad(e, n, "Image size is invalid", s->size);
-    if (s->cluster_bits < 9 || s->cluster_bits > 16) return img_bad(e, n, "Cluster size must be between 512 and 64k, bits", s->cluster_bits);
+    if (s->cluster_bits < 9 || s->cluster_bits > 16)
+        return img_bad(e, n, "Cluster size must be between 512 and 64k, bits", s->cluster_bits);
     if (s->l2_bits < 6 || s->l2_bits > 13) return img_bad(e, n, "L2 table size must be between 512 and 64k, bits", s->l2_bits);
     if (ld32_be(h + H_CRYPT) > 1) return img_bad(e, n, "invalid encryption method in qcow header", ld32_be(h + H_CRYPT));
     s->encrypted = ld32_be(h + H_CRYPT) == 1;
@@ -87,7 +88,8 @@ static int qcow_open(struct blk_node *n, const struct opts *o, unsigned flags, s
     if (at) {
         char name[1024];
         uint32_t len = ld32_be(h + H_BACKING_LEN);
-        if (len >= sizeof name || at > file || len > file - at) return img_bad(e, n, "Backing file name too long or outside the file, offset", at);
+        if (len >= sizeof name || at > file || len > file - at)
+            return img_bad(e, n, "Backing file name too long or outside the file, offset", at);
         rc = blk_node_read(s->file, at, name, len);
         if (rc) return img_io_error(e, n, "the backing file name", rc);
         name[len] = 0;

@@ -308,7 +308,9 @@ static int check_amend(struct qcow2 *s, const struct opts *o, unsigned *version,
     if (!bits || bits > 64 || (bits & (bits - 1)))
         return error_set(e, "Refcount width must be a power of two and may not exceed 64 bits"), -EINVAL;
     if (bits != 16 && *version < 3)
-        return error_set(e, "Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)"), -EINVAL;
+        return error_set(e, "Refcount widths other than 16 bits require compatibility level 1.1 or above "
+                            "(use compat=1.1 or greater)"),
+               -EINVAL;
     if (opts_bool(o, "lazy_refcounts", false) && *version < 3)
         return error_set(e, "Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)"), -EINVAL;
     if (opts_get(o, "data_file") && !s->external)

@@ -331,7 +331,8 @@ bool qcow2_can_store_bitmap(struct blk_node *n, const char *name, uint32_t granu
     if (granularity < 512 || granularity > UINT32_C(1) << 31)
         return error_set(e, "Granularity is out of range for a stored bitmap"), false;
     if (s->n_bitmaps >= MAX_BITMAPS) return error_set(e, "Maximum number of persistent bitmaps is already reached"), false;
-    if ((all + bits - 1) / bits > MAX_TABLE) return error_set(e, "Too much space will be occupied by the bitmap. Use larger granularity"), false;
+    if ((all + bits - 1) / bits > MAX_TABLE)
+        return error_set(e, "Too much space will be occupied by the bitmap. Use larger granularity"), false;
     if (blk_node_flags(n) & BLK_RDONLY) return error_set(e, "the image is read-only"), false;
     return true;
 }

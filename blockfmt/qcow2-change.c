@@ -233,7 +233,8 @@ static int place_counts(struct qcow2_change *k)
             }
             if (!seen[r]) {
                 seen[r] = 1, more = true;
-                if (r < s->rt_size && (s->rt[r] & QCOW2_OFFSET_MASK)) rc = qcow2_change_drop(k, s->rt[r] & QCOW2_OFFSET_MASK, s->cluster_size);
+                if (r < s->rt_size && (s->rt[r] & QCOW2_OFFSET_MASK))
+                    rc = qcow2_change_drop(k, s->rt[r] & QCOW2_OFFSET_MASK, s->cluster_size);
             }
             if (rc || k->blocks[r] || all_free(k, r)) continue;
             uint64_t at; /* the array may move */

@@ -163,7 +163,8 @@ static bool check_entry(struct checker *k, uint64_t e, uint64_t bits, uint64_t g
     if (s->external) {
         if (active) k->c->allocated_clusters++;
         if (host == guest) return true;
-        say(k, "ERROR guest offset=%llx host offset=%llx: external data lies elsewhere", (unsigned long long)guest, (unsigned long long)host);
+        say(k, "ERROR guest offset=%llx host offset=%llx: external data lies elsewhere", (unsigned long long)guest,
+            (unsigned long long)host);
         return false;
     }
     if (!refer(k, host, s->cluster_size)) return false;

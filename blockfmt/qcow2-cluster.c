@@ -100,7 +100,8 @@ static int map(struct qcow2 *s, uint64_t offset, uint64_t n, struct qcow2_map *m
     return rc ? rc : qcow2_map(s, offset, n, m);
 }
 
-int qcow2_read_unlocked(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t n)
+/* Reads without taking a range lock. */
+static int read_unlocked(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t n)
 {
     while (n) {
         struct qcow2_map m;
@@ -126,7 +127,7 @@ int qcow2_read_data(struct qcow2 *s, uint64_t offset, uint8_t *buf, uint64_t n)
     rc = map(s, offset, n, &m);
     pthread_mutex_unlock(&s->lock);
     if (!rc) rc = read_mapped(s, &m, offset, buf);
-    if (!rc && m.bytes < n) rc = qcow2_read_unlocked(s, offset + m.bytes, buf + m.bytes, n - m.bytes);
+    if (!rc && m.bytes < n) rc = read_unlocked(s, offset + m.bytes, buf + m.bytes, n - m.bytes);
     pthread_mutex_lock(&s->lock);
     blk_range_unlock(&s->ranges, &range);
     pthread_mutex_unlock(&s->lock);
@@ -200,8 +201,8 @@ static int fill(struct qcow2 *s, uint64_t host, uint64_t offset, const uint8_t *
     tmp = blk_alloc_aligned((size_t)total);
     memset(tmp, 0, (size_t)head);
     memset(tmp + head + n, 0, (size_t)tail);
-    if (head) rc = qcow2_read_unlocked(s, offset - head, tmp, head);
-    if (!rc && MIN(tail, room)) rc = qcow2_read_unlocked(s, end, tmp + head + n, MIN(tail, room));
+    if (head) rc = read_unlocked(s, offset - head, tmp, head);
+    if (!rc && MIN(tail, room)) rc = read_unlocked(s, end, tmp + head + n, MIN(tail, room));
     memcpy(tmp + head, buf, (size_t)n);
     if (!rc) rc = store(s, host - head, offset - head, tmp, total);
     blk_free_aligned(tmp);

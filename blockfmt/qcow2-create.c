@@ -85,14 +85,18 @@ static int plan(const struct opts *o, struct layout *l, struct error *e)
     if (type && !strcmp(type, "zstd")) l->compression = 1;
     else if (type && strcmp(type, "zlib")) return error_set(e, "Invalid parameter '%s' for compression_type", type), -EINVAL;
     if (l->compression && l->version < 3)
-        return error_set(e, "Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)"), -EINVAL;
-    if (l->compression && !compress_built(COMPRESS_ZSTD))
-        return error_set(e, "compression_type=zstd is not supported by this build (it was made without libzstd)"), -ENOTSUP;
+        return error_set(e, "Non-zlib compression type is only supported with compatibility level 1.1 and above "
+                            "(use version=v3 or greater)"),
+               -EINVAL;
+    rc = l->compression ? compress_need(COMPRESS_ZSTD, "compression_type=zstd", e) : 0;
+    if (rc) return rc;
     if (opts_get(o, "preallocation") && blk_parse_prealloc(opts_get(o, "preallocation"), &l->prealloc))
         return error_set(e, "Invalid parameter '%s' for preallocation", opts_get(o, "preallocation")), -EINVAL;
     l->ext_l2 = opts_bool(o, "extended_l2", false);
     if (l->ext_l2 && l->version < 3)
-        return error_set(e, "Extended L2 entries are only supported with compatibility level 1.1 and above (use version=v3 or greater)"), -EINVAL;
+        return error_set(e, "Extended L2 entries are only supported with compatibility level 1.1 and above "
+                            "(use version=v3 or greater)"),
+               -EINVAL;
     if (l->ext_l2 && cs < 16384)
         return error_set(e, "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes"), -EINVAL;
     if (l->prealloc && opts_get(o, "backing_file") && !l->ext_l2)
@@ -100,7 +104,9 @@ static int plan(const struct opts *o, struct layout *l, struct error *e)
     l->external = opts_get(o, "data_file") != NULL;
     l->raw = opts_bool(o, "data_file_raw", false);
     if (l->external && l->version < 3)
-        return error_set(e, "External data files are only supported with compatibility level 1.1 and above (use version=v3 or greater)"), -EINVAL;
+        return error_set(e, "External data files are only supported with compatibility level 1.1 and above "
+                            "(use version=v3 or greater)"),
+               -EINVAL;
     if (l->raw && !l->external) return error_set(e, "data-file-raw requires data-file"), -EINVAL;
     if (l->raw && opts_get(o, "backing_file"))
         return error_set(e, "Backing file and data-file-raw cannot be used at the same time"), -EINVAL;

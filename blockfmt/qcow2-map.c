@@ -220,7 +220,8 @@ int qcow2_set_data(struct qcow2 *s, uint64_t offset, uint64_t n, uint64_t host, 
 
 /* ---- the L1 table --------------------------------------------------------------------------------- */
 
-int qcow2_replace_l1(struct qcow2 *s, uint64_t *l1, uint32_t n)
+/* Another L1 table becomes the active one: `l1` (host order, n entries; taken over) is written to a new place. */
+static int replace_l1(struct qcow2 *s, uint64_t *l1, uint32_t n)
 {
     uint64_t at, old = s->l1_offset, clusters = MAX(((uint64_t)n * 8 + s->cluster_size - 1) >> s->cluster_bits, 1), bytes;
     uint32_t old_n = s->l1_size;
@@ -266,5 +267,5 @@ int qcow2_grow_l1(struct qcow2 *s, uint64_t size)
     if (rc) return rc;
     uint64_t *l1 = NEW_ARRAY(uint64_t, n);
     memcpy(l1, s->l1, s->l1_size * sizeof *l1);
-    return qcow2_replace_l1(s, l1, (uint32_t)n);
+    return replace_l1(s, l1, (uint32_t)n);
 }

@@ -4,7 +4,7 @@
  */
 #include "blockfmt/qcow2.h"
 
-uint64_t qcow2_refcount_read(const struct qcow2 *s, const uint8_t *b, uint64_t i)
+static uint64_t refcount_read(const struct qcow2 *s, const uint8_t *b, uint64_t i)
 {
     switch (s->refcount_order) {
     case 3: return b[i];
@@ -61,7 +61,7 @@ int qcow2_refcount_get(struct qcow2 *s, uint64_t cluster, uint64_t *value)
     int rc = block(s, cluster >> s->rb_bits, &b);
 
     *value = 0;
-    if (!rc && b) *value = qcow2_refcount_read(s, b, cluster & ((UINT64_C(1) << s->rb_bits) - 1));
+    if (!rc && b) *value = refcount_read(s, b, cluster & ((UINT64_C(1) << s->rb_bits) - 1));
     return rc;
 }
 
@@ -157,7 +157,7 @@ int qcow2_refcount_add(struct qcow2 *s, uint64_t cluster, uint64_t n, int delta)
         uint8_t *b;
         int rc = need_block(s, cluster >> s->rb_bits, &b);
         if (rc) return rc;
-        uint64_t v = qcow2_refcount_read(s, b, cluster & mask);
+        uint64_t v = refcount_read(s, b, cluster & mask);
         if (delta < 0 ? v < (uint64_t)-delta : v > qcow2_refcount_max(s) - (uint64_t)delta) return -EINVAL;
         v += (uint64_t)(int64_t)delta;
         qcow2_refcount_write(s, b, cluster & mask, v);
@@ -197,7 +197,7 @@ int qcow2_alloc(struct qcow2 *s, uint64_t n, bool exact, uint64_t *offset, uint6
         if (c > (QCOW2_OFFSET_MASK >> s->cluster_bits) - n) return -EFBIG;
         rc = need_block(s, c >> s->rb_bits, &b);
         if (rc) return rc;
-        if (qcow2_refcount_read(s, b, c & mask)) {
+        if (refcount_read(s, b, c & mask)) {
             if (run && !exact) break;
             skipped |= run != 0;
             run = 0;

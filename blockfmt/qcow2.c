@@ -70,7 +70,9 @@ static int open_crypt(struct qcow2 *s, const struct opts *o, unsigned flags, str
     const struct blk_secret *secret = NULL;
 
     if (!s->crypt_method) {
-        if (format || id) return error_set(e, "No encryption in image header, but options specified format '%s'", format ? format : "?"), -EINVAL;
+        if (format || id)
+            return error_set(e, "No encryption in image header, but options specified format '%s'", format ? format : "?"),
+                   -EINVAL;
         return 0;
     }
     if (format && strcmp(format, want) && strcmp(format, s->crypt_method == 2 ? "luks" : "qcow"))

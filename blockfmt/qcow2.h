@@ -178,8 +178,6 @@ int qcow2_set_entry(struct qcow2 *, uint64_t offset, uint64_t entry, uint64_t bi
 int qcow2_get_entry(struct qcow2 *, uint64_t offset, uint64_t *entry, uint64_t *bits);
 /* (L) Grows the L1 table for a disk of `size` bytes. */
 int qcow2_grow_l1(struct qcow2 *, uint64_t size);
-/* (L) Another L1 table becomes the active one: `l1` (host order, n entries; taken over) is written to a new place. */
-int qcow2_replace_l1(struct qcow2 *, uint64_t *l1, uint32_t n);
 /* Where compressed data lies. */
 void qcow2_compressed_place(const struct qcow2 *, uint64_t entry, uint64_t *host, uint64_t *bytes);
 static inline bool qcow2_has_host(const struct qcow2 *s, uint64_t entry)
@@ -190,8 +188,6 @@ static inline bool qcow2_has_host(const struct qcow2 *s, uint64_t entry)
 /* qcow2-cluster.c */
 int qcow2_write_data(struct qcow2 *, uint64_t offset, const uint8_t *buf, uint64_t n);
 int qcow2_write_compressed(struct qcow2 *, uint64_t offset, const uint8_t *buf, size_t n);
-/* Reads without taking a range lock. */
-int qcow2_read_unlocked(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
 int qcow2_read_data(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
 /* Without waiting: for no table, no data, no other request. -EAGAIN: not this. */
 int qcow2_read_data_now(struct qcow2 *, uint64_t offset, uint8_t *buf, uint64_t n);
@@ -213,7 +209,6 @@ int qcow2_alloc(struct qcow2 *, uint64_t n, bool exact, uint64_t *offset, uint64
 /* Later, when nothing on disk points there: one reference less for all clusters the bytes touch. */
 int qcow2_free_later(struct qcow2 *, uint64_t offset, uint64_t bytes);
 uint64_t qcow2_refcount_max(const struct qcow2 *);
-uint64_t qcow2_refcount_read(const struct qcow2 *, const uint8_t *block, uint64_t i);
 void qcow2_refcount_write(const struct qcow2 *, uint8_t *block, uint64_t i, uint64_t value);
 
 /* qcow2-check.c */

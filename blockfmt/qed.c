@@ -47,7 +47,8 @@ static int write_features(struct qed *s, uint64_t features)
 static bool cluster_ok(const struct qed *s, uint64_t at, uint64_t bytes)
 {
     uint64_t file = blk_node_size(s->file);
-    return !(at % s->cluster) && at >= (uint64_t)s->header_clusters * s->cluster && at < file && bytes <= ALIGN_UP(file, (uint64_t)s->cluster) - at;
+    return !(at % s->cluster) && at >= (uint64_t)s->header_clusters * s->cluster && at < file &&
+           bytes <= ALIGN_UP(file, (uint64_t)s->cluster) - at;
 }
 
 static int check_and_repair(struct blk_node *n, unsigned fix, struct blk_check *c, struct error *e);

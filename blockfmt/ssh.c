@@ -316,11 +316,15 @@ static int ssh_create(struct blk_graph *g, const char *filename, const struct op
     return rc;
 }
 
-#define SSH_CALLS .state_size = sizeof(struct remote), .close = ssh_close, .reopen = ssh_reopen, .flush = ssh_flush, .truncate = ssh_truncate
+#define SSH_CALLS                                                                                                              \
+    .state_size = sizeof(struct remote), .close = ssh_close, .reopen = ssh_reopen, .flush = ssh_flush, .truncate = ssh_truncate
 
 #else
 
-static int no_library(struct error *e) { return error_set(e, "this program was built without libssh, which the protocol 'ssh' needs"), -ENOTSUP; }
+static int no_library(struct error *e)
+{
+    return error_set(e, "this program was built without libssh, which the protocol 'ssh' needs"), -ENOTSUP;
+}
 static int ssh_open(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e) { return no_library(e); }
 static int ssh_read(struct blk_node *n, uint64_t offset, void *buf, size_t len) { return -EIO; }
 static int ssh_write(struct blk_node *n, uint64_t offset, const void *buf, size_t len, unsigned flags) { return -EIO; }

@@ -140,7 +140,10 @@ int vhdx_create(struct blk_graph *g, const char *filename, const struct opts *o,
 
 const struct blk_create_opt vhdx_create_opts[] = {
     {"block_size", OPT_SIZE, "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size.", "0"},
-    {"block_state_zero", OPT_BOOL, "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using 'qemu-img convert' with subformat=dynamic.", NULL},
+    {"block_state_zero", OPT_BOOL,
+     "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using 'qemu-img "
+     "convert' with subformat=dynamic.",
+     NULL},
     {"log_size", OPT_SIZE, "Log size; min 1MB.", "1048576"},
     {"size", OPT_SIZE, "Virtual disk size; max of 64TB.", NULL},
     {"subformat", OPT_STRING, "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'.", NULL},

@@ -181,7 +181,8 @@ static int apply_all(struct blk_node *n, struct vhdx *s, uint64_t tail, uint64_t
             rc = img_bad(e, n, "the file is shorter than when the log was written, then", ld64_le(p + L_FLUSHED));
         } else {
             uint64_t last = ld64_le(p + L_LAST);
-            if (last > INT64_MAX / 2 || last > blk_node_size(s->file) + (VHDX_MAX_SIZE >> 6)) rc = img_bad(e, n, "invalid file size in the log", last);
+            if (last > INT64_MAX / 2 || last > blk_node_size(s->file) + (VHDX_MAX_SIZE >> 6))
+                rc = img_bad(e, n, "invalid file size in the log", last);
             else if (last > blk_node_size(s->file)) rc = blk_node_truncate(s->file, last, BLK_PREALLOC_OFF, e);
             if (!rc) rc = apply(n, s, p, e);
         }

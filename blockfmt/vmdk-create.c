@@ -2,6 +2,7 @@
  * vmdk-create.c - new VMware disks: the sparse header with its directories, flat files, the descriptor. Layout of hosted
  * sparse extents after VMware's technical note "Virtual Disk Format 5.0".
  */
+#include "blockfmt/compress.h"
 #include "blockfmt/vmdk.h"
 
 #include <stdarg.h>
@@ -140,6 +141,8 @@ static int make_plan(struct blk_graph *g, const char *filename, const struct opt
         return error_set(e, "a name is too long for the descriptor"), -EINVAL;
     p->flat = strstr(p->subformat, "Flat") != NULL, p->split = !strncmp(p->subformat, "twoGb", 5);
     p->compressed = !strcmp(p->subformat, "streamOptimized"), p->zeroed = opts_bool(o, "zeroed_grain", false);
+    int rc = p->compressed ? compress_need(COMPRESS_ZLIB, "subformat=streamOptimized", e) : 0;
+    if (rc) return rc;
     if (p->flat && p->backing) return error_set(e, "Flat image can't have backing file"), -ENOTSUP;
     if (p->flat && p->zeroed) return error_set(e, "Flat image can't enable zeroed grain"), -ENOTSUP;
     if (fmt && *fmt && strcmp(fmt, "vmdk")) return error_set(e, "backing_file must be a vmdk image"), -EINVAL;
@@ -212,7 +215,10 @@ const struct blk_create_opt vmdk_create_opts[] = {
     {"compat6", OPT_BOOL, "VMDK version 6 image", "off"},
     {"hwversion", OPT_STRING, "VMDK hardware version", "undefined"},
     {"size", OPT_SIZE, "Virtual disk size", NULL},
-    {"subformat", OPT_STRING, "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} ", NULL},
+    {"subformat", OPT_STRING,
+     "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | "
+     "twoGbMaxExtentFlat | streamOptimized} ",
+     NULL},
     {"toolsversion", OPT_STRING, "VMware guest tools version", NULL},
     {"zeroed_grain", OPT_BOOL, "Enable efficient zero writes using the zeroed-grain GTE feature", NULL},
     {NULL, OPT_STRING, NULL, NULL},

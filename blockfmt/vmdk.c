@@ -5,6 +5,7 @@
  *
  * Not here, and refused by name: SESPARSE extents, raw device mappings.
  */
+#include "blockfmt/compress.h"
 #include "blockfmt/vmdk.h"
 #include "util/json.h"
 
@@ -196,6 +197,8 @@ static int open_kdmv(struct blk_node *n, struct vmdk *s, struct blk_node *file, 
         return img_bad(e, n, "L2 table size is invalid", ld32_le(h + K_PER_GT));
     if ((hflags & VMDK_COMPRESSED) && ld16_le(h + K_ALGORITHM) != 1)
         return img_bad(e, n, "unknown compression algorithm", ld16_le(h + K_ALGORITHM));
+    rc = hflags & VMDK_COMPRESSED ? compress_need(COMPRESS_ZLIB, "a vmdk image with compressed grains", e) : 0;
+    if (rc) return rc;
     if (ld64_le(h + K_OVERHEAD) > size / VMDK_SECTOR + 1 && !at_end && !(hflags & VMDK_COMPRESSED)) {
         error_set(e, "vmdk: File truncated, expecting at least %llu bytes",
                   (unsigned long long)MIN(ld64_le(h + K_OVERHEAD), UINT64_MAX / VMDK_SECTOR) * VMDK_SECTOR);
@@ -231,7 +234,8 @@ static int extent_line(struct blk_node *n, struct vmdk *s, const struct opts *o,
 
     if (got < 3) return 0;
     bool flat = !strcmp(type, "FLAT") || !strcmp(type, "VMFS");
-    if (!sectors || sectors > INT64_MAX / VMDK_SECTOR || (s->n && sectors > INT64_MAX / VMDK_SECTOR - s->v[s->n - 1].start - s->v[s->n - 1].sectors))
+    if (!sectors || sectors > INT64_MAX / VMDK_SECTOR ||
+        (s->n && sectors > INT64_MAX / VMDK_SECTOR - s->v[s->n - 1].start - s->v[s->n - 1].sectors))
         return error_set(e, "Invalid extent line: %.*s", (int)strcspn(line, "\r\n"), line), -EINVAL;
     if (s->n >= MAX_EXTENTS) return error_set(e, "vmdk: more than %u extents", MAX_EXTENTS), -EFBIG;
     if (!strcmp(type, "ZERO")) {

@@ -352,7 +352,8 @@ static int vpc_create(struct blk_graph *g, const char *filename, const struct op
 }
 
 static const struct blk_create_opt vpc_create_opts[] = {
-    {"force_size", OPT_BOOL, "Force disk size calculation to use the actual size specified, rather than using the nearest CHS-based calculation", NULL},
+    {"force_size", OPT_BOOL,
+     "Force disk size calculation to use the actual size specified, rather than using the nearest CHS-based calculation", NULL},
     {"size", OPT_SIZE, "Virtual disk size", NULL},
     {"subformat", OPT_STRING, "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ", NULL},
     {NULL, OPT_STRING, NULL, NULL},

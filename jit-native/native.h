@@ -46,10 +46,11 @@ enum { GEN_INLINE = 1 };
 enum { GEN_NO_X87 = 0xffff };
 
 /* What a lazy slot is to hold (prep.c): op(a, b), where IR_NONE stands for the constants ka, kb. */
-enum { GEN_LAZIES = 3, GEN_IN_CELL = OP_COUNT /* nothing waits */, GEN_DEAD /* anything */ };
+enum { GEN_LAZIES = 6, GEN_IN_CELL = OP_COUNT /* nothing waits */, GEN_DEAD /* anything */ };
 struct gen_lazy {
     uint16_t op;
     uint8_t type;
+    uint8_t moves;               /* so often an operand changed by a constant, which went into the other one */
     ir_id a, b;
     uint32_t aux;
     uint64_t ka, kb;
@@ -162,6 +163,8 @@ void gen_learn(const struct gen *, const struct jit_block *, struct gen_fact *kn
 bool gen_low(const struct gen *, const struct jit_block *, const struct gen_fact *known, unsigned i, uint16_t *by);
 /* Otherwise: does it need all of operand n? */
 bool gen_wants_all(const struct ir_op *, unsigned n);
+/* A load of a signed word for which extending is an instruction of its own: bytes have to be turned first. */
+static inline bool gen_extends_aside(const struct ir_op *o) { return o->op == OP_LD && (o->attr & (IR_MBE | IR_MS | IR_MSIZE)) == (IR_MBE | IR_MS | IR_M32); }
 
 /* ---- what a host provides ------------------------------------------------------------------------------ */
 

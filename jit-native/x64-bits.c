@@ -94,6 +94,20 @@ static void deposit(struct lower *c)
         x64_done_xmm(c, o->d, d);
         return;
     }
+    if (pos == 0 && (len == 8 || len == 16)) { /* a move of bytes */
+        unsigned d = x64_def(c, RAX), prefix = len == 8 ? X_B : X_66;
+        if (lower_const(c, o->b, &k)) {
+            x64_load(c, d, o->a);
+            x64_op_imm(e, (len == 8 ? 0xc6 : 0xc7) | prefix, false, 0, x64_r(d), len / 8, (uint32_t)k);
+        } else {
+            struct x64_rm b = x64_use_rm(c, o->b, RCX);
+            if (x64_lives_in(c, o->b, d) && !x64_lives_in(c, o->a, d)) x64_mov(e, false, RCX, d), b = x64_r(RCX);
+            x64_load(c, d, o->a);
+            x64_op(e, (len == 8 ? 0x8a : 0x8b) | prefix, false, d, b);
+        }
+        x64_done(c, o->d, d);
+        return;
+    }
     if (lower_const(c, o->b, &k)) {
         k = (k & mask) << pos;
         if (k == mask << pos && !w) {

@@ -271,7 +271,8 @@ void host_begin(struct lower *c)
 
 void host_begin_block(struct lower *c)
 {
-    X64(c)->whole = 0, X64(c)->flags.d = IR_NONE, X64(c)->same_d = X64(c)->relation = IR_NONE;
+    struct x64 *x = X64(c);
+    x->whole = 0, x->flags.d = x->scaled.t = x->equal.t = x->same_d = x->relation = IR_NONE;
     x64_pages_block(c);
 }
 
@@ -305,6 +306,7 @@ static void result_is_whole(struct lower *c, const struct ir_op *o, bool low, co
     case OP_SX32: whole = false; break;
     case OP_SEXTRACT: whole = (o->aux & 0xff) + (o->aux >> 8 & 0xff) != 32; break;
     case OP_SETC: whole = true; break;
+    case OP_LD: whole = !gen_extends_aside(o); break;
     case OP_AND: whole |= ir_is_const(o->b) && f->u < 32; break;
     case OP_MOV:
         from = ir_is_const(o->a) ? 0 : gen_slot_bit(c->g, o->a) & c->g->narrow;

@@ -7,16 +7,43 @@
 
 static bool wide(const struct lower *c) { return c->o->type == T_I64 && !X64_CONST(c)->low; }
 
+/* The op behind the one in hand; NULL: none. */
+static const struct ir_op *coming(const struct lower *c, unsigned *i)
+{
+    for (*i = c->i + 1; *i < c->jb->n_ops && c->jb->ops[*i].op == OP_INSN;) ++*i;
+    return *i < c->jb->n_ops ? &c->jb->ops[*i] : NULL;
+}
+
+/* Is x read after op `at`, as far as this block tells? */
+static bool dies_at(const struct lower *c, ir_id x, unsigned at) { return ir_is_temp(x) && c->gb->temp_last[x - IR_TEMP] == at; }
+
+/* sub t, a, b; a branch if the low byte or half of t, which is of no other use, is 0: a comparison of these. */
+static bool compare_low(struct lower *c)
+{
+    const struct ir_op *o = c->o, *p;
+    unsigned i;
+    uint64_t mask, k;
+
+    if (ir_is_const(o->a) || !(p = coming(c, &i)) || (p->op != OP_BRC && p->op != OP_BRL) || (p->attr != CC_TZ && p->attr != CC_TNZ)) return false;
+    if (p->a != o->d || !lower_const(c, p->b, &mask) || (mask != 0xff && mask != 0xffff) || !dies_at(c, o->d, i)) return false;
+    unsigned a = x64_use(c, o->a, RAX), size = mask == 0xff ? X_B : X_66;
+    if (lower_const(c, o->b, &k)) x64_op_imm(&c->e, (mask == 0xff ? 0x80 : 0x81) | size, false, ALU_CMP, x64_r(a), mask == 0xff ? 1 : 2, (uint32_t)k);
+    else x64_op(&c->e, (mask == 0xff ? 0x3a : 0x3b) | size, false, a, x64_use_rm(c, o->b, RCX));
+    X64(c)->equal.t = o->d, X64(c)->equal.at = c->e.changes;
+    return true;
+}
+
 /* d = a op b */
 static void two(struct lower *c, unsigned alu, bool commutes)
 {
+    if (alu == ALU_SUB && compare_low(c)) return;
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = wide(c);
     int32_t imm;
     ir_id a = o->a, b = o->b;
 
-    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a) && !(o->attr & GEN_ZX)) {
+    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a) && !X64(c)->low) {
         struct x64_rm m = x64_m(x64_cell(c, a));
         if (x64_imm(c, b, w, &imm)) x64_alu_imm(e, alu, w, m, imm);
         else x64_alu_to(e, alu, w, m, x64_use(c, b, RAX));
@@ -36,10 +63,11 @@ static void two(struct lower *c, unsigned alu, bool commutes)
             d = RAX;
         }
     }
-    if (alu == ALU_ADD && is_gpr(lower_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
+    bool minus = alu == ALU_SUB && x64_imm(c, b, w, &imm) && imm != INT32_MIN;
+    if ((alu == ALU_ADD || minus) && is_gpr(lower_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
         unsigned ra = (unsigned)lower_reg(c, a);
         if (x64_imm(c, b, w, &imm)) {
-            x64_lea(e, w, d, x64_at(ra, imm));
+            x64_lea(e, w, d, x64_at(ra, minus ? -imm : imm));
             x64_done(c, o->d, d);
             return;
         }
@@ -98,7 +126,8 @@ static void not_second(struct lower *c, unsigned alu)
 
 /* ---- shifts ------------------------------------------------------------------------------------------- */
 
-static bool lea_pair(struct lower *c, unsigned n);
+static const struct ir_op *coming(const struct lower *c, unsigned *i);
+static bool lea_pair(struct lower *c, unsigned n), scaled_access(struct lower *c, unsigned n);
 
 static void shift(struct lower *c, unsigned sh)
 {
@@ -113,7 +142,7 @@ static void shift(struct lower *c, unsigned sh)
         else if (n >= width && sh == SH_SAR) n = width - 1;
         if (n >= width) {
             x64_mov_imm(e, d, 0);
-        } else if (sh == SH_SHL && n && n <= 3 && lea_pair(c, (unsigned)n)) {
+        } else if (sh == SH_SHL && n && n <= 3 && (lea_pair(c, (unsigned)n) || scaled_access(c, (unsigned)n))) {
             return;
         } else if (sh == SH_SHL && n >= 1 && n <= 3 && is_gpr(lower_reg(c, o->a)) && !x64_lives_in(c, o->a, d)) {
             if (n == 1) x64_lea(e, w, d, x64_at2((unsigned)lower_reg(c, o->a), (unsigned)lower_reg(c, o->a), 0, 0));
@@ -147,30 +176,42 @@ static void shift(struct lower *c, unsigned sh)
     x64_done(c, o->d, RAX);
 }
 
-/* Is x read after the current op, as far as this block tells? */
-static bool dies_at(const struct lower *c, ir_id x, unsigned at)
-{
-    if (ir_is_temp(x)) return c->gb->temp_last[x - IR_TEMP] == at;
-    return false;
-}
-
 /* shl t, a, n; add d, t, b with t dead after, or overwritten by d: one lea. */
 static bool lea_pair(struct lower *c, unsigned n)
 {
-    const struct ir_op *o = c->o;
-    unsigned i = c->i + 1;
-    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
-    if (i >= c->jb->n_ops) return false;
-    const struct ir_op *p = &c->jb->ops[i];
-    if (p->op != OP_ADD || p->type != o->type) return false;
+    unsigned i;
+    const struct ir_op *o = c->o, *p = coming(c, &i);
+    if (!p || p->op != OP_ADD || p->type != o->type) return false;
     ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
-    if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
+    int32_t imm = 0;
+    bool k = ir_is_const(other);
+    if (other == IR_NONE || other == o->d || (k && !x64_imm(c, other, o->type == T_I64, &imm))) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
-    if (!is_gpr(lower_reg(c, o->a)) || !is_gpr(lower_reg(c, other)) || !is_gpr(lower_reg(c, p->d))) return false;
-    if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~X64(c)->whole)) return false;
+    if (!is_gpr(lower_reg(c, o->a)) || (!k && !is_gpr(lower_reg(c, other))) || !is_gpr(lower_reg(c, p->d))) return false;
+    if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | (k ? 0 : gen_slot_bit(c->g, other))) & c->g->narrow & ~X64(c)->whole)) return false;
     bool w = wide(c) && !(p->attr & GEN_ZX);
-    x64_lea(&c->e, w, (unsigned)lower_reg(c, p->d), x64_at2((unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, 0));
+    x64_lea(&c->e, w, (unsigned)lower_reg(c, p->d), x64_at2(k ? NO_REG : (unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, imm));
     c->skip = i - c->i;
+    return true;
+}
+
+/* shl t, a, n; ld or st at t, which is of no other use: part of the address. User mode only, and where it needs no comparison. */
+static bool scaled_access(struct lower *c, unsigned n)
+{
+    unsigned i;
+    const struct ir_op *o = c->o, *p = coming(c, &i);
+    if (!p || !c->g->r->user || X64(c)->low || is_xmm(lower_reg(c, o->a)) || gen_slot_bit(c->g, o->a) & c->g->narrow & ~X64(c)->whole) return false;
+    bool w = (p->aux & IR_A64) != 0;
+    if ((p->op != OP_LD && p->op != OP_ST) || p->a != o->d || !dies_at(c, o->d, i) || (p->op == OP_ST && p->b == o->d)) return false;
+    if (((p->attr & IR_MALIGN) && (p->attr & IR_MSIZE)) || w != (o->type == T_I64)) return false;
+    if (w) {
+        struct gen_fact f = gen_result(c->g, c->jb, c->known, o);
+        if (!x64_is_near(c, &f, (int32_t)gen_disp(c->jb, p))) return false;
+        c->need |= f.near_by;
+    } else if (lower_known_bits(c, o->a) + n > 32) {
+        return false;
+    }
+    X64(c)->scaled.t = o->d, X64(c)->scaled.index = (uint8_t)x64_use(c, o->a, RAX), X64(c)->scaled.shift = (uint8_t)n;
     return true;
 }
 
@@ -321,6 +362,7 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     if (o->op != OP_SETC && (cond == CC_NE || cond == CC_EQ) && a == X64(c)->flags.d && x64_flags_live(c) && lower_const(c, b, &k) && !k) {
         return X64(c)->flags.cc ^ (cond == CC_EQ);
     }
+    if (o->op != OP_SETC && (cond == CC_TZ || cond == CC_TNZ) && a == X64(c)->equal.t && X64(c)->equal.at == e->changes) return cc[cond];
     if ((cond == CC_TZ || cond == CC_TNZ) && a == X64(c)->relation && e->changes == X64(c)->relation_at && lower_const(c, b, &k)) {
         int by = (k & 0x45) == 1 ? X_C : (k & 0x45) == 0x40 ? X_Z : (k & 0x45) == 0x41 ? X_BE : (k & 0x45) == 4 ? X_P : -1;
         if (by >= 0) return (unsigned)by ^ (cond == CC_TZ);
@@ -331,7 +373,8 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     }
     if (cond == CC_TZ || cond == CC_TNZ) {
         if (w && lower_const(c, b, &k) && k == (uint32_t)k) w = false;
-        if (lower_const(c, b, &k) && (w ? k == UINT64_MAX : (uint32_t)k == UINT32_MAX)) { /* all of it */
+        unsigned bits = MIN(lower_known_bits(c, a), w ? 64u : 32u); /* of what there is in it */
+        if (lower_const(c, b, &k) && !(~k << (64 - MAX(bits, 1u)))) { /* all of it */
             struct x64_rm m = x64_use_rm(c, a, RAX);
             if (m.is_reg) x64_test(e, w, m.reg, m.reg);
             else x64_alu_imm(e, ALU_CMP, w, m, 0);
@@ -357,8 +400,23 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     return cc[cond];
 }
 
+/* setc t; select d, t, x, y with t of no other use: the flags are all it takes. */
+static bool only_selects(const struct lower *c)
+{
+    unsigned i;
+    uint64_t k;
+    const struct ir_op *p = coming(c, &i);
+    if (!p || p->op != OP_SELECT || p->a != c->o->d || p->b == c->o->d || p->c == c->o->d || !dies_at(c, c->o->d, i)) return false;
+    return !(lower_const(c, p->b, &k) && !k) && !(lower_const(c, p->c, &k) && !k); /* zeros are made by ways that change flags */
+}
+
 static void setc(struct lower *c)
 {
+    if (only_selects(c)) {
+        X64(c)->flags.cc = (uint8_t)x64_compare(c, c->o);
+        X64(c)->flags.d = c->o->d, X64(c)->flags.at = c->e.changes;
+        return;
+    }
     unsigned d = x64_def(c, RDX), cc;
     if (!x64_lives_in(c, c->o->a, d) && !x64_lives_in(c, c->o->b, d)) { /* cleared before, it has no past to wait for */
         x64_op(&c->e, 0x33, false, d, x64_r(d));
@@ -379,11 +437,17 @@ static void select_one(struct lower *c)
     struct emit *e = &c->e;
     bool w = wide(c);
     struct x64_rm t = x64_use_rm(c, o->b, RCX);
-    unsigned a = x64_use(c, o->a, RDX);
-    x64_load(c, RAX, o->c);
-    x64_test(e, w, a, a);
-    x64_cmov(e, X_NZ, w, RAX, t);
-    x64_done(c, o->d, RAX);
+    bool in_place = !x64_lives_in(c, o->a, x64_def(c, RAX)) && !x64_lives_in(c, o->b, x64_def(c, RAX));
+    unsigned d = in_place ? x64_def(c, RAX) : RAX, cc = X_NZ;
+    x64_load(c, d, o->c);
+    if (o->a == X64(c)->flags.d && x64_flags_live(c)) {
+        cc = X64(c)->flags.cc;
+    } else {
+        unsigned a = x64_use(c, o->a, RDX);
+        x64_test(e, lower_wide(c, o->a) && !X64(c)->low, a, a);
+    }
+    x64_cmov(e, cc, w, d, t);
+    x64_done(c, o->d, d);
 }
 
 static void least(struct lower *c, unsigned cc)

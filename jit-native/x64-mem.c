@@ -27,6 +27,13 @@ void x64_address(struct lower *c, unsigned reg, bool w)
     }
 }
 
+bool x64_is_near(const struct lower *c, const struct gen_fact *f, int32_t disp)
+{
+    uint64_t far = (uint64_t)(disp < 0 ? -(int64_t)disp : disp);
+    bool big = far > INT16_MAX + 1; /* the guard has room for small ones besides */
+    return f->near != GEN_FAR && f->near + (big ? far : 0) <= gen_near_max(c->g->guest);
+}
+
 struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
 {
     const struct ir_op *o = c->o;
@@ -60,12 +67,14 @@ struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
         x64_mov_imm(e, RAX, va);
         return x64_at2(R14, RAX, 0, 0);
     }
+    if (o->a == X64(c)->scaled.t) { /* found to be inside by who said so */
+        X64(c)->scaled.t = IR_NONE;
+        return x64_at2(R14, X64(c)->scaled.index, X64(c)->scaled.shift, disp);
+    }
     unsigned base = x64_use(c, o->a, RAX);
     if (w) {
         struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
-        uint64_t far = (uint64_t)(disp < 0 ? -(int64_t)disp : disp);
-        bool big = far > INT16_MAX + 1; /* the guard has room for small ones besides */
-        if (f.near == GEN_FAR || f.near + (big ? far : 0) > gen_near_max(c->g->guest)) {
+        if (!x64_is_near(c, &f, disp)) {
             (void)lower_point(c);
             *k = lower_cold(c, slow);
             (*k)->arg = base == RAX ? -1 : (int64_t)base;
@@ -118,20 +127,17 @@ void x64_lower_ld(struct lower *c)
     bool sx = (o->attr & IR_MS) != 0;
     if (user) lower_may_fault(c);
     if (be) {
-        if (c->h->has.movbe) {
-            x64_op(e, 0xf0 | X_0F38 | (size == 1 ? X_66 : 0), size == 3, d, x64_m(m));
+        /* movbe is no faster anywhere, and slower in places; stores have no register to turn */
+        x64_op(e, size == 1 ? 0xb7 | X_0F : 0x8b, size == 3, d, x64_m(m));
+        if (size == 1) {
+            x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(d), 1, 8);
         } else {
-            x64_op(e, size == 1 ? 0xb7 | X_0F : 0x8b, size == 3, d, x64_m(m));
-            if (size == 1) {
-                x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(d), 1, 8);
-            } else {
-                if (size == 3 || d >= R8) emit_byte(e, 0x40 | (size == 3 ? 8u : 0) | (d >= R8 ? 1u : 0));
-                emit_byte(e, 0x0f);
-                emit_byte(e, 0xc8 | (d & 7));
-            }
+            if (size == 3 || d >= R8) emit_byte(e, 0x40 | (size == 3 ? 8u : 0) | (d >= R8 ? 1u : 0));
+            emit_byte(e, 0x0f);
+            emit_byte(e, 0xc8 | (d & 7));
         }
-        if (size == 1) x64_op(e, (sx ? 0xbf : 0xb7) | X_0F, sx && w, d, x64_r(d));
-        else if (size == 2 && w && sx) x64_op(e, 0x63, true, d, x64_r(d));
+        if (size == 1 && sx) x64_op(e, 0xbf | X_0F, w, d, x64_r(d));
+        else if (size == 2 && w && sx && !(gen_slot_bit(c->g, o->d) & c->g->narrow)) x64_op(e, 0x63, true, d, x64_r(d));
     } else {
         switch (size) {
         case 0: x64_op(e, (sx ? 0xbe : 0xb6) | X_0F, sx && w, d, x64_m(m)); break;

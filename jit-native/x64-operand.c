@@ -73,7 +73,14 @@ void x64_done(struct lower *c, ir_id d, unsigned reg)
     else if (is_high(r)) x64_op_imm(&c->e, 0x22 | X_0F3A | X_66, true, high_xmm(r), x64_r(reg), 1, 1); /* pinsrq */
     else if (lower_pair(c, d) && !(d == c->o->d && x64_clears_high(c))) x64_op_imm(&c->e, 0x22 | X_0F3A | X_66, true, (unsigned)r - GPRS, x64_r(reg), 1, 0);
     else if (is_xmm(r)) x64_op(&c->e, 0x6e | X_0F | X_66, w, (unsigned)r - GPRS, x64_r(reg));
-    else x64_op(&c->e, 0x89, w, reg, x64_m(x64_cell(c, d)));
+    else {
+        const struct ir_op *next = c->o + 1;
+        if (w && X64(c)->low && ir_op_info[c->o->op].cls == CLASS_PURE && d == c->o->d && c->i + 1u < c->jb->n_ops && next->op == OP_SX32 && next->a == d && next->d == d) { /* that too */
+            x64_op(&c->e, 0x63, true, RAX, x64_r(reg));
+            reg = RAX, c->skip = 1;
+        }
+        x64_op(&c->e, 0x89, w, reg, x64_m(x64_cell(c, d)));
+    }
 }
 
 unsigned x64_use_xmm(struct lower *c, ir_id x, unsigned scratch)

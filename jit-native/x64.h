@@ -44,6 +44,8 @@ struct x64 {
     struct lower c;              /* first */
     uint32_t whole;              /* narrow registers that are extended just now */
     struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
+    struct { ir_id t; uint32_t at; } equal; /* the flags say whether what the coming test of t looks at is 0; as long as e.changes is `at` */
+    struct { ir_id t; uint8_t index, shift; } scaled; /* t is that register shifted, and only the next access's address */
     ir_id relation;              /* holds the flags of a comparison, CF, PF and ZF where EFLAGS has them; so do the flags, */
     uint32_t relation_at;        /* as long as e.changes is this */
     ir_id same_d, same_a;        /* of two pairs: that the first cell of the one is a copy of the other's, though nothing has said so */
@@ -118,6 +120,7 @@ void x64_x87_test(struct lower *, unsigned no); /* is the entry as guessed? If n
 void x64_x87_in(struct lower *, unsigned state); /* from cells to the host's registers */
 /* x64-mem.c. Where the access goes in host memory. *k: its slow way, if there is one. */
 struct x64_mem x64_user_address(struct lower *, cold_fn slow, struct cold **k);
+bool x64_is_near(const struct lower *, const struct gen_fact *, int32_t disp); /* need it not be compared with the limit? */
 void x64_lower_ld(struct lower *);
 void x64_lower_st(struct lower *);
 void x64_lower_ld2(struct lower *);

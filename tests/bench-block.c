@@ -57,7 +57,8 @@ static const struct test tests[] = {
     {"bench 4k read, depth 1", 0, "IMG bench -d 1 -f qcow2 -S 40005632 dense.qcow2", 0, 0},
     {"bench 4k write, in place", "test -f w || cp dense.qcow2 w", "IMG bench -w -f qcow2 -S 40005632 w", 0, 0},
     {"bench 4k write, cold", 0, "IMG bench -w -f qcow2 -S 40005632 w", "w", 0},
-    {"bench 4k write, new clusters", "rm -f n; $IMG create -q -f qcow2 n 512M", "IMG bench -w -t unsafe -f qcow2 -c 30000 -S 40005632 n", 0, 0},
+    {"bench 4k write, new clusters", "rm -f n; $IMG create -q -f qcow2 n 512M",
+     "IMG bench -w -t unsafe -f qcow2 -c 30000 -S 40005632 n", 0, 0},
     {"bench 4k read, 100 GiB scattered", 0, "IMG bench -f qcow2 -S 40005632 big.qcow2", 0, 0},
     {"bench 64k read, sequential", 0, "IMG bench -f qcow2 -s 65536 dense.qcow2", 0, 0},
     {"io 4k read", 0, "IO -f qcow2 dense.qcow2", 0, "reads"},
@@ -204,7 +205,8 @@ static bool make_images(void)
     /* 100 GiB of which 40,000 places are written */
     FILE *f = fopen("scatter", "w");
     for (unsigned i = 0; f && i < 20000; i++)
-        fprintf(f, "aio_write -q -P 1 %llu 4k\n%s", (unsigned long long)(rnd() % (102400 * MIB / 65536) * 65536), i % 64 ? "" : "aio_flush\n");
+        fprintf(f, "aio_write -q -P 1 %llu 4k\n%s", (unsigned long long)(rnd() % (102400 * MIB / 65536) * 65536),
+                i % 64 ? "" : "aio_flush\n");
     return f && !fclose(f) && raw_image("dense.raw", 512 * MIB, DENSE) && raw_image("sparse.raw", 1024 * MIB, SPARSE) &&
            raw_image("mixed.raw", 128 * MIB, MIXED) &&
            !system("set -e; $IMG convert -f raw -O qcow2 dense.raw dense.qcow2; "
@@ -294,12 +296,14 @@ int main(int argc, char **argv)
         failed = true;
     }
     printf("Medians of %u rounds; CPU time, wall time (seconds), peak memory (MiB); ratios: qemu by quern\n"
-           "%-36s %8s %8s %7s %8s %8s %7s %7s %7s\n", rounds, "", "cpu qemu", "quern", "ratio", "wall", "quern", "ratio", "memory", "quern");
+           "%-36s %8s %8s %7s %8s %8s %7s %7s %7s\n",
+           rounds, "", "cpu qemu", "quern", "ratio", "wall", "quern", "ratio", "memory", "quern");
     for (unsigned i = 0; i < N_TESTS && !failed; i++) {
         if (strstr(tests[i].name, only)) run_test(&tests[i], log_sum, &n, counts);
     }
-    if (n) printf("%-36s %17s %6.2fx %17s %6.2fx\nslower: %u by CPU time, %u by wall time, %u with more memory, of %u\n", "geometric mean", "",
-                  exp(log_sum[0] / n), "", exp(log_sum[1] / n), counts[0], counts[1], counts[2], n);
+    if (n)
+        printf("%-36s %17s %6.2fx %17s %6.2fx\nslower: %u by CPU time, %u by wall time, %u with more memory, of %u\n",
+               "geometric mean", "", exp(log_sum[0] / n), "", exp(log_sum[1] / n), counts[0], counts[1], counts[2], n);
     if (!keep && !failed) {
         char *cmd = malloc(sizeof dir + 16);
         snprintf(cmd, sizeof dir + 16, "rm -rf '%s'", dir);

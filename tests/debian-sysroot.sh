@@ -32,7 +32,7 @@ shift $((OPTIND - 1))
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 shift
-[ $# -ge 1 ] || set -- base-files base-passwd busybox bash coreutils findutils diffutils grep sed gawk tar gzip bzip2 xz-utils \
+[ $# -ge 1 ] || set -- base-files base-passwd bsdextrautils busybox bash coreutils findutils diffutils grep sed gawk tar gzip bzip2 xz-utils \
     bc file dash libc-bin python3 perl sqlite3 gcc libc6-dev make openssl procps util-linux
 
 for tool in apt-get dpkg-deb; do

@@ -47,6 +47,7 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pc
 UNIT_TESTS += tests/test-pc-board
 UNIT_TESTS += tests/test-pci-ide
+UNIT_TESTS += tests/test-ahci
 UNIT_TESTS += tests/test-softfloat
 if USER_MODE
 UNIT_TESTS += tests/test-user-elf

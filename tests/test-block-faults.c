@@ -233,7 +233,8 @@ static bool place(const struct kind *k, unsigned after, bool once, int error)
     } else {
         rc = blk_check(b, 0, &c, &e);
         if ((rc && rc != -ENOTSUP) || c.corruptions || c.check_errors) {
-            printf("  check: %llu corruptions, %llu errors %s\n", (unsigned long long)c.corruptions, (unsigned long long)c.check_errors, e.msg);
+            printf("  check: %llu corruptions, %llu errors %s\n", (unsigned long long)c.corruptions,
+                   (unsigned long long)c.check_errors, e.msg);
             bad++;
         }
         bad += compare(b, m.allowed) != 0;
@@ -260,15 +261,19 @@ static void test(const struct kind *k)
         unsigned quiet = 0, step = every ? 1 : SAMPLE, n = every ? 0 : w;
         for (; (quiet < QUIET || n < all) && n < MAX_PLACES; n += step) quiet = place(k, n, ways[w].once, ways[w].error) ? 0 : quiet + 1;
         if (!w) all = n - quiet * step;
-        if (verbose) printf("%s: %u places, %s, %s\n", k->name, n - quiet * step, ways[w].once ? "once" : "from there on", strerror(ways[w].error));
+        if (verbose)
+            printf("%s: %u places, %s, %s\n", k->name, n - quiet * step, ways[w].once ? "once" : "from there on",
+                   strerror(ways[w].error));
     }
 }
 
 int main(int argc, char **argv)
 {
-    char name[] = "/tmp/test-block-faults.XXXXXX";
+    const char *tmp = getenv("TMPDIR");
+    char name[80];
     bool any = false;
 
+    snprintf(name, sizeof name, "%.50s/test-block-faults.XXXXXX", tmp && *tmp ? tmp : "/tmp");
     dir = mkdtemp(name);
     CHECK(dir);
     if (!dir) return 1;

@@ -180,7 +180,9 @@ static void test_cancel(enum kind k)
     tear_down(&s, k, false);
 }
 
-#define BASE   "blkdebug,backing.file.image.driver=file,backing.file.image.filename=base.raw,backing.file.inject-error.0.event=none,backing.file.inject-error.0."
+#define BASE                                                                                                                   \
+    "blkdebug,backing.file.image.driver=file,backing.file.image.filename=base.raw,backing.file.inject-error.0.event=none,"     \
+    "backing.file.inject-error.0."
 #define TARGET "blkdebug,file.image.driver=file,file.image.filename=target.raw,file.inject-error.0.event=none,file.inject-error.0."
 
 /* Steps until it is ready, has failed or has stopped; resumes at most once. */
@@ -201,7 +203,9 @@ static int drive(struct blk_job *j, bool resume)
 
 static void test_error(enum kind k, bool source, int error, enum blk_job_error what)
 {
-    struct blk_job_opts o = {.sync = BLK_SYNC_FULL, .on_source_error = source ? what : BLK_JOB_REPORT, .on_target_error = source ? BLK_JOB_REPORT : what};
+    struct blk_job_opts o = {.sync = BLK_SYNC_FULL,
+                             .on_source_error = source ? what : BLK_JOB_REPORT,
+                             .on_target_error = source ? BLK_JOB_REPORT : what};
     struct error e = ERROR_INIT;
     struct set s;
     /* commit writes to the base, and reads the top: only the base and the target have faults here */

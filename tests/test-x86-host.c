@@ -338,7 +338,7 @@ static bool testable(unsigned line, enum x86_mode mode)
     for (unsigned i = 0; i < x86_form(line)->n_ops; i++) { /* loading them would cost this program its own */
         if (x86_form(line)->op[i].what == XO_S || x86_form(line)->op[i].what == XO_SEG) return false;
     }
-    if (d->tr == x86_tr_unbuilt || d->tr == x86_tr_load_far || d->flags & (XI_PRIV | XI_IO | XI_IOPL) || is_any(d->name, skip)) return false;
+    if (x86_translators[line] == x86_tr_unbuilt || x86_translators[line] == x86_tr_load_far || d->flags & (XI_PRIV | XI_IO | XI_IOPL) || is_any(d->name, skip)) return false;
     switch (d->feature) { /* features this host may lack */
     case XF_BMI1: return __builtin_cpu_supports("bmi");
     case XF_BMI2: case XF_ADX: return __builtin_cpu_supports("bmi2");
@@ -556,7 +556,7 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
     struct state in = { 0 }, want, got;
     unsigned len = x86_encode_random(line, mode, &rng, b);
 
-    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.def->tr == x86_tr_unbuilt || !testable(d.line, mode)) return false;
+    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.tr == x86_tr_unbuilt || !testable(d.line, mode)) return false;
     for (unsigned i = 0; i < (mode == X86_64 ? 16u : 8u); i++) in.gpr[i] = interesting();
     bool fp = next_random() & 1;
     for (unsigned i = 0; i < 64; i++) in.vec[i / 4][i % 4] = fp ? interesting_fp() : interesting();
@@ -645,7 +645,7 @@ static unsigned vector_insn(const uint16_t *lines, unsigned n, enum x86_mode mod
     struct x86_insn d, e;
     unsigned line = lines[next_random() % n], len = x86_encode_random(line, mode, &rng, b);
 
-    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.def->tr == x86_tr_unbuilt || !testable(d.line, mode) || d.asize == 2) return 0;
+    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.tr == x86_tr_unbuilt || !testable(d.line, mode) || d.asize == 2) return 0;
     if (d.modrm < 0xc0) {
         if (d.seg >= 4 || d.index != X86_NO_REG || (d.base != X86_RIP && d.base != X86_NO_REG) || d.disp_size != 4) return 0;
         patch_disp(b, &d, ARENA_AT + MID + next_random() % NEAR / 8 * 8 - (d.base == X86_RIP ? pc + len : 0), 4);

@@ -264,7 +264,8 @@ int img_check(struct blk_graph *g, int argc, char **argv)
     if (!rc && fix && (k.corruptions_fixed || k.leaks_fixed)) {
         uint64_t leaks_fixed = k.leaks_fixed, corruptions_fixed = k.corruptions_fixed;
         if (!a.quiet && !a.json)
-            printf("The following inconsistencies were found and repaired:\n\n    %llu leaked clusters\n    %llu corruptions\n\nDouble checking the fixed image now...\n",
+            printf("The following inconsistencies were found and repaired:\n\n"
+                   "    %llu leaked clusters\n    %llu corruptions\n\nDouble checking the fixed image now...\n",
                    (unsigned long long)leaks_fixed, (unsigned long long)corruptions_fixed);
         k = (struct blk_check){.message = detail, .opaque = &silent};
         rc = blk_check(b, 0, &k, &e);

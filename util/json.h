@@ -27,7 +27,6 @@ void jout_array(struct json_out *, const char *key);
 void jout_end(struct json_out *, char close);
 void jout_string(struct json_out *, const char *key, const char *value);
 void jout_uint(struct json_out *, const char *key, uint64_t value);
-void jout_int(struct json_out *, const char *key, int64_t value);
 void jout_bool(struct json_out *, const char *key, bool value);
 
 #endif

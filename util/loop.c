@@ -128,8 +128,6 @@ void loop_timer_arm(struct loop_timer *t, uint64_t ns_from_now)
     t->deadline = loop_now_ns() + MIN(ns_from_now, UINT64_MAX / 4);
 }
 
-void loop_timer_cancel(struct loop_timer *t) { t->deadline = UINT64_MAX; }
-
 void loop_timer_delete(struct loop_timer *t)
 {
     if (!t) return;

@@ -28,7 +28,6 @@ void loop_fd_remove(struct loop_fd *); /* NULL: nothing */
 
 struct loop_timer *loop_timer_new(struct loop *, void (*fn)(void *opaque), void *opaque);
 void loop_timer_arm(struct loop_timer *, uint64_t ns_from_now); /* moves it when armed */
-void loop_timer_cancel(struct loop_timer *);
 void loop_timer_delete(struct loop_timer *); /* NULL: nothing */
 
 /* Waits at most max_wait_ns (0: just look) for something to happen and calls what it concerns. */

@@ -45,7 +45,8 @@ void sock_addr_free(struct sock_addr *a)
     *a = (struct sock_addr){.local = false};
 }
 
-char *sock_addr_text(const struct sock_addr *a)
+/* "host:port" or the path, for messages; caller frees. */
+static char *addr_text(const struct sock_addr *a)
 {
     if (a->local) return mem_strdup(a->path);
     return mem_printf("%s:%s", a->host && *a->host ? a->host : "localhost", a->port ? a->port : "");
@@ -74,7 +75,7 @@ static int local_addr(const struct sock_addr *a, struct sockaddr_un *un, struct 
 
 static int failed(const struct sock_addr *a, const char *what, int rc, struct error *e)
 {
-    char *text = sock_addr_text(a);
+    char *text = addr_text(a);
     error_set(e, "Failed to %s '%s': %s", what, text, strerror(-rc));
     mem_free(text);
     return rc;

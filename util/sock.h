@@ -15,8 +15,6 @@ struct sock_addr {
 /* From the keys type (inet or unix; derived when absent), host, port, path. 0 or -EINVAL. */
 int sock_addr_from_opts(struct sock_addr *, const struct opts *, struct error *);
 void sock_addr_free(struct sock_addr *);
-/* "host:port" or the path, for messages; caller frees. */
-char *sock_addr_text(const struct sock_addr *);
 
 /* A blocking socket, close-on-exec, without Nagle's delay; or -errno. */
 int sock_connect(const struct sock_addr *, struct error *);

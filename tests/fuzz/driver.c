@@ -109,7 +109,7 @@ static size_t mutate(uint8_t *buf, size_t n, uint64_t *rng)
 
 int main(int argc, char **argv)
 {
-    unsigned long seconds = 10, runs = 0, done = 0, files = 0, rejected = 0;
+    unsigned long seconds = 10, cpu = 0, runs = 0, done = 0, files = 0, rejected = 0;
     uint64_t rng = 1;
     const char *last = NULL;
     int rc = 0;
@@ -117,6 +117,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
         if (!strcmp(argv[i], "--seconds") && more) seconds = strtoul(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "--cpu") && more) cpu = strtoul(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--runs") && more) runs = strtoul(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--seed") && more) rng = strtoull(argv[++i], NULL, 0) * UINT64_C(0x9e3779b97f4a7c15) | 1;
         else if (!strcmp(argv[i], "--limit") && more) limit = (unsigned)strtoul(argv[++i], NULL, 10);
@@ -124,7 +125,7 @@ int main(int argc, char **argv)
         else if (argv[i][0] == '-') rejected++;
     }
     if (rejected) {
-        fprintf(stderr, "usage: %s [--seconds N | --runs N] [--seed N] [--limit SECONDS] [--last FILE] [INPUT...]\n", argv[0]);
+        fprintf(stderr, "usage: %s [--seconds N | --cpu SECONDS | --runs N] [--seed N] [--limit SECONDS] [--last FILE] [INPUT...]\n", argv[0]);
         return 2;
     }
     signal(SIGALRM, on_alarm);
@@ -153,7 +154,7 @@ int main(int argc, char **argv)
     unsigned n_seeds = 0;
     while (fuzz_seed(n_seeds, input, FUZZ_MAX_INPUT)) n_seeds++;
     time_t end = time(NULL) + (time_t)seconds;
-    while (runs ? done < runs : time(NULL) < end) {
+    while (runs ? done < runs : cpu ? (unsigned long)(clock() / CLOCKS_PER_SEC) < cpu : time(NULL) < end) {
         size_t n;
         if (done < n_seeds) {
             n = fuzz_seed((unsigned)done, input, FUZZ_MAX_INPUT);

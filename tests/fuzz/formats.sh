@@ -3,9 +3,9 @@
 # process at a time. `make fuzz-formats` builds the targets with sanitizers and calls it; see there for the usual numbers.
 #
 # usage: formats.sh [--seconds N] [--slice N] [--total N] [--seed N] [--out DIR] [--formats "A B"] BUILD
-#   --seconds N   for each format, in all (3600)
-#   --slice N     of one format in one round (120)
-#   --total N     stops after the slice in which so many seconds are over (0: never)
+#   --seconds N   of processor time for each format, in all (3600)
+#   --slice N     of that for one format in one round (120)
+#   --total N     stops after the slice in which so many seconds of the clock are over (0: never)
 #   --out DIR     where findings and the log go (fuzz-formats)
 #   BUILD         the folder with tests/fuzz/fuzz-block and its like
 # What a finding needs to be seen again is left in DIR/FORMAT-SEED; the run goes on. Status 1 when there were findings.
@@ -32,7 +32,7 @@ log=$out/log
 start=$(date +%s) spent=0 findings=0
 # Small images made and thrown away by the thousand: in memory, where the host has a place for that.
 [ -n "${TMPDIR:-}" ] || { [ -w /dev/shm ] && TMPDIR=/dev/shm && export TMPDIR; }
-: "${ASAN_OPTIONS:=quarantine_size_mb=16}"
+: "${ASAN_OPTIONS:=quarantine_size_mb=16:allocator_release_to_os_interval_ms=-1:malloc_context_size=8}"
 export ASAN_OPTIONS
 
 while [ "$spent" -lt "$seconds" ]; do
@@ -43,7 +43,7 @@ while [ "$spent" -lt "$seconds" ]; do
         *) target=fuzz-block ;;
         esac
         last=$out/$f-$seed
-        if FUZZ_BLOCK_FORMAT=$f "$build/tests/fuzz/$target" --seconds "$n" --seed "$seed" --last "$last" >"$last.out" 2>&1; then
+        if FUZZ_BLOCK_FORMAT=$f "$build/tests/fuzz/$target" --cpu "$n" --seed "$seed" --last "$last" >"$last.out" 2>&1; then
             echo "$f seed=$seed $(sed -n 's/.*: \([0-9]* inputs.*\)/\1/p' "$last.out")" >>"$log"
             rm -f "$last.out"
         else

@@ -11,6 +11,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "blockfmt/compress.h"
+#include "blockfmt/crypto.h"
 #include "blockfmt/imgutil.h"
 #include "tests/block-samples.h"
 #include "util/json.h"
@@ -23,7 +25,8 @@
 
 enum { MAX_REGIONS = 64, PIECE = 4096, OLD_KINDS = 40 };
 
-enum more { SNAPSHOTS = 1, BITMAPS = 2, UNCLOSED = 4 }; /* the image has them; it is taken while it is open for writing */
+/* The image has them; it is taken while it is open for writing; the library that it cannot do without. */
+enum more { SNAPSHOTS = 1, BITMAPS = 2, UNCLOSED = 4, ZLIB = 8, ZSTD = 16, CIPHERS = 32 };
 static const struct kind {
     const char *name, *format, *options, *sample;
     uint32_t size_k; /* the disk's size in KiB */
@@ -39,7 +42,7 @@ static const struct kind {
     {"vhdx-log", "vhdx", "block_size=1M", NULL, 8192, false, NULL, UNCLOSED},
     {"vmdk", "vmdk", NULL, NULL, 65536, false, NULL, 0},
     {"vmdk-zeroed", "vmdk", "zeroed_grain=on", NULL, 8192, false, NULL, 0},
-    {"vmdk-stream", "vmdk", "subformat=streamOptimized", NULL, 8192, false, NULL, 0},
+    {"vmdk-stream", "vmdk", "subformat=streamOptimized", NULL, 8192, false, NULL, ZLIB},
     {"vmdk-flat", "vmdk", "subformat=monolithicFlat", NULL, 1024, false, NULL, 0},
     {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 1024, false, NULL, 0},
     {"qed", "qed", "cluster_size=4k,table_size=2", NULL, 8192, false, NULL, 0},
@@ -48,26 +51,26 @@ static const struct kind {
     {"qcow-backing", "qcow", NULL, NULL, 2048, true, NULL, 0},
     {"parallels", "parallels", "cluster_size=64k", NULL, 4096, false, NULL, 0},
     {"bochs", "bochs", NULL, "bochs", 256, false, NULL, 0},
-    {"cloop", "cloop", NULL, "cloop", 256, false, NULL, 0},
-    {"dmg", "dmg", NULL, "dmg", 256, false, NULL, 0},
-    {"dmg-fork", "dmg", NULL, "dmg-fork", 256, false, NULL, 0},
+    {"cloop", "cloop", NULL, "cloop", 256, false, NULL, ZLIB},
+    {"dmg", "dmg", NULL, "dmg", 256, false, NULL, ZLIB},
+    {"dmg-fork", "dmg", NULL, "dmg-fork", 256, false, NULL, ZLIB},
     {"qcow2", "qcow2", "cluster_size=4k", NULL, 4096, false, NULL, 0},
     {"qcow2-v2", "qcow2", "cluster_size=512,compat=0.10", NULL, 1024, true, NULL, 0},
     {"qcow2-sub", "qcow2", "cluster_size=16k,extended_l2=on", NULL, 4096, true, NULL, 0},
-    {"qcow2-zstd", "qcow2", "cluster_size=8k,compression_type=zstd,lazy_refcounts=on", NULL, 4096, false, NULL, 0},
+    {"qcow2-zstd", "qcow2", "cluster_size=8k,compression_type=zstd,lazy_refcounts=on", NULL, 4096, false, NULL, ZSTD},
     {"qcow2-snap", "qcow2", "cluster_size=4k,refcount_bits=1", NULL, 2048, false, NULL, BITMAPS},
     {"qcow2-snap16", "qcow2", "cluster_size=4k", NULL, 2048, false, NULL, SNAPSHOTS | BITMAPS},
     {"qcow2-wide", "qcow2", "cluster_size=1k,refcount_bits=64", NULL, 1024, false, NULL, SNAPSHOTS},
     {"qcow2-data", "qcow2", "cluster_size=4k,data_file=f.data", NULL, 2048, false, NULL, 0},
     {"qcow2-data-raw", "qcow2", "cluster_size=4k,data_file=f.data,data_file_raw=on", NULL, 2048, false, NULL, 0},
     {"qcow2-luks", "qcow2", "cluster_size=4k,encrypt.format=luks,encrypt.key-secret=sec0,encrypt.iter-time=1", NULL, 1024,
-     false, "encrypt.key-secret=sec0", SNAPSHOTS},
+     false, "encrypt.key-secret=sec0", SNAPSHOTS | CIPHERS},
     {"qcow2-aes", "qcow2", "cluster_size=4k,encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false,
-     "encrypt.key-secret=sec0", 0},
-    {"luks", "luks", "key-secret=sec0,iter-time=1", NULL, 512, false, "key-secret=sec0", 0},
+     "encrypt.key-secret=sec0", CIPHERS},
+    {"luks", "luks", "key-secret=sec0,iter-time=1", NULL, 512, false, "key-secret=sec0", CIPHERS},
     {"luks-cbc", "luks", "key-secret=sec0,iter-time=1,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256",
-     NULL, 512, false, "key-secret=sec0", 0},
-    {"qcow-aes", "qcow", "encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false, "encrypt.key-secret=sec0", 0},
+     NULL, 512, false, "key-secret=sec0", CIPHERS},
+    {"qcow-aes", "qcow", "encrypt.format=aes,encrypt.key-secret=sec0", NULL, 1024, false, "encrypt.key-secret=sec0", CIPHERS},
     {"vhdx-fixed", "vhdx", "block_size=1M,subformat=fixed", NULL, 2048, false, NULL, 0},
     {"vmdk-split-flat", "vmdk", "subformat=twoGbMaxExtentFlat", NULL, 1024, false, NULL, 0},
     {"vmdk-backing", "vmdk", "backing_file=base.vmdk", NULL, 2048, false, NULL, 0},
@@ -97,6 +100,12 @@ static void die(const char *what, const char *why)
 {
     fprintf(stderr, "fuzz-block: %s: %s\n", what, why);
     abort();
+}
+
+static bool built(const struct kind *k)
+{
+    return (!(k->more & ZLIB) || compress_built(COMPRESS_ZLIB)) && (!(k->more & ZSTD) || compress_built(COMPRESS_ZSTD)) &&
+           (!(k->more & CIPHERS) || crypt_built());
 }
 
 static void clean_up(void)
@@ -540,6 +549,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     which = pick_kind(&f);
     const struct kind *k = &kinds[which];
     struct image *m = &images[which];
+    if (!built(k)) return 0;
     if (!m->size) make(k, m);
     v = mem_alloc((m->n + 1) * sizeof *v);
     memcpy(v, m->v, m->n * sizeof *v);
@@ -568,8 +578,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     see_time(k);
     b = open_as(k, BLK_NO_FLUSH | (newer && fuzz_pick(&f, 2) ? BLK_UNMAP : 0), &e);
     if (b) {
-        if (newer && fuzz_pick(&f, 8) == 0 && (blk_reopen(b, blk_flags(b) | BLK_RDONLY, &e) || blk_reopen(b, blk_flags(b) & ~(unsigned)BLK_RDONLY, &e)) &&
-            intact)
+        if (newer && fuzz_pick(&f, 8) == 0 &&
+            (blk_reopen(b, blk_flags(b) | BLK_RDONLY, &e) || blk_reopen(b, blk_flags(b) & ~(unsigned)BLK_RDONLY, &e)) && intact)
             die(k->name, e.msg);
         error_clear(&e);
         change(k, b, buf, &f);

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -89,7 +90,8 @@ static void fuzz_server(const uint8_t *data, size_t n, unsigned mode)
 static void fuzz_client(const uint8_t *data, size_t n, unsigned mode)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
-    char dir[] = "/tmp/fuzz-nbd-XXXXXX";
+    const char *tmp = getenv("TMPDIR");
+    char dir[64];
     struct peer p = {.data = data, .n = n};
     struct error e = ERROR_INIT;
     struct opts o = {NULL, 0};
@@ -98,6 +100,7 @@ static void fuzz_client(const uint8_t *data, size_t n, unsigned mode)
     uint8_t *buf = mem_alloc(70000);
     pthread_t t;
 
+    snprintf(dir, sizeof dir, "%.40s/fuzz-nbd-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(dir)) abort();
     snprintf(un.sun_path, sizeof un.sun_path, "%s/s", dir);
     p.listener = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -271,7 +274,8 @@ static void server_words(struct out *o, unsigned kind)
     for (uint64_t cookie = 1; cookie < 10; cookie++) {
         if (kind < 2) {
             simple(o, 0, cookie);
-            for (uint32_t n = cookie == 1 ? 512 : cookie == 2 ? 70000 : 0; n; n -= MIN(n, sizeof zeros)) put(o, zeros, MIN(n, sizeof zeros));
+            for (uint32_t n = cookie == 1 ? 512 : cookie == 2 ? 70000 : 0; n; n -= MIN(n, sizeof zeros))
+                put(o, zeros, MIN(n, sizeof zeros));
         } else if (cookie == 1) {
             chunk(o, 0, NBD_CHUNK_HOLE, cookie, 12);
             put64(o, 1000), put32(o, 412);
