@@ -179,7 +179,8 @@ void cpu_fp_changed(struct cpu *cpu)
     if (cpu->fp_fast && cpu->unwind) fp_leave(cpu);
     bool fast = HOST_FLAGS && cpu->fp.round == FP_RNE && !cpu->fp.ftz && !cpu->fp.daz && !cpu->engine->cfg.soft_fp &&
                 cpu->engine->cfg.mode != ENGINE_REF;
-    if (cpu->fp.sees_denormal && !HOST_FLAGS_MXCSR) fast = false; /* that flag is x86's */
+    /* that flag is x86's. Elsewhere a guest with SSE goes without it rather than without all of the host's arithmetic */
+    if (cpu->fp.sees_denormal && !HOST_FLAGS_MXCSR && !cpu->guest->sse_fp) fast = false;
     const struct jit_backend *jit = cpu->engine->cfg.backend;
     if (FP_HOST_TINY_BEFORE && !cpu->fp.tiny_before && jit && !jit->keeps_underflow) fast = false;
     cpu->fp_fast = (uint8_t)(!fast ? 0 : FP_FAST | (cpu->fp.tiny_before != FP_HOST_TINY_BEFORE ? FP_FAST_TINY : 0) | (fp_host_has_fma() ? FP_FAST_FMA : 0) |

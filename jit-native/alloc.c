@@ -118,7 +118,7 @@ static void count_uses(struct plan *p, unsigned k)
         x[3] = o->d;
         bool fpr = false, gpr = false;
         for (unsigned n = 0; n < 4; n++) {
-            if (x[n] == IR_NONE || !ir_is_slot(x[n])) continue;
+            if (x[n] == IR_NONE || !ir_is_slot(x[n]) || (n == 0 && ir_op_info[o->op].flags & F_FAULT)) continue; /* nor does an address say anything */
             if (g->guest->slots[x[n]].cls == SLOT_FPR) fpr = true;
             else gpr = true;
         }

@@ -273,6 +273,74 @@ static void fold_pair(struct jit_block *jb, struct ir_op *o, struct uses *u)
     }
 }
 
+static bool reads(const struct ir_op *o, ir_id x)
+{
+    ir_id in[3];
+    op_inputs(o, in);
+    for (unsigned n = 0; n < 3; n++) {
+        unsigned cells = ir_op_info[o->op].cls == CLASS_VEC ? ir_vec_cells(o, n + 1) : 1;
+        if (in[n] != IR_NONE && x >= in[n] && x < in[n] + cells) return true;
+    }
+    return false;
+}
+
+static void rename_inputs(struct ir_op *o, struct uses *u, ir_id from, ir_id to)
+{
+    if (o->op == OP_INSN) return;
+    if (o->a == from) use(u, &o->a, to);
+    if (o->b == from) use(u, &o->b, to);
+    if (o->c == from && o->op != OP_LD2) use(u, &o->c, to);
+}
+
+static bool is_half(const struct gen *g, ir_id x) { return x != IR_NONE && ir_is_slot(x) && g->guest->slots[x].cls == SLOT_VEC; }
+
+/* A temporary with a result that is half of a vector register, too, or on its way there: made where it belongs, for the operation is
+ * one of that register's on the guest, and may be on the host. */
+static void fold_half(const struct gen *g, struct jit_block *jb, struct ir_op *o, struct uses *u)
+{
+    struct ir_op *ops = (struct ir_op *)jb->ops, *m;
+    unsigned at = (unsigned)(o - ops), cls = ir_op_info[o->op].cls, found = 0, k = at + 1;
+    ir_id t = o->d;
+
+    if ((cls != CLASS_FP && cls != CLASS_FPCV && o->op != OP_LD) || t == IR_NONE || !ir_is_temp(t)) return;
+    struct uses *z = &u[t - IR_TEMP];
+    if (z->defs != 1 || jb->temp_type[t - IR_TEMP] != T_I64) return;
+    while (k < jb->n_ops && ops[k].op == OP_INSN) k++;
+    if (k == jb->n_ops) return;
+    m = &ops[k];
+    if (m->op == OP_MOV && m->a == t && is_half(g, m->d)) {
+        ir_id s = m->d;
+        for (unsigned i = k + 1; i < jb->n_ops && found + 1 < z->n; i++) {
+            const struct ir_op *p = &ops[i];
+            if (reads(p, t)) {
+                if (ir_op_info[p->op].cls == CLASS_VEC) return;
+                found += (p->a == t) + (p->b == t) + (p->c == t);
+            }
+            if (writes(p, s) && found + 1 < z->n) return;
+        }
+        for (unsigned i = k + 1; i < jb->n_ops && z->n > 1; i++) rename_inputs(&ops[i], u, t, s);
+        m->a = s; /* goes */
+        o->d = s;
+        z->n = z->defs = 0;
+        return;
+    }
+    if (z->n != 1 || o->op == OP_LD) return;
+    for (; k < jb->n_ops && !reads(&ops[k], t); k++) {
+        unsigned c = ir_op_info[ops[k].op].cls;
+        if (ops[k].op != OP_INSN && ((c != CLASS_PURE && c != CLASS_CONV && c != CLASS_FP && c != CLASS_FPCV && c != CLASS_VEC) || ir_op_info[ops[k].op].flags & (F_FAULT | F_EFFECT | F_END)))
+            return;
+    }
+    if (k == jb->n_ops || ir_op_info[ops[k].op].cls != CLASS_FP || ops[k].a != t || !is_half(g, ops[k].d)) return;
+    ir_id s = ops[k].d;
+    if (reads(&ops[k], s)) return;
+    for (unsigned i = at + 1; i < k; i++) {
+        if (reads(&ops[i], s) || writes(&ops[i], s)) return;
+    }
+    o->d = s;
+    rename_inputs(&ops[k], u, t, s);
+    z->n = z->defs = 0;
+}
+
 static bool is_lazy(const struct gen *g, ir_id x) { return ir_is_slot(x) && (unsigned)x - g->guest->lazy_first < g->guest->n_lazy; }
 
 static bool can_wait(const struct ir_op *o)
@@ -335,6 +403,7 @@ static void tidy(struct gen *g, struct jit_block *jb)
         default: fold_extension(jb, o, u);
         }
     }
+    for (unsigned i = 0; i < jb->n_ops; i++) fold_half(g, jb, &ops[i], u);
     for (unsigned i = jb->n_ops; i-- > 0;) {
         struct ir_op *o = &ops[i];
         if (o->op == OP_MOV && o->a == o->d) continue;

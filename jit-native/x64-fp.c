@@ -96,13 +96,21 @@ static void end_sse(struct lower *c, const struct cold *k)
     if (k) emit_place(&c->e, k->back);
 }
 
+/* Operand b: a register, or its cell. */
+static struct x64_rm second(struct lower *c)
+{
+    ir_id b = c->o->b;
+    return lower_reg(c, b) == IN_MEMORY && !ir_is_const(b) ? x64_m(x64_cell(c, b)) : x64_r(x64_use_xmm(c, b, XMM2));
+}
+
 /* Operations of SSE's own kind, prefix included: d = a op b, what shares a register with d stays. */
 static void sse(struct lower *c, unsigned op)
 {
     const struct ir_op *o = c->o;
     struct cold *k = begin_sse(c);
     bool in_place = lower_pair(c, o->d) && (o->a == o->d || (X64(c)->same_d == o->d && X64(c)->same_a == o->a));
-    unsigned xb = x64_use_xmm(c, o->b, XMM2), d;
+    struct x64_rm b = second(c);
+    unsigned d;
 
     if (in_place) {
         d = (unsigned)lower_reg(c, o->d) - GPRS;
@@ -111,7 +119,7 @@ static void sse(struct lower *c, unsigned op)
         d = result(c);
         move_xmm(c, d, xa);
     }
-    x64_op(&c->e, op | X_0F | (o->type == T_I64 ? X_F2 : X_F3), false, d, x64_r(xb));
+    x64_op(&c->e, op | X_0F | (o->type == T_I64 ? X_F2 : X_F3), false, d, b);
     x64_done_xmm(c, o->d, d);
     end_sse(c, k);
 }
@@ -246,9 +254,10 @@ static void flags_of_relation(struct lower *c)
     struct emit *e = &c->e;
     bool w = o->type == T_I64;
     struct cold *k = begin_sse(c);
-    unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2);
+    struct x64_rm b = second(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1);
 
-    x64_op(e, (o->attr & IR_REL_SIGNAL ? 0x2f : 0x2e) | X_0F | (w ? X_66 : 0), false, xa, x64_r(xb)); /* comis, ucomis */
+    x64_op(e, (o->attr & IR_REL_SIGNAL ? 0x2f : 0x2e) | X_0F | (w ? X_66 : 0), false, xa, b); /* comis, ucomis */
     emit_byte(e, 0x9f); /* lahf; 6, 4 and 2 of the byte in ah are the flags, 1 is set, the others are clear */
     x64_op(e, 0xb6 | X_0F, false, RAX, x64_r(4)); /* movzx eax, ah */
     x64_lea(e, false, RAX, x64_at(RAX, -2));

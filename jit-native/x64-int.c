@@ -499,6 +499,9 @@ static bool move_pair(struct lower *c, unsigned d, ir_id lo, ir_id hi)
         x64_op(e, 0x57 | X_0F, false, d, x64_r(d)); /* xorps */
     } else if (hi == lo + 1 && lower_pair(c, lo)) {
         if ((unsigned)r - GPRS != d) x64_op(e, 0x28 | X_0F, false, d, x64_r((unsigned)r - GPRS)); /* movaps */
+    } else if (hi == lo + 1 && r == IN_MEMORY && lower_reg(c, hi) == IN_MEMORY && !ir_is_const(lo)) {
+        x64_op(e, 0x10 | X_0F | X_F2, false, d, x64_m(x64_cell(c, lo))); /* movsd, movhpd: in halves, as in x64_vec_get() */
+        x64_op(e, 0x16 | X_0F | X_66, false, d, x64_m(x64_cell(c, hi)));
     } else if (is_zero(c, hi) && !ir_is_const(lo)) {
         if (is_gpr(r)) x64_op(e, 0x6e | X_0F | X_66, true, d, x64_r((unsigned)r)); /* movq */
         else if (r == IN_MEMORY) x64_op(e, 0x7e | X_0F | X_F3, false, d, x64_m(x64_cell(c, lo)));

@@ -496,7 +496,7 @@ static void report(const char *box, const struct x86_insn *d, const uint8_t *b, 
         unsigned top = in->fsw >> 11 & 7;
         printf(" st0 %04x %016" PRIx64 " st1 %04x %016" PRIx64, in->se[top], in->mm[top], in->se[(top + 1) & 7], in->mm[(top + 1) & 7]);
     }
-    if ((want->mxcsr ^ got->mxcsr) & ~2u) printf(" mxcsr %" PRIx32 ", host %" PRIx32 " (was %" PRIx32 ")", got->mxcsr, want->mxcsr, in->mxcsr);
+    if (want->mxcsr != got->mxcsr) printf(" mxcsr %" PRIx32 ", host %" PRIx32 " (was %" PRIx32 ")", got->mxcsr, want->mxcsr, in->mxcsr);
     if (d->form->op[0].what >= XO_V || (d->form->n_ops > 1 && d->form->op[1].what >= XO_V)) {
         static const char *const what[] = { "reg", "rm", "vvvv" };
         unsigned n[] = { d->reg, d->rm, d->vvvv };
@@ -605,7 +605,7 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
             if (mode == X86_32) memcpy(got.vec + 8, want.vec + 8, sizeof got.vec / 2);
             forgive_ulp(&d, &want, &got);
             bool ok = same_trap(&want, &got, x->c) && want.pc == got.pc && !((want.flags ^ got.flags) & mask) && !memcmp(want.gpr, got.gpr, sizeof want.gpr) &&
-                      !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && !((want.mxcsr ^ got.mxcsr) & ~2u) &&
+                      !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && want.mxcsr == got.mxcsr &&
                       !memcmp(want.se, got.se, sizeof want.se) && !((want.fsw ^ got.fsw) & status_mask(&d)) && want.ftw == got.ftw && want.fcw == got.fcw;
             bool mem = !memcmp(arena, wanted, sizeof wanted);
             if (ok && mem) {
@@ -725,7 +725,7 @@ static void chain(const uint16_t *lines, unsigned n_lines, enum x86_mode mode, u
             if (!x->is64 || mode == X86_32) memcpy(got.gpr + 8, want.gpr + 8, 64);
             if (mode == X86_32) memcpy(got.vec + 8, want.vec + 8, sizeof got.vec / 2);
             bool ok = want.trap == got.trap && want.pc == got.pc && !((want.flags ^ got.flags) & XFL_ARITH) && !memcmp(want.gpr, got.gpr, sizeof want.gpr) &&
-                      !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && !((want.mxcsr ^ got.mxcsr) & ~2u) &&
+                      !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && want.mxcsr == got.mxcsr &&
                       !memcmp(arena, wanted, sizeof wanted);
             passed += ok, failures += !ok;
             if (!ok && ++*bad <= 2) report_chain(x, mode, b, len, &in, &want, &got);

@@ -153,7 +153,7 @@ static void reset(struct cpu *c)
     x86_set_cell(x, &x->pc, 0);
     c->halted = false;
     x->fcw = 0x37f, x->fsw = x->fsw_pending = 0, x->ftw = x->ftop = 0;
-    c->fp = (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_FIRST, .nan_negative = true, .muladd_inf_nan = FP_INFZERO_C_QUIET, .muladd_order = FP_MULADD_ABC };
+    c->fp = (struct fp_env){ .round = FP_RNE, .nan_rule = FP_NAN_FIRST, .nan_negative = true, .sees_denormal = true, .muladd_inf_nan = FP_INFZERO_C_QUIET, .muladd_order = FP_MULADD_ABC };
     c->fp_note = (struct fp_note){ 0 };
     x86_set_mxcsr(x, 0x1f80);
     if (x->user) x86_user_setup(c, x->is64);

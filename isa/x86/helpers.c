@@ -223,7 +223,7 @@ uint64_t x86_helper_f32_f16(struct cpu *c, uint64_t v, uint64_t imm, uint64_t d)
     e.flags = 0, e.ftz = false;
     if (!(imm & 4)) e.round = rounds[imm & 3];
     uint32_t r = f32_to_f16((f32_t)v, &e);
-    c->fp.flags |= e.flags & ~FP_IN_DENORMAL;
+    c->fp.flags |= e.flags;
     return r;
 }
 
