@@ -251,7 +251,7 @@ ok "$img" create -q -f qcow2 good 16M
 ok "$tool" good write 0 1000000 1 + write 9000000 100000 2 + snapshot create s + write 0 100000 3
 cp good x
 l1=$((0x$(peek 40))) rt=$((0x$(peek 48)))
-l2=$((0x$(peek $l1) & 0xfffffffffffe00)) rb=$((0x$(peek $rt)))
+l2=$((0x$(peek $l1 | cut -c3-) & 0xfffffffffffe00)) rb=$((0x$(peek $rt)))
 e0=$(peek $l2) e1=$(peek $((l2 + 8)))
 repair() { # what is left after a repair is sound, for both, and nothing else has changed
     "$tool" -c x check >out 2>&1
