@@ -3,38 +3,73 @@
  */
 #include "blockfmt/compress.h"
 
+#include "util/lazy.h"
+
 #include <errno.h>
 #ifdef HAVE_ZLIB
 #include <zlib.h>
+#ifdef QUERN_SO_ZLIB
+#define Z_FUNCTIONS(X) X(deflate) X(deflateEnd) X(deflateInit2_) X(inflate) X(inflateEnd) X(inflateInit2_)
+LAZY_LIBRARY_AS(z_, Z_FUNCTIONS, QUERN_SO_ZLIB)
+#define Z(f) z_lib.f
+#else
+#define Z(f) f
+#define z_load(e) 0
+#endif
 #endif
 #ifdef HAVE_ZSTD
 #include <zstd.h>
+#ifdef QUERN_SO_ZSTD
+#define ZSTD_FUNCTIONS(X) X(ZSTD_compress) X(ZSTD_createDStream) X(ZSTD_decompressStream) X(ZSTD_freeDStream) X(ZSTD_isError)
+LAZY_LIBRARY_AS(zstd_, ZSTD_FUNCTIONS, QUERN_SO_ZSTD)
+#define ZSTD(f) zstd_lib.f
+#else
+#define ZSTD(f) f
+#define zstd_load(e) 0
+#endif
 #endif
 #ifdef HAVE_BZ2
 #include <bzlib.h>
+#ifdef QUERN_SO_BZ2
+#define BZ2_FUNCTIONS(X) X(BZ2_bzBuffToBuffDecompress)
+LAZY_LIBRARY_AS(bz2_, BZ2_FUNCTIONS, QUERN_SO_BZ2)
+#define BZ2(f) bz2_lib.f
+#else
+#define BZ2(f) f
+#define bz2_load(e) 0
 #endif
-
-bool compress_built(int kind)
-{
-#ifdef HAVE_ZLIB
-    if (kind == COMPRESS_DEFLATE_RAW || kind == COMPRESS_ZLIB) return true;
 #endif
-#ifdef HAVE_ZSTD
-    if (kind == COMPRESS_ZSTD) return true;
-#endif
-#ifdef HAVE_BZ2
-    if (kind == COMPRESS_BZIP2) return true;
-#endif
-    return false;
-}
 
 int compress_need(int kind, const char *what, struct error *e)
 {
-    const char *library = kind == COMPRESS_ZSTD ? "libzstd" : kind == COMPRESS_BZIP2 ? "libbz2" : "zlib";
+    const char *library = "zlib";
 
-    if (compress_built(kind)) return 0;
+    switch (kind) {
+    case COMPRESS_ZSTD:
+        library = "libzstd";
+#ifdef HAVE_ZSTD
+        return zstd_load(e) ? -ENOTSUP : 0;
+#else
+        break;
+#endif
+    case COMPRESS_BZIP2:
+        library = "libbz2";
+#ifdef HAVE_BZ2
+        return bz2_load(e) ? -ENOTSUP : 0;
+#else
+        break;
+#endif
+    default:
+#ifdef HAVE_ZLIB
+        return z_load(e) ? -ENOTSUP : 0;
+#else
+        break;
+#endif
+    }
     return error_set(e, "%s is not supported by this build (it was made without %s)", what, library), -ENOTSUP;
 }
+
+bool compress_built(int kind) { return !compress_need(kind, "", NULL); }
 
 #ifdef HAVE_ZLIB
 /*
@@ -76,13 +111,14 @@ static long zlib_deflate(int bits, int level, const void *src, size_t n, void *d
     int rc;
     long out;
 
-    if (deflateInit2(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, mem_level(n), Z_DEFAULT_STRATEGY) != Z_OK)
+    if (z_load(NULL)) return -ENOTSUP;
+    if (Z(deflateInit2_)(&z, level ? level : Z_DEFAULT_COMPRESSION, Z_DEFLATED, bits, mem_level(n), Z_DEFAULT_STRATEGY, ZLIB_VERSION, sizeof z) != Z_OK)
         return -EIO;
     z.next_in = (Bytef *)(uintptr_t)src, z.avail_in = (uInt)n;
     z.next_out = dst, z.avail_out = (uInt)room;
-    rc = deflate(&z, Z_FINISH);
+    rc = Z(deflate)(&z, Z_FINISH);
     out = (long)(room - z.avail_out);
-    deflateEnd(&z);
+    Z(deflateEnd)(&z);
     return rc == Z_STREAM_END ? out : rc == Z_OK || rc == Z_BUF_ERROR ? -ENOSPC : -EIO;
 }
 
@@ -91,13 +127,14 @@ static int zlib_inflate(int bits, const void *src, size_t len, void *dst, size_t
     z_stream z = {0};
     int rc;
 
-    if (inflateInit2(&z, bits) != Z_OK) return -EIO;
+    if (z_load(NULL)) return -ENOTSUP;
+    if (Z(inflateInit2_)(&z, bits, ZLIB_VERSION, sizeof z) != Z_OK) return -EIO;
     z.next_in = (Bytef *)(uintptr_t)src, z.avail_in = (uInt)len;
     z.next_out = dst, z.avail_out = (uInt)n;
-    rc = inflate(&z, Z_FINISH);
+    rc = Z(inflate)(&z, Z_FINISH);
     /* A full buffer is enough: some writers leave the end of the stream out. */
     rc = (rc == Z_STREAM_END || rc == Z_BUF_ERROR || rc == Z_OK) && !z.avail_out ? 0 : -EIO;
-    inflateEnd(&z);
+    Z(inflateEnd)(&z);
     return rc;
 }
 #endif
@@ -110,9 +147,9 @@ long compress_block(int kind, int level, const void *src, size_t n, void *dst, s
     if (kind == COMPRESS_ZLIB) return zlib_deflate(15, level, src, n, dst, room);
 #endif
 #ifdef HAVE_ZSTD
-    if (kind == COMPRESS_ZSTD) {
-        size_t k = ZSTD_compress(dst, room, src, n, level ? level : 3);
-        return ZSTD_isError(k) ? -ENOSPC : (long)k;
+    if (kind == COMPRESS_ZSTD && !zstd_load(NULL)) {
+        size_t k = ZSTD(ZSTD_compress)(dst, room, src, n, level ? level : 3);
+        return ZSTD(ZSTD_isError)(k) ? -ENOSPC : (long)k;
     }
 #endif
     return -ENOTSUP;
@@ -125,20 +162,20 @@ int decompress_block(int kind, const void *src, size_t len, void *dst, size_t n)
     if (kind == COMPRESS_ZLIB) return zlib_inflate(15, src, len, dst, n);
 #endif
 #ifdef HAVE_ZSTD
-    if (kind == COMPRESS_ZSTD) {
-        ZSTD_DStream *d = ZSTD_createDStream();
+    if (kind == COMPRESS_ZSTD && !zstd_load(NULL)) {
+        ZSTD_DStream *d = ZSTD(ZSTD_createDStream)();
         ZSTD_inBuffer in = {src, len, 0};
         ZSTD_outBuffer out = {dst, n, 0};
         size_t rc = d ? 1 : 0;
-        while (d && rc && !ZSTD_isError(rc) && out.pos < n && in.pos < len) rc = ZSTD_decompressStream(d, &out, &in);
-        ZSTD_freeDStream(d);
-        return out.pos == n && !ZSTD_isError(rc) ? 0 : -EIO;
+        while (d && rc && !ZSTD(ZSTD_isError)(rc) && out.pos < n && in.pos < len) rc = ZSTD(ZSTD_decompressStream)(d, &out, &in);
+        ZSTD(ZSTD_freeDStream)(d);
+        return out.pos == n && !ZSTD(ZSTD_isError)(rc) ? 0 : -EIO;
     }
 #endif
 #ifdef HAVE_BZ2
-    if (kind == COMPRESS_BZIP2) {
+    if (kind == COMPRESS_BZIP2 && !bz2_load(NULL)) {
         unsigned out = (unsigned)n;
-        int rc = BZ2_bzBuffToBuffDecompress(dst, &out, (char *)(uintptr_t)src, (unsigned)len, 0, 0);
+        int rc = BZ2(BZ2_bzBuffToBuffDecompress)(dst, &out, (char *)(uintptr_t)src, (unsigned)len, 0, 0);
         return (rc == BZ_OK || rc == BZ_OUTBUFF_FULL) && out == n ? 0 : -EIO;
     }
 #endif

@@ -1,5 +1,6 @@
 /*
- * compress.h - the compressors of image formats; one place for each library. -ENOTSUP when it is not built in.
+ * compress.h - the compressors of image formats; one place for each library. -ENOTSUP when it is not built in,
+ * or not there when it is needed.
  */
 #ifndef BLOCKFMT_COMPRESS_H
 #define BLOCKFMT_COMPRESS_H
@@ -13,9 +14,9 @@ enum { COMPRESS_DEFLATE_RAW /* no header, 4 KiB window: qcow, qcow2 */, COMPRESS
 long compress_block(int kind, int level, const void *src, size_t n, void *dst, size_t room);
 /* Fills dst (exactly n bytes); src may be longer than its stream. 0 or -EIO. */
 int decompress_block(int kind, const void *src, size_t len, void *dst, size_t n);
-/* Whether it is built in. */
+/* Whether it is built in, and its library can be loaded. */
 bool compress_built(int kind);
-/* 0 when it is built in, else -ENOTSUP and a message: `what` needs it. */
+/* 0 when it is, else -ENOTSUP and a message: `what` needs it. */
 int compress_need(int kind, const char *what, struct error *);
 
 #endif

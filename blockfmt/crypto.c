@@ -6,9 +6,25 @@
 #include <errno.h>
 
 #ifdef HAVE_GCRYPT
+#include "util/lazy.h"
+
 #include <gcrypt.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
+
+#ifdef QUERN_SO_GCRYPT
+#define FUNCTIONS(X) X(gcry_check_version) X(gcry_cipher_algo_info) X(gcry_cipher_close) X(gcry_cipher_ctl) X(gcry_cipher_decrypt) \
+    X(gcry_cipher_encrypt) X(gcry_cipher_get_algo_blklen) X(gcry_cipher_open) X(gcry_cipher_setctr) X(gcry_cipher_setiv) \
+    X(gcry_cipher_setkey) X(gcry_control) X(gcry_kdf_derive) X(gcry_md_algo_info) X(gcry_md_get_algo_dlen) \
+    X(gcry_md_hash_buffer) X(gcry_randomize)
+LAZY_LIBRARY(FUNCTIONS, QUERN_SO_GCRYPT)
+#define L(f) lib.f
+#define load_library(e) lazy_load(&lazy, e)
+#else
+#define L(f) f
+#define load_library(e) 0
+#endif
 
 enum ivgen { IV_NONE, IV_PLAIN, IV_PLAIN64, IV_ESSIV };
 #define HANDLES 16
@@ -39,12 +55,21 @@ static const struct cipher {
     {"3des", GCRY_CIPHER_3DES, 24},
 };
 
+/* Before anything else is called. False: there is no library, which has been said. */
 static bool ready(void)
 {
-    if (!gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P)) {
-        (void)gcry_check_version(NULL);
-        gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
-        gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+    static atomic_bool said;
+    struct error e = {0};
+
+    if (load_library(&e)) {
+        if (!atomic_exchange(&said, true)) error_print(&e);
+        error_clear(&e);
+        return false;
+    }
+    if (!L(gcry_control)(GCRYCTL_INITIALIZATION_FINISHED_P)) {
+        (void)L(gcry_check_version)(NULL);
+        L(gcry_control)(GCRYCTL_DISABLE_SECMEM, 0);
+        L(gcry_control)(GCRYCTL_INITIALIZATION_FINISHED, 0);
     }
     return true;
 }
@@ -73,6 +98,8 @@ static int hash_algo(const char *name)
     return 0;
 }
 
+static bool test_cipher(int algo) { return L(gcry_cipher_algo_info)(algo, GCRYCTL_TEST_ALGO, NULL, NULL) == 0; }
+
 static int mode_of(const char *mode)
 {
     if (!strcmp(mode, "xts")) return GCRY_CIPHER_MODE_XTS;
@@ -85,7 +112,7 @@ static int mode_of(const char *mode)
 size_t crypt_key_len(const char *name, const char *mode)
 {
     const struct cipher *c = find_cipher(name);
-    if (!c || mode_of(mode) < 0 || gcry_cipher_test_algo(c->algo)) return 0;
+    if (!c || mode_of(mode) < 0 || !ready() || !test_cipher(c->algo)) return 0;
     return strcmp(mode, "xts") ? c->key : 2 * c->key;
 }
 
@@ -93,9 +120,9 @@ static gcry_cipher_hd_t new_handle(const struct crypt *c)
 {
     gcry_cipher_hd_t h;
 
-    if (gcry_cipher_open(&h, c->algo, c->mode, 0)) return NULL;
-    if (gcry_cipher_setkey(h, c->key, c->key_len)) {
-        gcry_cipher_close(h);
+    if (L(gcry_cipher_open)(&h, c->algo, c->mode, 0)) return NULL;
+    if (L(gcry_cipher_setkey)(h, c->key, c->key_len)) {
+        L(gcry_cipher_close)(h);
         return NULL;
     }
     return h;
@@ -105,17 +132,17 @@ static gcry_cipher_hd_t new_handle(const struct crypt *c)
 static int make_essiv(struct crypt *c, const char *cipher, const char *ivhash)
 {
     int algo = hash_algo(ivhash);
-    size_t n = algo ? gcry_md_get_algo_dlen(algo) : 0, dash = strcspn(cipher, "-");
+    size_t n = algo ? L(gcry_md_get_algo_dlen)(algo) : 0, dash = strcspn(cipher, "-");
     uint8_t salt[64];
     char name[32];
 
     if (!n || n > sizeof salt || dash > 16) return -EINVAL;
-    gcry_md_hash_buffer(algo, salt, c->key, c->key_len);
+    L(gcry_md_hash_buffer)(algo, salt, c->key, c->key_len);
     memcpy(name, cipher, dash);
     memcpy(name + dash, n == 16 ? "-128" : n == 24 ? "-192" : "-256", 5);
     const struct cipher *k = find_cipher(name);
-    if (!k || k->key != n || gcry_cipher_open(&c->essiv, k->algo, GCRY_CIPHER_MODE_ECB, 0)) return -EINVAL;
-    return gcry_cipher_setkey(c->essiv, salt, n) ? -EINVAL : 0;
+    if (!k || k->key != n || L(gcry_cipher_open)(&c->essiv, k->algo, GCRY_CIPHER_MODE_ECB, 0)) return -EINVAL;
+    return L(gcry_cipher_setkey)(c->essiv, salt, n) ? -EINVAL : 0;
 }
 
 struct crypt *crypt_new(const char *cipher, const char *mode, const char *ivgen, const char *ivhash, const uint8_t *key,
@@ -125,8 +152,7 @@ struct crypt *crypt_new(const char *cipher, const char *mode, const char *ivgen,
     struct crypt *c;
     int m = mode_of(mode);
 
-    (void)ready();
-    if (!k || m < 0 || gcry_cipher_test_algo(k->algo)) {
+    if (!k || m < 0 || !ready() || !test_cipher(k->algo)) {
         error_set(e, "Algorithm '%s' with mode '%s' is not supported", cipher, mode);
         return NULL;
     }
@@ -136,7 +162,7 @@ struct crypt *crypt_new(const char *cipher, const char *mode, const char *ivgen,
     }
     c = NEW(struct crypt);
     pthread_mutex_init(&c->lock, NULL);
-    c->algo = k->algo, c->mode = m, c->key_len = key_len, c->block = gcry_cipher_get_algo_blklen(k->algo);
+    c->algo = k->algo, c->mode = m, c->key_len = key_len, c->block = L(gcry_cipher_get_algo_blklen)(k->algo);
     memcpy(c->key, key, key_len);
     if (!ivgen || !*ivgen) c->ivgen = IV_NONE;
     else if (!strcmp(ivgen, "plain")) c->ivgen = IV_PLAIN;
@@ -161,8 +187,8 @@ unknown:
 void crypt_free(struct crypt *c)
 {
     if (!c) return;
-    while (c->n_spare) gcry_cipher_close(c->spare[--c->n_spare]);
-    if (c->essiv) gcry_cipher_close(c->essiv);
+    while (c->n_spare) L(gcry_cipher_close)(c->spare[--c->n_spare]);
+    if (c->essiv) L(gcry_cipher_close)(c->essiv);
     pthread_mutex_destroy(&c->lock);
     crypt_wipe(c->key, sizeof c->key);
     mem_free(c);
@@ -177,7 +203,7 @@ static int make_iv(struct crypt *c, uint64_t sector, uint8_t *iv)
     else if (c->ivgen != IV_NONE) st64_le(iv, sector);
     if (c->ivgen == IV_ESSIV) {
         pthread_mutex_lock(&c->lock);
-        rc = gcry_cipher_encrypt(c->essiv, iv, c->block, NULL, 0) ? -EIO : 0;
+        rc = L(gcry_cipher_encrypt)(c->essiv, iv, c->block, NULL, 0) ? -EIO : 0;
         pthread_mutex_unlock(&c->lock);
     }
     return rc;
@@ -197,30 +223,28 @@ int crypt_run(struct crypt *c, bool encrypt, uint64_t sector, uint8_t *buf, size
         uint8_t iv[16];
         rc = make_iv(c, sector, iv);
         if (rc) break;
-        gcry_cipher_reset(h);
-        if (c->mode == GCRY_CIPHER_MODE_CTR) rc = gcry_cipher_setctr(h, iv, c->block) ? -EIO : 0;
-        else if (c->mode != GCRY_CIPHER_MODE_ECB) rc = gcry_cipher_setiv(h, iv, c->block) ? -EIO : 0;
-        if (!rc) rc = (encrypt ? gcry_cipher_encrypt(h, buf, 512, NULL, 0) : gcry_cipher_decrypt(h, buf, 512, NULL, 0)) ? -EIO : 0;
+        L(gcry_cipher_ctl)(h, GCRYCTL_RESET, NULL, 0);
+        if (c->mode == GCRY_CIPHER_MODE_CTR) rc = L(gcry_cipher_setctr)(h, iv, c->block) ? -EIO : 0;
+        else if (c->mode != GCRY_CIPHER_MODE_ECB) rc = L(gcry_cipher_setiv)(h, iv, c->block) ? -EIO : 0;
+        if (!rc) rc = (encrypt ? L(gcry_cipher_encrypt)(h, buf, 512, NULL, 0) : L(gcry_cipher_decrypt)(h, buf, 512, NULL, 0)) ? -EIO : 0;
     }
     pthread_mutex_lock(&c->lock);
     if (c->n_spare < HANDLES) c->spare[c->n_spare++] = h, h = NULL;
     pthread_mutex_unlock(&c->lock);
-    if (h) gcry_cipher_close(h);
+    if (h) L(gcry_cipher_close)(h);
     return rc;
 }
 
 size_t crypt_hash_len(const char *hash)
 {
     int algo = hash_algo(hash);
-    return ready() && algo && !gcry_md_test_algo(algo) ? gcry_md_get_algo_dlen(algo) : 0;
+    return ready() && algo && !L(gcry_md_algo_info)(algo, GCRYCTL_TEST_ALGO, NULL, NULL) ? L(gcry_md_get_algo_dlen)(algo) : 0;
 }
 
 int crypt_hash(const char *hash, const void *data, size_t n, uint8_t *out)
 {
-    int algo = ready() ? hash_algo(hash) : 0;
-
-    if (!algo || gcry_md_test_algo(algo)) return -ENOTSUP;
-    gcry_md_hash_buffer(algo, out, data, n);
+    if (!crypt_hash_len(hash)) return -ENOTSUP;
+    L(gcry_md_hash_buffer)(hash_algo(hash), out, data, n);
     return 0;
 }
 
@@ -228,7 +252,7 @@ int crypt_pbkdf2(const char *hash, const uint8_t *pass, size_t pass_len, const u
                  uint64_t iterations, uint8_t *out, size_t n)
 {
     if (!crypt_hash_len(hash)) return -ENOTSUP;
-    return gcry_kdf_derive(pass, pass_len, GCRY_KDF_PBKDF2, hash_algo(hash), salt, salt_len, (unsigned long)iterations, n, out)
+    return L(gcry_kdf_derive)(pass, pass_len, GCRY_KDF_PBKDF2, hash_algo(hash), salt, salt_len, (unsigned long)iterations, n, out)
                ? -EINVAL : 0;
 }
 
@@ -248,8 +272,8 @@ uint64_t crypt_pbkdf2_count(const char *hash, size_t n, uint64_t ms)
 
 int crypt_random(uint8_t *out, size_t n)
 {
-    (void)ready();
-    gcry_randomize(out, n, GCRY_STRONG_RANDOM);
+    if (!ready()) return -ENOTSUP;
+    L(gcry_randomize)(out, n, GCRY_STRONG_RANDOM);
     return 0;
 }
 

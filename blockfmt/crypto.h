@@ -9,7 +9,7 @@
 
 struct crypt; /* a cipher with its key, for sectors of 512 bytes */
 
-bool crypt_built(void);
+bool crypt_built(void); /* false too: the library cannot be loaded (said once) */
 /* cipher: "aes-256", "serpent-128", "twofish-256", "cast5-128", ... as create options say; mode: xts, cbc, ecb, ctr;
  * ivgen: plain, plain64, essiv (with ivhash: its hash), "" for none. key_len must be what they need (xts: double). */
 struct crypt *crypt_new(const char *cipher, const char *mode, const char *ivgen, const char *ivhash, const uint8_t *key,

@@ -120,6 +120,8 @@ static inline bool dev_connect(struct device *from, unsigned n, struct device *t
     return true;
 }
 
+enum { IDE_CHANNELS = 32 };
+
 /* The machine's devices. */
 struct machine_bus {
     struct address_space *mem;   /* as the CPUs see it */
@@ -127,7 +129,7 @@ struct machine_bus {
     struct region *mem_root, *io_root;
     struct bus_clock *clock;
     struct pci_bus *pci;         /* the PCI bus (periph/pci/pci.h), set by its host bridge; NULL: none */
-    struct ide_channel *ide[4];  /* IDE channels (periph/block/ide.h), set by their controllers: "ide.0"... */
+    struct ide_channel *ide[IDE_CHANNELS]; /* (periph/block/ide.h), set by their controllers: "ide.0"... */
     struct virtio_balloon *balloon; /* (periph/virtio/virtio-balloon.h), set by its device; NULL: none */
     struct input_sink *inputs;   /* keyboards and pointers (bus/input.h), the last one first */
     struct display *display;     /* the first display adapter's screen (ui/picture.h); NULL: none */

@@ -53,7 +53,7 @@ struct blk {
     /* what finding and entering it look at comes first */
     uint64_t pc;
     uint64_t key;
-    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages */
+    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages; none: made from cpu->io.code */
     struct blk *hash_next;
     const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */
     const void *jit_body;      /* of compiled code: its body (struct jit_code), or NULL (atomic) */
@@ -77,7 +77,8 @@ struct blk {
     struct link *in;           /* links that point here */
     struct blk *page_next[2];
     uint64_t vpage2;
-    uint32_t size;
+    const uint8_t *code;       /* system mode: the n_code bytes that it was made from */
+    uint32_t size, n_code;
     uint32_t heat;             /* runs to go until it is asked for promotion */
     uint32_t runs;             /* counted in lower tiers, before the present countdown */
     uint32_t heat_start;       /* where the present countdown began */
@@ -171,10 +172,17 @@ static inline void jc_set(struct cpu *cpu, uint64_t pc, struct blk *b, bool glob
     atomic_store_ptr(&cpu->jump_cache[i], b);
 }
 
-/* tlb.c. What is known of one address space. */
+/* tlb.c. The TLB of one mode in one address space, and which groups of its entries may hold something: emptying it costs what was
+ * in it, not its size. */
+enum { TLB_GROUP = 16, TLB_WORDS = TLB_SIZE / TLB_GROUP / 64 };
+struct tlb_table { struct tlb_entry e[TLB_SIZE]; uint64_t used[TLB_WORDS]; };
+
+static inline struct tlb_entry *tlb_at(struct tlb_table *t, uint64_t va) { return &t->e[va >> CPU_PAGE_BITS & (TLB_SIZE - 1)]; }
+
+/* What is known of one address space. */
 struct mmu_context {
     uint64_t id, used;
-    struct tlb_entry *tlb[CPU_MMU_MODES]; /* of the current one: those in the CPU */
+    struct tlb_table *tlb[CPU_MMU_MODES]; /* of the current one: those in the CPU */
     struct blk **jump_cache;
     uint32_t *jc_pages;
 };
@@ -226,6 +234,8 @@ void arena_free(struct arena *);
 struct blk *engine_lookup(struct cpu *, uint64_t pc, uint64_t key);
 /* A block of at most max instructions for one use; NULL: the code is not there any more. */
 struct blk *engine_translate_partial(struct cpu *, uint64_t pc, uint64_t key, unsigned max);
+/* The unit at pc, made from cpu->io.code, for one use. */
+struct blk *engine_translate_kept(struct cpu *, uint64_t pc, uint64_t key);
 void link_set(struct engine *, struct link *, struct blk *to);
 struct code_page *code_page_find(struct engine *, const uint8_t *host_page);
 /* Puts exact pc, icount_left and insn_flags for cpu->xpc into the CPU; unit: at the start of the unit. */
@@ -263,7 +273,7 @@ ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint
 ATTR_NORETURN void fetch_fault(struct cpu *, uint64_t va);
 void mem_protect_code(struct engine *, const uint8_t *host_page);
 
-struct tlb_entry *cpu_tlb_of(struct cpu *, unsigned mmu);
+struct tlb_table *cpu_tlb_of(struct cpu *, unsigned mmu);
 
 /* fp.c */
 void fp_enter(struct cpu *);  /* before and after running blocks: the host's FP flags become the guest's and back */

@@ -316,16 +316,31 @@ static void make_marks(struct blk *b, const struct ir_block *ir, struct arena *a
     }
 }
 
-/* Lock held. NULL: the front end misused the builder: an internal error, which is reported and becomes a bus error of the
- * guest, so that whoever steers the machine can still look at it. */
+/* The code of a block, before what is at its place changes. */
+static void keep_code(struct blk *b, struct arena *arena)
+{
+    unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK), first = MIN(b->size, CPU_PAGE_SIZE - off);
+    b->n_code = b->page[1] ? b->size : first;
+    uint8_t *code = arena_get(arena, b->n_code + 1);
+    memcpy(code, b->page[0] + off, first);
+    if (b->page[1]) memcpy(code + first, b->page[1], b->size - first);
+    b->code = code;
+}
+
+/* Lock held. host: of the page of pc; NULL: from cpu->io.code. NULL: the front end misused the builder: an internal error, which is
+ * reported and becomes a bus error of the guest, so that whoever steers the machine can still look at it. */
 static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigned max, const uint8_t *host, bool keep)
 {
     struct engine *eng = cpu->engine;
     struct ir_builder *ib = &eng->builder;
 
     ir_builder_init(ib, cpu, pc, key & ~KEY_ONE, max);
-    ib->code_vpage = pc & CPU_PAGE_MASK;
-    ib->code_host = ib->code_pages[0] = host;
+    if (host) {
+        ib->code_vpage = pc & CPU_PAGE_MASK;
+        ib->code_host = ib->code_pages[0] = host;
+    } else {
+        ib->kept = cpu->io.code, ib->n_kept = cpu->io.n_code;
+    }
     cpu->guest->translate(ib);
     struct ir_block *ir = &ib->blk;
     if (!ib->bug && !ib->ended) ib->bug = "the block does not end";
@@ -365,6 +380,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
         b->vpage2 = ib->code_vpage2;
         b->two_pages = true;
     }
+    if (host && !b->user) keep_code(b, arena);
     b->n_links = ir->n_links;
     b->links = arena_get(arena, ir->n_links * sizeof(struct link) + 1);
     for (unsigned i = 0; i < ir->n_links; i++) {
@@ -429,6 +445,15 @@ struct blk *engine_translate_partial(struct cpu *cpu, uint64_t pc, uint64_t key,
     pthread_mutex_lock(&cpu->engine->lock);
     struct blk *b = translate(cpu, pc, key, max, host, false);
     pthread_mutex_unlock(&cpu->engine->lock);
+    return b;
+}
+
+struct blk *engine_translate_kept(struct cpu *cpu, uint64_t pc, uint64_t key)
+{
+    pthread_mutex_lock(&cpu->engine->lock);
+    struct blk *b = translate(cpu, pc, key | KEY_ONE, 1, NULL, false);
+    pthread_mutex_unlock(&cpu->engine->lock);
+    cpu->io.n_code = 0;
     return b;
 }
 

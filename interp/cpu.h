@@ -99,7 +99,7 @@ struct tlb_entry {        /* va page in the tag when valid, all ones when not */
     uintptr_t addend;     /* host address = va + addend */
     uint64_t phys;        /* physical page */
 };
-#define TLB_BITS  10
+#define TLB_BITS  12     /* 16 MiB of pages: what decompresses a kernel goes back and forth in more than 4 */
 #define TLB_SIZE  (1u << TLB_BITS)
 #define TLB_SLOW  0x800u  /* in a tag: never equal to a page address */
 #define TLB_IO    0x400u  /* with TLB_SLOW: no memory, a device at phys */
@@ -116,11 +116,12 @@ struct guest {
     unsigned n_helpers;
     ir_id pc_slot;                        /* exact only outside of blocks and in exceptions */
     const struct guest_x87 *x87;          /* interp/x87.h, or NULL */
-    ir_id lazy_first;                     /* n_lazy slots (at most 3) that most instructions write and few read, such as what flags */
+    ir_id lazy_first;                     /* n_lazy slots (at most 6) that most instructions write and few read, such as what flags */
     unsigned n_lazy;                      /* are made of: code generators do the writes when somebody looks. No writes by devices */
     uint8_t addr_type;                    /* type of addresses and of the pc slot */
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
     bool no_fp_notes;                     /* cpu_fp_last_flags() is never called */
+    bool sse_fp;                          /* the rules in cpu->fp are always those of SSE (NaNs, tininess); rounding, flushing may change */
     bool open_bus;                        /* system mode: there are no bus errors. Where nothing answers, reads give all ones */
     /* Translates one block from b->blk.pc in mode b->blk.key. See isa/isa.h for the rules. */
     void (*translate)(struct ir_builder *b);
@@ -175,7 +176,7 @@ struct link;
 
 /* Device accesses made by the unit that is being executed, so that it can be run again without making them again. */
 struct io_access { uint64_t phys, value; uint8_t size; bool write; };
-enum { IO_LOG = 8 };
+enum { IO_LOG = 8, IO_CODE = 32 };
 struct io_log {
     uint64_t unit;                   /* the instruction count at which the unit began */
     /* Most accesses are the only ones of their block: what `unit` is for the first is worked out when there is a second. */
@@ -186,6 +187,8 @@ struct io_log {
     bool late;                       /* unit is still to be worked out from these */
     uint8_t n, at;                   /* accesses noted; the next to be repeated */
     bool replay;                     /* the unit is being run again */
+    uint8_t n_code;                  /* not 0: its code as it was, as an access has changed what lies there */
+    uint8_t code[IO_CODE];
     struct io_access e[IO_LOG];
 };
 
@@ -227,8 +230,8 @@ struct cpu {
                                         (CPU_GUARD64, by the guest's addr_type) bytes before and after the guest's, where sums
                                         of addresses may end up */
     uint64_t ulimit;                 /* user mode: guest addresses at or above it fault without being tried */
-    struct tlb_entry *tlb[CPU_MMU_MODES]; /* system mode; TLB_SIZE entries each */
-    struct tlb_entry *tlb_now;       /* that of the current MMU mode, mmu_now */
+    struct tlb_table *tlb[CPU_MMU_MODES]; /* system mode; see block.h */
+    struct tlb_entry *tlb_now;       /* the TLB_SIZE entries of the one of the current MMU mode, mmu_now */
     unsigned mmu_now;
     struct blk **jump_cache;
     uint32_t *jc_pages;              /* see block.h */

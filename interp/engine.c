@@ -325,7 +325,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     cpu->unwind = &unwind;
     cpu->xpc = NULL;
     cpu->xpoint = 0;
-    cpu->io.replay = cpu->io.late = false, cpu->io.n = 0;
+    cpu->io.replay = cpu->io.late = false, cpu->io.n = cpu->io.n_code = 0;
     cpu->xlink = NULL;
     if (!cpu->world->user && g->mmu_context) cpu_mmu_context(cpu, g->mmu_context(cpu));
     if (counted) go_inside(eng);
@@ -337,6 +337,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     case UNWIND_EXCEPTION:
         cpu_restore(cpu, false);
         cpu->xlink = NULL;
+        cpu->io.replay = false;
         if (!take_exception(cpu)) {
             ret = RUN_EXCEPTION;
             goto out;
@@ -378,7 +379,8 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         if (unlikely(eng->flush_wanted)) safe_point(cpu, counted);
         uint64_t pc = cpu_get_slot(cpu, g->pc_slot);
         struct blk *b;
-        if (unlikely(one || cpu->step_over_break)) b = engine_lookup(cpu, pc, cpu->key | KEY_ONE);
+        if (unlikely(cpu->io.n_code)) b = engine_translate_kept(cpu, pc, cpu->key);
+        else if (unlikely(one || cpu->step_over_break)) b = engine_lookup(cpu, pc, cpu->key | KEY_ONE);
         else b = engine_lookup(cpu, pc, cpu->key);
         one = false;
         if (b && unlikely(b->n_insns > cpu->icount_left)) {
@@ -402,12 +404,13 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         if (unlikely(log_on(LOG_EXEC | LOG_CPU))) log_exec(cpu, b);
         if (!cpu->world->user) {
             cpu->mmu_now = g->mmu_mode(cpu);
-            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);
+            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now)->e;
             cpu->io.left = INT64_MIN; /* what it goes with may be dropped by now */
         }
         enum xexit x = run_block(cpu, b);
         cpu->xpc = NULL;
         cpu->xpoint = 0;
+        cpu->io.replay = false;
         cpu->step_over_break = false;
         if (x == X_IRQ || x == X_HALT) check_irq = true;
         else if (x == X_DEBUG) {

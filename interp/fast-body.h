@@ -208,36 +208,39 @@ BODY(LI64) { (void)acc; return CELL64(r->d) = (uint64_t)(int64_t)r->imm; }
 enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
 {
 #if FAST_GOTO
-    static const void *const table[XO_COUNT] = {
-#define X_ALU2(N, W, m) &&L_##N##W##_##m,
-#define X_ALU1(N, W, m) &&L_##N##W##_##m,
-#define X_ALU3(N, W) &&L_##N##W,
-#define X_ALU3K(N, W) &&L_##N##W##_K,
-#define X_INS(W) &&L_DEPOSIT##W,
-#define X_CONV(N) &&L_##N,
-#define X_SETC(C, W, m) &&L_SETC_##C##W##_##m,
-#define X_LD(sz, sg, T, AW, en, al) &&L_LD_##sz##sg##_##T##_##AW##_##en##_##al,
-#define X_ST(sz, T, AW, en, al) &&L_ST_##sz##_##T##_##AW##_##en##_##al,
-#define X_LD2(AW, en) &&L_LD2_##AW##_##en,
-#define X_ST2(AW, en) &&L_ST2_##AW##_##en,
-#define X_FP2(N, W) &&L_##N##W,
-#define X_FPCV(N) &&L_##N,
-#define X_FCMP(W) &&L_FCMP##W,
-#define X_FMA(W) &&L_FMA##W,
-#define X_BRC2(C, W, m) &&L_BRC2_##C##W##_##m,
-#define X_BRC1(C, W, m) &&L_BRC1_##C##W##_##m,
-#define X_BRL(C, W, m) &&L_BRL_##C##W##_##m,
-#define X_MISC(N) &&L_##N,
-#define X_FUSE2(A, B) &&L_##A##__##B,
-#define X_FUSEB(A, C, W, m) &&L_##A##__BRC2_##C##W##_##m,
-#define X_FUSEG(A) &&L_##A##__GOTO,
-#define X_FUSE1(A, C, W, m) &&L_##A##__BRC1_##C##W##_##m,
+    static const int32_t table[XO_COUNT] = {
+#define AT(label) (int32_t)((char *)&&label - (char *)&&unlinked),
+#define X_ALU2(N, W, m) AT(L_##N##W##_##m)
+#define X_ALU1(N, W, m) AT(L_##N##W##_##m)
+#define X_ALU3(N, W) AT(L_##N##W)
+#define X_ALU3K(N, W) AT(L_##N##W##_K)
+#define X_INS(W) AT(L_DEPOSIT##W)
+#define X_CONV(N) AT(L_##N)
+#define X_SETC(C, W, m) AT(L_SETC_##C##W##_##m)
+#define X_LD(sz, sg, T, AW, en, al) AT(L_LD_##sz##sg##_##T##_##AW##_##en##_##al)
+#define X_ST(sz, T, AW, en, al) AT(L_ST_##sz##_##T##_##AW##_##en##_##al)
+#define X_LD2(AW, en) AT(L_LD2_##AW##_##en)
+#define X_ST2(AW, en) AT(L_ST2_##AW##_##en)
+#define X_FP2(N, W) AT(L_##N##W)
+#define X_FPCV(N) AT(L_##N)
+#define X_FCMP(W) AT(L_FCMP##W)
+#define X_FMA(W) AT(L_FMA##W)
+#define X_BRC2(C, W, m) AT(L_BRC2_##C##W##_##m)
+#define X_BRC1(C, W, m) AT(L_BRC1_##C##W##_##m)
+#define X_BRL(C, W, m) AT(L_BRL_##C##W##_##m)
+#define X_MISC(N) AT(L_##N)
+#define X_FUSE2(A, B) AT(L_##A##__##B)
+#define X_FUSEB(A, C, W, m) AT(L_##A##__BRC2_##C##W##_##m)
+#define X_FUSEG(A) AT(L_##A##__GOTO)
+#define X_FUSE1(A, C, W, m) AT(L_##A##__BRC1_##C##W##_##m)
 #include "interp/xops.def"
+#undef AT
     };
 #define DISPATCH() goto *r->h
 #define H(name) L_##name:
     if (!blk) {
-        FN(table) = table;
+        FN(table).offset = table;
+        FN(table).base = &&unlinked;
         return X_LOOKUP;
     }
 #else
@@ -274,7 +277,7 @@ enum xexit FAST_RUN(struct cpu *cpu, struct blk *blk)
     do {                                                                                           \
         if (!FAST_USER && unlikely((to)->key != cpu->xblk->key)) {                                 \
             cpu->mmu_now = cpu->guest->mmu_mode(cpu);                                              \
-            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);                                          \
+            cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now)->e;                                          \
         }                                                                                          \
     } while (0)
 /* Leaves to a computed address. */

@@ -4,7 +4,7 @@
 #include "interp/fast-values.h"
 
 #if HOST_GNU
-static const void *const *fast_run_goto_user_table;
+static struct fast_table fast_run_goto_user_table;
 
 #define XPROFILE_COUNT(op) ((void)0)
 #define FAST_RUN  fast_run_goto_user
@@ -13,11 +13,11 @@ static const void *const *fast_run_goto_user_table;
 #include "interp/fast-body.h"
 #endif
 
-const void *const *fast_table_user(void)
+const struct fast_table *fast_table_user(void)
 {
 #if HOST_GNU
-    if (!fast_run_goto_user_table) fast_run_goto_user(NULL, NULL);
-    return fast_run_goto_user_table;
+    if (!fast_run_goto_user_table.base) fast_run_goto_user(NULL, NULL);
+    return &fast_run_goto_user_table;
 #else
     return NULL;
 #endif

@@ -11,6 +11,8 @@
 
 /* Host FP is used only where tininess and flags are known: x86-64 and AArch64 so far. */
 #if defined(__x86_64__) && HOST_GNU
+#include <cpuid.h>
+#include <stdatomic.h>
 #include <ucontext.h>
 #include <xmmintrin.h>
 #define HOST_FLAGS_MXCSR 1
@@ -136,7 +138,20 @@ static unsigned host_flags(const struct cpu *cpu)
 /* A fused multiply-add that is one instruction of the host; false: it has none. Kept out of line, as the rest is compiled
  * for hosts without it. */
 #if HOST_FLAGS_MXCSR
-bool fp_host_has_fma(void) { return __builtin_cpu_supports("fma"); }
+bool fp_host_has_fma(void)
+{
+    static atomic_int known; /* 1 no, 2 yes. Not by the compiler's library, which asks the processor ten things at each start */
+    int k = atomic_load_explicit(&known, memory_order_relaxed);
+
+    if (!k) {
+        enum { FMA = 1 << 12, OSXSAVE = 1 << 27, YMM = 6 };
+        uint32_t a, b, c = 0, d, state = 0;
+        if (__get_cpuid(1, &a, &b, &c, &d) && c & OSXSAVE) __asm__ volatile("xgetbv" : "=a"(state), "=d"(d) : "c"(0));
+        k = c & FMA && (state & YMM) == YMM ? 2 : 1;
+        atomic_store_explicit(&known, k, memory_order_relaxed);
+    }
+    return k == 2;
+}
 __attribute__((target("fma"))) float fp_host_fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 __attribute__((target("fma"))) double fp_host_fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
 #elif HOST_FLAGS_FPSR

@@ -496,6 +496,12 @@ bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
         memcpy(buf, b->code_host + at, 4);
         return true;
     }
+    if (b->kept) {
+        uint64_t off = pc - b->blk.pc;
+        if (off > b->n_kept || n > b->n_kept - off) return false;
+        memcpy(buf, b->kept + off, n);
+        return true;
+    }
     while (n) {
         uint64_t page = pc & CPU_PAGE_MASK;
         unsigned off = (unsigned)(pc - page), k = MIN(n, CPU_PAGE_SIZE - off);

@@ -202,6 +202,8 @@ struct ir_builder {
     uint64_t code_vpage, code_vpage2;
     uint64_t code_mask;          /* ~0 << the size of the unit in which execution is permitted (a page, or less) */
     const uint8_t *code_host, *code_pages[2];
+    const uint8_t *kept;         /* not NULL: the n_kept bytes of code there are, from blk.pc on; memory is not looked at */
+    unsigned n_kept;
 };
 
 void ir_builder_init(struct ir_builder *, struct cpu *, uint64_t pc, uint64_t key, unsigned max_insns);

@@ -31,7 +31,9 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
     r.host = pp.host ? pp.host + (hit.phys & ~CPU_PAGE_MASK) : NULL;
     r.readonly = pp.readonly;
     if (hit.page_bits >= CPU_PAGE_BITS) {
-        struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+        struct tlb_table *t = cpu_tlb_of(cpu, mmu);
+        struct tlb_entry *e = tlb_at(t, va);
+        unsigned group = (unsigned)(e - t->e) / TLB_GROUP;
         uint64_t tag = va & CPU_PAGE_MASK;
         bool slow = cpu->engine->n_watches && watched_page(cpu->engine, va);
         if (!pp.host) tag |= TLB_IO, slow = true;
@@ -43,6 +45,7 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
             if (pp.readonly) e->wr |= TLB_ROM;
             if (!(e->wr & TLB_SLOW)) cpu->written_pages[page_hash(pp.host)] = 1;
         }
+        t->used[group / 64] |= UINT64_C(1) << group % 64;
         e->addend = (uintptr_t)pp.host - (uintptr_t)(va & CPU_PAGE_MASK);
         e->phys = (hit.phys & CPU_PAGE_MASK) | (hit.global ? TLB_GLOBAL : 0);
     }
@@ -142,6 +145,42 @@ static void io_settle(struct cpu *cpu)
     cpu->xpoint = xpoint, cpu->xpc = xpc, cpu->xblk = xblk;
 }
 
+/* Is this what is fetched at va now? */
+static bool code_is(struct cpu *cpu, uint64_t va, const uint8_t *code, unsigned n)
+{
+    while (n) {
+        unsigned off = (unsigned)(va & ~CPU_PAGE_MASK), k = MIN(n, CPU_PAGE_SIZE - off);
+        const uint8_t *host = cpu_code_page(cpu, va, true);
+        if (!host || memcmp(host + off, code, k)) return false;
+        va += k, code += k, n -= k;
+    }
+    return true;
+}
+
+/* If what the running unit has done to devices has put other code in its place (by DMA, by another mapping), it is run again from
+ * what it was: an instruction is complete before the next one is fetched. */
+static void unit_keep(struct cpu *cpu)
+{
+    struct blk *b;
+    const struct mark *m = cpu_running(cpu, &b), *end = b->marks + b->n_marks;
+    m -= m->unit_back;
+    unsigned from = m->pc_off;
+    do m++;
+    while (m < end && m->unit_back);
+    unsigned to = MIN(m < end ? m->pc_off : b->size, b->n_code);
+    if (to <= from || to - from > IO_CODE || code_is(cpu, b->pc + from, b->code + from, to - from)) return;
+    memcpy(cpu->io.code, b->code + from, to - from);
+    cpu->io.n_code = (uint8_t)(to - from);
+}
+
+/* In interpreted code: have the accesses so far put other code in the place of the block's? Compiled code's are kicked. */
+static bool code_changed(struct cpu *cpu)
+{
+    const struct blk *b = cpu->xblk;
+    if (cpu->xpoint || !b) return false;
+    return !b->valid || (b->one_shot && b->code && !code_is(cpu, b->pc, b->code, b->n_code));
+}
+
 /* Runs the unit again, alone; what it has done to devices so far is not done again. */
 ATTR_NORETURN static void unit_again(struct cpu *cpu)
 {
@@ -149,7 +188,10 @@ ATTR_NORETURN static void unit_again(struct cpu *cpu)
     uint64_t unit;
     bool inner;
     io_settle(cpu);
-    if (io->n && io_unit(cpu, &unit, &inner) && unit == io->unit) io->replay = true, io->at = 0;
+    if (io->n && io_unit(cpu, &unit, &inner) && unit == io->unit) {
+        io->replay = true, io->at = 0;
+        unit_keep(cpu);
+    }
     longjmp(*cpu->unwind, UNWIND_IO);
 }
 
@@ -189,6 +231,7 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
     uint64_t unit;
     bool inner;
     int64_t left = cpu->icount_left + cpu->icount_reserve;
+    if (unlikely(code_changed(cpu))) cpu_kick(cpu);
     if (io->left != left && likely(!atomic_load_u32(&cpu->kick))) {
         io->left = left, io->xpoint = cpu->xpoint, io->xpc = cpu->xpc, io->xblk = cpu->xblk;
         io->late = true, io->n = 1;
@@ -251,7 +294,7 @@ static void st_code(struct cpu *cpu, uint8_t *host, uint64_t v, unsigned mem)
 
 static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, unsigned mmu)
 {
-    struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    struct tlb_entry *e = tlb_at(cpu_tlb_of(cpu, mmu), va);
     uint64_t tag = acc == ACCESS_WRITE ? e->wr : e->rd;
 
     if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, (e->phys & CPU_PAGE_MASK) | (va & ~CPU_PAGE_MASK), false };
@@ -459,7 +502,7 @@ uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc
         return cpu->ubase + va;
     }
     bool one_page = (va & ~CPU_PAGE_MASK) + n <= CPU_PAGE_SIZE;
-    const struct tlb_entry *e = &cpu_tlb_of(cpu, mmu)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    const struct tlb_entry *e = tlb_at(cpu_tlb_of(cpu, mmu), va);
     if (one_page && (acc == ACCESS_WRITE ? e->wr : e->rd) == (va & CPU_PAGE_MASK)) return (uint8_t *)((uintptr_t)va + e->addend);
     uint64_t at = va;
     uint8_t *host = NULL;
@@ -482,6 +525,15 @@ uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc
 
 uint64_t cpu_ld(struct cpu *cpu, uint64_t va, unsigned mem, unsigned mmu) { return mem_slow_ld(cpu, va, mem, mmu); }
 void cpu_st(struct cpu *cpu, uint64_t va, uint64_t v, unsigned mem, unsigned mmu) { mem_slow_st(cpu, va, v, mem, mmu); }
+
+/* System mode, alone: memory that the TLB lets reads and writes through to, all of it in one page; NULL: ask rmw_begin(). */
+static uint8_t *rmw_host(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu)
+{
+    if (cpu->parallel || cpu->world->user || (va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) return NULL;
+    const struct tlb_entry *e = tlb_at(cpu_tlb_of(cpu, mmu), va);
+    uint64_t tag = va & CPU_PAGE_MASK;
+    return e->rd == tag && e->wr == tag ? (uint8_t *)((uintptr_t)va + e->addend) : NULL;
+}
 
 /* A read-modify-write faults as a write before it reads, and nothing unwinds between its halves or within the second, or
  * the first would find what it has left. What could (devices, code, a page's edge) has the unit run alone, where nothing does. */
@@ -538,6 +590,12 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
     uint64_t mask = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
 
     if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
+    uint8_t *p = rmw_host(cpu, va, size, mmu);
+    if (p) {
+        uint64_t was = host_ld(p, mem);
+        if (was == (expect & mask)) host_st(p, v, mem);
+        return extend(was, mem);
+    }
     if (!cpu->world->user) rmw_begin(cpu, va, size, mmu);
     else if (lock) cpu_probe(cpu, va, size, ACCESS_WRITE, mmu);
     if (lock) odd_lock(cpu);
@@ -594,6 +652,12 @@ uint64_t mem_rmw(struct cpu *cpu, unsigned what, uint64_t va, uint64_t v, unsign
     unsigned raw = mem & ~(unsigned)IR_MS;
     if ((mem & IR_MALIGN) && (va & ((1u << (mem & IR_MSIZE)) - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
     if (!cpu->parallel) { /* nobody in between; and a device may read differently each time */
+        uint8_t *p = rmw_host(cpu, va, 1u << (mem & IR_MSIZE), mmu);
+        if (p) {
+            uint64_t was = host_ld(p, raw);
+            host_st(p, rmw(what, was, v, mem), raw);
+            return extend(was, mem);
+        }
         if (!cpu->world->user) rmw_begin(cpu, va, 1u << (mem & IR_MSIZE), mmu);
         uint64_t old = mem_slow_ld(cpu, va, raw, mmu);
         mem_slow_st(cpu, va, rmw(what, old, v, mem), raw, mmu);

@@ -9,9 +9,33 @@
 
 #include <stdlib.h>
 
-static void tlb_clear(struct tlb_entry *t)
+static struct tlb_table *tlb_new(void)
 {
-    for (unsigned i = 0; i < TLB_SIZE; i++) t[i].rd = t[i].wr = UINT64_MAX;
+    struct tlb_table *t = NEW(struct tlb_table);
+    for (unsigned i = 0; i < TLB_SIZE; i++) t->e[i].rd = t->e[i].wr = UINT64_MAX;
+    return t;
+}
+
+/* The first entry of the next group that may hold something, from group *at on, which then is the one after it; NULL: no more. */
+static struct tlb_entry *next_group(struct tlb_table *t, unsigned *at)
+{
+    for (unsigned w = *at / 64, skip = *at % 64; w < TLB_WORDS; w++, skip = 0) {
+        uint64_t rest = t->used[w] >> skip;
+        if (!rest) continue;
+        unsigned group = w * 64 + skip + host_ctz64(rest);
+        *at = group + 1;
+        return &t->e[group * TLB_GROUP];
+    }
+    return NULL;
+}
+
+static void tlb_clear(struct tlb_table *t)
+{
+    unsigned at = 0;
+    for (struct tlb_entry *e; (e = next_group(t, &at));) {
+        for (unsigned i = 0; i < TLB_GROUP; i++) e[i].rd = e[i].wr = UINT64_MAX;
+    }
+    memset(t->used, 0, sizeof t->used);
 }
 
 static void jc_clear(struct mmu_context *c)
@@ -117,13 +141,15 @@ static void take_global(struct mmu_context *to, const struct mmu_context *from)
 {
     for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
         if (!from->tlb[m]) continue;
-        if (!to->tlb[m]) {
-            to->tlb[m] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
-            tlb_clear(to->tlb[m]);
+        if (!to->tlb[m]) to->tlb[m] = tlb_new();
+        unsigned at = 0;
+        for (const struct tlb_entry *e; (e = next_group(from->tlb[m], &at));) {
+            struct tlb_entry *own = &to->tlb[m]->e[e - from->tlb[m]->e];
+            for (unsigned i = 0; i < TLB_GROUP; i++) {
+                if (e[i].phys & TLB_GLOBAL) own[i] = e[i];
+            }
         }
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            if (from->tlb[m][i].phys & TLB_GLOBAL) to->tlb[m][i] = from->tlb[m][i];
-        }
+        memcpy(to->tlb[m]->used, from->tlb[m]->used, sizeof to->tlb[m]->used);
     }
     for (unsigned i = 0; i < JC_GROUPS; i++) {
         if (from->jc_pages[i] == JC_EMPTY || (from->jc_pages[i] & JC_LOCAL)) continue;
@@ -163,16 +189,13 @@ void cpu_mmu_context(struct cpu *cpu, uint64_t id)
         take_global(cpu->contexts[i], now);
     }
     load(cpu, i);
-    if (cpu->tlb_now) cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now);
+    if (cpu->tlb_now) cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now)->e;
     if (cpu->xpoint) cpu_kick(cpu); /* compiled code may hold tlb_now in a register until it is left */
 }
 
-struct tlb_entry *cpu_tlb_of(struct cpu *cpu, unsigned mmu)
+struct tlb_table *cpu_tlb_of(struct cpu *cpu, unsigned mmu)
 {
-    if (!cpu->tlb[mmu]) {
-        cpu->tlb[mmu] = NEW_ARRAY(struct tlb_entry, TLB_SIZE);
-        tlb_clear(cpu->tlb[mmu]);
-    }
+    if (unlikely(!cpu->tlb[mmu])) cpu->tlb[mmu] = tlb_new();
     return cpu->tlb[mmu];
 }
 
@@ -202,9 +225,15 @@ void cpu_tlb_flush(struct cpu *cpu)
 static void clear_local(struct mmu_context *c)
 {
     for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
-        struct tlb_entry *t = c->tlb[m];
-        for (unsigned i = 0; t && i < TLB_SIZE; i++) {
-            if (!(t[i].phys & TLB_GLOBAL)) t[i].rd = t[i].wr = UINT64_MAX;
+        struct tlb_table *t = c->tlb[m];
+        unsigned at = 0;
+        for (struct tlb_entry *e; t && (e = next_group(t, &at));) {
+            bool left = false;
+            for (unsigned i = 0; i < TLB_GROUP; i++) {
+                if (!(e[i].phys & TLB_GLOBAL)) e[i].rd = e[i].wr = UINT64_MAX;
+                else if ((e[i].rd & e[i].wr) != UINT64_MAX) left = true;
+            }
+            if (!left) t->used[(at - 1) / 64] &= ~(UINT64_C(1) << (at - 1) % 64);
         }
     }
     for (unsigned i = 0; i < JC_GROUPS; i++) {
@@ -224,15 +253,18 @@ static void flush_page(struct mmu_context *c, uint64_t va)
 {
     for (unsigned m = 0; m < CPU_MMU_MODES; m++) {
         if (!c->tlb[m]) continue;
-        struct tlb_entry *e = &c->tlb[m][(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+        struct tlb_entry *e = tlb_at(c->tlb[m], va);
         e->rd = e->wr = UINT64_MAX;
     }
     jc_clear_page(c, va);
 }
 
+/* What is larger is flushed as a whole. */
+enum { RANGE_PAGES = 256 };
+
 static void flush_range(struct mmu_context *c, uint64_t va, uint64_t size)
 {
-    if (size > TLB_SIZE / 4 * (uint64_t)CPU_PAGE_SIZE) {
+    if (size > RANGE_PAGES * (uint64_t)CPU_PAGE_SIZE) {
         context_clear(c);
         return;
     }
@@ -266,13 +298,15 @@ void mem_protect_code(struct engine *eng, const uint8_t *host)
         current(cpu);
         for (unsigned i = 0; i < CPU_CONTEXTS * CPU_MMU_MODES; i++) {
             const struct mmu_context *c = cpu->contexts[i / CPU_MMU_MODES];
-            struct tlb_entry *t = c ? c->tlb[i % CPU_MMU_MODES] : NULL;
-            for (unsigned k = 0; t && k < TLB_SIZE; k++) {
-                struct tlb_entry *e = &t[k];
-                if (e->wr & ~CPU_PAGE_MASK) continue; /* slow already, or none */
-                const uint8_t *page = (const uint8_t *)((uintptr_t)e->wr + e->addend);
-                if (page == host) e->wr |= TLB_SLOW;
-                else if (page_hash(page) == hash) others = true;
+            struct tlb_table *t = c ? c->tlb[i % CPU_MMU_MODES] : NULL;
+            unsigned at = 0;
+            for (struct tlb_entry *e; t && (e = next_group(t, &at));) {
+                for (unsigned k = 0; k < TLB_GROUP; k++) {
+                    if (e[k].wr & ~CPU_PAGE_MASK) continue; /* slow already, or none */
+                    const uint8_t *page = (const uint8_t *)((uintptr_t)e[k].wr + e[k].addend);
+                    if (page == host) e[k].wr |= TLB_SLOW;
+                    else if (page_hash(page) == hash) others = true;
+                }
             }
         }
         cpu->written_pages[hash] = others;

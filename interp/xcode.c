@@ -481,11 +481,11 @@ void xcode_lower(struct engine *eng, struct cpu *cpu, struct blk *blk, const str
     }
     if (!eng->cfg.no_fuse && HOST_GNU && !eng->cfg.portable_switch) xcode_fuse(w.xop, w.start, w.n);
 
-    const void *const *table = NULL;
+    const struct fast_table *table = NULL;
     if (!eng->cfg.portable_switch) table = cpu->world->user ? fast_table_user() : fast_table_sys();
     for (unsigned i = 0; i < w.n; i++) {
         if (!w.start[i]) continue;
-        if (table) w.x[i].h = table[w.xop[i]];
+        if (table) w.x[i].h = table->base + table->offset[w.xop[i]];
         else w.x[i].op = w.xop[i];
     }
     struct xrec *x = arena_get(arena, w.n * sizeof *x);
@@ -498,9 +498,9 @@ void xcode_lower(struct engine *eng, struct cpu *cpu, struct blk *blk, const str
 
 void xcode_gate(const struct engine *eng, struct blk *b, unsigned xop)
 {
-    const void *const *table = NULL;
+    const struct fast_table *table = NULL;
     b->gate.p = b;
     if (!eng->cfg.portable_switch) table = b->user ? fast_table_user() : fast_table_sys();
-    if (table) atomic_store_ptr(&b->gate.h, table[xop]);
+    if (table) atomic_store_ptr(&b->gate.h, (const void *)(table->base + table->offset[xop]));
     else b->gate.op = xop;
 }

@@ -57,9 +57,10 @@ static inline uint64_t call_arg(struct cpu *cpu, const struct call_record *k, un
 
 /* Makes of *gate a record of that number (HEAT, NATIVE) for b. */
 void xcode_gate(const struct engine *, struct blk *, unsigned xop);
-/* Handler addresses for computed goto; NULL where the compiler has none. */
-const void *const *fast_table_user(void);
-const void *const *fast_table_sys(void);
+/* Handler addresses for computed goto, as distances (which need not be relocated); NULL where the compiler has none. */
+struct fast_table { const char *base; const int32_t *offset; };
+const struct fast_table *fast_table_user(void);
+const struct fast_table *fast_table_sys(void);
 /* Replaces pairs of records by superinstructions; n: number of records, is_start[i]: record i begins one. */
 void xcode_fuse(uint16_t *xop, const uint8_t *is_start, unsigned n);
 

@@ -236,6 +236,12 @@ jit_entry_fn host_entry(const struct host *h, bool user)
 
 /* ---- signal contexts ------------------------------------------------------------------------------------ */
 
+uint64_t host_context_high(const void *context, unsigned reg) /* no pairs here */
+{
+    (void)context, (void)reg;
+    return 0;
+}
+
 uint64_t host_context_reg(const void *context, unsigned reg)
 {
     const mcontext_t *mc = &((const ucontext_t *)context)->uc_mcontext;

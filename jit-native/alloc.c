@@ -5,6 +5,9 @@
  * Slots are ranked by use, weighted with how often their blocks run; the best get a register for the whole region.
  * Some registers are held back for temporaries if these gain more by it. Labels lead forwards only, so within a block one
  * pass in either direction is exact.
+ *
+ * Pairs: where the host has registers of 16 bytes, the two cells of a vector share one. Of slots these are pairs from the first
+ * vector slot on, if the region uses both; of temporaries, those that some op takes as one vector and none in another way.
  */
 #include "jit-native/native.h"
 
@@ -35,13 +38,17 @@ static unsigned operand_class(const struct ir_op *o, unsigned i)
 }
 
 /* vec: as part of a vector: a little is lost by putting it together from registers, much by its way through memory if it is made soon before */
-struct score { uint64_t use[3], vec; };
+struct score { uint64_t use[3], vec; uint8_t half; };
+enum { HALF_NONE, HALF_LOW, HALF_HIGH, HALF_BAD };
 
 static uint64_t worth(const struct score *s)
 {
     uint64_t use = s->use[INT] + s->use[FLT] + s->use[NEITHER];
     return use + s->vec / 2;
 }
+
+/* Of both cells, in one register. */
+static uint64_t pair_worth(const struct score *s) { return worth(s) + worth(s + 1) + (s->vec + 1) / 2 + (s[1].vec + 1) / 2; }
 
 static unsigned class_of(const struct score *s, bool fpr)
 {
@@ -67,12 +74,35 @@ static bool allocatable(const struct gen *g, ir_id s)
     return d->cls != SLOT_PC && d->cls != SLOT_MODE && (d->cls != SLOT_SYS || g->r->user) && d->type <= T_I64;
 }
 
+/* Is slot s the first of a pair that could share a register? */
+static bool pair_slot(const struct gen *g, ir_id s)
+{
+    const struct slot_desc *d = &g->guest->slots[s];
+    unsigned n = 0;
+    if (!g->regs->pairs || d->cls != SLOT_VEC || s + 1u >= g->guest->n_slots || d[1].cls != SLOT_VEC || d[1].offset != d->offset + 8) return false;
+    while (n < s && d[-1 - (int)n].cls == SLOT_VEC) n++;
+    return !(n & 1) && d->type == T_I64 && d[1].type == T_I64;
+}
+
+static bool temp_pair(const struct score *s, unsigned t, unsigned n) { return t + 1 < n && s[t].half == HALF_LOW && s[t + 1].half == HALF_HIGH; }
+
 struct plan {
     struct gen *g;
     struct score *slots;
     struct score **temps;        /* per block */
     uint64_t gain[2][8];         /* of temporaries when 0..7 registers are left to them */
 };
+
+/* Temporaries x and the next are one vector; cells: of how many it is. */
+static void note_run(struct score *temps, ir_id x, unsigned cells)
+{
+    struct score *s = &temps[x - IR_TEMP];
+    if (cells == 2 && (s->half == HALF_NONE || s->half == HALF_LOW) && (s[1].half == HALF_NONE || s[1].half == HALF_HIGH)) {
+        s->half = HALF_LOW, s[1].half = HALF_HIGH;
+    } else {
+        for (unsigned i = 0; i < cells && cells > 1; i++) s[i].half = HALF_BAD;
+    }
+}
 
 static void count_uses(struct plan *p, unsigned k)
 {
@@ -93,11 +123,14 @@ static void count_uses(struct plan *p, unsigned k)
             else gpr = true;
         }
         if (o->op == OP_LD2) x[2] = o->c;
+        if (o->op == OP_LD2 && ir_is_temp(o->d) && o->c == o->d + 1) note_run(p->temps[k], o->d, 2);
+        if (o->op == OP_ST2 && ir_is_temp(o->b) && o->c == o->b + 1) note_run(p->temps[k], o->b, 2);
         for (unsigned n = 0; n < 4; n++) {
             if (x[n] == IR_NONE || ir_is_const(x[n])) continue;
             unsigned c = operand_class(o, n), cells = 1;
             bool vec = ir_op_info[o->op].cls == CLASS_VEC && !(o->op == OP_VDUP && n == 0) && !(o->op == OP_VREDUCE && n == 3);
             if (vec) cells = ir_vec_cells(o, (n + 1) & 3);
+            if (vec && ir_is_temp(x[n])) note_run(p->temps[k], x[n], cells);
             for (unsigned m = 0; m < cells; m++) {
                 ir_id id = (ir_id)(x[n] + m);
                 if (ir_is_slot(id)) {
@@ -114,6 +147,12 @@ static void count_uses(struct plan *p, unsigned k)
             }
         }
     }
+    for (unsigned t = 0; t < jb->n_temps; t++) {
+        if (!g->regs->pairs) p->temps[k][t].half = HALF_NONE;
+        if (!temp_pair(p->temps[k], t, jb->n_temps)) continue;
+        gb->temp_first[t] = gb->temp_first[t + 1] = MIN(gb->temp_first[t], gb->temp_first[t + 1]);
+        gb->temp_last[t] = gb->temp_last[t + 1] = MAX(gb->temp_last[t], gb->temp_last[t + 1]);
+    }
 }
 
 /* Gives the block's temporaries of one class the n registers regs[]; returns the weight of the uses that got one. */
@@ -126,17 +165,26 @@ static uint64_t place_temps(const struct plan *p, unsigned k, unsigned cls, cons
 
     for (unsigned i = 0; i < n; i++) busy_until[i] = -1;
     for (unsigned i = 0; i < jb->n_ops; i++) {
-        ir_id d = jb->ops[i].d;
-        if (d == IR_NONE || !ir_is_temp(d)) continue;
-        unsigned t = d - IR_TEMP;
-        const struct score *s = &p->temps[k][t];
-        if (gb->temp_first[t] != i || class_of(s, false) != cls || !worth(s)) continue;
-        for (unsigned r = 0; r < n; r++) {
-            if (busy_until[r] >= (int)i) continue;
-            busy_until[r] = gb->temp_last[t];
-            won += worth(s);
-            if (keep) gb->temp_reg[t] = (int8_t)regs[r];
-            break;
+        const struct ir_op *o = &jb->ops[i];
+        const struct score *all = p->temps[k];
+        ir_id d = o->d, second = o->op == OP_LD2 ? o->c : IR_NONE;
+        for (unsigned m = 0; m < 2; m++, d = second) {
+            if (d == IR_NONE || !ir_is_temp(d)) continue;
+            unsigned t = d - IR_TEMP;
+            bool high = t && temp_pair(all, t - 1, jb->n_temps), pair = high || temp_pair(all, t, jb->n_temps);
+            if (high && m && o->d == d - 1) continue; /* done with the first */
+            if (high) t--;
+            const struct score *s = &all[t];
+            uint64_t w = pair ? pair_worth(s) : worth(s);
+            if (gb->temp_first[t] != i || (pair ? (unsigned)FLT : class_of(s, false)) != cls || !w) continue;
+            for (unsigned r = 0; r < n; r++) {
+                if (busy_until[r] >= (int)i) continue;
+                busy_until[r] = gb->temp_last[t];
+                won += w;
+                if (keep) gb->temp_reg[t] = (int8_t)regs[r];
+                if (keep && pair) gb->temp_reg[t + 1] = (int8_t)(regs[r] + REGS);
+                break;
+            }
         }
     }
     return won;
@@ -152,6 +200,11 @@ static void assign(struct plan *p, unsigned cls)
     for (unsigned s = 0; s < g->guest->n_slots; s++) {
         const struct score *sc = &p->slots[s];
         uint64_t w = worth(sc);
+        if (allocatable(g, (ir_id)s) && pair_slot(g, (ir_id)s) && worth(sc + 1)) {
+            if (cls == FLT) wants[n++] = (struct want){ pair_worth(sc), (ir_id)s };
+            s++;
+            continue;
+        }
         if (w && allocatable(g, (ir_id)s) && class_of(sc, g->guest->slots[s].cls == SLOT_FPR) == cls) wants[n++] = (struct want){ w, (ir_id)s };
     }
     qsort(wants, n, sizeof *wants, by_weight);
@@ -172,6 +225,9 @@ static void assign(struct plan *p, unsigned cls)
         g->slot_reg[wants[i].slot] = (int8_t)order[i];
         g->reg_slot[order[i]] = wants[i].slot;
         g->used |= 1u << order[i];
+        if (!pair_slot(g, wants[i].slot) || !worth(&p->slots[wants[i].slot + 1])) continue;
+        g->pairs |= 1u << order[i];
+        g->slot_reg[wants[i].slot + 1] = (int8_t)(order[i] + REGS);
     }
     for (unsigned k = 0; k < g->r->n; k++) place_temps(p, k, cls, order + n_slots, n_regs - n_slots, true);
 }
@@ -212,6 +268,21 @@ uint32_t gen_writes(const struct gen *g, const struct ir_op *o)
 {
     uint32_t m = run_bits(g, o->d, ir_op_info[o->op].cls == CLASS_VEC ? ir_vec_cells(o, 0) : 1);
     return o->op == OP_LD2 ? m | run_bits(g, o->c, 1) : m;
+}
+
+uint32_t gen_kills(const struct gen *g, const struct ir_op *o)
+{
+    bool vec = ir_op_info[o->op].cls == CLASS_VEC;
+    unsigned cells = vec ? ir_vec_cells(o, 0) : 1;
+    uint32_t m = gen_writes(g, o) & ~g->pairs;
+
+    if (o->d == IR_NONE || !ir_is_slot(o->d) || !g->pairs) return m;
+    if (o->op == OP_LD2 && o->c == o->d + 1) cells = 2;
+    for (unsigned i = 0; i + 1 < cells; i++) {
+        int r = g->slot_reg[o->d + i];
+        if (r >= 0 && r < REGS) m |= reg_bit(r) & g->pairs;
+    }
+    return m;
 }
 
 uint32_t gen_state_regs(const struct gen *g, unsigned s)
@@ -291,7 +362,7 @@ static bool live_pass(struct gen *g, unsigned k, const uint32_t *dirty, uint32_t
         }
         gb->live[i] = cur;
         if (o->op == OP_LABEL) label[o->aux] = cur;
-        cur &= ~gen_writes(g, o);
+        cur &= ~gen_kills(g, o);
         if (op_syncs(o)) cur = (cur & ~(g->regs->clobbered | gen_written(g, o))) | dirty[i];
         else if (o->op == OP_LD || o->op == OP_ST || o->op == OP_LD2 || o->op == OP_ST2) cur |= dirty[i];
         cur |= gen_reads(g, o);

@@ -233,6 +233,12 @@ struct region {
     bool more;
 };
 
+/* What grows with each round of a loop stops at what a word, scaled or not, can do. */
+static uint64_t widened(uint64_t near)
+{
+    return near <= reach(32) ? reach(32) : near <= reach(STEP_BITS) ? reach(STEP_BITS) : GEN_FAR;
+}
+
 static void meet_block(struct region *r, unsigned k)
 {
     struct gen_block *gb = &r->g->blocks[k];
@@ -246,9 +252,9 @@ static void meet_block(struct region *r, unsigned k)
         }
         struct gen_fact m = { MAX(f->near, c->near), f->near_by | c->near_by, f->s_by | c->s_by, MAX(f->u, c->u), MAX(f->s, c->s) };
         if (r->visits[k] >= WIDEN_AFTER) {
-            if (m.near > f->near) m.near = GEN_FAR;
-            if (m.s > f->s) m.s = 64;
-            if (m.u > f->u) m.u = 64;
+            if (m.near > f->near) m.near = widened(m.near);
+            if (m.s > f->s) m.s = m.s <= 32 ? 32 : 64;
+            if (m.u > f->u) m.u = m.u <= 8 ? 8 : m.u <= 32 ? 32 : 64;
         }
         if (m.near == GEN_FAR) m.near_by = 0;
         if (m.s == 64) m.s_by = 0;
@@ -356,9 +362,10 @@ static uint32_t candidates(const struct gen *g)
     if (g->states) return 0; /* what waits takes registers as they are */
     for (unsigned k = 0; k < g->r->n; k++) {
         const struct jit_block *jb = g->blocks[k].jb;
-        for (unsigned i = 1; i < jb->n_ops; i++) {
+        for (unsigned i = 0; i < jb->n_ops; i++) {
             const struct ir_op *o = &jb->ops[i];
-            if (o->op == OP_SX32 && o->d == o->a && o[-1].d == o->d) m |= gen_slot_bit(g, o->d) & MASK_GPR;
+            if (gen_extends_aside(o)) m |= gen_slot_bit(g, o->d) & MASK_GPR;
+            if (i && o->op == OP_SX32 && o->d == o->a && o[-1].d == o->d) m |= gen_slot_bit(g, o->d) & MASK_GPR;
         }
     }
     for (unsigned k = 0; k < g->r->n; k++) {
@@ -399,8 +406,9 @@ static uint32_t losers(struct region *r)
             }
             if (o->d != IR_NONE) {
                 uint32_t bit = gen_slot_bit(g, o->d) & g->narrow;
-                if (bit && o->op == OP_SX32 && o->d == o->a) gain[host_ctz32(bit)] += jb->weight;
-                if (low || o->op == OP_SX32) whole &= ~bit;
+                bool half = low || o->op == OP_SX32 || gen_extends_aside(o);
+                if (bit && ((o->op == OP_SX32 && o->d == o->a) || gen_extends_aside(o))) gain[host_ctz32(bit)] += jb->weight;
+                if (half) whole &= ~bit;
                 else whole |= bit;
             }
             gen_learn(g, jb, r->cur, o, &f);

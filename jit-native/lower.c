@@ -22,6 +22,15 @@ int lower_reg(const struct lower *c, ir_id x)
     return IN_MEMORY;
 }
 
+bool lower_pair(const struct lower *c, ir_id x)
+{
+    int r = lower_reg(c, x);
+    if (r < 0 || r >= REGS) return false;
+    if (ir_is_slot(x)) return c->g->pairs >> r & 1;
+    unsigned t = x - IR_TEMP;
+    return t + 1u < c->jb->n_temps && c->gb->temp_reg[t + 1] == r + REGS;
+}
+
 bool lower_const(const struct lower *c, ir_id x, uint64_t *v)
 {
     if (!ir_is_const(x)) {
@@ -88,9 +97,9 @@ static void move_temps(struct lower *c, bool load)
     const struct gen_block *gb = c->gb;
     for (unsigned t = 0; t < c->jb->n_temps; t++) {
         int r = gb->temp_reg[t];
-        if (r < 0 || gb->temp_first[t] >= c->i || gb->temp_last[t] < c->i + (load ? 1 : 0)) continue;
+        if (r < 0 || r >= REGS || gb->temp_first[t] >= c->i || gb->temp_last[t] < c->i + (load ? 1 : 0)) continue;
         if (load && !(c->g->regs->clobbered >> r & 1)) continue;
-        if (load && c->o->d == IR_TEMP + t) continue; /* it is about to get the result */
+        if (load && c->o->d == IR_TEMP + t && !lower_pair(c, c->o->d)) continue; /* it is about to get the result */
         host_move_cell(c, (unsigned)r, (ir_id)(IR_TEMP + t), load);
     }
 }
@@ -140,7 +149,7 @@ void lower_cold_begin(struct lower *c, const struct cold *k)
 static void after_call(struct lower *c, const struct ir_op *o, uint32_t live, uint32_t lost, bool small)
 {
     live &= lost;
-    if (o->d != IR_NONE) live &= ~gen_slot_bit(c->g, o->d);
+    live &= ~gen_kills(c->g, o);
     lower_reload(c, live, small);
     host_own_in(c);
     lower_restore_temps(c);

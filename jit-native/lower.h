@@ -72,8 +72,10 @@ void lower_fini(struct lower *);
 bool lower_region(struct lower *, struct gen *, struct jit_code *, struct gen_point **, uint32_t *n, const char **why);
 
 static inline bool lower_wide(const struct lower *c, ir_id x) { return gen_type(c->g, c->jb, x) == T_I64; }
-/* Allocated register of a slot or temp, or IN_MEMORY. */
+/* Allocated register of a slot or temp, or IN_MEMORY; + REGS: the upper half of one that holds a pair. */
 int lower_reg(const struct lower *, ir_id);
+/* Is it the first cell of a pair in a register? */
+bool lower_pair(const struct lower *, ir_id);
 /* Is it a constant? IR_NONE counts as 0. */
 bool lower_const(const struct lower *, ir_id, uint64_t *);
 /* The value is below 1 << the result. */

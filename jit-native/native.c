@@ -81,6 +81,7 @@ static bool native_compile(void *state, const struct jit_region *r, struct jit_c
     if (ok) {
         struct native_code *nc = mem_zalloc(sizeof *nc);
         nc->n_points = n;
+        nc->pairs = g.pairs;
         if (n) {
             nc->points = NEW_ARRAY(struct gen_point, n);
             memcpy(nc->points, points, n * sizeof *points);
@@ -129,6 +130,7 @@ static bool native_recover(const struct jit_code *code, struct cpu *cpu, const v
         void *cell = (char *)cpu + nc->offset[i];
         if (nc->type[i] == T_I64) *(uint64_t *)cell = v;
         else *(uint32_t *)cell = (uint32_t)v;
+        if (nc->pairs >> i & 1) ((uint64_t *)cell)[1] = host_context_high(context, i);
     }
     cpu->icount_left = host_context_icount(context);
     cpu->xpoint = p->point;

@@ -25,6 +25,7 @@ struct host_regs {
     uint8_t order[2][GPRS];      /* allocatable integer and FP registers, best first */
     uint8_t n[2];
     uint32_t clobbered;          /* by calls of C functions */
+    bool pairs;                  /* FP registers of 16 bytes hold two cells that follow each other */
 };
 
 /* What is known of a value (facts.c). Of a cell of 32 bits only u says something. */
@@ -45,10 +46,11 @@ enum { GEN_INLINE = 1 };
 enum { GEN_NO_X87 = 0xffff };
 
 /* What a lazy slot is to hold (prep.c): op(a, b), where IR_NONE stands for the constants ka, kb. */
-enum { GEN_LAZIES = 3, GEN_IN_CELL = OP_COUNT /* nothing waits */, GEN_DEAD /* anything */ };
+enum { GEN_LAZIES = 6, GEN_IN_CELL = OP_COUNT /* nothing waits */, GEN_DEAD /* anything */ };
 struct gen_lazy {
     uint16_t op;
     uint8_t type;
+    uint8_t moves;               /* so often an operand changed by a constant, which went into the other one */
     ir_id a, b;
     uint32_t aux;
     uint64_t ka, kb;
@@ -62,7 +64,7 @@ struct gen_block {
     uint32_t dirty_in;           /* registers whose slots may have been written since the region's entry */
     uint32_t *live;              /* after each op */
     struct gen_fact *in;         /* with gen.facts: of each slot, when the block is entered */
-    int8_t *temp_reg;            /* of each temporary: host register or IN_MEMORY */
+    int8_t *temp_reg;            /* of each temporary: host register or IN_MEMORY; + REGS: the upper half of one, next to the other */
     uint16_t *temp_first, *temp_last; /* ops */
     bool *noted;                 /* FP ops: must the operation be noted? (struct fp_note) */
     unsigned label;              /* the host's: of its entry; past the charge; of what a failed charge leads to (0: none yet) */
@@ -78,6 +80,7 @@ struct gen {
     int8_t *slot_reg;            /* of each slot */
     ir_id reg_slot[REGS];        /* IR_NONE: none */
     uint32_t used;               /* registers that hold slots */
+    uint32_t pairs;              /* of these: two slots, that of reg_slot and the next, whose slot_reg is that of the first + REGS */
     bool facts;                  /* something is known of the blocks' entries */
     ir_id guess[GPRS];           /* slots whose values at the entry are guessed; that of host register n, if it has one, is guess n */
     const struct gen_state *states; /* NULL: the region has not been prepared; number 0: all in cells */
@@ -95,6 +98,7 @@ struct gen_point { uint32_t at, point, dirty, narrow; uint16_t state, x87; }; /*
 struct native_code {
     uint32_t n_points;
     struct gen_point *points;    /* ascending */
+    uint32_t pairs;              /* as in struct gen */
     uint32_t offset[REGS];       /* of the slot in each register */
     uint8_t type[REGS];
     unsigned n_states;
@@ -123,9 +127,11 @@ void gen_allocate(struct gen *);
 /* Registers of slots that are operands, and results, of the op. */
 uint32_t gen_reads(const struct gen *, const struct ir_op *);
 uint32_t gen_writes(const struct gen *, const struct ir_op *);
+/* Those of gen_writes() of which nothing remains. */
+uint32_t gen_kills(const struct gen *, const struct ir_op *);
 /* Registers of slots that the op may write besides d: those of a helper. */
 uint32_t gen_written(const struct gen *, const struct ir_op *);
-static inline uint32_t reg_bit(int r) { return r < 0 ? 0 : 1u << r; }
+static inline uint32_t reg_bit(int r) { return r < 0 ? 0 : 1u << (r & (REGS - 1)); }
 static inline uint32_t gen_slot_bit(const struct gen *g, ir_id x) { return ir_is_slot(x) ? reg_bit(g->slot_reg[x]) : 0; }
 static inline unsigned gen_type(const struct gen *g, const struct jit_block *b, ir_id x)
 {
@@ -157,6 +163,8 @@ void gen_learn(const struct gen *, const struct jit_block *, struct gen_fact *kn
 bool gen_low(const struct gen *, const struct jit_block *, const struct gen_fact *known, unsigned i, uint16_t *by);
 /* Otherwise: does it need all of operand n? */
 bool gen_wants_all(const struct ir_op *, unsigned n);
+/* A load of a signed word for which extending is an instruction of its own: bytes have to be turned first. */
+static inline bool gen_extends_aside(const struct ir_op *o) { return o->op == OP_LD && (o->attr & (IR_MBE | IR_MS | IR_MSIZE)) == (IR_MBE | IR_MS | IR_M32); }
 
 /* ---- what a host provides ------------------------------------------------------------------------------ */
 
@@ -183,6 +191,8 @@ struct lower *host_lowering(struct host *);
 uintptr_t host_context_pc(const void *ucontext);
 int64_t host_context_icount(const void *ucontext);
 uint64_t host_context_reg(const void *ucontext, unsigned reg);
+/* The upper half of one that can hold a pair. */
+uint64_t host_context_high(const void *ucontext, unsigned reg);
 
 extern const struct jit_backend jit_native_backend;
 

@@ -12,9 +12,10 @@
  * States are known at compile time, so a block that is entered with several is there several times: `versions`. A loop whose end
  * sets the flags has its first block once for the entry, with everything in cells, and once for its further rounds.
  */
+#include "interp/eval.h"
 #include "jit-native/native.h"
 
-enum { MAX_VERSIONS = 3, MAX_FAR = (int)(CPU_GUARD - (1 << 17)), SPARE_CONSTS = 96, SPARE_TEMPS = 48 };
+enum { MAX_VERSIONS = 3, MAX_FAR_VERSIONS = 2, FAR_LAZY = 3, MAX_MOVES = 2, MAX_FAR = (int)(CPU_GUARD - (1 << 17)), SPARE_CONSTS = 96, SPARE_TEMPS = 48 };
 
 struct version {
     struct jit_block jb;
@@ -29,8 +30,8 @@ struct prep {
     const struct jit_region *r;  /* as it was formed */
     struct jit_block *block;     /* of that, tidied */
     struct version *v;
-    unsigned n, cap;
-    uint8_t n_of[JIT_MAX_BLOCKS];
+    unsigned n, cap, n_far;
+    uint8_t n_of[2][JIT_MAX_BLOCKS]; /* versions of each block but that with everything in cells; [1]: where a far slot waits */
     struct gen_state *states;
     unsigned n_states, cap_states;
     bool failed;
@@ -40,6 +41,7 @@ struct prep {
     unsigned n_out, cap_out;
     uint64_t *consts;
     uint8_t *const_type, *temp_type;
+    ir_id *temp_const;           /* of each temporary: the constant that it is known to be, or IR_NONE */
 };
 
 static void *zeroed(struct gen *g, size_t n) { return memset(arena_get(&g->arena, n + 1), 0, n); }
@@ -110,6 +112,34 @@ static void use(struct uses *u, ir_id *p, ir_id x)
     if (x != IR_NONE && ir_is_temp(x)) u[x - IR_TEMP].n++;
 }
 
+/* The value of x before op `at` is below 1 << the result; as far as a few ops before it tell. */
+static unsigned bits_of(const struct jit_block *jb, ir_id x, unsigned at, unsigned depth)
+{
+    uint64_t k;
+    unsigned i = at;
+
+    if (constant(jb, x, &k)) return 64u - (k ? (unsigned)host_clz64(k) : 64u);
+    while (i-- > 0 && !writes(&jb->ops[i], x)) {
+        if (jb->ops[i].op == OP_LABEL) return 64;
+    }
+    if (i > at || !depth) return 64; /* from before the block */
+    const struct ir_op *o = &jb->ops[i];
+    unsigned width = o->type == T_I64 ? 64 : 32;
+    switch (o->op) {
+    case OP_SETC: return 1;
+    case OP_ZX8: return 8;
+    case OP_ZX16: return 16;
+    case OP_EXTRACT: return o->aux >> 8 & 0xff;
+    case OP_MOV: case OP_ZXW: case OP_ZX32: return bits_of(jb, o->a, i, depth - 1);
+    case OP_LD: return o->attr & IR_MS ? 64 : 8u << (o->attr & IR_MSIZE);
+    case OP_AND: return o->attr ? 32 : MIN(bits_of(jb, o->a, i, depth - 1), bits_of(jb, o->b, i, depth - 1));
+    case OP_SHL:
+        if (o->attr || !constant(jb, o->b, &k) || k >= width) return width;
+        return MIN(bits_of(jb, o->a, i, depth - 1) + (unsigned)k, width);
+    default: return 64;
+    }
+}
+
 /* An access at x + constant: the constant goes along (operand c). */
 static void fold_address(const struct gen *g, struct jit_block *jb, struct ir_op *o, struct uses *u)
 {
@@ -120,7 +150,7 @@ static void fold_address(const struct gen *g, struct jit_block *jb, struct ir_op
 
     if (!m || m->op != OP_ADD || m->attr || !constant(jb, m->b, &k) || ir_is_const(m->a) || m->type != (w ? T_I64 : T_I32)) return;
     int64_t by = w ? (int64_t)k : (int32_t)(uint32_t)k, sum = by + IR_DISP(o);
-    if (!w && g->r->user && (sum > MAX_FAR || sum < -MAX_FAR)) return; /* it would not wrap */
+    if (!w && g->r->user && (sum > MAX_FAR || sum < -MAX_FAR) && (sum < 0 || sum > INT32_MAX || bits_of(jb, m->a, (unsigned)(m - jb->ops), 4) > 30)) return; /* it would not wrap */
     if (by != (int32_t)by || sum != (int32_t)sum || !stays(jb, m->a, (unsigned)(m - jb->ops), at)) return;
     ir_id c = m->b;
     use(u, &o->a, m->a);
@@ -138,12 +168,52 @@ static void fold_low(struct jit_block *jb, struct ir_op *o, struct uses *u)
     }
 }
 
+/* A word that is made a cell of 64 bits to be compared with 0. */
+static void fold_condition(struct jit_block *jb, struct ir_op *o, struct uses *u)
+{
+    unsigned at = (unsigned)(o - jb->ops);
+    const struct ir_op *m = maker(jb, u, o->a, at);
+    if (m && m->op == OP_ZXW && ir_is_temp(m->a) && stays(jb, m->a, (unsigned)(m - jb->ops), at)) use(u, &o->a, m->a);
+}
+
 static struct ir_op *next_op(struct jit_block *jb, unsigned at)
 {
     for (unsigned i = at + 1; i < jb->n_ops; i++) {
         if (jb->ops[i].op != OP_INSN) return (struct ir_op *)&jb->ops[i];
     }
     return NULL;
+}
+
+/* The op looks at the lower halves of its operands only: if they were extended, at what they were made from. */
+static void fold_operands(struct jit_block *jb, struct ir_op *o, struct uses *u)
+{
+    unsigned at = (unsigned)(o - jb->ops), n_in = ir_op_info[o->op].n_in;
+    ir_id *p[2] = { &o->a, &o->b };
+    for (unsigned n = 0; n < n_in && n < 2; n++) {
+        const struct ir_op *m = maker(jb, u, *p[n], at);
+        if (!m || (m->op != OP_SX32 && m->op != OP_ZX32) || ir_is_const(m->a) || !stays(jb, m->a, (unsigned)(m - jb->ops), at)) continue;
+        use(u, p[n], m->a);
+    }
+}
+
+/* o makes a temporary for z only, which moves it. */
+static void result_to(struct jit_block *jb, struct ir_op *o, struct ir_op *z, struct uses *u)
+{
+    u[o->d - IR_TEMP].n = 0, u[o->d - IR_TEMP].defs = 0;
+    o->d = z->d;
+    if (ir_is_temp(o->d)) u[o->d - IR_TEMP].def = (uint16_t)(o - jb->ops);
+    *z = (struct ir_op){ .op = OP_MOV, .type = T_I64, .d = z->d, .a = z->d, .b = IR_NONE, .c = IR_NONE }; /* goes */
+}
+
+/* Does the op make a cell of 64 bits below 2^32 in any case? */
+static bool is_word(const struct ir_op *o)
+{
+    switch (o->op) {
+    case OP_ZX8: case OP_ZX16: case OP_ZX32: case OP_ZXW: return true;
+    case OP_EXTRACT: return (o->aux >> 8 & 0xff) <= 32;
+    case OP_LD: return !(o->attr & IR_MS) && (o->attr & IR_MSIZE) <= IR_M32;
+    default: return false;
+    }
 }
 
 /* t = op ...; zx32 d, t: done in 32 bits. */
@@ -155,9 +225,16 @@ static void fold_extension(struct jit_block *jb, struct ir_op *o, struct uses *u
     uint64_t k = 0;
     bool extended = z && z->op == OP_ZX32 && ir_is_temp(o->d) && z->a == o->d && u[o->d - IR_TEMP].n == 1 && u[o->d - IR_TEMP].defs == 1;
 
+    if (extended && is_word(o)) {
+        result_to(jb, o, z, u);
+        return;
+    }
     if (o->type != T_I64 || o->attr) return;
     switch (o->op) {
     case OP_ADD: case OP_SUB: case OP_AND: case OP_OR: case OP_XOR: case OP_NEG: case OP_NOT: case OP_MUL: break;
+    case OP_SELECT:
+        if (bits_of(jb, o->a, at, 4) > 32) return;
+        break;
     case OP_SHL:
         if (!constant(jb, o->b, &k) || k < 1 || k > 31) return;
         break;
@@ -173,10 +250,27 @@ static void fold_extension(struct jit_block *jb, struct ir_op *o, struct uses *u
     }
     if (!extended) return;
     o->attr = GEN_ZX;
-    u[o->d - IR_TEMP].n = 0, u[o->d - IR_TEMP].defs = 0;
-    o->d = z->d;
-    if (ir_is_temp(o->d)) u[o->d - IR_TEMP].def = (uint16_t)at;
-    *z = (struct ir_op){ .op = OP_MOV, .type = T_I64, .d = z->d, .a = z->d, .b = IR_NONE, .c = IR_NONE }; /* goes */
+    if (o->op != OP_SHR && o->op != OP_SAR && o->op != OP_SELECT) fold_operands(jb, o, u);
+    result_to(jb, o, z, u);
+}
+
+/* ld2 t, t'; mov x, t; mov x', t': loaded where it goes. */
+static void fold_pair(struct jit_block *jb, struct ir_op *o, struct uses *u)
+{
+    struct ir_op *m[2] = { o + 1, o + 2 };
+    const ir_id t[2] = { o->d, o->c };
+
+    if ((unsigned)(o - jb->ops) + 2 >= jb->n_ops) return;
+    for (unsigned n = 0; n < 2; n++) {
+        if (!ir_is_temp(t[n]) || u[t[n] - IR_TEMP].n != 1 || u[t[n] - IR_TEMP].defs != 1) return;
+        if (m[n]->op != OP_MOV || m[n]->a != t[n] || !ir_is_slot(m[n]->d)) return;
+    }
+    if (m[0]->d + 1 != m[1]->d) return;
+    o->d = m[0]->d, o->c = m[1]->d;
+    for (unsigned n = 0; n < 2; n++) {
+        u[t[n] - IR_TEMP].n = u[t[n] - IR_TEMP].defs = 0;
+        m[n]->a = m[n]->d; /* goes */
+    }
 }
 
 static bool is_lazy(const struct gen *g, ir_id x) { return ir_is_slot(x) && (unsigned)x - g->guest->lazy_first < g->guest->n_lazy; }
@@ -225,10 +319,18 @@ static void tidy(struct gen *g, struct jit_block *jb)
     for (unsigned i = 0; i < jb->n_ops; i++) {
         struct ir_op *o = &ops[i];
         switch (o->op) {
-        case OP_LD: case OP_ST: fold_address(g, jb, o, u); break;
+        case OP_LD: case OP_ST:
+            fold_address(g, jb, o, u);
+            if (o->op == OP_LD) fold_extension(jb, o, u);
+            break;
+        case OP_SELECT:
+            fold_condition(jb, o, u);
+            fold_extension(jb, o, u);
+            break;
         case OP_BRC: case OP_BRL: case OP_SETC:
             if (o->type == T_I32) fold_low(jb, o, u);
             break;
+        case OP_LD2: fold_pair(jb, o, u); break;
         case OP_MOV: fold_lazy(g, jb, o, u); break;
         default: fold_extension(jb, o, u);
         }
@@ -250,7 +352,7 @@ static void tidy(struct gen *g, struct jit_block *jb)
 
 static unsigned intern(struct prep *p, const struct gen_state *s)
 {
-    for (unsigned i = 0; i < p->n_states; i++) {
+    for (unsigned i = p->n_states; i-- > 0;) {
         if (!memcmp(&p->states[i], s, sizeof *s)) return i;
     }
     if (p->n_states == p->cap_states) {
@@ -281,7 +383,7 @@ static bool operand(const struct prep *p, const struct jit_block *jb, ir_id x, i
     *to = IR_NONE;
     if (x == IR_NONE || constant(jb, x, k)) return true;
     *to = x;
-    return ir_is_slot(x) && !is_lazy(p->g, x);
+    return ir_is_slot(x) && !is_lazy(p->g, x) && p->g->guest->slots[x].cls != SLOT_VEC; /* which may be half of a pair */
 }
 
 /* What op o, which writes a lazy slot, does: something that can wait? */
@@ -353,6 +455,69 @@ static ir_id new_temp(struct prep *p, unsigned type)
     return (ir_id)(IR_TEMP + jb->n_temps++);
 }
 
+/* Known temporaries are nowhere in the code: from here on they are to be. */
+static void make_known_temps(struct prep *p, const struct gen_state *s)
+{
+    const struct jit_block *jb = &p->now->jb;
+    for (unsigned t = 0; t < jb->n_temps; t++) {
+        ir_id k = p->temp_const[t];
+        if (k == IR_NONE) continue;
+        emit(p, &(struct ir_op){ .op = OP_MOV, .type = p->temp_type[t], .d = (ir_id)(IR_TEMP + t), .a = k, .b = IR_NONE, .c = IR_NONE }, s);
+        p->temp_const[t] = IR_NONE;
+    }
+}
+
+/* Operands that are known to be constants: temporaries, and lazy slots that wait for one. */
+static void use_constants(struct prep *p, struct ir_op *o, const struct gen_state *s)
+{
+    const struct gen *g = p->g;
+    ir_id *x[3] = { &o->a, &o->b, &o->c };
+
+    for (unsigned n = 0; n < 3; n++) {
+        if (*x[n] == IR_NONE) continue;
+        if (ir_is_temp(*x[n]) && p->temp_const[*x[n] - IR_TEMP] != IR_NONE) {
+            *x[n] = p->temp_const[*x[n] - IR_TEMP];
+        } else if (is_lazy(g, *x[n])) {
+            const struct gen_lazy *z = &s->v[*x[n] - g->guest->lazy_first];
+            if (z->op == OP_MOV && z->a == IR_NONE) *x[n] = const_id(p, z->type, z->ka);
+        }
+    }
+}
+
+/* What follows from the kind of the last instruction, in a lazy slot, once that is known. True: nothing is left of the op. */
+static bool fold_constants(struct prep *p, struct ir_op *o)
+{
+    const struct jit_block *jb = &p->now->jb;
+    const struct ir_op_info *info = &ir_op_info[o->op];
+    ir_id *x[3] = { &o->a, &o->b, &o->c };
+    uint64_t k[3] = { 0, 0, 0 }, v;
+    unsigned n_const = 0;
+
+    if ((info->cls != CLASS_PURE && info->cls != CLASS_CONV && o->op != OP_SETC) || (info->cls == CLASS_PURE && o->attr)) return false;
+    for (unsigned n = 0; n < 3; n++) {
+        n_const += *x[n] == IR_NONE || constant(jb, *x[n], &k[n]);
+    }
+    if (o->op == OP_SELECT && ir_is_const(o->a)) {
+        ir_id from = k[0] ? o->b : o->c;
+        *o = (struct ir_op){ .op = OP_MOV, .type = o->type, .d = o->d, .a = from, .b = IR_NONE, .c = IR_NONE };
+        return from == o->d;
+    }
+    if (n_const < 3 || !ir_is_temp(o->d) || o->op == OP_MOV) return false;
+    unsigned type = p->temp_type[o->d - IR_TEMP];
+    v = o->op == OP_SETC ? eval_cond(o->attr, o->type, k[0], k[1]) : eval_pure(o->op, o->type, o->aux, k[0], k[1], k[2]);
+    p->temp_const[o->d - IR_TEMP] = const_id(p, type, v);
+    return true;
+}
+
+/* A lazy slot becomes what waits in another one. */
+static bool copies_lazy(const struct prep *p, const struct ir_op *o, struct gen_state *s)
+{
+    unsigned first = p->g->guest->lazy_first;
+    if (o->op != OP_MOV || !is_lazy(p->g, o->d) || !is_lazy(p->g, o->a) || !waits(&s->v[o->a - first])) return false;
+    s->v[o->d - first] = s->v[o->a - first];
+    return true;
+}
+
 /* The op tests bits of what waits, which is a conjunction: one test does both. */
 static bool fold_test(struct prep *p, struct ir_op *o, const struct gen_lazy *z)
 {
@@ -413,6 +578,26 @@ static uint8_t *watched(struct prep *p, const struct jit_block *jb)
     return after;
 }
 
+/* The op adds a constant to an operand of what waits: that can go on waiting, for the same value. */
+static bool moves_along(struct prep *p, const struct ir_op *o, struct gen_lazy *z)
+{
+    uint64_t k, mask = z->type == T_I64 ? UINT64_MAX : UINT32_MAX;
+
+    if ((o->op != OP_ADD && o->op != OP_SUB) || o->d != o->a || o->attr || o->type != z->type || !constant(&p->now->jb, o->b, &k)) return false;
+    if (z->moves == MAX_MOVES || (z->a == o->d && z->b != IR_NONE)) return false;
+    if (o->op == OP_SUB) k = 0 - k;
+    if (z->a == o->d) {
+        if (z->op == OP_MOV) z->op = OP_SUB, z->kb = 0;
+        if (z->op != OP_ADD && z->op != OP_SUB) return false;
+        z->kb = (z->op == OP_SUB ? z->kb + k : z->kb - k) & mask;
+    } else {
+        if (z->a != IR_NONE || (z->op != OP_ADD && z->op != OP_SUB)) return false;
+        z->ka = (z->op == OP_SUB ? z->ka + k : z->ka - k) & mask;
+    }
+    z->moves++;
+    return true;
+}
+
 static bool pure_call(const struct gen *g, const struct ir_op *o)
 {
     const struct helper_desc *h = &g->guest->helpers[o->aux];
@@ -428,18 +613,30 @@ static bool needs_cells(const struct gen *g, const struct ir_op *o)
     }
 }
 
+/* Lazy slots from that on hold what others held before: few look at them, and they change little. */
+static bool far_waits(const struct prep *p, const struct gen_state *s)
+{
+    for (unsigned n = FAR_LAZY; n < p->g->guest->n_lazy; n++) {
+        if (waits(&s->v[n])) return true;
+    }
+    return false;
+}
+
 /* The version of block `to` for state s, or -1: none to be had. */
 static int version(struct prep *p, unsigned to, unsigned s)
 {
     for (unsigned i = 0; i < p->n; i++) {
         if (p->v[i].orig == to && p->v[i].in == s) return (int)i;
     }
-    if (s && (p->n_of[to] >= MAX_VERSIONS || p->n + p->r->n >= p->cap)) return -1;
+    bool far = far_waits(p, &p->states[s]);
+    if (far && (p->n_of[1][to] >= MAX_FAR_VERSIONS || p->n_far > p->r->n)) return -1;
+    if (s && !far && (p->n_of[0][to] >= MAX_VERSIONS || p->n - p->n_far >= p->r->n + 2)) return -1;
     if (p->n == p->cap) {
         p->failed = true;
         return -1;
     }
-    p->n_of[to] += s != 0;
+    p->n_of[far][to] += s != 0;
+    p->n_far += far;
     p->v[p->n] = (struct version){ .orig = (uint16_t)to, .in = (uint16_t)s, .order = -1 };
     return (int)p->n++;
 }
@@ -457,7 +654,13 @@ static void leave(struct prep *p, const struct jit_block *jb, const struct ir_op
 {
     struct jit_block *to = &p->now->jb;
 
-    if (!all_to_be_had(p, jb, o, intern(p, s))) flush_all(p, s);
+    for (unsigned n = 0; n < p->g->guest->n_lazy; n++) { /* else it would be another state after each round of a loop */
+        if (waits(&s->v[n]) && s->v[n].moves == MAX_MOVES) flush(p, s, n);
+    }
+    if (!all_to_be_had(p, jb, o, intern(p, s))) {
+        for (unsigned n = FAR_LAZY; n < p->g->guest->n_lazy; n++) flush(p, s, n);
+        if (!all_to_be_had(p, jb, o, intern(p, s))) flush_all(p, s);
+    }
     unsigned id = intern(p, s);
     if (o->op == OP_IND) {
         for (unsigned i = 0; i < jb->n_ind; i++) to->ind[i] = (int16_t)version(p, (unsigned)jb->ind[i], id);
@@ -477,7 +680,7 @@ static void make(struct prep *p, unsigned index)
     v->done = true;
     p->now = v;
     v->jb = *jb;
-    p->cap_out = jb->n_ops * 3u + 16, p->n_out = 0;
+    p->cap_out = jb->n_ops * 4u + 32, p->n_out = 0;
     p->out = arena_get(&g->arena, p->cap_out * sizeof *p->out);
     v->state = zeroed(g, p->cap_out * sizeof *v->state);
     p->consts = arena_get(&g->arena, (jb->n_consts + SPARE_CONSTS) * sizeof *p->consts);
@@ -486,6 +689,8 @@ static void make(struct prep *p, unsigned index)
     memcpy(p->consts, jb->consts, jb->n_consts * sizeof *p->consts);
     memcpy(p->const_type, jb->const_type, jb->n_consts);
     memcpy(p->temp_type, jb->temp_type, jb->n_temps);
+    p->temp_const = arena_get(&g->arena, (jb->n_temps + SPARE_TEMPS) * sizeof *p->temp_const);
+    for (unsigned t = 0; t < jb->n_temps + SPARE_TEMPS; t++) p->temp_const[t] = IR_NONE;
     v->jb.consts = p->consts, v->jb.const_type = p->const_type, v->jb.temp_type = p->temp_type;
     for (unsigned i = 0; i < jb->n_ops && !p->failed; i++) {
         struct ir_op o = jb->ops[i];
@@ -495,18 +700,24 @@ static void make(struct prep *p, unsigned index)
             continue;
         }
         if (needs_cells(g, &o)) flush_all(p, &s);
+        if (op_is_vec(&o) || o.op == OP_ST2 || o.op == OP_BR || o.op == OP_BRL || o.op == OP_LABEL) make_known_temps(p, &s);
+        else use_constants(p, &o, &s);
+        if (fold_constants(p, &o)) continue;
+        if (o.d != IR_NONE && ir_is_temp(o.d)) p->temp_const[o.d - IR_TEMP] = IR_NONE;
+        if (copies_lazy(p, &o, &s)) continue;
         read_lazy(p, &o, &s);
         for (unsigned n = 0; n < g->guest->n_lazy; n++) {
             const struct gen_lazy *y = &s.v[n];
             bool changes = waits(y) && ((y->a != IR_NONE && writes(&o, y->a)) || (y->b != IR_NONE && writes(&o, y->b)));
             if (!changes || pure_call(g, &o)) continue;
+            if (moves_along(p, &o, &s.v[n])) continue;
             if (after[i] >> n & 1 || ir_op_info[o.op].flags & F_FAULT) flush(p, &s, n);
             else set(&s.v[n], GEN_DEAD);
         }
         if (o.op == OP_BRC || o.op == OP_GOTO || o.op == OP_IND) leave(p, jb, &o, &s);
         if (o.d != IR_NONE && is_lazy(g, o.d)) {
             struct gen_lazy *y = &s.v[o.d - g->guest->lazy_first];
-            if (describe(p, jb, &jb->ops[i], &z)) {
+            if (describe(p, &v->jb, &o, &z)) {
                 *y = z;
                 continue;
             }
@@ -596,7 +807,7 @@ void gen_prepare(struct gen *g)
     r->blocks = p.block;
     g->r = r;
     if (!g->guest->n_lazy) return;
-    p.cap = 2 * g->r->n + 2;
+    p.cap = 3 * g->r->n + 4;
     p.v = zeroed(g, p.cap * sizeof *p.v);
     p.cap_states = 64 + 24 * g->r->n;
     p.states = arena_get(&g->arena, p.cap_states * sizeof *p.states);

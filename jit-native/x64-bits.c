@@ -94,6 +94,20 @@ static void deposit(struct lower *c)
         x64_done_xmm(c, o->d, d);
         return;
     }
+    if (pos == 0 && (len == 8 || len == 16)) { /* a move of bytes */
+        unsigned d = x64_def(c, RAX), prefix = len == 8 ? X_B : X_66;
+        if (lower_const(c, o->b, &k)) {
+            x64_load(c, d, o->a);
+            x64_op_imm(e, (len == 8 ? 0xc6 : 0xc7) | prefix, false, 0, x64_r(d), len / 8, (uint32_t)k);
+        } else {
+            struct x64_rm b = x64_use_rm(c, o->b, RCX);
+            if (x64_lives_in(c, o->b, d) && !x64_lives_in(c, o->a, d)) x64_mov(e, false, RCX, d), b = x64_r(RCX);
+            x64_load(c, d, o->a);
+            x64_op(e, (len == 8 ? 0x8a : 0x8b) | prefix, false, d, b);
+        }
+        x64_done(c, o->d, d);
+        return;
+    }
     if (lower_const(c, o->b, &k)) {
         k = (k & mask) << pos;
         if (k == mask << pos && !w) {
@@ -143,16 +157,17 @@ static bool in_xmm(struct lower *c)
         return true;
     }
     if (o->op == OP_ZXW && is_xmm(rd)) { /* movd clears what is above */
-        unsigned d = (unsigned)rd - GPRS;
+        unsigned d = x64_def_xmm(c, XMM0);
         if (is_xmm(ra)) {
             if (!c->h->has.sse41) return false;
             x64_op(&c->e, 0x35 | X_0F38 | X_66, false, d, x64_r((unsigned)ra - GPRS)); /* pmovzxdq */
         } else {
             x64_op(&c->e, 0x6e | X_0F | X_66, false, d, x64_use_rm(c, o->a, RAX));
         }
+        x64_done_xmm(c, o->d, d);
         return true;
     }
-    if (o->op == OP_LO && is_xmm(rd) && !is_gpr(ra) && !ir_is_const(o->a)) {
+    if (o->op == OP_LO && is_xmm(rd) && ra == IN_MEMORY && !ir_is_const(o->a)) {
         x64_op(&c->e, 0x10 | X_0F | X_F3, false, (unsigned)rd - GPRS, x64_m(x64_cell(c, o->a)));
         return true;
     }

@@ -11,7 +11,8 @@ void host_move_cell(struct lower *c, unsigned r, ir_id x, bool load)
     bool w = lower_wide(c, x);
     struct x64_rm m = x64_m(x64_cell(c, x));
     if (!load && c->g->narrow >> r & 1) x64_op(&c->e, 0x63, true, r, x64_r(r)); /* movsxd */
-    if (r < GPRS) x64_op(&c->e, load ? 0x8b : 0x89, w, r, m);
+    if (lower_pair(c, x)) x64_op(&c->e, (load ? 0x10 : 0x11) | X_0F, false, r - GPRS, m); /* movups */
+    else if (r < GPRS) x64_op(&c->e, load ? 0x8b : 0x89, w, r, m);
     else x64_op(&c->e, (load ? 0x10 : 0x11) | X_0F | (w ? X_F2 : X_F3), false, r - GPRS, m);
 }
 
@@ -58,6 +59,7 @@ void host_arg_address(struct lower *c, unsigned n, bool wide) { x64_mov(&c->e, w
 void host_call_c(struct lower *c, uintptr_t fn, bool fp)
 {
     const struct stubs *s = &c->h->stubs;
+    if (x64_is_sse(c)) fp = false; /* what the host's flags say is the guest's */
     const void *own = fn == (uintptr_t)jit_ld ? s->ld : fn == (uintptr_t)jit_st ? s->st : fn == (uintptr_t)jit_op ? s->op : NULL;
     if (!own) x64_mov_imm(&c->e, RAX, fn);
     emit_call_abs(&c->e, fp ? s->fp : own ? own : s->call);

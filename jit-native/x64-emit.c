@@ -136,7 +136,7 @@ static bool keeps_flags(unsigned op)
     if ((op & X_MAP) == 0) return b == 0x63 || (b >= 0x88 && b <= 0x8d) || b == 0xc6 || b == 0xc7;
     if ((op & X_MAP) != X_0F) return false;
     return (b >= 0x40 && b <= 0x4f) || (b >= 0x90 && b <= 0x9f) || b == 0xb6 || b == 0xb7 || ((b == 0xbe || b == 0xbf) && !(op & X_F3)) ||
-           b == 0x10 || b == 0x11 || b == 0x28 || b == 0x6e || b == 0x7e;
+           (b >= 0x10 && b <= 0x17) || b == 0x28 || (b >= 0x51 && b <= 0x6f) || b == 0x70 || b == 0x7e || b == 0xc2 || b == 0xc6 || b == 0xd6;
 }
 
 void x64_op(struct emit *e, unsigned op, bool w, unsigned reg, struct x64_rm rm)

@@ -10,6 +10,9 @@
  * it, so in a region of tier 2 that calls none that might it is tested at the entry. With FP_FAST_TINY
  * results that equal the smallest normal number do, too; with FP_FAST_DENORMAL the tests of results must not raise a flag,
  * so they are made on the bits.
+ *
+ * Of a guest that has SSE itself (struct guest: sse_fp) the host's operations are the guest's, NaNs and flags included: nothing is
+ * tested, and the host's invalid flag counts.
  */
 #include "interp/fpx.h"
 #include "jit-native/x64.h"
@@ -24,6 +27,8 @@ void x64_test_fp(struct lower *c, unsigned no)
     x64_jcc(&c->e, X_NZ, no);
 }
 
+bool x64_is_sse(const struct lower *c) { return c->g->guest->sse_fp && !(X64_CONST(c)->fp_fast & FP_FAST_TINY); }
+
 static struct cold *begin(struct lower *c)
 {
     struct cold *k = lower_cold(c, lower_cold_op);
@@ -35,6 +40,7 @@ static struct cold *begin(struct lower *c)
 static void check(struct lower *c, struct cold *k, unsigned op, bool w, unsigned x)
 {
     struct emit *e = &c->e;
+    if (x64_is_sse(c)) return;
     bool tiny = (X64(c)->fp_fast & FP_FAST_TINY) && (FPX_CAN_BE_TINY(op) || op == OP_F64_F32);
     if (!(X64(c)->fp_fast & FP_FAST_DENORMAL)) {
         x64_op(e, 0x2e | X_0F | (w ? X_66 : 0), false, x, x64_r(x)); /* ucomis */
@@ -73,13 +79,51 @@ static void move_xmm(struct lower *c, unsigned to, unsigned from)
 static unsigned result(const struct lower *c)
 {
     unsigned d = x64_def_xmm(c, XMM0);
+    if (x64_is_sse(c)) return x64_lives_in(c, c->o->b, d + GPRS) && !x64_lives_in(c, c->o->a, d + GPRS) ? (unsigned)XMM0 : d;
     return x64_lives_in(c, c->o->a, d + GPRS) || x64_lives_in(c, c->o->b, d + GPRS) ? (unsigned)XMM0 : d;
+}
+
+/* The op is one of the guest's own: in no need of a slow way, where it is sure that the mode is right. */
+static struct cold *begin_sse(struct lower *c)
+{
+    if (!X64(c)->fp_known) return begin(c);
+    X64(c)->fp_used = true;
+    return NULL;
+}
+
+static void end_sse(struct lower *c, const struct cold *k)
+{
+    if (k) emit_place(&c->e, k->back);
+}
+
+/* Operations of SSE's own kind, prefix included: d = a op b, what shares a register with d stays. */
+static void sse(struct lower *c, unsigned op)
+{
+    const struct ir_op *o = c->o;
+    struct cold *k = begin_sse(c);
+    bool in_place = lower_pair(c, o->d) && (o->a == o->d || (X64(c)->same_d == o->d && X64(c)->same_a == o->a));
+    unsigned xb = x64_use_xmm(c, o->b, XMM2), d;
+
+    if (in_place) {
+        d = (unsigned)lower_reg(c, o->d) - GPRS;
+    } else {
+        unsigned xa = x64_use_xmm(c, o->a, XMM1);
+        d = result(c);
+        move_xmm(c, d, xa);
+    }
+    x64_op(&c->e, op | X_0F | (o->type == T_I64 ? X_F2 : X_F3), false, d, x64_r(xb));
+    x64_done_xmm(c, o->d, d);
+    end_sse(c, k);
 }
 
 static void arith(struct lower *c, unsigned op)
 {
     const struct ir_op *o = c->o;
     bool w = o->type == T_I64, noted = c->gb->noted[c->i];
+    if (x64_is_sse(c)) {
+        sse(c, op);
+        return;
+    }
     struct cold *k = begin(c);
     unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2), d = result(c);
 
@@ -195,12 +239,34 @@ static void compare(struct lower *c)
     emit_place(e, k->back);
 }
 
+/* d = the flags that the comparison gives the host, which are those of the guest */
+static void flags_of_relation(struct lower *c)
+{
+    const struct ir_op *o = c->o;
+    struct emit *e = &c->e;
+    bool w = o->type == T_I64;
+    struct cold *k = begin_sse(c);
+    unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2);
+
+    x64_op(e, (o->attr & IR_REL_SIGNAL ? 0x2f : 0x2e) | X_0F | (w ? X_66 : 0), false, xa, x64_r(xb)); /* comis, ucomis */
+    emit_byte(e, 0x9f); /* lahf; 6, 4 and 2 of the byte in ah are the flags, 1 is set, the others are clear */
+    x64_op(e, 0xb6 | X_0F, false, RAX, x64_r(4)); /* movzx eax, ah */
+    x64_lea(e, false, RAX, x64_at(RAX, -2));
+    x64_done(c, o->d, RAX);
+    if (!k) X64(c)->relation = o->d, X64(c)->relation_at = e->changes;
+    end_sse(c, k);
+}
+
 /* d = a byte of aux by the relation */
 static void relation(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = o->type == T_I64;
+    if (x64_is_sse(c) && o->aux == IR_REL_VALUES(1, 0x40, 0, 0x45)) {
+        flags_of_relation(c);
+        return;
+    }
     struct cold *k = begin(c);
     unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2);
 
@@ -228,6 +294,10 @@ static bool minmax(struct lower *c, unsigned op)
     bool w = o->type == T_I64;
 
     if (o->attr != IR_FMM_X86 || !c->g->guest->no_fp_notes) return false;
+    if (x64_is_sse(c)) {
+        sse(c, op);
+        return true;
+    }
     struct cold *k = begin(c);
     unsigned xa = x64_use_xmm(c, o->a, XMM1), xb = x64_use_xmm(c, o->b, XMM2), d = result(c);
     x64_op(&c->e, 0x2e | X_0F | (w ? X_66 : 0), false, xa, x64_r(xb));

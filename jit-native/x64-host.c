@@ -205,6 +205,7 @@ struct host *host_init(struct engine *eng, struct error *err)
     memcpy(h->regs.order[0], ints, sizeof ints);
     h->regs.n[0] = sizeof ints;
     for (unsigned i = 3; i < 16; i++) h->regs.order[1][h->regs.n[1]++] = (uint8_t)(GPRS + i);
+    h->regs.pairs = h->has.sse41;
     h->regs.clobbered = MASK_FPR | 1u << RSI | 1u << RDI | 1u << R8 | 1u << R9 | 1u << R10 | 1u << R11;
     h->x = NEW(struct x64);
     h->x->c.h = h;
@@ -246,6 +247,12 @@ uint64_t host_context_reg(const void *context, unsigned reg)
     return (uint64_t)x[1] << 32 | x[0];
 }
 
+uint64_t host_context_high(const void *context, unsigned reg)
+{
+    const uint32_t *x = ((const ucontext_t *)context)->uc_mcontext.fpregs->_xmm[reg - GPRS].element;
+    return (uint64_t)x[3] << 32 | x[2];
+}
+
 uintptr_t host_context_pc(const void *context) { return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.gregs[REG_RIP]; }
 
 int64_t host_context_icount(const void *context)
@@ -264,7 +271,8 @@ void host_begin(struct lower *c)
 
 void host_begin_block(struct lower *c)
 {
-    X64(c)->whole = 0, X64(c)->flags.d = IR_NONE;
+    struct x64 *x = X64(c);
+    x->whole = 0, x->flags.d = x->scaled.t = x->equal.t = x->same_d = x->relation = IR_NONE;
     x64_pages_block(c);
 }
 
@@ -298,6 +306,7 @@ static void result_is_whole(struct lower *c, const struct ir_op *o, bool low, co
     case OP_SX32: whole = false; break;
     case OP_SEXTRACT: whole = (o->aux & 0xff) + (o->aux >> 8 & 0xff) != 32; break;
     case OP_SETC: whole = true; break;
+    case OP_LD: whole = !gen_extends_aside(o); break;
     case OP_AND: whole |= ir_is_const(o->b) && f->u < 32; break;
     case OP_MOV:
         from = ir_is_const(o->a) ? 0 : gen_slot_bit(c->g, o->a) & c->g->narrow;
@@ -365,6 +374,13 @@ void host_done_op(struct lower *c, const struct ir_op *o, bool first, const stru
 {
     struct x64 *x = X64(c);
     if (o->op == OP_LABEL) x->whole = 0;
+    if (x->same_d != IR_NONE && !(o->op == OP_MOV && o->d == x->same_d + 1)) {
+        unsigned cells = ir_op_info[o->op].cls == CLASS_VEC ? ir_vec_cells(o, 0) : 1;
+        bool in = o->d != IR_NONE && ((x->same_d >= o->d && x->same_d < o->d + cells) || (x->same_a >= o->d && x->same_a < o->d + cells));
+        if (in || op_syncs(o) || o->op == OP_LD2 || ir_op_info[o->op].flags & (F_EFFECT | F_END)) x->same_d = IR_NONE;
+    }
+    if (o->op == OP_ZXW && o->a == x->relation && o->d != IR_NONE) x->relation = o->d;
+    else if (o->d == x->relation && o->op != OP_FCMP) x->relation = IR_NONE;
     if (o->d == x->flags.d && o->op != OP_SETC) x->flags.d = IR_NONE;
     if (o->d == IR_NONE) return;
     if (op_is_vec(o)) x->flags.d = IR_NONE;

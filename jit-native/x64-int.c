@@ -7,16 +7,43 @@
 
 static bool wide(const struct lower *c) { return c->o->type == T_I64 && !X64_CONST(c)->low; }
 
+/* The op behind the one in hand; NULL: none. */
+static const struct ir_op *coming(const struct lower *c, unsigned *i)
+{
+    for (*i = c->i + 1; *i < c->jb->n_ops && c->jb->ops[*i].op == OP_INSN;) ++*i;
+    return *i < c->jb->n_ops ? &c->jb->ops[*i] : NULL;
+}
+
+/* Is x read after op `at`, as far as this block tells? */
+static bool dies_at(const struct lower *c, ir_id x, unsigned at) { return ir_is_temp(x) && c->gb->temp_last[x - IR_TEMP] == at; }
+
+/* sub t, a, b; a branch if the low byte or half of t, which is of no other use, is 0: a comparison of these. */
+static bool compare_low(struct lower *c)
+{
+    const struct ir_op *o = c->o, *p;
+    unsigned i;
+    uint64_t mask, k;
+
+    if (ir_is_const(o->a) || !(p = coming(c, &i)) || (p->op != OP_BRC && p->op != OP_BRL) || (p->attr != CC_TZ && p->attr != CC_TNZ)) return false;
+    if (p->a != o->d || !lower_const(c, p->b, &mask) || (mask != 0xff && mask != 0xffff) || !dies_at(c, o->d, i)) return false;
+    unsigned a = x64_use(c, o->a, RAX), size = mask == 0xff ? X_B : X_66;
+    if (lower_const(c, o->b, &k)) x64_op_imm(&c->e, (mask == 0xff ? 0x80 : 0x81) | size, false, ALU_CMP, x64_r(a), mask == 0xff ? 1 : 2, (uint32_t)k);
+    else x64_op(&c->e, (mask == 0xff ? 0x3a : 0x3b) | size, false, a, x64_use_rm(c, o->b, RCX));
+    X64(c)->equal.t = o->d, X64(c)->equal.at = c->e.changes;
+    return true;
+}
+
 /* d = a op b */
 static void two(struct lower *c, unsigned alu, bool commutes)
 {
+    if (alu == ALU_SUB && compare_low(c)) return;
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
     bool w = wide(c);
     int32_t imm;
     ir_id a = o->a, b = o->b;
 
-    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a) && !(o->attr & GEN_ZX)) {
+    if (lower_reg(c, o->d) == IN_MEMORY && o->d == a && !ir_is_const(a) && !X64(c)->low) {
         struct x64_rm m = x64_m(x64_cell(c, a));
         if (x64_imm(c, b, w, &imm)) x64_alu_imm(e, alu, w, m, imm);
         else x64_alu_to(e, alu, w, m, x64_use(c, b, RAX));
@@ -36,10 +63,11 @@ static void two(struct lower *c, unsigned alu, bool commutes)
             d = RAX;
         }
     }
-    if (alu == ALU_ADD && is_gpr(lower_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
+    bool minus = alu == ALU_SUB && x64_imm(c, b, w, &imm) && imm != INT32_MIN;
+    if ((alu == ALU_ADD || minus) && is_gpr(lower_reg(c, a)) && (!x64_lives_in(c, a, d) || x64_flags_live(c))) {
         unsigned ra = (unsigned)lower_reg(c, a);
         if (x64_imm(c, b, w, &imm)) {
-            x64_lea(e, w, d, x64_at(ra, imm));
+            x64_lea(e, w, d, x64_at(ra, minus ? -imm : imm));
             x64_done(c, o->d, d);
             return;
         }
@@ -98,7 +126,8 @@ static void not_second(struct lower *c, unsigned alu)
 
 /* ---- shifts ------------------------------------------------------------------------------------------- */
 
-static bool lea_pair(struct lower *c, unsigned n);
+static const struct ir_op *coming(const struct lower *c, unsigned *i);
+static bool lea_pair(struct lower *c, unsigned n), scaled_access(struct lower *c, unsigned n);
 
 static void shift(struct lower *c, unsigned sh)
 {
@@ -113,7 +142,7 @@ static void shift(struct lower *c, unsigned sh)
         else if (n >= width && sh == SH_SAR) n = width - 1;
         if (n >= width) {
             x64_mov_imm(e, d, 0);
-        } else if (sh == SH_SHL && n && n <= 3 && lea_pair(c, (unsigned)n)) {
+        } else if (sh == SH_SHL && n && n <= 3 && (lea_pair(c, (unsigned)n) || scaled_access(c, (unsigned)n))) {
             return;
         } else if (sh == SH_SHL && n >= 1 && n <= 3 && is_gpr(lower_reg(c, o->a)) && !x64_lives_in(c, o->a, d)) {
             if (n == 1) x64_lea(e, w, d, x64_at2((unsigned)lower_reg(c, o->a), (unsigned)lower_reg(c, o->a), 0, 0));
@@ -147,29 +176,42 @@ static void shift(struct lower *c, unsigned sh)
     x64_done(c, o->d, RAX);
 }
 
-/* Is x read after the current op, as far as this block tells? */
-static bool dies_at(const struct lower *c, ir_id x, unsigned at)
-{
-    if (ir_is_temp(x)) return c->gb->temp_last[x - IR_TEMP] == at;
-    return false;
-}
-
 /* shl t, a, n; add d, t, b with t dead after, or overwritten by d: one lea. */
 static bool lea_pair(struct lower *c, unsigned n)
 {
-    const struct ir_op *o = c->o;
-    unsigned i = c->i + 1;
-    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
-    if (i >= c->jb->n_ops) return false;
-    const struct ir_op *p = &c->jb->ops[i];
-    if (p->op != OP_ADD || p->type != o->type) return false;
+    unsigned i;
+    const struct ir_op *o = c->o, *p = coming(c, &i);
+    if (!p || p->op != OP_ADD || p->type != o->type) return false;
     ir_id other = p->a == o->d ? p->b : p->b == o->d ? p->a : IR_NONE;
-    if (other == IR_NONE || other == o->d || ir_is_const(other)) return false;
+    int32_t imm = 0;
+    bool k = ir_is_const(other);
+    if (other == IR_NONE || other == o->d || (k && !x64_imm(c, other, o->type == T_I64, &imm))) return false;
     if (p->d != o->d && !dies_at(c, o->d, i)) return false;
-    if (!is_gpr(lower_reg(c, o->a)) || !is_gpr(lower_reg(c, other)) || !is_gpr(lower_reg(c, p->d))) return false;
-    if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | gen_slot_bit(c->g, other)) & c->g->narrow & ~X64(c)->whole)) return false;
-    x64_lea(&c->e, wide(c), (unsigned)lower_reg(c, p->d), x64_at2((unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, 0));
+    if (!is_gpr(lower_reg(c, o->a)) || (!k && !is_gpr(lower_reg(c, other))) || !is_gpr(lower_reg(c, p->d))) return false;
+    if (X64(c)->low || ((gen_slot_bit(c->g, o->a) | (k ? 0 : gen_slot_bit(c->g, other))) & c->g->narrow & ~X64(c)->whole)) return false;
+    bool w = wide(c) && !(p->attr & GEN_ZX);
+    x64_lea(&c->e, w, (unsigned)lower_reg(c, p->d), x64_at2(k ? NO_REG : (unsigned)lower_reg(c, other), (unsigned)lower_reg(c, o->a), n, imm));
     c->skip = i - c->i;
+    return true;
+}
+
+/* shl t, a, n; ld or st at t, which is of no other use: part of the address. User mode only, and where it needs no comparison. */
+static bool scaled_access(struct lower *c, unsigned n)
+{
+    unsigned i;
+    const struct ir_op *o = c->o, *p = coming(c, &i);
+    if (!p || !c->g->r->user || X64(c)->low || is_xmm(lower_reg(c, o->a)) || gen_slot_bit(c->g, o->a) & c->g->narrow & ~X64(c)->whole) return false;
+    bool w = (p->aux & IR_A64) != 0;
+    if ((p->op != OP_LD && p->op != OP_ST) || p->a != o->d || !dies_at(c, o->d, i) || (p->op == OP_ST && p->b == o->d)) return false;
+    if (((p->attr & IR_MALIGN) && (p->attr & IR_MSIZE)) || w != (o->type == T_I64)) return false;
+    if (w) {
+        struct gen_fact f = gen_result(c->g, c->jb, c->known, o);
+        if (!x64_is_near(c, &f, (int32_t)gen_disp(c->jb, p))) return false;
+        c->need |= f.near_by;
+    } else if (lower_known_bits(c, o->a) + n > 32) {
+        return false;
+    }
+    X64(c)->scaled.t = o->d, X64(c)->scaled.index = (uint8_t)x64_use(c, o->a, RAX), X64(c)->scaled.shift = (uint8_t)n;
     return true;
 }
 
@@ -320,13 +362,19 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     if (o->op != OP_SETC && (cond == CC_NE || cond == CC_EQ) && a == X64(c)->flags.d && x64_flags_live(c) && lower_const(c, b, &k) && !k) {
         return X64(c)->flags.cc ^ (cond == CC_EQ);
     }
+    if (o->op != OP_SETC && (cond == CC_TZ || cond == CC_TNZ) && a == X64(c)->equal.t && X64(c)->equal.at == e->changes) return cc[cond];
+    if ((cond == CC_TZ || cond == CC_TNZ) && a == X64(c)->relation && e->changes == X64(c)->relation_at && lower_const(c, b, &k)) {
+        int by = (k & 0x45) == 1 ? X_C : (k & 0x45) == 0x40 ? X_Z : (k & 0x45) == 0x41 ? X_BE : (k & 0x45) == 4 ? X_P : -1;
+        if (by >= 0) return (unsigned)by ^ (cond == CC_TZ);
+    }
     if (ir_is_const(a) && !ir_is_const(b)) {
         a = o->b, b = o->a;
         cond = ir_cond_swapped[cond];
     }
     if (cond == CC_TZ || cond == CC_TNZ) {
         if (w && lower_const(c, b, &k) && k == (uint32_t)k) w = false;
-        if (lower_const(c, b, &k) && (w ? k == UINT64_MAX : (uint32_t)k == UINT32_MAX)) { /* all of it */
+        unsigned bits = MIN(lower_known_bits(c, a), w ? 64u : 32u); /* of what there is in it */
+        if (lower_const(c, b, &k) && !(~k << (64 - MAX(bits, 1u)))) { /* all of it */
             struct x64_rm m = x64_use_rm(c, a, RAX);
             if (m.is_reg) x64_test(e, w, m.reg, m.reg);
             else x64_alu_imm(e, ALU_CMP, w, m, 0);
@@ -352,8 +400,23 @@ unsigned x64_compare(struct lower *c, const struct ir_op *o)
     return cc[cond];
 }
 
+/* setc t; select d, t, x, y with t of no other use: the flags are all it takes. */
+static bool only_selects(const struct lower *c)
+{
+    unsigned i;
+    uint64_t k;
+    const struct ir_op *p = coming(c, &i);
+    if (!p || p->op != OP_SELECT || p->a != c->o->d || p->b == c->o->d || p->c == c->o->d || !dies_at(c, c->o->d, i)) return false;
+    return !(lower_const(c, p->b, &k) && !k) && !(lower_const(c, p->c, &k) && !k); /* zeros are made by ways that change flags */
+}
+
 static void setc(struct lower *c)
 {
+    if (only_selects(c)) {
+        X64(c)->flags.cc = (uint8_t)x64_compare(c, c->o);
+        X64(c)->flags.d = c->o->d, X64(c)->flags.at = c->e.changes;
+        return;
+    }
     unsigned d = x64_def(c, RDX), cc;
     if (!x64_lives_in(c, c->o->a, d) && !x64_lives_in(c, c->o->b, d)) { /* cleared before, it has no past to wait for */
         x64_op(&c->e, 0x33, false, d, x64_r(d));
@@ -374,11 +437,17 @@ static void select_one(struct lower *c)
     struct emit *e = &c->e;
     bool w = wide(c);
     struct x64_rm t = x64_use_rm(c, o->b, RCX);
-    unsigned a = x64_use(c, o->a, RDX);
-    x64_load(c, RAX, o->c);
-    x64_test(e, w, a, a);
-    x64_cmov(e, X_NZ, w, RAX, t);
-    x64_done(c, o->d, RAX);
+    bool in_place = !x64_lives_in(c, o->a, x64_def(c, RAX)) && !x64_lives_in(c, o->b, x64_def(c, RAX));
+    unsigned d = in_place ? x64_def(c, RAX) : RAX, cc = X_NZ;
+    x64_load(c, d, o->c);
+    if (o->a == X64(c)->flags.d && x64_flags_live(c)) {
+        cc = X64(c)->flags.cc;
+    } else {
+        unsigned a = x64_use(c, o->a, RDX);
+        x64_test(e, lower_wide(c, o->a) && !X64(c)->low, a, a);
+    }
+    x64_cmov(e, cc, w, d, t);
+    x64_done(c, o->d, d);
 }
 
 static void least(struct lower *c, unsigned cc)
@@ -392,12 +461,110 @@ static void least(struct lower *c, unsigned cc)
     x64_done(c, o->d, RAX);
 }
 
+/* ---- moves -------------------------------------------------------------------------------------------- */
+
+static bool is_zero(const struct lower *c, ir_id x)
+{
+    uint64_t k;
+    return ir_is_const(x) && lower_const(c, x, &k) && !k;
+}
+
+static bool in_run(ir_id first, ir_id x, unsigned cells) { return first != IR_NONE && x >= first && x < first + cells; }
+
+/* Is cell x written before anybody reads it, or the state counts? Looks at what follows the op in hand. */
+static bool overwritten(const struct lower *c, ir_id x)
+{
+    for (unsigned i = c->i + 1; i < c->jb->n_ops; i++) {
+        const struct ir_op *p = &c->jb->ops[i];
+        unsigned cls = ir_op_info[p->op].cls;
+        if (p->op == OP_INSN) continue;
+        if ((cls != CLASS_PURE && cls != CLASS_CONV && cls != CLASS_FP && cls != CLASS_FPCV && cls != CLASS_VEC) || ir_op_info[p->op].flags & (F_FAULT | F_EFFECT | F_END)) return false;
+        bool vec = cls == CLASS_VEC;
+        const ir_id in[3] = { p->a, p->b, p->c };
+        for (unsigned n = 0; n < 3; n++) {
+            if (in_run(in[n], x, vec ? ir_vec_cells(p, n + 1) : 1)) return false;
+        }
+        if (in_run(p->d, x, vec ? ir_vec_cells(p, 0) : 1)) return true;
+    }
+    return false;
+}
+
+/* Both cells of a pair, from `lo` and `hi`. False: no short way. */
+static bool move_pair(struct lower *c, unsigned d, ir_id lo, ir_id hi)
+{
+    struct emit *e = &c->e;
+    int r = lower_reg(c, lo);
+
+    if (is_zero(c, lo) && is_zero(c, hi)) {
+        x64_op(e, 0x57 | X_0F, false, d, x64_r(d)); /* xorps */
+    } else if (hi == lo + 1 && lower_pair(c, lo)) {
+        if ((unsigned)r - GPRS != d) x64_op(e, 0x28 | X_0F, false, d, x64_r((unsigned)r - GPRS)); /* movaps */
+    } else if (is_zero(c, hi) && !ir_is_const(lo)) {
+        if (is_gpr(r)) x64_op(e, 0x6e | X_0F | X_66, true, d, x64_r((unsigned)r)); /* movq */
+        else if (r == IN_MEMORY) x64_op(e, 0x7e | X_0F | X_F3, false, d, x64_m(x64_cell(c, lo)));
+        else x64_op(e, 0x7e | X_0F | X_F3, false, d, x64_r(x64_use_xmm(c, lo, XMM0)));
+    } else if (hi == lo && is_xmm(r)) {
+        x64_op_imm(e, 0x70 | X_0F | X_66, false, d, x64_r((unsigned)r - GPRS), 1, 0x44); /* pshufd */
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Moves to or from a cell that shares its register. */
+static bool move_half(struct lower *c)
+{
+    const struct ir_op *o = c->o, *p = NULL;
+    struct emit *e = &c->e;
+    int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
+    bool low = lower_pair(c, o->d), high = is_high(rd);
+
+    if (!low && !high) {
+        if (!is_high(ra)) return false;
+        if (is_gpr(rd)) x64_load(c, (unsigned)rd, o->a);
+        else if (rd == IN_MEMORY) x64_op(e, 0x17 | X_0F | X_66, false, high_xmm(ra), x64_m(x64_cell(c, o->d))); /* movhpd */
+        else x64_done_xmm(c, o->d, x64_use_xmm(c, o->a, (unsigned)rd - GPRS));
+        return true;
+    }
+    unsigned d = low ? (unsigned)rd - GPRS : high_xmm(rd), i = c->i + 1;
+    while (i < c->jb->n_ops && c->jb->ops[i].op == OP_INSN) i++;
+    if (i < c->jb->n_ops) p = &c->jb->ops[i];
+    if (p && p->op == OP_MOV && p->d == (ir_id)(low ? o->d + 1 : o->d - 1)) {
+        ir_id second = p->a == o->d ? o->a : p->a;
+        if (move_pair(c, d, low ? o->a : second, low ? second : o->a)) {
+            c->skip = i - c->i;
+            return true;
+        }
+    }
+    if (high && is_high(ra)) {
+        ir_id lo = (ir_id)(o->d - 1), from = (ir_id)(o->a - 1);
+        if (overwritten(c, lo)) { /* as movaps, whose lower half is about to be operated on */
+            x64_op(e, 0x28 | X_0F, false, d, x64_r(high_xmm(ra)));
+            X64(c)->same_d = lo, X64(c)->same_a = from;
+        } else {
+            x64_op_imm(e, 0xc6 | X_0F | X_66, false, d, x64_r(high_xmm(ra)), 1, 2); /* shufpd */
+        }
+    } else if (high && is_zero(c, o->a)) {
+        x64_op(e, 0x7e | X_0F | X_F3, false, d, x64_r(d)); /* movq */
+    } else if (low && is_high(ra)) {
+        x64_op(e, 0x12 | X_0F, false, d, x64_r(high_xmm(ra))); /* movhlps */
+    } else if (ra == IN_MEMORY && !ir_is_const(o->a)) {
+        x64_op(e, (low ? 0x12 : 0x16) | X_0F | X_66, false, d, x64_m(x64_cell(c, o->a))); /* movlpd, movhpd */
+    } else if (is_gpr(ra)) {
+        x64_done(c, o->d, (unsigned)ra);
+    } else {
+        x64_done_xmm(c, o->d, x64_use_xmm(c, o->a, XMM0));
+    }
+    return true;
+}
+
 static void mov(struct lower *c)
 {
     const struct ir_op *o = c->o;
     int rd = lower_reg(c, o->d), ra = lower_reg(c, o->a);
     uint64_t k;
     int32_t imm;
+    if (move_half(c)) return;
     if (lower_const(c, o->a, &k)) {
         if (is_xmm(rd)) {
             unsigned x = x64_use_xmm(c, o->a, (unsigned)rd - GPRS);

@@ -27,6 +27,13 @@ void x64_address(struct lower *c, unsigned reg, bool w)
     }
 }
 
+bool x64_is_near(const struct lower *c, const struct gen_fact *f, int32_t disp)
+{
+    uint64_t far = (uint64_t)(disp < 0 ? -(int64_t)disp : disp);
+    bool big = far > INT16_MAX + 1; /* the guard has room for small ones besides */
+    return f->near != GEN_FAR && f->near + (big ? far : 0) <= gen_near_max(c->g->guest);
+}
+
 struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
 {
     const struct ir_op *o = c->o;
@@ -45,7 +52,10 @@ struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
             x64_test_imm(e, false, x64_r(RAX), size_of(o) - 1);
             x64_jcc(e, X_NZ, (*k)->label);
         }
-        if (w) {
+        struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
+        if (w && !constant && f.near != GEN_FAR && f.near + (uint64_t)(disp < 0 ? -(int64_t)disp : disp) <= gen_near_max(c->g->guest)) {
+            c->need |= f.near_by;
+        } else if (w) {
             x64_alu(e, ALU_CMP, true, RAX, x64_m(x64_at(RSP, AT_LIMIT)));
             x64_jcc(e, X_NC, (*k)->label);
         }
@@ -57,12 +67,14 @@ struct x64_mem x64_user_address(struct lower *c, cold_fn slow, struct cold **k)
         x64_mov_imm(e, RAX, va);
         return x64_at2(R14, RAX, 0, 0);
     }
+    if (o->a == X64(c)->scaled.t) { /* found to be inside by who said so */
+        X64(c)->scaled.t = IR_NONE;
+        return x64_at2(R14, X64(c)->scaled.index, X64(c)->scaled.shift, disp);
+    }
     unsigned base = x64_use(c, o->a, RAX);
     if (w) {
         struct gen_fact f = gen_fact_of(c->g, c->jb, c->known, o->a);
-        uint64_t far = (uint64_t)(disp < 0 ? -(int64_t)disp : disp);
-        bool big = far > INT16_MAX + 1; /* the guard has room for small ones besides */
-        if (f.near == GEN_FAR || f.near + (big ? far : 0) > gen_near_max(c->g->guest)) {
+        if (!x64_is_near(c, &f, disp)) {
             (void)lower_point(c);
             *k = lower_cold(c, slow);
             (*k)->arg = base == RAX ? -1 : (int64_t)base;
@@ -98,29 +110,34 @@ void x64_lower_ld(struct lower *c)
     int rd = lower_reg(c, o->d);
     unsigned d = x64_def(c, RAX), size = o->attr & IR_MSIZE;
 
-    if (is_xmm(rd) && !be && size == (w ? 3u : 2u)) {
+    bool pair = lower_pair(c, o->d), clears = x64_clears_high(c);
+    if (!be && size == 3 && (is_high(rd) || (pair && !clears))) { /* movhpd, movlpd */
         if (user) lower_may_fault(c);
-        x64_op(e, 0x10 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rd - GPRS, x64_m(m));
+        x64_op(e, (pair ? 0x12 : 0x16) | X_0F | X_66, false, pair ? (unsigned)rd - GPRS : high_xmm(rd), x64_m(m));
+        if (k) emit_place(e, k->back);
+        return;
+    }
+    if (clears) c->skip = 1; /* movs and movd do, and so does x64_done() */
+    if (is_xmm(rd) && !be && (!pair || clears) && (size == (w ? 3u : 2u) || (size == 2 && !(o->attr & IR_MS)))) {
+        if (user) lower_may_fault(c);
+        x64_op(e, 0x10 | X_0F | (size == 3 ? X_F2 : X_F3), false, (unsigned)rd - GPRS, x64_m(m));
         if (k) emit_place(e, k->back);
         return;
     }
     bool sx = (o->attr & IR_MS) != 0;
     if (user) lower_may_fault(c);
     if (be) {
-        if (c->h->has.movbe) {
-            x64_op(e, 0xf0 | X_0F38 | (size == 1 ? X_66 : 0), size == 3, d, x64_m(m));
+        /* movbe is no faster anywhere, and slower in places; stores have no register to turn */
+        x64_op(e, size == 1 ? 0xb7 | X_0F : 0x8b, size == 3, d, x64_m(m));
+        if (size == 1) {
+            x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(d), 1, 8);
         } else {
-            x64_op(e, size == 1 ? 0xb7 | X_0F : 0x8b, size == 3, d, x64_m(m));
-            if (size == 1) {
-                x64_op_imm(e, 0xc1 | X_66, false, SH_ROL, x64_r(d), 1, 8);
-            } else {
-                if (size == 3 || d >= R8) emit_byte(e, 0x40 | (size == 3 ? 8u : 0) | (d >= R8 ? 1u : 0));
-                emit_byte(e, 0x0f);
-                emit_byte(e, 0xc8 | (d & 7));
-            }
+            if (size == 3 || d >= R8) emit_byte(e, 0x40 | (size == 3 ? 8u : 0) | (d >= R8 ? 1u : 0));
+            emit_byte(e, 0x0f);
+            emit_byte(e, 0xc8 | (d & 7));
         }
-        if (size == 1) x64_op(e, (sx ? 0xbf : 0xb7) | X_0F, sx && w, d, x64_r(d));
-        else if (size == 2 && w && sx) x64_op(e, 0x63, true, d, x64_r(d));
+        if (size == 1 && sx) x64_op(e, 0xbf | X_0F, w, d, x64_r(d));
+        else if (size == 2 && w && sx && !(gen_slot_bit(c->g, o->d) & c->g->narrow)) x64_op(e, 0x63, true, d, x64_r(d));
     } else {
         switch (size) {
         case 0: x64_op(e, (sx ? 0xbe : 0xb6) | X_0F, sx && w, d, x64_m(m)); break;
@@ -137,16 +154,19 @@ void x64_lower_st(struct lower *c)
 {
     const struct ir_op *o = c->o;
     struct emit *e = &c->e;
-    bool w = lower_wide(c, o->b), user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
+    bool user = c->g->r->user, be = (o->attr & IR_MBE) && (o->attr & IR_MSIZE);
     unsigned size = o->attr & IR_MSIZE;
     struct cold *k;
     struct x64_mem m = user ? x64_user_address(c, cold_st_at, &k) : x64_tlb_address(c, cold_st_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     int rb = lower_reg(c, o->b);
     uint64_t v;
 
-    if (is_xmm(rb) && !be && size == (w ? 3u : 2u)) {
+    if (is_xmm(rb) && !be && (size == 3 || size == 2)) {
         if (user) lower_may_fault(c);
-        x64_op(e, 0x11 | X_0F | (w ? X_F2 : X_F3), false, (unsigned)rb - GPRS, x64_m(m));
+        x64_op(e, 0x11 | X_0F | (size == 3 ? X_F2 : X_F3), false, (unsigned)rb - GPRS, x64_m(m));
+    } else if (is_high(rb) && !be && size == 3) {
+        if (user) lower_may_fault(c);
+        x64_op(e, 0x17 | X_0F | X_66, false, high_xmm(rb), x64_m(m)); /* movhpd */
     } else if (lower_const(c, o->b, &v) && (size < 3 || (int64_t)v == (int32_t)v)) {
         if (be) v = size == 1 ? host_bswap16((uint16_t)v) : size == 2 ? host_bswap32((uint32_t)v) : host_bswap64(v);
         if (size < 3 || (int64_t)v == (int32_t)v) {
@@ -201,7 +221,7 @@ static void cold_ld2(struct lower *c, const struct cold *k)
 
     lower_cold_begin(c, k);
     call_pair(c, o, (uintptr_t)jit_ld2, m);
-    lower_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
+    lower_reload(c, c->gb->live[k->op] & c->g->regs->clobbered & ~gen_kills(c->g, o), true);
     lower_restore_temps(c);
     x64_op(&c->e, 0x8b, true, RAX, x64_m(m));
     x64_done(c, o->d, RAX);
@@ -251,7 +271,10 @@ void x64_lower_ld2(struct lower *c)
     }
     struct x64_mem m = user ? x64_user_address(c, cold_ld2_at, &k) : x64_tlb_address(c, cold_ld2_at, offsetof(struct tlb_entry, rd), size_of(o), &k);
     struct x64_mem lo = x64_cell(c, o->d), hi = x64_cell(c, o->c);
-    if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
+    if (lower_pair(c, o->d) && o->c == o->d + 1) {
+        if (user) lower_may_fault(c);
+        x64_op(e, 0x10 | X_0F, false, (unsigned)lower_reg(c, o->d) - GPRS, x64_m(m)); /* movups */
+    } else if (lower_reg(c, o->d) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY && hi.disp == lo.disp + 8) {
         if (user) lower_may_fault(c);
         x64_op(e, 0x10 | X_0F, false, XMM0, x64_m(m)); /* movups */
         x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(lo));
@@ -281,11 +304,14 @@ void x64_lower_st2(struct lower *c)
         return;
     }
     struct x64_mem lo = { 0 }, hi = { 0 };
+    unsigned from = XMM0;
     bool cells = !ir_is_const(o->b) && !ir_is_const(o->c) && lower_reg(c, o->b) == IN_MEMORY && lower_reg(c, o->c) == IN_MEMORY;
     if (cells) lo = x64_cell(c, o->b), hi = x64_cell(c, o->c);
     if (cells) {
         x64_op(e, 0x7e | X_0F | X_F3, false, XMM0, x64_m(lo));
         x64_op(e, 0x16 | X_0F | X_66, false, XMM0, x64_m(hi)); /* movhpd */
+    } else if (o->c == o->b + 1 && !ir_is_const(o->b) && lower_pair(c, o->b)) {
+        from = (unsigned)lower_reg(c, o->b) - GPRS;
     } else {
         unsigned b = x64_use_xmm(c, o->b, XMM0);
         if (b != XMM0) x64_op(e, 0x28 | X_0F, false, XMM0, x64_r(b));
@@ -293,6 +319,6 @@ void x64_lower_st2(struct lower *c)
     }
     struct x64_mem m = user ? x64_user_address(c, cold_st2_at, &k) : x64_tlb_address(c, cold_st2_at, offsetof(struct tlb_entry, wr), size_of(o), &k);
     if (user) lower_may_fault(c);
-    x64_op(e, 0x11 | X_0F, false, XMM0, x64_m(m));
+    x64_op(e, 0x11 | X_0F, false, from, x64_m(m));
     if (k) emit_place(e, k->back);
 }

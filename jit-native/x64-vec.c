@@ -26,9 +26,14 @@ void x64_vec_get(struct lower *c, unsigned xmm, ir_id x, unsigned bytes)
     int lo = lower_reg(c, x), hi = bytes > 8 ? lower_reg(c, (ir_id)(x + 1)) : IN_MEMORY;
     struct emit *e = &c->e;
 
+    if (bytes > 8 && lower_pair(c, x)) {
+        if ((unsigned)lo - GPRS != xmm) op_rr(c, 0x28 | X_0F, xmm, (unsigned)lo - GPRS); /* movaps */
+        return;
+    }
     /* in halves: one load would wait for two stores of halves to be done */
     if (lo == IN_MEMORY) x64_op(e, 0x7e | X_0F | X_F3, false, xmm, x64_m(x64_cell(c, x)));
     else if (is_xmm(lo)) op_rr(c, 0x7e | X_0F | X_F3, xmm, (unsigned)lo - GPRS);
+    else if (is_high(lo)) (void)x64_use_xmm(c, x, xmm);
     else x64_op(e, SSE(0x6e), true, xmm, x64_r((unsigned)lo));
     if (bytes <= 8) return;
     if (hi == IN_MEMORY) x64_op(e, SSE(0x16), false, xmm, x64_m(x64_cell(c, (ir_id)(x + 1)))); /* movhpd */
@@ -40,6 +45,10 @@ void x64_vec_put(struct lower *c, ir_id d, unsigned xmm, unsigned bytes)
     int lo = lower_reg(c, d), hi = bytes > 8 ? lower_reg(c, (ir_id)(d + 1)) : IN_MEMORY;
     struct emit *e = &c->e;
 
+    if (bytes > 8 && lower_pair(c, d)) {
+        if ((unsigned)lo - GPRS != xmm) op_rr(c, 0x28 | X_0F, (unsigned)lo - GPRS, xmm); /* movaps */
+        return;
+    }
     if (lo == IN_MEMORY && hi == IN_MEMORY) {
         if (bytes > 8) x64_op(e, 0x11 | X_0F, false, xmm, x64_m(x64_cell(c, d)));
         else x64_op(e, SSE(0xd6), false, xmm, x64_m(x64_cell(c, d)));
@@ -49,12 +58,13 @@ void x64_vec_put(struct lower *c, ir_id d, unsigned xmm, unsigned bytes)
         if (hi == IN_MEMORY) {
             x64_op(e, SSE(0x17), false, xmm, x64_m(x64_cell(c, (ir_id)(d + 1)))); /* movhpd */
         } else {
-            unsigned to = is_xmm(hi) ? (unsigned)hi - GPRS : XMM2;
+            unsigned to = is_xmm(hi) && !lower_pair(c, (ir_id)(d + 1)) ? (unsigned)hi - GPRS : XMM2;
             op_imm(c, SSE(0x70), to, xmm, 0xee); /* pshufd */
-            if (is_gpr(hi)) x64_op(e, SSE(0x7e), true, to, x64_r((unsigned)hi));
+            x64_done_xmm(c, (ir_id)(d + 1), to);
         }
     }
     if (lo == IN_MEMORY) x64_op(e, SSE(0xd6), false, xmm, x64_m(x64_cell(c, d)));
+    else if (is_high(lo) || lower_pair(c, d)) x64_done_xmm(c, d, xmm);
     else if (is_xmm(lo)) op_rr(c, 0x7e | X_0F | X_F3, (unsigned)lo - GPRS, xmm);
     else x64_op(e, SSE(0x7e), true, xmm, x64_r((unsigned)lo));
 }
@@ -77,7 +87,7 @@ static void call_vec(struct lower *c, const struct ir_op *o, bool fp)
     else x64_lea(e, true, R9, x64_cell(c, o->c));
     x64_lea_label(e, RSI, lower_op_copy(c, o));
     host_call_c(c, (uintptr_t)jit_vec, false);
-    if (!fp) return;
+    if (!fp || x64_is_sse(c)) return;
     struct x64_rm word = x64_m(x64_scratch_cells(c));
     x64_op(e, 0xae | X_0F, false, 3, word);
     x64_alu_imm(e, ALU_AND, false, word, ~1);
@@ -89,7 +99,7 @@ static void after_vec(struct lower *c, const struct ir_op *o, unsigned op_at)
 {
     struct emit *e = &c->e;
 
-    lower_reload(c, c->gb->live[op_at] & c->g->regs->clobbered & ~gen_writes(c->g, o), true);
+    lower_reload(c, c->gb->live[op_at] & c->g->regs->clobbered & ~gen_kills(c->g, o), true);
     lower_restore_temps(c);
     if (o->op == OP_VREDUCE) {
         x64_op(e, 0x8b, true, RAX, x64_m(x64_scratch_cells(c)));
@@ -152,6 +162,23 @@ static unsigned two_operands(const struct lower *c, const struct ir_op *o)
     return op & ~NEEDS_41;
 }
 
+/* An operation on i cells from the operands' first, with an immediate or (negative) without. */
+static void binary_at(struct lower *c, unsigned op, unsigned i, unsigned bytes, int imm)
+{
+    const struct ir_op *o = c->o;
+    ir_id d = (ir_id)(o->d + i), a = (ir_id)(o->a + i), b = (ir_id)(o->b + i);
+    bool pairs = bytes == 16 && lower_pair(c, d) && lower_pair(c, a);
+    unsigned xb = XMM1, to = XMM0;
+
+    if (bytes == 16 && lower_pair(c, b)) xb = (unsigned)lower_reg(c, b) - GPRS;
+    else x64_vec_get(c, XMM1, b, bytes);
+    if (pairs && (a == d || b != d)) to = (unsigned)lower_reg(c, d) - GPRS;
+    x64_vec_get(c, to, a, bytes);
+    if (imm < 0) op_rr(c, op, to, xb);
+    else op_imm(c, op, to, xb, (unsigned)imm);
+    x64_vec_put(c, d, to, bytes);
+}
+
 /* One chunk of 8 or 16 bytes, i cells from the operands' first. False: no instruction (nothing has been emitted). */
 static bool chunk(struct lower *c, unsigned i, unsigned bytes)
 {
@@ -160,10 +187,7 @@ static bool chunk(struct lower *c, unsigned i, unsigned bytes)
     ir_id d = (ir_id)(o->d + i), a = (ir_id)(o->a + i), b = o->b == IR_NONE ? o->b : (ir_id)(o->b + i);
 
     if (op) {
-        x64_vec_get(c, XMM0, a, bytes);
-        x64_vec_get(c, XMM1, b, bytes);
-        op_rr(c, op, XMM0, XMM1);
-        x64_vec_put(c, d, XMM0, bytes);
+        binary_at(c, op, i, bytes, -1);
         return true;
     }
     switch (o->op) {
@@ -330,6 +354,10 @@ static bool across(struct lower *c)
     case OP_VZIPLO: case OP_VZIPHI: {
         static const uint8_t lo[4] = { 0x60, 0x61, 0x62, 0x6c }, hi[4] = { 0x68, 0x69, 0x6a, 0x6d };
         if (bytes == 8 && lane == 3) return false;
+        if (bytes == 16) {
+            binary_at(c, SSE(o->op == OP_VZIPLO ? lo[lane] : hi[lane]), 0, 16, -1);
+            return true;
+        }
         binary(c, SSE(o->op == OP_VZIPLO || bytes == 8 ? lo[lane] : hi[lane]), bytes);
         if (bytes == 8 && o->op == OP_VZIPHI) op_imm(c, SSE(0x70), XMM0, XMM0, 0xee);
         break;
@@ -399,13 +427,27 @@ static void cold_vfp(struct lower *c, const struct cold *k)
     emit_jump(&c->e, k->back);
 }
 
+/* cmpps' first eight, which are those without VEX; -1: it is none of them. */
+static int sse_predicate(unsigned attr)
+{
+    static const uint8_t relations[8] = {
+        IR_REL_EQ, IR_REL_LT | IR_REL_SIGNAL, IR_REL_LT | IR_REL_EQ | IR_REL_SIGNAL, IR_REL_UN, IR_REL_LT | IR_REL_GT | IR_REL_UN,
+        IR_REL_EQ | IR_REL_GT | IR_REL_UN | IR_REL_SIGNAL, IR_REL_GT | IR_REL_UN | IR_REL_SIGNAL, IR_REL_LT | IR_REL_EQ | IR_REL_GT,
+    };
+    for (int i = 0; i < 8; i++) {
+        if (relations[i] == attr) return i;
+    }
+    return -1;
+}
+
 static bool vfp(struct lower *c)
 {
     const struct ir_op *o = c->o;
     unsigned what = o->aux & 0xffff, attr = o->aux >> 16 & 0xff, lane = IR_VEC_LANE(o), bytes = IR_VEC_BYTES(o), op = 0;
     bool wide = lane == 3, compare = what == OP_FCMP;
 
-    if (lane < 2 || bytes != 16 || c->h->eng->cfg.soft_fp || !c->g->guest->no_fp_notes || (X64(c)->fp_fast & (FP_FAST_TINY | FP_FAST_DENORMAL))) return false;
+    if (lane < 2 || bytes != 16 || c->h->eng->cfg.soft_fp || !c->g->guest->no_fp_notes) return false;
+    if (!x64_is_sse(c) && X64(c)->fp_fast & (FP_FAST_TINY | FP_FAST_DENORMAL)) return false;
     switch (what) {
     case OP_FADD: op = 0x58; break;
     case OP_FSUB: op = 0x5c; break;
@@ -420,6 +462,15 @@ static bool vfp(struct lower *c)
     default: return false;
     }
     unsigned prefix = wide ? X_66 : 0;
+    if (x64_is_sse(c)) {
+        int imm = compare ? sse_predicate(attr) : -1;
+        if (compare && imm < 0) return false;
+        struct cold *k = X64(c)->fp_known ? NULL : lower_cold(c, cold_vfp);
+        x64_test_fp(c, k ? k->label : 0);
+        binary_at(c, (compare ? 0xc2 : op) | X_0F | prefix, 0, 16, imm);
+        if (k) emit_place(&c->e, k->back);
+        return true;
+    }
     struct cold *k = lower_cold(c, cold_vfp);
     x64_test_fp(c, k->label);
     x64_vec_get(c, XMM0, o->a, 16);

@@ -44,6 +44,11 @@ struct x64 {
     struct lower c;              /* first */
     uint32_t whole;              /* narrow registers that are extended just now */
     struct { ir_id d; uint8_t cc; uint32_t at; } flags; /* d is what SETC made of condition cc; as long as e.changes is `at` */
+    struct { ir_id t; uint32_t at; } equal; /* the flags say whether what the coming test of t looks at is 0; as long as e.changes is `at` */
+    struct { ir_id t; uint8_t index, shift; } scaled; /* t is that register shifted, and only the next access's address */
+    ir_id relation;              /* holds the flags of a comparison, CF, PF and ZF where EFLAGS has them; so do the flags, */
+    uint32_t relation_at;        /* as long as e.changes is this */
+    ir_id same_d, same_a;        /* of two pairs: that the first cell of the one is a copy of the other's, though nothing has said so */
     bool low;                    /* the op in hand is done in 32 bits (gen_low) */
     uint8_t fp_fast;             /* the value of cpu->fp_fast that the code is for */
     bool fp_known, fp_used;      /* that has been tested at the entry; somebody has relied on it */
@@ -60,7 +65,10 @@ struct x64 {
 /* ---- operands (x64-operand.c) ----------------------------------------------------------------------- */
 
 static inline bool is_gpr(int r) { return r >= 0 && r < GPRS; }
-static inline bool is_xmm(int r) { return r >= GPRS; }
+static inline bool is_xmm(int r) { return r >= GPRS && r < REGS; }
+/* The upper half of an XMM register: the second cell of a pair (SSE4.1). */
+static inline bool is_high(int r) { return r >= REGS; }
+static inline unsigned high_xmm(int r) { return (unsigned)r - REGS - GPRS; }
 /* A constant that fits a sign-extended 32-bit immediate of an operation of that width. */
 bool x64_imm(const struct lower *, ir_id, bool w, int32_t *);
 struct x64_mem x64_cell(const struct lower *, ir_id);
@@ -73,7 +81,10 @@ struct x64_rm x64_use_rm(struct lower *, ir_id, unsigned scratch);
 unsigned x64_def(const struct lower *, unsigned scratch);
 /* The result of op o is in `reg`: puts it where it belongs. */
 void x64_done(struct lower *, ir_id d, unsigned reg);
-/* The same for XMM registers (0..15). */
+/* Is the op a load of a pair's first cell, and the next one makes the second 0? Both are done at once, and x64_done() for both. */
+bool x64_clears_high(const struct lower *);
+/* The same for XMM registers (0..15). A register of x64_use_xmm() may have another cell in its upper half; one of x64_def_xmm() is
+ * all the op's. */
 unsigned x64_use_xmm(struct lower *, ir_id, unsigned scratch);
 unsigned x64_def_xmm(const struct lower *, unsigned scratch);
 void x64_done_xmm(struct lower *, ir_id d, unsigned xmm);
@@ -101,6 +112,7 @@ void x64_slow_access(struct lower *, const struct cold *);
 bool x64_lower_int(struct lower *);     /* x64-int.c */
 bool x64_lower_bits(struct lower *);    /* x64-bits.c */
 bool x64_lower_fp(struct lower *);      /* x64-fp.c */
+bool x64_is_sse(const struct lower *);  /* are operations of the code's mode the guest's own? */
 void x64_test_fp(struct lower *, unsigned no); /* is cpu->fp_fast what the code is for? If not: to label `no` */
 bool x64_lower_x87(struct lower *);     /* x64-x87.c: the op is part of what the host's x87 does: done */
 bool x64_x87_begin(struct lower *);     /* works out all states; false: not in this region */
@@ -108,6 +120,7 @@ void x64_x87_test(struct lower *, unsigned no); /* is the entry as guessed? If n
 void x64_x87_in(struct lower *, unsigned state); /* from cells to the host's registers */
 /* x64-mem.c. Where the access goes in host memory. *k: its slow way, if there is one. */
 struct x64_mem x64_user_address(struct lower *, cold_fn slow, struct cold **k);
+bool x64_is_near(const struct lower *, const struct gen_fact *, int32_t disp); /* need it not be compared with the limit? */
 void x64_lower_ld(struct lower *);
 void x64_lower_st(struct lower *);
 void x64_lower_ld2(struct lower *);

@@ -5,7 +5,7 @@ libquern_a_SOURCES += machines/boards.c machines/boards.def machines/machine.c m
 libquern_a_SOURCES += machines/boot/loader.c machines/boot/loader.h machines/boot/elf.c
 libquern_a_SOURCES += machines/boot/mips-linux.c machines/boot/mips-linux.h machines/malta.c machines/mipssim.c
 libquern_a_SOURCES += machines/mips-board.c machines/mips-board.h
-libquern_a_SOURCES += machines/pc.c machines/pc.h machines/pc-boot.c machines/pc-tables.h machines/pc-acpi.c \
+libquern_a_SOURCES += machines/pc.c machines/pc.h machines/pc-q35.c machines/pc-boot.c machines/pc-tables.h machines/pc-acpi.c \
 	machines/pc-smbios.c machines/pc-options.c machines/pc-options.h machines/pc-user-tables.c machines/acpi/aml.c machines/acpi/aml.h
 libquern_a_SOURCES += machines/boot/x86-linux.c machines/boot/x86-linux.h machines/boot/rom/linuxboot.h machines/boot/x86-flat.c \
 	machines/boot/x86-flat.h machines/boot/rom/flatboot.h

@@ -22,7 +22,7 @@ enum { MACHINE_MAX_SERIAL = 4, MACHINE_MAX_PARALLEL = 3, MACHINE_MAX_DRIVES = 32
 enum drive_if { DRIVE_IDE, DRIVE_PFLASH, DRIVE_MTD, DRIVE_SD, DRIVE_FLOPPY, DRIVE_NONE, DRIVE_VIRTIO };
 struct drive_config {
     enum drive_if interface;
-    int index;                     /* IDE: 0..3 = hda..hdd; pflash: 0.. */
+    int index;                     /* IDE: 0.. = hda.., by bus and unit on it; pflash: 0.. */
     bool cdrom, readonly, used;    /* used: a device has it (if=none) */
     char *id;
     const char *bootindex;         /* a number as text, or NULL */
@@ -84,6 +84,7 @@ struct board {
     unsigned n_serial;             /* UARTs that -serial connects to */
     unsigned n_parallel;           /* parallel ports that -parallel connects to */
     unsigned n_floppies;           /* -fda, -fdb */
+    uint8_t ide_buses, ide_units;  /* IDE buses, and drives on each; 0: two */
     bool takes_devices;            /* -device */
     bool has_pc_parts;             /* -vga, -debugcon */
     bool has_boot_order;           /* -boot */

@@ -1,15 +1,17 @@
 /*
- * pc-acpi.c - the ACPI tables of the 440FX PC: RSDP, RSDT, FADT, FACS, MADT, HPET, and a DSDT written
+ * pc-acpi.c - the ACPI tables of the PCs with PCI: RSDP, RSDT, FADT, FACS, MADT, HPET, MCFG of the Q35, and a DSDT written
  * by acpi/aml.h. Firmware gets them as files with a list of commands that say where pointers and
  * checksums are, and places them itself.
  *
- * Follows the ACPI specification 6.4, chapter 5, with the tables' forms of revision 1 to 3. Power
- * management is where SeaBIOS puts it (ports 600h). There are no general purpose events and no
+ * Follows the ACPI specification 6.4, chapter 5, with the tables' forms of revision 1 to 3, and the PCI Firmware
+ * Specification 3.0, chapter 4, for PCI Express. Power management is where SeaBIOS puts it (ports 600h), the Q35's window of
+ * configuration space and root complex registers, too. There are no general purpose events and no
  * sleeping states but S5.
  */
 #include "machines/acpi/aml.h"
 #include "machines/pc-options.h"
 #include "periph/misc/fw_cfg.h"
+#include "periph/pci/ich9.h"
 
 #include <stdio.h>
 
@@ -18,6 +20,10 @@ static const char tables_file[] = "etc/acpi/tables", rsdp_file[] = "etc/acpi/rsd
 enum { PM_BASE = 0x600, SCI = 9, APM_PORT = 0xb2, RESET_PORT = 0xcf9 };
 enum { MAX_USER_TABLES = 64 };
 enum { HEADER = 36, COMMAND = 128, NAME = 56 };
+#define EXPRESS_BASE 0xb0000000u
+#define EXPRESS_SIZE 0x10000000u
+#define RCRB_BASE    0xfed1c000u
+#define RCRB_SIZE    0x4000u
 
 /* ---- the loader's commands ---- */
 
@@ -181,6 +187,17 @@ static size_t make_hpet(struct tables *s)
     return at;
 }
 
+static size_t make_mcfg(struct tables *s)
+{
+    size_t at = begin_table(s, "MCFG", 1);
+    uint8_t m[24] = {0}; /* reserved; base, segment, first and last bus */
+    st64_le(m + 8, EXPRESS_BASE);
+    m[19] = EXPRESS_SIZE / 0x100000 - 1;
+    aml_raw(&s->t, m, sizeof m);
+    end_table(s, at);
+    return at;
+}
+
 /* ---- the DSDT ---- */
 
 /* A device of the ISA bridge: identification and resources. */
@@ -261,18 +278,17 @@ static void link_device(struct aml *a, const char *name, unsigned uid, const cha
     aml_end(a);
 }
 
-/* The SCI's way, which nothing routes. */
-static void sci_link(struct aml *a)
+/* A way that nothing routes. */
+static void fixed_link(struct aml *a, const char *name, unsigned uid, uint32_t irq)
 {
-    static const uint32_t sci = SCI;
     struct aml r = {0};
-    aml_device(a, "LNKS");
+    aml_device(a, name);
     aml_name_eisa(a, "_HID", "PNP0C0F");
-    aml_name_int(a, "_UID", 4);
+    aml_name_int(a, "_UID", uid);
     aml_name_int(a, "_STA", 11);
-    res_interrupt(&r, &sci, 1);
+    res_interrupt(&r, &irq, 1);
     aml_name_resources(a, "_PRS", &r);
-    res_interrupt(&r, &sci, 1);
+    res_interrupt(&r, &irq, 1);
     aml_name_resources(a, "_CRS", &r);
     aml_method(a, "_SRS", 1);
     aml_end(a);
@@ -281,31 +297,84 @@ static void sci_link(struct aml *a)
     aml_end(a);
 }
 
+static void route_entry(struct aml *a, unsigned slot, unsigned pin, const char *link)
+{
+    aml_package(a, 4);
+    aml_int(a, slot << 16 | 0xffff);
+    aml_int(a, pin);
+    aml_path(a, link);
+    aml_int(a, 0);
+    aml_end(a);
+}
+
+static const char *const links[] = {"LNKA", "LNKB", "LNKC", "LNKD", "LNKE", "LNKF", "LNKG", "LNKH"};
+static const char *const gsi_links[] = {"GSIA", "GSIB", "GSIC", "GSID", "GSIE", "GSIF", "GSIG", "GSIH"};
+
 /* Slot s pin p is PIRQ (s - 1 + p) & 3, but for the SCI of the power management function. */
 static void routing(struct aml *a)
 {
-    static const char *const links[] = {"LNKA", "LNKB", "LNKC", "LNKD"};
     aml_name(a, "_PRT");
     aml_package(a, 31 * 4);
     for (unsigned slot = 1; slot < 32; slot++) {
-        for (unsigned pin = 0; pin < 4; pin++) {
-            aml_package(a, 4);
-            aml_int(a, slot << 16 | 0xffff);
-            aml_int(a, pin);
-            aml_path(a, slot == 1 && pin == 0 ? "LNKS" : links[(slot - 1 + pin) & 3]);
-            aml_int(a, 0);
-            aml_end(a);
-        }
+        for (unsigned pin = 0; pin < 4; pin++)
+            route_entry(a, slot, pin, slot == 1 && pin == 0 ? "LNKS" : links[(slot - 1 + pin) & 3]);
     }
+    aml_end(a);
+}
+
+/* The Q35's: through the links with the 8259s, to inputs of its own with the I/O APIC; _PIC says which (PICF). */
+static void q35_routing(struct aml *a)
+{
+    static const char *const names[2] = {"PRTP", "PRTA"};
+    for (unsigned apic = 0; apic < 2; apic++) {
+        aml_name(a, names[apic]);
+        aml_package(a, 31 * 4);
+        for (unsigned slot = 1; slot < 32; slot++) {
+            for (unsigned pin = 0; pin < 4; pin++) {
+                unsigned pirq = ich9_pin_map(slot << 3, pin);
+                route_entry(a, slot, pin, apic ? gsi_links[pirq] : links[pirq]);
+            }
+        }
+        aml_end(a);
+    }
+    aml_method(a, "_PRT", 0);
+    aml_if(a);
+    aml_path(a, "\\PICF");
+    aml_byte(a, AML_RETURN), aml_path(a, names[1]);
+    aml_end(a);
+    aml_byte(a, AML_RETURN), aml_path(a, names[0]);
+    aml_end(a);
+}
+
+/* The operating system may have hot plugging, power management events, error reporting and the PCI Express capability. */
+static void osc_method(struct aml *a)
+{
+    aml_method(a, "_OSC", 4);
+    aml_byte(a, AML_CREATE_DWORD), aml_byte(a, AML_ARG3), aml_int(a, 8), aml_path(a, "CDW3");
+    aml_byte(a, AML_AND), aml_path(a, "CDW3"), aml_int(a, 0x1d), aml_path(a, "CDW3");
+    aml_byte(a, AML_RETURN), aml_byte(a, AML_ARG3);
+    aml_end(a);
+}
+
+/* Memory that is no PCI device's. */
+static void q35_memory(struct aml *a)
+{
+    struct aml r = {0};
+    aml_device(a, "DRAC");
+    aml_name_eisa(a, "_HID", "PNP0C02");
+    res_memory(&r, EXPRESS_BASE, EXPRESS_SIZE, true);
+    res_memory(&r, RCRB_BASE, RCRB_SIZE, true);
+    aml_name_resources(a, "_CRS", &r);
     aml_end(a);
 }
 
 static void pci_host(struct aml *a, const struct pc_tables *c)
 {
-    static const char *const regs[] = {"PRQA", "PRQB", "PRQC", "PRQD"};
+    static const char *const regs[] = {"PRQA", "PRQB", "PRQC", "PRQD", "PRQE", "PRQF", "PRQG", "PRQH"};
     struct aml r = {0};
     aml_device(a, "PCI0");
-    aml_name_eisa(a, "_HID", "PNP0A03");
+    aml_name_eisa(a, "_HID", c->q35 ? "PNP0A08" : "PNP0A03");
+    if (c->q35) aml_name_eisa(a, "_CID", "PNP0A03"), osc_method(a);
     aml_name_int(a, "_ADR", 0);
     aml_name_int(a, "_UID", 0);
     res_window16(&r, RES_BUS, 0, 0xff);
@@ -313,15 +382,18 @@ static void pci_host(struct aml *a, const struct pc_tables *c)
     res_window16(&r, RES_IO, 0, 0xcf7);
     res_window16(&r, RES_IO, 0xd00, 0xffff);
     res_window32(&r, RES_MEMORY, 0xa0000, 0xbffff);
-    res_window32(&r, RES_MEMORY, (uint32_t)MAX(c->low_ram, 0x80000000u), 0xfebfffff);
+    res_window32(&r, RES_MEMORY, c->q35 ? EXPRESS_BASE + EXPRESS_SIZE : (uint32_t)MAX(c->low_ram, 0x80000000u), 0xfebfffff);
     aml_name_resources(a, "_CRS", &r);
-    routing(a);
+    if (c->q35) q35_routing(a);
+    else routing(a);
     aml_device(a, "ISA");
-    aml_name_int(a, "_ADR", 0x10000);
-    aml_region(a, "PIRQ", 2, 0x60, 4);
+    aml_name_int(a, "_ADR", c->q35 ? 0x1f0000 : 0x10000);
+    aml_region(a, "PIRQ", 2, 0x60, c->q35 ? 12 : 4);
     aml_field(a, "PIRQ");
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < (c->q35 ? 8u : 4u); i++) {
+        if (i == 4) aml_field_unit(a, NULL, 32);
         aml_field_unit(a, regs[i], 8);
+    }
     aml_end(a);
     isa_devices(a, c);
     aml_end(a);
@@ -330,16 +402,24 @@ static void pci_host(struct aml *a, const struct pc_tables *c)
 
 static size_t make_dsdt(struct tables *s, const struct pc_tables *c)
 {
-    static const char *const names[] = {"LNKA", "LNKB", "LNKC", "LNKD"};
-    static const char *const regs[] = {"\\_SB.PCI0.ISA.PRQA", "\\_SB.PCI0.ISA.PRQB",
-                                       "\\_SB.PCI0.ISA.PRQC", "\\_SB.PCI0.ISA.PRQD"};
     size_t at = begin_table(s, "DSDT", 1);
     struct aml *a = &s->t, r = {0};
+    if (c->q35) {
+        aml_name_int(a, "\\PICF", 0);
+        aml_method(a, "\\_PIC", 1);
+        aml_byte(a, AML_STORE), aml_byte(a, AML_ARG0), aml_path(a, "\\PICF");
+        aml_end(a);
+    }
     aml_scope(a, "\\_SB");
     pci_host(a, c);
-    for (unsigned i = 0; i < 4; i++)
-        link_device(a, names[i], i, regs[i]);
-    sci_link(a);
+    for (unsigned i = 0; i < (c->q35 ? 8u : 4u); i++) {
+        char reg[32];
+        snprintf(reg, sizeof reg, "\\_SB.PCI0.ISA.PRQ%c", 'A' + i);
+        link_device(a, links[i], i, reg);
+        if (c->q35) fixed_link(a, gsi_links[i], 16 + i, ICH9_OUT_GSI + i);
+    }
+    if (c->q35) q35_memory(a);
+    else fixed_link(a, "LNKS", 4, SCI);
     if (c->hpet) {
         aml_device(a, "HPET");
         aml_name_eisa(a, "_HID", "PNP0103");
@@ -357,7 +437,7 @@ static size_t make_dsdt(struct tables *s, const struct pc_tables *c)
     aml_name(a, "\\_S5");
     aml_package(a, 4);
     for (unsigned i = 0; i < 4; i++)
-        aml_int(a, 0); /* the soft off type of the PIIX4 is 0 */
+        aml_int(a, c->q35 && i < 2 ? 7 : 0); /* the soft off type of the ICH9 is 7, the PIIX4's 0 */
     aml_end(a);
     end_table(s, at);
     return at;
@@ -398,7 +478,7 @@ int pc_acpi_tables(struct device *fw_cfg, const struct pc_tables *c, struct erro
 {
     struct tables s = {{0}, {0}};
     uint8_t rsdp[20] = "RSD PTR ", oem[14] = {0};
-    size_t list[3 + MAX_USER_TABLES];
+    size_t list[4 + MAX_USER_TABLES];
     unsigned n = 0;
     allocate(&s.loader, tables_file, 64, ZONE_HIGH);
     allocate(&s.loader, rsdp_file, 16, ZONE_FSEG);
@@ -406,6 +486,7 @@ int pc_acpi_tables(struct device *fw_cfg, const struct pc_tables *c, struct erro
     list[n++] = make_fadt(&s, facs, dsdt);
     list[n++] = make_madt(&s, c);
     if (c->hpet) list[n++] = make_hpet(&s);
+    if (c->q35) list[n++] = make_mcfg(&s);
     int rc = add_user_tables(&s, c->acpi_tables, list, &n, oem, e);
     size_t rsdt = make_rsdt(&s, list, n);
     if (oem[0]) memcpy(s.t.data + rsdt + 10, oem, sizeof oem), memcpy(s.t.data + list[0] + 10, oem, sizeof oem);

@@ -143,6 +143,7 @@ static void disk_translation(struct pc *pc)
 {
     const struct machine_config *c = &pc->machine->cfg;
     unsigned v = 0;
+    if (pc->q35) return; /* not of AHCI's */
     for (unsigned i = 0; i < c->n_drives; i++) {
         const struct drive_config *d = &c->drives[i];
         if (d->interface != DRIVE_IDE || d->cdrom || !d->blk || d->index < 0 || d->index > 3) continue;
@@ -162,7 +163,8 @@ static int fill_cmos(struct pc *pc, struct error *e)
     for (unsigned i = 0; i < 3; i++)
         mc146818_set_cmos(pc->rtc, 0x5b + i, (uint8_t)(pc->high_ram >> (16 + 8 * i)));
     mc146818_set_cmos(pc->rtc, 0x5f, (uint8_t)(pc->machine->n_cpus - 1));
-    unsigned a = fdc_drive_type(pc->fdc, 0), b = fdc_drive_type(pc->fdc, 1), floppies = (a != 0) + (b != 0);
+    unsigned a = pc->fdc ? fdc_drive_type(pc->fdc, 0) : 0, b = pc->fdc ? fdc_drive_type(pc->fdc, 1) : 0;
+    unsigned floppies = (a != 0) + (b != 0);
     mc146818_set_cmos(pc->rtc, 0x10, (uint8_t)(a << 4 | b));
     /* Equipment: FPU, PS/2 mouse, floppy drives. */
     mc146818_set_cmos(pc->rtc, 0x14, (uint8_t)(0x06 | (floppies ? 1 | (floppies - 1) << 6 : 0)));
@@ -189,6 +191,7 @@ int pc_configure(struct pc *pc, struct error *e)
     struct pc_tables t = {.n_cpus = pc->machine->n_cpus,
                                 .low_ram = pc->low_ram,
                                 .high_ram = pc->high_ram,
+                                .q35 = pc->q35,
                                 .hpet = pc->hpet != NULL,
                                 .fdc = pc->has_fdc,
                                 .parallel = pc->has_parallel,

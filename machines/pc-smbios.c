@@ -88,7 +88,8 @@ static void computer(struct smbios *o, const struct pc_tables *c)
     const char *uuid = pc_smbios_text(c->smbios, 1, "uuid", c->uuid);
     put_id(sys, 1, sizeof sys, 0x100);
     string(&l, sys + 4, pc_smbios_text(c->smbios, 1, "manufacturer", "Quern"));
-    string(&l, sys + 5, pc_smbios_text(c->smbios, 1, "product", "Standard PC (i440FX + PIIX)"));
+    string(&l, sys + 5, pc_smbios_text(c->smbios, 1, "product", c->q35 ? "Standard PC (Q35 + ICH9)"
+                                                                            : "Standard PC (i440FX + PIIX)"));
     string(&l, sys + 6, pc_smbios_text(c->smbios, 1, "version", NULL));
     string(&l, sys + 7, pc_smbios_text(c->smbios, 1, "serial", NULL));
     string(&l, sys + 25, pc_smbios_text(c->smbios, 1, "sku", NULL));

@@ -10,6 +10,7 @@ struct pc_smbios_set;
 struct pc_tables {
     unsigned n_cpus;
     uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */
+    bool q35; /* its chip set; else the 440FX's */
     bool hpet, fdc, parallel;
     const char *uuid; /* or NULL */
     const char *const *acpi_tables; /* of -acpitable, or NULL */

@@ -1,6 +1,6 @@
 /*
- * pc.c - the PC with the 440FX chip set: 82441FX host bridge, PIIX3 south bridge with the power
- * management function of a PIIX4, local and I/O APICs, HPET, ISA devices.
+ * pc.c - the PC: local and I/O APICs, HPET, ISA devices, and the 440FX chip set: 82441FX host bridge, PIIX3 south
+ * bridge with the power management function of a PIIX4. The Q35 chip set is in pc-q35.c.
  *
  * Follows the data sheets of the chips (see the devices) and, for what is where, PC/AT practice and
  * the Multiprocessor Specification 1.4. Firmware runs from the reset vector; what it is told is in
@@ -39,7 +39,7 @@ enum {
     IRQ_IDE0 = 14,
     IRQ_IDE1 = 15
 };
-enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09, DEVFN_VGA = 0x10 };
+enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09, DEVFN_VGA = 0x10, DEVFN_Q35_VGA = 0x08 };
 #define ADDR_PM      "01.3"
 #define IOAPIC_BASE  UINT64_C(0xfec00000)
 #define HPET_BASE    UINT64_C(0xfed00000)
@@ -47,6 +47,8 @@ enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09, DEVFN_VGA = 0x10 }
 #define FOUR_GIB     UINT64_C(0x100000000)
 #define LOW_RAM_MAX  UINT64_C(0xe0000000) /* with more RAM the rest from C0000000h on goes up */
 #define LOW_RAM_LESS UINT64_C(0xc0000000)
+#define Q35_LOW_MAX  UINT64_C(0xb0000000) /* PCI Express configuration space is from there on */
+#define Q35_LOW_LESS UINT64_C(0x80000000)
 enum { APIC_TIMER_PIN = 2, MSR_APIC_BASE = 0x1b };
 
 extern const struct board board_isapc; /* at the end */
@@ -63,6 +65,8 @@ static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, high_ram), STATE_ARR(struct pc, a20),
     STATE_INT(struct pc, booted),       STATE_RUNTIME(struct pc, boot),
     STATE_RUNTIME(struct pc, isa_only), STATE_RUNTIME(struct pc, n_boot),
+    STATE_RUNTIME(struct pc, q35),      STATE_RUNTIME(struct pc, isa_in),
+    STATE_ARR(struct pc, gsi),
     STATE_RUNTIME(struct pc, fdc),      STATE_RUNTIME(struct pc, has_fdc),
     STATE_RUNTIME(struct pc, has_parallel),
     STATE_END,
@@ -91,12 +95,30 @@ static struct pc *pc_of(void *opaque)
 }
 
 /* An ISA interrupt goes to the 8259s and to the I/O APIC. */
-static void isa_irq(void *opaque, unsigned n, bool level)
+void pc_isa_irq(void *opaque, unsigned n, bool level)
 {
     struct pc *pc = pc_of(opaque);
     struct device *pic = pc->pic[n / 8];
     if (n != IRQ_CASCADE) pic->desc->input(pic, n % 8, level);
     if (pc->ioapic) pc->ioapic->desc->input(pc->ioapic, n == IRQ_PIT ? APIC_TIMER_PIN : n, level);
+}
+
+/* PIRQs and the HPET share inputs of the I/O APIC. */
+static void set_gsi(struct pc *pc, unsigned source, unsigned n, bool level)
+{
+    uint32_t bit = UINT32_C(1) << n;
+    pc->gsi[source] = level ? pc->gsi[source] | bit : pc->gsi[source] & ~bit;
+    pc->ioapic->desc->input(pc->ioapic, n, (pc->gsi[0] | pc->gsi[1]) & bit);
+}
+
+void pc_pirq_gsi(void *opaque, unsigned n, bool level)
+{
+    set_gsi(pc_of(opaque), 0, n, level);
+}
+
+static void hpet_gsi(void *opaque, unsigned n, bool level)
+{
+    set_gsi(pc_of(opaque), 1, n, level);
 }
 
 /* Lines that every processor has; n: the pin. */
@@ -111,7 +133,7 @@ static void all_cpus(void *opaque, unsigned n, bool level)
  * The chip set's SMI goes to the processor that asked for it by a port, or to the first: firmware for boards with
  * this chip set moves one processor's SMBASE and has no handler for the others'.
  */
-static void smi_line(void *opaque, unsigned n, bool level)
+void pc_smi_line(void *opaque, unsigned n, bool level)
 {
     struct machine *m = pc_of(opaque)->machine;
     if (level) m->cfg.isa->set_irq(m->running ? m->running : m->cpu[0], X86_PIN_SMI, true);
@@ -159,7 +181,7 @@ static void cpu_event(void *opaque, enum lapic_event what, uint8_t vector)
 }
 
 /* A message of a PCI function; elsewhere than to the local APICs it is but a write. */
-static void pci_message(void *opaque, uint64_t addr, uint32_t data)
+void pc_pci_message(void *opaque, uint64_t addr, uint32_t data)
 {
     struct pc *pc = pc_of(opaque);
     if (addr - APIC_BASE < 0x100000)
@@ -286,9 +308,9 @@ static struct device *isa_parent(struct pc *pc)
 static void connect_isa(struct pc *pc, struct device *d, unsigned n, unsigned irq)
 {
     if (pc->isa)
-        dev_connect(d, n, pc->isa, PIIX4_IN_ISA + irq);
+        dev_connect(d, n, pc->isa, pc->isa_in + irq);
     else
-        irq_connect(dev_irq(d, n), isa_irq, pc, irq);
+        irq_connect(dev_irq(d, n), pc_isa_irq, pc, irq);
 }
 
 static void map(struct pc *pc, struct device *d, uint64_t addr)
@@ -357,7 +379,8 @@ static int make_memory(struct pc *pc, struct region **low_rom, struct error *e)
     struct region *ram = mb_own_region(mb, region_new_ram("pc.ram", size, e));
     struct region *rom = mb_own_region(mb, region_new_rom("pc.rom", 0x20000, e));
     if (!ram || !rom) return -1;
-    pc->low_ram = size >= LOW_RAM_MAX ? LOW_RAM_LESS : size;
+    uint64_t most = pc->q35 ? Q35_LOW_MAX : LOW_RAM_MAX;
+    pc->low_ram = size < most ? size : pc->q35 ? Q35_LOW_LESS : LOW_RAM_LESS;
     pc->high_ram = size - pc->low_ram;
     struct region *low = mb_own_region(mb, region_new_alias("ram-below-4g", ram, 0, pc->low_ram));
     region_add(mb->mem_root, low, 0, 0);
@@ -383,7 +406,7 @@ static int make_pm(struct pc *pc, struct error *e)
     pc->pm = dev_finish(d, e);
     if (!pc->pm) return -1;
     connect_isa(pc, d, 0, IRQ_SCI);
-    irq_connect(dev_irq(d, 1), smi_line, pc, 0);
+    irq_connect(dev_irq(d, 1), pc_smi_line, pc, 0);
     return 0;
 }
 
@@ -393,16 +416,17 @@ static int make_pci(struct pc *pc, struct device **ide, struct error *e)
     pc->pcihost = make(pc, "i440FX-pcihost", e);
     if (!pc->pcihost) return -1;
     pci_bus_set_map(m->mb->pci, pin_map);
-    pci_bus_set_msi(m->mb->pci, pci_message, pc);
+    pci_bus_set_msi(m->mb->pci, pc_pci_message, pc);
     pc->pmc = pci_make(m->mb, "i440FX", DEVFN_HOST, e);
     pc->isa = pc->pmc ? pci_make(m->mb, "PIIX3", DEVFN_ISA, e) : NULL;
     *ide = pc->isa ? pci_make(m->mb, "piix3-ide", DEVFN_IDE, e) : NULL;
     if (!*ide) return -1;
+    pc->isa_in = PIIX4_IN_ISA;
     i440fx_set_reset_port(pc->pcihost, piix_reset_control, piix_write_reset_control, pc->isa);
     for (unsigned i = 0; i < 4; i++)
         dev_connect(pc->pcihost, i, pc->isa, PIIX4_IN_PIRQ + i);
     for (unsigned i = 0; i < 16; i++)
-        irq_connect(dev_irq(pc->isa, i), isa_irq, pc, i);
+        irq_connect(dev_irq(pc->isa, i), pc_isa_irq, pc, i);
     connect_isa(pc, *ide, 0, IRQ_IDE0);
     connect_isa(pc, *ide, 1, IRQ_IDE1);
     return make_pm(pc, e);
@@ -412,7 +436,7 @@ static int make_vga(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
     if (m->cfg.no_vga || m->cfg.no_defaults) return 0;
-    struct device *d = pci_make(m->mb, "VGA", DEVFN_VGA, e);
+    struct device *d = pci_make(m->mb, "VGA", pc->q35 ? DEVFN_Q35_VGA : DEVFN_VGA, e);
     return d ? pc_vga_rom(pc, d, e) : -1;
 }
 
@@ -440,7 +464,7 @@ static int make_timers(struct pc *pc, struct error *e)
     connect_isa(pc, pc->hpet, 0, IRQ_PIT);
     connect_isa(pc, pc->hpet, 8, IRQ_RTC);
     for (unsigned i = 16; i < IOAPIC_PINS; i++)
-        dev_connect(pc->hpet, i, pc->ioapic, i);
+        irq_connect(dev_irq(pc->hpet, i), hpet_gsi, pc, i);
     return 0;
 }
 
@@ -478,15 +502,30 @@ static int make_isa_ports(struct pc *pc, struct error *e)
     return dev_finish(d, e) ? 0 : -1;
 }
 
-static int make_isa(struct pc *pc, struct error *e)
+/* A Q35 has a floppy controller when there is something in a drive. */
+static bool wants_fdc(const struct pc *pc)
 {
-    struct machine *m = pc->machine;
-    struct device *dma = dev_make(m->mb, "i8257", isa_parent(pc), e);
-    pc->fdc = dma ? dev_make(m->mb, "isa-fdc", isa_parent(pc), e) : NULL;
+    bool wants = !pc->q35;
+    for (unsigned i = 0; i < pc->machine->cfg.n_drives; i++)
+        wants |= pc->machine->cfg.drives[i].interface == DRIVE_FLOPPY;
+    return wants;
+}
+
+static int make_fdc(struct pc *pc, struct device *dma, struct error *e)
+{
+    pc->fdc = dev_make(pc->machine->mb, "isa-fdc", isa_parent(pc), e);
     if (!pc->fdc) return -1;
     fdc_set_dma(pc->fdc, dma);
     connect_isa(pc, pc->fdc, 0, IRQ_FDC);
     pc->has_fdc = true;
+    return 0;
+}
+
+static int make_isa(struct pc *pc, struct error *e)
+{
+    struct machine *m = pc->machine;
+    struct device *dma = dev_make(m->mb, "i8257", isa_parent(pc), e);
+    if (!dma || (wants_fdc(pc) && make_fdc(pc, dma, e))) return -1;
     struct device *kbc = dev_make(m->mb, "i8042", isa_parent(pc), e);
     struct device *p92 = kbc ? dev_make(m->mb, "port92", isa_parent(pc), e) : NULL;
     pc->ferr = p92 ? dev_make(m->mb, "isa-ferr", isa_parent(pc), e) : NULL;
@@ -501,10 +540,36 @@ static int make_isa(struct pc *pc, struct error *e)
     return make_isa_ports(pc, e);
 }
 
+/* How firmware calls the IDE drive at `index`; to be freed. */
+static char *drive_path(const struct pc *pc, int index)
+{
+    unsigned devfn = pc->q35 ? PC_Q35_DEVFN_AHCI : DEVFN_IDE;
+    int units = pc->q35 ? 1 : 2;
+    return mem_printf("/pci@i0cf8/ide@%x,%x/drive@%d/disk@%d", devfn >> 3, devfn & 7, index / units, index % units);
+}
+
+/* Drive `index` is the only one of an AHCI port, or one of two of a channel. */
+static unsigned drive_unit(const struct pc *pc, int index)
+{
+    return (unsigned)(pc->q35 ? 2 * index : index);
+}
+
+static int make_ide_drive(struct pc *pc, struct device *ide, const struct drive_config *c, struct error *e)
+{
+    struct device *d = dev_create(pc->machine->mb, dev_find(c->cdrom ? "ide-cd" : "ide-hd"), ide, c->id);
+    dev_set_int(d, "unit", drive_unit(pc, c->index));
+    if (c->blk) dev_set_ptr(d, "drive", c->blk);
+    if (!dev_finish(d, e)) return -1;
+    if (c->bootindex && pc->isa_only)
+        return error_set(e, "machine \"isapc\" has no bootindex: -boot order= is its boot order");
+    return c->bootindex ? pc_add_boot_text(pc, c->bootindex, drive_path(pc, c->index), e) : 0;
+}
+
 static int make_drives(struct pc *pc, struct device *ide, struct error *e)
 {
     struct machine *m = pc->machine;
-    bool cd_place_taken = false, floppy = m->cfg.no_defaults;
+    bool cd_place_taken = false, floppy = m->cfg.no_defaults || !pc->fdc;
+    int places = pc->q35 ? PC_Q35_PORTS : 4;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
         const struct drive_config *c = &m->cfg.drives[i];
         if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
@@ -513,27 +578,17 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
             floppy |= c->index == 0;
             continue;
         }
-        if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
-            return error_set(e, "machine \"%s\" has no place for drive '%s' (IDE 0 to 3)",
-                             m->cfg.board->name, c->id ? c->id : "?");
+        if (c->interface != DRIVE_IDE || c->index < 0 || c->index >= places) {
+            return error_set(e, "machine \"%s\" has no place for drive '%s' (IDE 0 to %d)",
+                             m->cfg.board->name, c->id ? c->id : "?", places - 1);
         }
-        struct device *d = dev_create(m->mb, dev_find(c->cdrom ? "ide-cd" : "ide-hd"), ide, c->id);
-        dev_set_int(d, "unit", (uint64_t)c->index);
-        if (c->blk) dev_set_ptr(d, "drive", c->blk);
-        if (!dev_finish(d, e)) return -1;
-        if (c->bootindex && pc->isa_only)
-            return error_set(e, "machine \"isapc\" has no bootindex: -boot order= is its boot order");
-        if (c->bootindex) {
-            char *path = mem_printf("/pci@i0cf8/ide@%x,%x/drive@%d/disk@%d", DEVFN_IDE >> 3, DEVFN_IDE & 7, c->index / 2,
-                                    c->index % 2);
-            if (pc_add_boot_text(pc, c->bootindex, path, e)) return -1;
-        }
+        if (make_ide_drive(pc, ide, c, e)) return -1;
         cd_place_taken |= c->index == 2;
     }
     if (!floppy && fdc_add_drive(pc->fdc, 0, NULL, e)) return -1; /* empty */
     if (m->cfg.no_defaults || cd_place_taken) return 0;
-    struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, "ide1-cd0"); /* empty */
-    dev_set_int(cd, "unit", 2);
+    struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, pc->q35 ? "ide2-cd0" : "ide1-cd0"); /* empty */
+    dev_set_int(cd, "unit", drive_unit(pc, 2));
     return dev_finish(cd, e) ? 0 : -1;
 }
 
@@ -606,7 +661,7 @@ static int make_user_devices(struct pc *pc, struct error *e)
 
 /* ---- the boards ---- */
 
-static int pc_init(struct machine *m, struct error *e)
+int pc_init(struct machine *m, struct error *e)
 {
     struct pc *pc = (struct pc *)dev_finish(dev_create(m->mb, &pc_desc, NULL, NULL), e);
     struct device *ide = NULL;
@@ -615,6 +670,7 @@ static int pc_init(struct machine *m, struct error *e)
     pc->machine = m;
     m->board_data = pc;
     pc->isa_only = m->cfg.board == &board_isapc;
+    pc->q35 = m->cfg.board == &board_q35;
     if (pc->isa_only) {
         if (make_interrupts(pc, e) || make_cpus(pc, e) || make_memory(pc, NULL, e) || pc_load_firmware(pc, NULL, e)) return -1;
         for (unsigned i = 0; i < m->cfg.n_drives; i++) {
@@ -623,13 +679,14 @@ static int pc_init(struct machine *m, struct error *e)
         if (make_timers(pc, e) || make_isa(pc, e) || make_isa_cards(pc, &ide, e) || make_drives(pc, ide, e)) return -1;
         return make_user_devices(pc, e) || pc_configure(pc, e) ? -1 : 0;
     }
-    if (make_interrupts(pc, e) || make_cpus(pc, e) || make_pci(pc, &ide, e)) return -1;
+    if (make_interrupts(pc, e) || make_cpus(pc, e)) return -1;
+    if (pc->q35 ? pc_q35_make_pci(pc, &ide, e) : make_pci(pc, &ide, e)) return -1;
     if (make_memory(pc, &low_rom, e) || pc_load_firmware(pc, low_rom, e)) return -1;
     if (make_vga(pc, e) || make_timers(pc, e) || make_isa(pc, e) || make_drives(pc, ide, e)) return -1;
     return make_user_devices(pc, e) || pc_configure(pc, e) ? -1 : 0;
 }
 
-static void pc_reset(struct machine *m)
+void pc_reset(struct machine *m)
 {
     pc_set_boot_order(m->board_data);
     set_a20(m->board_data, true);
@@ -643,7 +700,7 @@ static void pc_powerdown(struct machine *m)
     if (pc->pm) piix4_pm_power_button(pc->pm);
 }
 
-static const char *const pc_isas[] = {"x86-32", "x86-64", NULL};
+const char *const pc_isas[] = {"x86-32", "x86-64", NULL};
 static const char *const pc_versions[] = {
     "pc-i440fx-7.2", "pc-i440fx-7.1", "pc-i440fx-7.0", "pc-i440fx-6.2", "pc-i440fx-6.1",
     "pc-i440fx-6.0", "pc-i440fx-5.2", "pc-i440fx-5.1", "pc-i440fx-5.0", "pc-i440fx-4.2",

@@ -17,10 +17,31 @@ struct pc {
     unsigned n_boot;
     bool booted; /* reset before: -boot once= is over */
     bool isa_only; /* no PCI, no APICs, no HPET, no power management */
+    bool q35;        /* its chip set; else the 440FX's */
+    unsigned isa_in; /* the input of `isa` that is ISA interrupt 0 */
+    uint32_t gsi[2]; /* levels of the I/O APIC's inputs from 16 on: the PIRQs', the HPET's */
     bool a20[2]; /* what the 8042 and port 92h say; runtime */
     struct device *fdc;
     bool has_fdc, has_parallel;
 };
+
+/* The place of the Q35's AHCI controller, and how many drives it takes. */
+enum { PC_Q35_DEVFN_AHCI = 0xfa, PC_Q35_PORTS = 6 };
+
+/* pc.c: for the boards' descriptors. */
+extern const struct board board_q35;
+extern const char *const pc_isas[];
+int pc_init(struct machine *, struct error *);
+void pc_reset(struct machine *);
+/* Lines, whose opaque is the struct pc: ISA interrupt n to the 8259s and the I/O APIC; SMI#; a PIRQ to input n of the I/O
+ * APIC. */
+void pc_isa_irq(void *opaque, unsigned n, bool level);
+void pc_smi_line(void *opaque, unsigned n, bool level);
+void pc_pirq_gsi(void *opaque, unsigned n, bool level);
+/* A message of a PCI function. */
+void pc_pci_message(void *opaque, uint64_t addr, uint32_t data);
+/* pc-q35.c: the chip set. *ide: what drives hang on. */
+int pc_q35_make_pci(struct pc *, struct device **ide, struct error *e);
 
 /* Maps the firmware below 4 GiB, and its last 128 KiB into `low`, the 256 KiB at C0000h; NULL: copied to RAM there by every
  * reset. 0 or -1. */

@@ -14,7 +14,9 @@ libquern_a_SOURCES += periph/misc/i2c-bits.c periph/misc/i2c-bits.h periph/misc/
 libquern_a_SOURCES += periph/pci/pci.c periph/pci/pci-dump.c periph/pci/pci.h periph/pci/gt64120.c periph/pci/gt64120.h
 libquern_a_SOURCES += periph/pci/piix4.c periph/pci/piix4.h periph/pci/piix4_pm.c periph/pci/piix4_uhci.c \
 	periph/pci/piix4_smbus.c periph/pci/piix4_smbus.h
-libquern_a_SOURCES += periph/pci/piix4_ide.c
+libquern_a_SOURCES += periph/pci/piix4_ide.c periph/pci/acpi-pm.c periph/pci/acpi-pm.h
+libquern_a_SOURCES += periph/pci/msi.c periph/pci/msi.h periph/block/ahci.c periph/block/ahci.h periph/block/ahci-port.c
+libquern_a_SOURCES += periph/pci/ich9.h periph/pci/ich9-lpc.c periph/pci/ich9-smbus.c
 libquern_a_SOURCES += periph/block/fdc.c periph/block/fdc.h
 libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/atapi.c
 libquern_a_SOURCES += periph/block/ide.c periph/block/ide.h periph/block/ata.c periph/block/isa-ide.c periph/block/atapi.c

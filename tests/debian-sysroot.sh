@@ -2,7 +2,7 @@
 # Makes a root directory of Debian 12 for a guest, for `quern-mipsel -L DIR`: the packages named and all that they
 # depend on, unpacked but not configured. Needs no privilege and leaves the host's package state alone: apt works
 # with lists, a cache and a status of its own under DIR/.apt. Not a chroot, and not run by the default tests: it
-# downloads some 150 MB.
+# downloads some 150 MB. nodejs, named as a package, is tried by those commands when it is there.
 #
 # Usage: debian-sysroot.sh [-a ARCHITECTURE] [-s SUITE] [-m MIRROR] DIR [PACKAGE]...
 # Defaults: mipsel, bookworm, the mirror of the host's sources (or deb.debian.org), and the packages that the
@@ -32,8 +32,8 @@ shift $((OPTIND - 1))
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 shift
-[ $# -ge 1 ] || set -- base-files busybox bash coreutils findutils diffutils grep sed gawk tar gzip bzip2 xz-utils \
-    bc file dash python3 perl sqlite3 gcc libc6-dev make procps util-linux
+[ $# -ge 1 ] || set -- base-files base-passwd bsdextrautils busybox bash coreutils findutils diffutils grep sed gawk tar gzip bzip2 xz-utils \
+    bc file dash libc-bin python3 perl sqlite3 gcc libc6-dev make openssl procps util-linux
 
 for tool in apt-get dpkg-deb; do
     command -v $tool >/dev/null 2>&1 || { echo "$0: $tool is needed (a Debian host)" >&2; exit 1; }
@@ -96,6 +96,9 @@ done
 # What the packages' scripts would make and the programs need: see update-alternatives(1).
 if [ ! -e "$dir/usr/bin/awk" ] && [ -e "$dir/usr/bin/gawk" ]; then ln -sf gawk "$dir/usr/bin/awk"; fi
 if [ ! -e "$dir/bin/sh" ] && [ -e "$dir/bin/dash" ]; then ln -sf dash "$dir/bin/sh"; fi
+for file in passwd group; do
+    if [ -e "$dir/usr/share/base-passwd/$file.master" ]; then cp "$dir/usr/share/base-passwd/$file.master" "$dir/etc/$file"; fi
+done
 mkdir -p "$dir/tmp"
 : >"$apt/complete"
 echo "$dir: $count packages unpacked"

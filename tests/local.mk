@@ -47,6 +47,7 @@ UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pc
 UNIT_TESTS += tests/test-pc-board
 UNIT_TESTS += tests/test-pci-ide
+UNIT_TESTS += tests/test-ahci
 UNIT_TESTS += tests/test-softfloat
 if USER_MODE
 UNIT_TESTS += tests/test-user-elf
@@ -113,12 +114,14 @@ SCRIPT_TESTS += tests/test-bad-input.sh
 
 # Not part of `make check`: programs of Debian (some 150 MB are downloaded the first time; QUERN_SYSROOT names a
 # directory that has them already) and GCC's execute tests (Debian's package gcc-12-source), beside qemu-user.
-DEBIAN_SYSROOT = $${QUERN_SYSROOT:-$(abs_top_builddir)/debian-mipsel}
+# DEBIAN_TARGET: mipsel, i386 or x86_64
+DEBIAN_TARGET = mipsel
+DEBIAN_SYSROOT = $${QUERN_SYSROOT:-$(abs_top_builddir)/debian-$(DEBIAN_TARGET)}
 TORTURE_FLAGS =
 .PHONY: check-debian check-torture
 check-debian: all
-	root="$(DEBIAN_SYSROOT)"; test -e "$$root/.apt/complete" || $(SHELL) $(srcdir)/tests/debian-sysroot.sh "$$root"
-	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-debian.sh "$(DEBIAN_SYSROOT)"
+	root="$(DEBIAN_SYSROOT)"; test -e "$$root/.apt/complete" || $(SHELL) $(srcdir)/tests/debian-sysroot.sh -a $$(echo $(DEBIAN_TARGET) | sed s/x86_64/amd64/) "$$root"
+	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-debian.sh -t $(DEBIAN_TARGET) "$(DEBIAN_SYSROOT)"
 check-torture: all
 	QUERN_BUILD='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/run-torture.sh $(TORTURE_FLAGS)
 # make check-pc: boots of whole systems on the PC boards, minutes each. PC_FLAGS: which; see run-pc.sh.

@@ -5,8 +5,8 @@
 #
 # usage: run-pc.sh [-d DIR] [TEST]...
 #   -d DIR    where images, screens and logs are made and kept (default pc-boots in the build directory)
-#   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian
-#             debian-smp debian-virtio hash-i386 hash-amd64 hash-smp lockstep-i386 (default: all)
+#   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 q35-disk-amd64
+#             q35-cd-i386 memtest debian debian-smp debian-virtio debian-q35 hash-i386 hash-amd64 hash-smp lockstep-i386 (default: all)
 # Packages: seabios, debian-installer-12-netboot-i386, -amd64 (below $QUERN_INSTALLERS when they were unpacked elsewhere),
 # grub-pc-bin, grub-common, xorriso, mtools, memtest86+; for debian, as root: debootstrap, e2fsprogs.
 set -u
@@ -140,14 +140,19 @@ put_grub() {
 
 # ---- tests ----
 
+# disk ARCH MIB [ARGS...]
 disk() {
     make_disk "$1" disk.img || return
-    start "$build/quern-system-$(target "$1")" -m "$2" -drive file=disk.img,format=raw
+    program=$build/quern-system-$(target "$1") mib=$2
+    shift 2
+    start "$program" -m "$mib" "$@" -drive file=disk.img,format=raw
     await 'GNU GRUB' 60 && shell
 }
 cd_boot() {
     make_cd "$1" 0 cd.iso || return
-    start "$build/quern-system-$(target "$1")" -m "$2" -cdrom cd.iso -boot d
+    program=$build/quern-system-$(target "$1") mib=$2
+    shift 2
+    start "$program" -m "$mib" "$@" -cdrom cd.iso -boot d
     await 'GNU GRUB' 60 && shell
 }
 # The installer's first screen, by a screendump once it has the blue and grey of a dialogue (a PPM file, whose colours are counted).
@@ -307,8 +312,8 @@ lockstep() {
     echo "$1: $(tail -n 1 "$name.console")"
 }
 
-[ $# -gt 0 ] || set -- disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 memtest debian \
-    debian-smp debian-virtio hash-i386 hash-amd64 hash-smp lockstep-i386
+[ $# -gt 0 ] || set -- disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 q35-disk-amd64 \
+    q35-cd-i386 memtest debian debian-smp debian-virtio debian-q35 hash-i386 hash-amd64 hash-smp lockstep-i386
 for name; do
     begin=$(date +%s) before=$failed
     case $name in
@@ -321,9 +326,12 @@ for name; do
     smp-amd64) smp ;;
     pvh-amd64) pvh ;;
     isapc-i386) isapc ;;
+    q35-disk-amd64) disk amd64 512 -M q35 ;;
+    q35-cd-i386) cd_boot i386 256 -M q35 ;;
     memtest) memtest ;;
     debian) debian -drive file=debian-run.qcow2,format=qcow2 ;;
     debian-smp) debian -smp 4 -drive file=debian-run.qcow2,format=qcow2 ;;
+    debian-q35) debian -M q35 -smp 2 -drive file=debian-run.qcow2,format=qcow2 ;;
     debian-virtio) debian -drive file=debian-run.qcow2,format=qcow2,if=none,id=disk -device virtio-blk-pci,drive=disk,bootindex=1 ;;
     hash-i386) hashes i386 1 256 i386 jit goto ref ;;
     hash-amd64) hashes x86_64 1 512 amd64 jit goto ref ;;

@@ -50,11 +50,29 @@ static void pci_begin(const struct dev_desc *desc)
     fuzz_ram = region_new_ram("ram", RAM_SIZE, NULL);
     region_add(mb->mem_root, fuzz_ram, 0, 0);
     memset(disk_data, 0x5a, sizeof disk_data);
-    if (strcmp(desc->name, "gt64120_pci")) make("i440FX-pcihost");
+    if (!strcmp(desc->name, "mch")) make("q35-pcihost");
+    else if (strcmp(desc->name, "gt64120_pci")) make("i440FX-pcihost");
+}
+
+/* Port 0 a disk, port 1 a CD drive. */
+static void ahci_children(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct device *d = dev_create(mb, dev_find(i ? "ide-cd" : "ide-hd"), fuzz_dev, NULL);
+        dev_set_ptr(d, "drive", &fuzz_disk);
+        dev_set_int(d, "unit", 2 * i);
+        realize(d);
+    }
+}
+
+static bool is_ahci(void)
+{
+    return fuzz_dev->desc->child_bus == BUS_IDE;
 }
 
 static void pci_children(void)
 {
+    if (is_ahci()) ahci_children();
     static const char *const names[] = {[BUS_SCSI] = "scsi-hd", [BUS_VIRTIO_SERIAL] = "virtconsole"};
     unsigned bus = fuzz_dev->desc->child_bus;
     if (bus >= ARRAY_LEN(names) || !names[bus]) return;
@@ -179,6 +197,37 @@ static void virtio_start(void)
     bar_write(4, 0x14, 1, 15);
 }
 
+/* A port of an AHCI controller that is started, with a few commands that may be wrong. */
+static void ahci_start(void)
+{
+    static const uint8_t commands[] = {0x25, 0x35, 0x60, 0x61, 0xec, 0xa1, 0xa0, 0x24, 0x34, 0x2f, 0xef, 0x90, 0x08, 0xea};
+    unsigned n = below(2), regs = 0x100 + 0x80 * n, list = RING + 0x400 * n;
+    uint32_t slots = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned slot = below(32), table = 0x4000 + 0x100 * slot, cmd = below(8) ? commands[below(ARRAY_LEN(commands))] : below(256);
+        slots |= 1u << slot;
+        poke(list + 32 * slot, 4, below(8) ? 5 | below(4) << 16 : (uint32_t)rng());
+        poke(list + 32 * slot + 8, 4, below(16) ? table : (uint32_t)rng());
+        poke(table, 4, below(16) ? 0x8027 | cmd << 16 | below(4) << 24 : (uint32_t)rng());
+        poke(table + 4, 4, below(8) ? 0x40000000 | below(2100) : (uint32_t)rng());
+        poke(table + 8, 4, below(8) ? 0 : (uint32_t)rng());
+        poke(table + 12, 4, below(8) ? below(8) << 3 : (uint32_t)rng());
+        poke(table + 0x40, 4, below(4) ? 0x28 : (uint32_t)rng());
+        poke(table + 0x80, 8, below(8) ? rng() % RAM_SIZE : rng());
+        poke(table + 0x8c, 4, below(8) ? below(5000) : (uint32_t)rng());
+    }
+    bar_write(5, 4, 4, 2);
+    bar_write(5, regs, 4, list);
+    bar_write(5, regs + 4, 4, 0);
+    bar_write(5, regs + 8, 4, 0x3000);
+    bar_write(5, regs + 12, 4, 0);
+    bar_write(5, regs + 0x14, 4, (uint32_t)rng());
+    if (!below(4)) bar_write(5, regs + 0x18, 4, 0x10);
+    bar_write(5, regs + 0x18, 4, 0x11);
+    if (below(2)) bar_write(5, regs + 0x34, 4, slots);
+    bar_write(5, regs + 0x38, 4, slots);
+}
+
 static uint64_t pci_step(uint64_t h)
 {
     struct pci_device *p = pci_device(fuzz_dev);
@@ -189,7 +238,10 @@ static uint64_t pci_step(uint64_t h)
     case 0: pci_config_write(mb->pci, p->pci.devfn, below(256 / size) * size, (uint32_t)v, size); break;
     case 1: return state_mix(h, pci_config_read(mb->pci, p->pci.devfn, below(256 / size) * size, size));
     case 2: pci_map(); break;
-    case 3: virtio_start(); break;
+    case 3:
+        if (is_ahci()) ahci_start();
+        else virtio_start();
+        break;
     case 4:
     case 5: random_ring(); break;
     case 6: poke(rng() % RAM_SIZE & ~7u, 8, v); break;

@@ -22,6 +22,7 @@ static const char usage[] =
     "  --seconds N   go on for so long\n"
     "  --seed N      the first program's seed (default 1)\n"
     "  --without X   leaves out vec, pair (LD2, ST2), values (FCMP with values), float, notes (flags of the last FP op): a list\n"
+    "  --first       ends at the first difference, which is named but not reduced\n"
     "  --crash       each program in a child process, so that one that crashes is reduced as well (slow)\n"
     "  --replay FILE run the program in FILE\n"
     "  --print SEED  print that program\n"
@@ -30,6 +31,7 @@ static const char usage[] =
 struct options {
     const char *engine, *replay, *out;
     uint64_t count, blocks, seconds, seed, print;
+    bool first;
 };
 
 static unsigned passed, failed;
@@ -145,9 +147,9 @@ static void test_engine(const struct fz_engine *g, const struct options *o)
         }
         snprintf(fz_doing, sizeof fz_doing, "test-fuzz-ir --engine %s --crash --seed %" PRIu64 " --count 1", g->name, seed);
         if (in_child ? !fails_alone((void *)(uintptr_t)g, &prog) : fz_compare(q->ref, q->got, &prog, NULL) < 0) continue;
-        found(g, &prog, seed, o->out);
+        if (!o->first) found(g, &prog, seed, o->out);
         close_pair(q);
-        if (++bad == 3) break;
+        if (++bad == 3 || o->first) break;
     }
     regions = 0;
     blocks = compiled(p, &regions);
@@ -189,6 +191,10 @@ int main(int argc, char **argv)
 
     fz_init();
     for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--first")) {
+            o.first = true;
+            continue;
+        }
         if (!strcmp(argv[i], "--crash")) {
             in_child = true;
             continue;

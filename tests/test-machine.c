@@ -132,17 +132,21 @@ static const struct isa toy_isa = {
     .set_irq = toy_irq, .state = toy_state, .n_state = 2,
 };
 
-/* ---- the device: period, acknowledge, time, and power ---- */
+/* ---- the device: period, acknowledge, time, power, and other code ---- */
 struct ticker {
     struct device dev;
-    struct region *mmio;
+    struct region *mmio, *over;       /* over: RAM in front of RAM, at first */
     struct timer timer;
     struct irq_line irq;
     uint64_t fires, last, due;
     uint32_t period;
+    uint32_t pokes, poke_in, poke_at; /* writes to 0x40; the one that writes `poke` to poke_at (0: that takes `over` away) */
+    uint32_t poke[2];
 };
+enum { OVER = 0x2000 };
 static const struct state_field ticker_state[] = {
-    STATE_RUNTIME(struct ticker, mmio), STATE_TIMER_RESET(struct ticker, timer), STATE_IRQ(struct ticker, irq, 1),
+    STATE_RUNTIME(struct ticker, mmio), STATE_RUNTIME(struct ticker, over), STATE_RUNTIME(struct ticker, poke_in),
+    STATE_RUNTIME(struct ticker, poke_at), STATE_RUNTIME(struct ticker, poke), STATE_INT(struct ticker, pokes), STATE_TIMER_RESET(struct ticker, timer), STATE_IRQ(struct ticker, irq, 1),
     STATE_INT(struct ticker, fires), STATE_INT(struct ticker, last),
     STATE_INT(struct ticker, due), STATE_INT_RESET(struct ticker, period, 0), STATE_END
 };
@@ -178,6 +182,11 @@ static void ticker_write(void *opaque, uint64_t a, uint64_t v, unsigned size)
         break;
     case 0x10: irq_lower(&t->irq); break;
     case 0x30: t->dev.mb->request(t->dev.mb, v & 1 ? MB_RESET : MB_POWEROFF); break;
+    case 0x40:
+        if (++t->pokes != t->poke_in) break;
+        if (t->poke_at) as_write_buf(t->dev.mb->mem, t->poke_at, t->poke, sizeof t->poke);
+        else region_set_enabled(t->over, false);
+        break;
     default: irq_raise(&t->irq); break; /* at once */
     }
 }
@@ -204,10 +213,14 @@ static int board_init(struct machine *m, struct error *e)
     struct region *ram = mb_own_region(m->mb, region_new_ram("toy.ram", m->cfg.ram_size, e));
     if (!ram) return -1;
     region_add(m->mb->mem_root, ram, 0, 0);
+    struct region *over = mb_own_region(m->mb, region_new_ram("toy.over", CPU_PAGE_SIZE, e));
+    if (!over) return -1;
+    region_add(m->mb->mem_root, over, OVER, 1);
     dev_register(&ticker_desc);
     struct device *d = dev_make(m->mb, "ticker", NULL, e);
     struct cpu *cpu = machine_add_cpu(m, e);
     if (!d || !cpu) return -1;
+    ((struct ticker *)d)->over = over;
     irq_connect(&((struct ticker *)d)->irq, pin, cpu, 0);
     for (unsigned i = 1; i < m->cfg.n_cpus; i++)
         if (!machine_add_cpu(m, e)) return -1;
@@ -387,6 +400,55 @@ static void test_save(enum engine_mode mode)
     machine_delete(two);
 }
 
+/* A device that puts other code, or memory, in the place of the very instruction that makes it do so, and of the next: the
+ * store is complete, and once; what follows is what is there then. */
+static void other_code(const struct engine_config *engine, bool map, uint64_t step)
+{
+    enum { TIMES = 60, AT = 40, LOOP = 5, CODE = OVER + 0x100 };
+    static const uint32_t before[LOOP] = { I(ADDI, 1, 1), I(ST, 0, 0x8004), I(ADDI, 2, 1), I(ADDI, 2, 1), I(JMP, 0, CODE) };
+    static const uint32_t after[2] = { I(ADDI, 3, 100), I(ADDI, 2, 50) };
+    struct machine_config c = { .board = &toy_board, .isa = &toy_isa, .engine = *engine };
+    struct error e = ERROR_INIT;
+    struct machine *m = machine_new(&c, &e);
+    if (!CHECK(m)) return;
+    struct toy *t = toy(m->cpu[0]);
+    struct ticker *d = ticker(m);
+    uint8_t code[4 * LOOP];
+
+    for (unsigned i = 0; i < LOOP; i++) st32_le(code + 4 * i, before[i]);
+    as_write_rom(m->mb->mem, CODE, code, sizeof code);
+    st32_le(code + 4, after[0]), st32_le(code + 8, after[1]);
+    d->poke_in = AT;
+    if (map) {
+        region_set_enabled(d->over, false);
+        as_write_rom(m->mb->mem, CODE, code, sizeof code);
+        region_set_enabled(d->over, true);
+    } else {
+        d->poke_at = CODE + 4;
+        memcpy(d->poke, code + 4, sizeof d->poke);
+    }
+    t->pc = CODE;
+    for (uint64_t left = TIMES * LOOP, n; left; left -= n) machine_step(m, n = MIN(left, step));
+    if (!CHECK(d->pokes == AT && t->pc == CODE && t->r[1] == TIMES && t->r[2] == 2 * (AT - 1) + 51 * (TIMES - AT + 1) && t->r[3] == 100 * (TIMES - AT)))
+        printf("%s%s, steps of %u: %u stores, registers %u %u %u, pc %x\n", map ? "mapping" : "DMA", c.engine.backend ? c.engine.backend->name : "",
+               (unsigned)step, d->pokes, t->r[1], t->r[2], t->r[3], t->pc);
+    machine_delete(m);
+}
+
+static void test_other_code(void)
+{
+    struct engine_config c[4] = { { .mode = ENGINE_REF }, { .mode = ENGINE_FAST }, { .mode = ENGINE_FAST, .sync = true, .threshold = 2, .threshold2 = 3 } };
+    unsigned n = 3;
+    c[2].backend = &jit_null_backend;
+#ifdef HAVE_JIT_NATIVE
+    c[n] = c[2], c[n++].backend = &jit_native_backend;
+#endif
+    engine_from_environment(&c[1]);
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned how = 0; how < 6; how++) other_code(&c[i], how & 1, how < 2 ? 1000 : how < 4 ? 7 : 1);
+    }
+}
+
 static void test_events(void)
 {
     struct machine *m = make(ENGINE_REF, 1);
@@ -417,6 +479,7 @@ int main(void)
         test_run((enum engine_mode)mode);
         test_save((enum engine_mode)mode);
     }
+    test_other_code();
     test_events();
     CHECK(late == 0);
     printf("%u passed, %u failed\n", passed, failed);

@@ -433,7 +433,7 @@ static void test_tlb(void)
 /* The engine's TLB must forget exactly what the guest took away. */
 static struct tlb_entry *at(struct fix *f, unsigned mode, uint64_t va)
 {
-    return &cpu_tlb_of(f->c, mode)[(va >> CPU_PAGE_BITS) & (TLB_SIZE - 1)];
+    return tlb_at(cpu_tlb_of(f->c, mode), va);
 }
 
 static struct tlb_entry *plant(struct fix *f, unsigned mode, uint64_t va)

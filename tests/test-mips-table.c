@@ -68,7 +68,7 @@ static void test_lines(void)
         uint32_t example = 0;
         for (const char *p = d->pattern; *p; p++) width += *p != ' ';
         check(width == 32 || (i >= mips_n_insns32 && width == 16), "%s: pattern of %u bits", d->name, width);
-        check(d->tr && d->levels, "%s: no translator or no level", d->name);
+        check(mips_translators[i] && d->levels, "%s: no translator or no level", d->name);
         for (unsigned k = 0; k < 1000; k++) {
             uint32_t insn = mips_encode_random(i, &rng);
             for (uint32_t l = d->levels; l; l &= l - 1) {

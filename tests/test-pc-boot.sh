@@ -65,6 +65,11 @@ refused 'Invalid SMP CPUs 256' -smp 256
 refused 'Invalid SMP CPUs 2' -M isapc -smp 2
 refused 'No bus of the machine takes device' -M isapc -device VGA
 refused 'does not support if=virtio' -M isapc -drive "if=virtio,file=$dir/text,format=raw"
+refused "Can't create IDE unit 1, bus supports only 1 units" -M q35 -device ide-cd,bus=ide.0,unit=1
+refused "Bus 'ide.6' not found" -M q35 -device ide-cd,bus=ide.6
+refused "Bus 'ide.2' not found" -device ide-cd,bus=ide.2
+refused 'unit 1 too big (max is 0)' -M q35 -drive "unit=1,file=$dir/text,format=raw"
+refused 'drive with bus=1, unit=0 (index=1) exists' -drive "bus=1,file=$dir/text,format=raw" -hdb "$dir/text" -M pc-q35-7.2
 refused 'isapc" has no bootindex' -M isapc -device ide-cd,bootindex=1
 
 # make_disk FILE: the boot sector's disk, 1 MiB
@@ -102,6 +107,8 @@ if grep -q 'are equal' "$dir/out"; then ok; else bad "-lockstep interp,$second: 
 suite "$q64" -smp 4
 suite "$q32" -cpu 486
 suite "$q32" -M isapc
+suite "$q32" -M q35
+suite "$q64" -M q35 -smp 2
 # The other emulator says the same, but of what it does not check.
 if command -v qemu-system-i386 >/dev/null; then
     make_disk "$dir/disk"

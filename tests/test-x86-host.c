@@ -4,7 +4,9 @@
  * equal. Flags that the manuals leave undefined are masked (undefined_flags). Under engines that compile, an instruction is
  * a block of its own and runs several times, so that it is interpreted, compiled, and compiled again as a region.
  *
- *   test-x86-host [-e ENGINE[,...]] [CASES [SEED [NAME]]]
+ * Then chains of vector instructions, since compilers make something else of several than of one: a few registers, so that they meet.
+ *
+ *   test-x86-host [-e ENGINE[,...]] [CASES [SEED [NAME]]]      NAME chain: only these
  *     ENGINE: ref, fast, native, tcc (default: the first three); CASES per line and mode; NAME: only that instruction
  *
  * Natively an instruction runs by a signal's return with the trap flag set: the whole register file is put into the signal
@@ -68,6 +70,7 @@ static const int greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, RE
 static struct state *native;       /* in: state to run; out: what came of it */
 static bool native32;
 static unsigned native_steps;
+static uint64_t native_end;        /* of a chain */
 static bool native_null;           /* it faulted at address 0, which the interpreters' C may not touch, as sanitizers say */
 static gregset_t home;
 static struct cpu *emulated;       /* the CPU that runs now, for memory faults */
@@ -152,7 +155,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
         return;
     }
     /* a repeated string instruction traps after each iteration */
-    if (sig == SIGTRAP && (uint64_t)m->gregs[REG_RIP] == native->pc && ++native_steps < 64) return;
+    if (sig == SIGTRAP && (uint64_t)m->gregs[REG_RIP] - native->pc < native_end - native->pc && ++native_steps < 64) return;
     native_null = sig == SIGSEGV && info->si_code != SI_KERNEL && !info->si_addr;
     native->trap = sig == SIGTRAP && m->gregs[REG_TRAPNO] == 1 ? -1 : (int)m->gregs[REG_TRAPNO];
     for (unsigned i = 0; i < 16; i++) native->gpr[i] = (uint64_t)m->gregs[greg_of[i]];
@@ -181,17 +184,17 @@ static void setup_signals(void)
     __asm__ volatile("mov %0,%%ds; mov %0,%%es" : : "r"(0x2b));
 }
 
-static void run_native(struct state *s, bool is32)
+static void run_native(struct state *s, bool is32, unsigned bytes)
 {
-    native32 = is32;
+    native32 = is32, native_end = s->pc + bytes;
     native = s;
     raise(SIGUSR1);
 }
 
 /* ---- Quern ---- */
 
-struct box { char name[40]; unsigned runs; bool is64; enum x86_mode mode; struct engine *engine; struct cpu_world world; struct cpu *c; struct x86_model model; };
-static struct box boxes[16];
+struct box { char name[40]; unsigned runs; bool is64, chains; enum x86_mode mode; struct engine *engine; struct cpu_world world; struct cpu *c; struct x86_model model; };
+static struct box boxes[32];
 static unsigned n_boxes;
 
 static const uint8_t *user_code(struct cpu *c, uint64_t va)
@@ -200,18 +203,18 @@ static const uint8_t *user_code(struct cpu *c, uint64_t va)
     return (va & CPU_PAGE_MASK) == CODE_AT ? (const uint8_t *)(uintptr_t)(va & CPU_PAGE_MASK) : NULL;
 }
 
-static bool open_box(const char *engine, bool is64, enum x86_mode mode)
+static bool open_box(const char *engine, bool is64, enum x86_mode mode, bool chains)
 {
     const struct isa *isa = is64 ? &x86_64_isa : &x86_32_isa;
     struct engine_config cfg = { .mode = strcmp(engine, "ref") ? ENGINE_FAST : ENGINE_REF };
     struct error e = ERROR_INIT;
     struct box *b = &boxes[n_boxes++];
 
-    *b = (struct box){ .runs = 1, .is64 = is64, .mode = mode, .world = { .user = true, .user_code = user_code } };
-    snprintf(b->name, sizeof b->name, "%s bits%s, %s", mode == X86_64 ? "64" : "32", is64 && mode != X86_64 ? " in 64" : "", engine);
+    *b = (struct box){ .runs = 1, .is64 = is64, .mode = mode, .chains = chains, .world = { .user = true, .user_code = user_code } };
+    snprintf(b->name, sizeof b->name, "%s bits%s, %s%s", mode == X86_64 ? "64" : "32", is64 && mode != X86_64 ? " in 64" : "", engine, chains ? ", chains" : "");
     if (strcmp(engine, "ref") && strcmp(engine, "fast")) {
         cfg.backend = jit_find(engine, &e);
-        cfg.threshold = 1, cfg.threshold2 = 1, cfg.max_block = 1, cfg.sync = true;
+        cfg.threshold = 1, cfg.threshold2 = 1, cfg.max_block = chains ? 0 : 1, cfg.sync = true;
         b->runs = 8;
         if (!cfg.backend) {
             printf("FAILED %s: %s\n", b->name, e.msg);
@@ -233,7 +236,8 @@ static bool open_box(const char *engine, bool is64, enum x86_mode mode)
     return true;
 }
 
-static void run_box(struct box *b, struct state *s)
+/* A chain ends in a jump to itself, which is run once. */
+static void run_box(struct box *b, struct state *s, unsigned insns)
 {
     struct x86_cpu *x = x86_cpu(b->c);
     uint64_t pc = s->pc;
@@ -247,9 +251,9 @@ static void run_box(struct box *b, struct state *s)
     x86_set_mxcsr(x, s->mxcsr);
     emulated = b->c;
     for (unsigned k = 0; k < 64; k++) {
-        enum run_exit r = engine_run(b->c, 1);
+        enum run_exit r = engine_run(b->c, insns);
         s->trap = r == RUN_EXCEPTION ? (int)b->c->exc.code : r == RUN_BUDGET ? -1 : -2;
-        if (s->trap != -1 || x86_cell(x, &x->pc) != pc) break;
+        if (s->trap != -1 || x86_cell(x, &x->pc) != pc || insns > 1) break;
     }
     emulated = NULL;
     for (unsigned i = 0; i < 16; i++) s->gpr[i] = x86_gpr(x, i);
@@ -334,7 +338,7 @@ static bool testable(unsigned line, enum x86_mode mode)
     for (unsigned i = 0; i < x86_form(line)->n_ops; i++) { /* loading them would cost this program its own */
         if (x86_form(line)->op[i].what == XO_S || x86_form(line)->op[i].what == XO_SEG) return false;
     }
-    if (d->tr == x86_tr_unbuilt || d->tr == x86_tr_load_far || d->flags & (XI_PRIV | XI_IO | XI_IOPL) || is_any(d->name, skip)) return false;
+    if (x86_translators[line] == x86_tr_unbuilt || x86_translators[line] == x86_tr_load_far || d->flags & (XI_PRIV | XI_IO | XI_IOPL) || is_any(d->name, skip)) return false;
     switch (d->feature) { /* features this host may lack */
     case XF_BMI1: return __builtin_cpu_supports("bmi");
     case XF_BMI2: case XF_ADX: return __builtin_cpu_supports("bmi2");
@@ -552,7 +556,7 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
     struct state in = { 0 }, want, got;
     unsigned len = x86_encode_random(line, mode, &rng, b);
 
-    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.def->tr == x86_tr_unbuilt || !testable(d.line, mode)) return false;
+    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.tr == x86_tr_unbuilt || !testable(d.line, mode)) return false;
     for (unsigned i = 0; i < (mode == X86_64 ? 16u : 8u); i++) in.gpr[i] = interesting();
     bool fp = next_random() & 1;
     for (unsigned i = 0; i < 64; i++) in.vec[i / 4][i % 4] = fp ? interesting_fp() : interesting();
@@ -583,18 +587,18 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
     memcpy((uint8_t *)(uintptr_t)in.pc, b, len);
     uint32_t mask = (XFL_ARITH | XFL_DF) & ~undefined_flags(&d, &in);
     want = in;
-    run_native(&want, mode == X86_32);
+    run_native(&want, mode == X86_32, 1);
     memcpy(wanted, arena, sizeof wanted);
     if (undefined_result(&d, &in) || native_null) return false;
     if (want.trap == XE_GP && d.def->flags & XI_BR) return false; /* a target that is not canonical */
     for (unsigned i = 0; i < n_boxes; i++) {
         struct box *x = &boxes[i];
-        if (x->mode != mode) continue;
+        if (x->mode != mode || x->chains) continue;
         engine_code_written(x->engine, code, 256);
         for (unsigned run = 0; run < x->runs; run++) {
             memcpy(arena, before, sizeof before);
             got = in;
-            run_box(x, &got);
+            run_box(x, &got, 1);
             if (got.trap == XE_PF && want.trap != XE_PF && in_shadow(x->c)) continue;
             if (got.trap == XE_GP && d.def->feature == XF_SHA) continue; /* some processors let these be misaligned */
             if (!x->is64 || mode == X86_32) memcpy(got.gpr + 8, want.gpr + 8, 64);
@@ -623,6 +627,125 @@ static bool one(unsigned line, enum x86_mode mode, unsigned *bad)
     return true;
 }
 
+/* ---- chains ---- */
+
+static bool is_vector(unsigned line)
+{
+    const struct x86_form *f = x86_form(line);
+    for (unsigned i = 0; i < f->n_ops && x86_defs[line].feature != XF_SHA /* see one() */; i++) {
+        unsigned what = f->op[i].what;
+        if (what == XO_V || what == XO_W || what == XO_U) return f->modrm && !is_any(x86_defs[line].name, "maskmovdqu vmaskmovdqu");
+    }
+    return false;
+}
+
+/* A random vector instruction, between four registers or with an address that needs none, to be at pc. 0: it came out otherwise. */
+static unsigned vector_insn(const uint16_t *lines, unsigned n, enum x86_mode mode, uint64_t pc, uint8_t *b)
+{
+    struct x86_insn d, e;
+    unsigned line = lines[next_random() % n], len = x86_encode_random(line, mode, &rng, b);
+
+    if (!len || x86_decode(b, len, mode, false, XF_ALL, &d) != X86_OK || d.tr == x86_tr_unbuilt || !testable(d.line, mode) || d.asize == 2) return 0;
+    if (d.modrm < 0xc0) {
+        if (d.seg >= 4 || d.index != X86_NO_REG || (d.base != X86_RIP && d.base != X86_NO_REG) || d.disp_size != 4) return 0;
+        patch_disp(b, &d, ARENA_AT + MID + next_random() % NEAR / 8 * 8 - (d.base == X86_RIP ? pc + len : 0), 4);
+        return len;
+    }
+    unsigned imms = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        if (d.form->imm[i]) imms += i ? 1 : d.imm_size;
+    }
+    b[len - imms - 1] &= 0xdb;
+    return x86_decode(b, len, mode, false, XF_ALL, &e) == X86_OK && e.line == d.line ? len : 0;
+}
+
+static void report_chain(const struct box *x, enum x86_mode mode, const uint8_t *b, unsigned len, const struct state *in, const struct state *want, const struct state *got)
+{
+    printf("FAILED %s: trap %d, host %d; pc %" PRIx64 ", host %" PRIx64 "; mxcsr %x, host %x (was %x); flags %x, host %x\n", x->name, got->trap, want->trap, got->pc, want->pc,
+           got->mxcsr, want->mxcsr, in->mxcsr, got->flags, want->flags);
+    for (unsigned at = 0; at < len;) {
+        struct x86_insn d;
+        char text[100];
+        if (x86_decode(b + at, len - at, mode, false, XF_ALL, &d) != X86_OK) break;
+        x86_disas_att(b + at, d.len, mode, XF_ALL, in->pc + at, text, sizeof text);
+        printf("       %s\n", text);
+        at += d.len;
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        if (want->vec[i / 4][i % 4] == got->vec[i / 4][i % 4]) continue;
+        printf("       v%u.%u %" PRIx64 ", host %" PRIx64 " (was %" PRIx64 ")\n", i / 4, i % 4, got->vec[i / 4][i % 4], want->vec[i / 4][i % 4], in->vec[i / 4][i % 4]);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        if (want->gpr[i] != got->gpr[i]) printf("       r%u %" PRIx64 ", host %" PRIx64 "\n", i, got->gpr[i], want->gpr[i]);
+    }
+}
+
+static void chain(const uint16_t *lines, unsigned n_lines, enum x86_mode mode, unsigned *bad)
+{
+    static uint8_t before[ARENA_SIZE], wanted[ARENA_SIZE];
+    uint8_t b[256];
+    struct state in = { .fcw = 0x37f, .ftw = 0xff, .pc = CODE_AT }, want, got;
+    unsigned most = 2 + (unsigned)(next_random() % 12), n = 0, len = 0;
+    bool fp = next_random() & 3;
+
+    uint16_t few[5];
+    for (unsigned i = 0; i < ARRAY_LEN(few); i++) {
+        do few[i] = lines[next_random() % n_lines];
+        while (i && x86_form(few[i])->uses_vvvv); /* a chain of VEX forms clears upper halves all the time */
+    }
+    for (unsigned tries = 0; n < most && tries < 500; tries++) {
+        unsigned got_len = vector_insn(few, ARRAY_LEN(few), mode, in.pc + len, b + len);
+        len += got_len, n += got_len != 0;
+    }
+    b[len] = 0xeb, b[len + 1] = 0xfe; /* jmp . */
+    for (unsigned i = 0; i < (mode == X86_64 ? 16u : 8u); i++) in.gpr[i] = interesting() & (mode == X86_64 ? ~UINT64_C(0) : 0xffffffff);
+    in.gpr[4] = ARENA_AT + MID;
+    for (unsigned i = 0; i < 64; i++) in.vec[i / 4][i % 4] = fp ? interesting_fp() : interesting();
+    for (unsigned i = 0; i < 8; i++) in.mm[i] = interesting(), in.se[i] = 0xffff;
+    in.mxcsr = 0x1f80 | (next_random() % 8 ? 0 : (uint32_t)(next_random() & 3) << 13) | (next_random() % 32 ? 0 : 0x8040);
+    for (unsigned i = MID - NEAR; i < MID + 2 * NEAR; i += 8) {
+        uint64_t v = fp ? interesting_fp() : interesting();
+        memcpy(arena + i, &v, 8);
+    }
+    memcpy(before, arena, sizeof before);
+    memset(code, 0x90, 512);
+    memcpy(code, b, len + 2);
+    want = in;
+    run_native(&want, mode == X86_32, len);
+    memcpy(wanted, arena, sizeof wanted);
+    if (native_null || want.fsw || want.trap != -1) return; /* traps are the other cases' */
+    for (unsigned i = 0; i < n_boxes; i++) {
+        struct box *x = &boxes[i];
+        if (x->mode != mode || !x->chains) continue;
+        engine_code_written(x->engine, code, 512);
+        for (unsigned run = 0; run < x->runs; run++) {
+            memcpy(arena, before, sizeof before);
+            got = in;
+            run_box(x, &got, n + 1);
+            if (!x->is64 || mode == X86_32) memcpy(got.gpr + 8, want.gpr + 8, 64);
+            if (mode == X86_32) memcpy(got.vec + 8, want.vec + 8, sizeof got.vec / 2);
+            bool ok = want.trap == got.trap && want.pc == got.pc && !((want.flags ^ got.flags) & XFL_ARITH) && !memcmp(want.gpr, got.gpr, sizeof want.gpr) &&
+                      !memcmp(want.vec, got.vec, sizeof want.vec) && !memcmp(want.mm, got.mm, sizeof want.mm) && !((want.mxcsr ^ got.mxcsr) & ~2u) &&
+                      !memcmp(arena, wanted, sizeof wanted);
+            passed += ok, failures += !ok;
+            if (!ok && ++*bad <= 2) report_chain(x, mode, b, len, &in, &want, &got);
+        }
+    }
+    memcpy(arena, before, sizeof before);
+}
+
+static void chains(unsigned n)
+{
+    static uint16_t lines[4096];
+    for (enum x86_mode mode = X86_32; mode <= X86_64; mode++) {
+        unsigned n_lines = 0, bad = 0;
+        for (unsigned i = 0; i < x86_n_defs && n_lines < ARRAY_LEN(lines); i++) {
+            if (is_vector(i) && testable(i, mode)) lines[n_lines++] = (uint16_t)i;
+        }
+        for (unsigned k = 0; k < n; k++) chain(lines, n_lines, mode, &bad);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *engines = "ref,fast" NATIVE;
@@ -644,7 +767,8 @@ int main(int argc, char **argv)
         char name[20];
         unsigned n = (unsigned)strcspn(p, ",");
         snprintf(name, sizeof name, "%.*s", (int)n, p);
-        if (!open_box(name, true, X86_64) || !open_box(name, false, X86_32) || !open_box(name, true, X86_32)) return 1;
+        if (!open_box(name, true, X86_64, false) || !open_box(name, false, X86_32, false) || !open_box(name, true, X86_32, false)) return 1;
+        if (!open_box(name, true, X86_64, true) || !open_box(name, false, X86_32, true)) return 1;
         p += n + (p[n] == ',');
     }
     for (unsigned i = 0; i < x86_n_defs; i++) {
@@ -656,6 +780,7 @@ int main(int argc, char **argv)
             forms[mode] += n > 0;
         }
     }
+    if (argc <= 3 || !strcmp(argv[3], "chain")) chains(argc > 3 ? cases : cases * 25);
     for (unsigned i = 0; i < n_boxes; i++) {
         struct jit_stats js;
         if (boxes[i].runs == 1) continue;

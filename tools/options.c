@@ -37,8 +37,29 @@ static bool in_words(const char *list, const char *word)
     return false;
 }
 
+/* What drives can be called depends on the board, which may be said after them. */
+static void find_places(struct sysopts *s, int argc, char **argv)
+{
+    const struct board *board = board_default(s->isa);
+
+    for (int i = 1; i + 1 < argc; i++) {
+        const char *word = argv[i];
+        const struct option_desc *o = word[0] == '-' ? find(word[1] == '-' ? word + 2 : word + 1) : NULL;
+        struct opts type;
+
+        if (!o || !o->has_arg) continue;
+        i++;
+        if (o->fn != opt_machine || opts_parse(&type, argv[i], "type", NULL, NULL)) continue;
+        if (opts_get(&type, "type")) board = board_find(opts_get(&type, "type"), s->isa);
+        opts_free(&type);
+    }
+    s->ide_buses = board && board->ide_buses ? board->ide_buses : 2;
+    s->ide_units = board && board->ide_units ? board->ide_units : 2;
+}
+
 int sysopts_parse(struct sysopts *s, int argc, char **argv, struct error *e)
 {
+    find_places(s, argc, argv);
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *arg = NULL;
         const struct option_desc *o;

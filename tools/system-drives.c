@@ -107,23 +107,24 @@ static struct drive_file *place_drive(struct sysopts *s, enum drive_if interface
 {
     static const char *const names[] = { "ide", "pflash", "mtd", "sd", "floppy", "none", "virtio" };
     struct drive_config *d = &s->drives[s->cfg.n_drives];
+    int units = (int)s->ide_units, places = (int)(s->ide_buses * s->ide_units);
 
     if (s->cfg.n_drives == MACHINE_MAX_DRIVES) return error_set(e, "too many drives (at most %d)", MACHINE_MAX_DRIVES), NULL;
     if (index >= 0 && index_taken(s, interface, index) && interface != DRIVE_NONE) {
-        error_set(e, "drive with bus=%d, unit=%d (index=%d) exists", interface == DRIVE_IDE ? index / 2 : 0,
-                  interface == DRIVE_IDE ? index % 2 : index, index);
+        error_set(e, "drive with bus=%d, unit=%d (index=%d) exists", interface == DRIVE_IDE ? index / units : 0,
+                  interface == DRIVE_IDE ? index % units : index, index);
         return NULL;
     }
     if (index < 0) {
         for (index = 0; interface != DRIVE_NONE && index_taken(s, interface, index);) index++;
     }
-    if ((interface == DRIVE_FLOPPY && index > 1) || (interface == DRIVE_IDE && index > 3) || (interface == DRIVE_PFLASH && index > 7))
+    if ((interface == DRIVE_FLOPPY && index > 1) || (interface == DRIVE_IDE && index >= places) || (interface == DRIVE_PFLASH && index > 7))
         return error_set(e, "index %d is too large for if=%s", index, names[interface]), NULL;
     for (unsigned i = 0; id && i < s->cfg.n_drives; i++) {
         if (!strcmp(s->drives[i].id, id)) return error_set(e, "Duplicate ID '%s' for drive", id), NULL;
     }
     if (id) d->id = mem_strdup(id);
-    else if (interface == DRIVE_IDE) d->id = mem_printf("ide%d-%s%d", index / 2, cdrom ? "cd" : "hd", index % 2);
+    else if (interface == DRIVE_IDE) d->id = mem_printf("ide%d-%s%d", index / units, cdrom ? "cd" : "hd", index % units);
     else d->id = mem_printf("%s%d", names[interface], interface == DRIVE_NONE ? (int)s->cfg.n_drives : index);
     d->interface = interface;
     d->index = index;
@@ -190,7 +191,7 @@ static int drive_number(const struct opts *o, const char *key, uint64_t *out, st
     return v ? opt_parse_number(key, v, 1000000, out, e) : 0;
 }
 
-static int drive_place(const struct opts *o, int *interface, int *index, bool *cdrom, struct error *e)
+static int drive_place(const struct sysopts *s, const struct opts *o, int *interface, int *index, bool *cdrom, struct error *e)
 {
     static const struct { const char *name; int interface; } ifs[] = {
         { "ide", DRIVE_IDE }, { "pflash", DRIVE_PFLASH }, { "none", DRIVE_NONE },
@@ -213,8 +214,9 @@ static int drive_place(const struct opts *o, int *interface, int *index, bool *c
         if (opts_get(o, "bus") || opts_get(o, "unit")) return error_set(e, "index cannot be used with bus and unit");
         *index = (int)MIN(at, 1000);
     } else if (opts_get(o, "bus") || opts_get(o, "unit")) {
-        if (*interface == DRIVE_IDE && unit > 1) return error_set(e, "unit %llu too big (max is 1)", (unsigned long long)unit);
-        *index = (int)MIN(*interface == DRIVE_IDE ? MIN(bus, 500) * 2 + unit : unit, 1000);
+        if (*interface == DRIVE_IDE && unit >= s->ide_units)
+            return error_set(e, "unit %llu too big (max is %u)", (unsigned long long)unit, s->ide_units - 1);
+        *index = (int)MIN(*interface == DRIVE_IDE ? MIN(bus, 500) * s->ide_units + unit : unit, 1000);
     }
     return 0;
 }
@@ -230,7 +232,7 @@ int opt_drive(struct sysopts *s, const char *arg, struct error *e)
     if ((v = opts_get(&o, "format")) && opt_is_help(v)) {
         rc = print_formats();
     } else {
-        rc = drive_place(&o, &interface, &index, &cdrom, e);
+        rc = drive_place(s, &o, &interface, &index, &cdrom, e);
         if (!rc) rc = add_drive(s, (enum drive_if)interface, index, cdrom, opts_get(&o, "file"), &o, e);
     }
     opts_free(&o);
@@ -267,13 +269,13 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
         error_set(e, "'%s' is not a valid device model name", name);
     } else if (!cdrom && !opts_get(&o, "drive")) {
         error_set(e, "drive property not set");
-    } else if (bus && (strncmp(bus, "ide.", 4) || strspn(bus + 4, "01") != 1 || bus[5])) {
+    } else if (bus && (strncmp(bus, "ide.", 4) || bus[4] < '0' || (unsigned)(bus[4] - '0') >= s->ide_buses || bus[5])) {
         error_set(e, "Bus '%s' not found", bus);
-    } else if (unit > 1) {
-        error_set(e, "Can't create IDE unit %llu, bus supports only 2 units", (unsigned long long)unit);
+    } else if (unit >= s->ide_units) {
+        error_set(e, "Can't create IDE unit %llu, bus supports only %u units", (unsigned long long)unit, s->ide_units);
     } else {
-        if (bus || opts_get(&o, "unit")) index = (bus ? (bus[4] - '0') * 2 : 0) + (int)unit;
-        if (bus && !opts_get(&o, "unit") && index_taken(s, DRIVE_IDE, index)) index++;
+        if (bus || opts_get(&o, "unit")) index = (bus ? (bus[4] - '0') * (int)s->ide_units : 0) + (int)unit;
+        if (bus && s->ide_units > 1 && !opts_get(&o, "unit") && index_taken(s, DRIVE_IDE, index)) index++;
         f = place_drive(s, DRIVE_IDE, index, cdrom, opts_get(&o, "id"), e);
         if (f) rc = 0;
     }

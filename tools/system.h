@@ -30,6 +30,7 @@ struct sysopts {
     struct machine_config cfg;
     struct drive_config drives[MACHINE_MAX_DRIVES];
     struct drive_file drive_files[MACHINE_MAX_DRIVES];
+    unsigned ide_buses, ide_units; /* the board's: buses, drives on each */
     struct blk_graph *blocks;     /* objects, and all nodes but those of the second machine */
     struct str_list blockdevs;
     struct blk_backend *attached[MACHINE_MAX_DRIVES]; /* nodes that devices have */

@@ -7,7 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 #ifdef HAVE_ZLIB
+#include "util/lazy.h"
 #include <zlib.h>
+#ifdef QUERN_SO_ZLIB
+#define Z_FUNCTIONS(X) X(compress2) X(compressBound) X(crc32)
+LAZY_LIBRARY_AS(z_, Z_FUNCTIONS, QUERN_SO_ZLIB)
+#define Z(f) z_lib.f
+#else
+#define Z(f) f
+#define z_load(e) 0
+#endif
 #endif
 
 static bool write_ppm(FILE *f, const struct picture *p)
@@ -20,11 +29,11 @@ static bool write_ppm(FILE *f, const struct picture *p)
 static bool chunk(FILE *f, const char *type, const uint8_t *data, size_t n)
 {
     uint8_t head[8], end[4];
-    uLong crc = crc32(0, (const Bytef *)type, 4);
+    uLong crc = Z(crc32)(0, (const Bytef *)type, 4);
 
     st32_be(head, (uint32_t)n);
     memcpy(head + 4, type, 4);
-    if (n) crc = crc32(crc, data, (uInt)n);
+    if (n) crc = Z(crc32)(crc, data, (uInt)n);
     st32_be(end, (uint32_t)crc);
     return fwrite(head, 8, 1, f) == 1 && (!n || fwrite(data, n, 1, f) == 1) && fwrite(end, 4, 1, f) == 1;
 }
@@ -32,7 +41,7 @@ static bool chunk(FILE *f, const char *type, const uint8_t *data, size_t n)
 static bool write_png(FILE *f, const struct picture *p)
 {
     size_t row = (size_t)p->width * 3, n = (row + 1) * p->height;
-    uLongf packed = compressBound((uLong)n);
+    uLongf packed = Z(compressBound)((uLong)n);
     uint8_t *raw = mem_alloc(n), *out = mem_alloc(packed), head[13] = { 0 };
     bool ok;
 
@@ -43,7 +52,7 @@ static bool write_png(FILE *f, const struct picture *p)
     st32_be(head, p->width);
     st32_be(head + 4, p->height);
     head[8] = 8, head[9] = 2; /* 8 bits, RGB */
-    ok = compress2(out, &packed, raw, (uLong)n, 6) == Z_OK && fwrite("\x89PNG\r\n\x1a\n", 8, 1, f) == 1 &&
+    ok = Z(compress2)(out, &packed, raw, (uLong)n, 6) == Z_OK && fwrite("\x89PNG\r\n\x1a\n", 8, 1, f) == 1 &&
          chunk(f, "IHDR", head, sizeof head) && chunk(f, "IDAT", out, packed) && chunk(f, "IEND", NULL, 0);
     mem_free(raw);
     mem_free(out);
@@ -60,6 +69,8 @@ int display_save(struct display *d, const char *path, struct error *e)
 
 #ifndef HAVE_ZLIB
     if (png) return error_set(e, "PNG needs zlib, which this program was built without");
+#else
+    if (png && z_load(e)) return -1;
 #endif
     f = fopen(path, "wb");
     if (!f) return error_set(e, "failed to open file '%s': %s", path, strerror(errno));

@@ -16,15 +16,27 @@
 #include "user/syscalls.h"
 
 static const struct syscall_desc calls_o32[] = {
-#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
+#define SYS(num, name, fn, kinds, flags) SYSCALL_DESC(num, name, kinds, flags),
+#include "user/mips-o32.def"
+};
+static sys_fn *const fns_o32[] = {
+#define SYS(num, name, fn, kinds, flags) fn,
 #include "user/mips-o32.def"
 };
 static const struct syscall_desc calls_n32[] = {
-#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
+#define SYS(num, name, fn, kinds, flags) SYSCALL_DESC(num, name, kinds, flags),
+#include "user/mips-n32.def"
+};
+static sys_fn *const fns_n32[] = {
+#define SYS(num, name, fn, kinds, flags) fn,
 #include "user/mips-n32.def"
 };
 static const struct syscall_desc calls_n64[] = {
-#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
+#define SYS(num, name, fn, kinds, flags) SYSCALL_DESC(num, name, kinds, flags),
+#include "user/mips-n64.def"
+};
+static sys_fn *const fns_n64[] = {
+#define SYS(num, name, fn, kinds, flags) fn,
 #include "user/mips-n64.def"
 };
 
@@ -453,19 +465,19 @@ static void cpuinfo(struct thread *t, FILE *f)
 #define MIPS_O32(name, end, data, msq)                                                             \
     const struct abi abi_##name = { MIPS_COMMON, .target = #name, .machine = "mips", .default_cpu = "24Kf", .be = end, .long_size = 4, \
         .pairs_aligned = true, .limit = 0x7fff8000, .elf_class = ELFCLASS32, .elf_data = data, .elf_flags_ok = flags_o32, \
-        .calls = calls_o32, .n_calls = ARRAY_LEN(calls_o32), .rlim_infinity = 0x7fffffff, .stat = &mips_stat_o32, \
+        .calls = calls_o32, .call_fns = fns_o32, .n_calls = ARRAY_LEN(calls_o32), .rlim_infinity = 0x7fffffff, .stat = &mips_stat_o32, \
         .stat64 = &mips_stat64, .statfs = &mips_statfs, .statfs64 = &mips_statfs64, .flock = &mips_flock_o32, \
         .flock64 = &mips_flock64_o32, .shmid_ds = &mips_shmid, .semid_ds = &mips_semid_32, .msqid_ds = &msq }
 #define MIPS_N32(name, end, data, msq)                                                             \
     const struct abi abi_##name = { MIPS_COMMON, .target = #name, .machine = "mips64", .default_cpu = "5KEf", .be = end, .long_size = 4, \
         .reg64 = true, .limit = 0x7fff8000, .elf_class = ELFCLASS32, .elf_data = data, .elf_flags_ok = flags_n32, \
-        .calls = calls_n32, .n_calls = ARRAY_LEN(calls_n32), .rlim_infinity = 0x7fffffff, .stat = &mips_stat64, \
+        .calls = calls_n32, .call_fns = fns_n32, .n_calls = ARRAY_LEN(calls_n32), .rlim_infinity = 0x7fffffff, .stat = &mips_stat64, \
         .stat64 = &mips_stat64, .statfs = &mips_statfs, .statfs64 = &mips_statfs64, .flock = &mips_flock_o32, \
         .flock64 = &mips_flock64_o32, .shmid_ds = &mips_shmid, .semid_ds = &mips_semid_32, .msqid_ds = &msq }
 #define MIPS_N64(name, end, data)                                                                  \
     const struct abi abi_##name = { MIPS_COMMON, .target = #name, .machine = "mips64", .default_cpu = "5KEf", .be = end, .long_size = 8, \
         .reg64 = true, .limit = (uint64_t)1 << 40, .elf_class = ELFCLASS64, .elf_data = data, .elf_flags_ok = flags_n64, \
-        .calls = calls_n64, .n_calls = ARRAY_LEN(calls_n64), .rlim_infinity = UINT64_MAX, .stat = &mips_stat64, \
+        .calls = calls_n64, .call_fns = fns_n64, .n_calls = ARRAY_LEN(calls_n64), .rlim_infinity = UINT64_MAX, .stat = &mips_stat64, \
         .stat64 = &mips_stat64, .statfs = &mips_statfs, .statfs64 = &mips_statfs, .flock = &mips_flock_n64, \
         .flock64 = &mips_flock_n64, .shmid_ds = &mips_shmid, .semid_ds = &mips_semid_64, .msqid_ds = &mips_msqid_64 }
 /* clang-format on */

@@ -16,7 +16,11 @@ sys_fn sys_x86_getuid16, sys_x86_getgid16, sys_x86_geteuid16, sys_x86_getegid16,
     sys_x86_getresgid16, sys_x86_old_select, sys_x86_old_mmap, sys_x86_set_thread_area, sys_x86_get_thread_area, sys_x86_modify_ldt;
 
 static const struct syscall_desc calls_32[] = {
-#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
+#define SYS(num, name, fn, kinds, flags) SYSCALL_DESC(num, name, kinds, flags),
+#include "user/x86-32.def"
+};
+static sys_fn *const fns_32[] = {
+#define SYS(num, name, fn, kinds, flags) fn,
 #include "user/x86-32.def"
 };
 
@@ -454,7 +458,7 @@ extern const struct abi abi_i386;
 const struct abi abi_i386 = {
     .target = "i386", .machine = "i686", .platform = "i686", .default_cpu = "qemu32", .be = false, .long_size = 4, .max_align = 4,
     .epoll_packed = true, .old_sigset = true, .limit = 0xffffe000, .elf_class = ELFCLASS32, .elf_data = ELFDATA2LSB, .elf_machine = EM_386,
-    .elf_flags_ok = any_flags, .calls = calls_32, .n_calls = ARRAY_LEN(calls_32), .errnos = x86_errnos, .signals = x86_signals,
+    .elf_flags_ok = any_flags, .calls = calls_32, .call_fns = fns_32, .n_calls = ARRAY_LEN(calls_32), .errnos = x86_errnos, .signals = x86_signals,
     .n_signals = 64, .sigset_size = 8, .sig_block = 0, .sig_unblock = 1, .sig_setmask = 2, .sa_flags = x86_sa_flags,
     .open_flags = x86_open_flags, .mmap_flags = x86_mmap_flags, .sock_flags = x86_sock_flags, .sock_types = x86_sock_types,
     .sockopts = x86_sockopts, .sol_socket = 1, .fcntls = x86_fcntls, .fcntl_lock64 = 12, .rlimits = x86_rlimits, .rlim_infinity = 0xffffffff,

@@ -14,7 +14,11 @@
 sys_fn sys_arch_prctl;
 
 static const struct syscall_desc calls_64[] = {
-#define SYS(num, name, fn, kinds, flags) {num, #name, fn, kinds, flags},
+#define SYS(num, name, fn, kinds, flags) SYSCALL_DESC(num, name, kinds, flags),
+#include "user/x86-64.def"
+};
+static sys_fn *const fns_64[] = {
+#define SYS(num, name, fn, kinds, flags) fn,
 #include "user/x86-64.def"
 };
 
@@ -272,7 +276,7 @@ extern const struct abi abi_x86_64;
 const struct abi abi_x86_64 = {
     .target = "x86_64", .machine = "x86_64", .platform = "x86_64", .default_cpu = "qemu64", .be = false, .long_size = 8, .reg64 = true,
     .limit = (uint64_t)1 << 40, .elf_class = ELFCLASS64, .elf_data = ELFDATA2LSB, .elf_machine = EM_X86_64, .elf_flags_ok = any_flags,
-    .calls = calls_64, .n_calls = ARRAY_LEN(calls_64), .errnos = x86_errnos, .signals = x86_signals, .n_signals = 64, .sigset_size = 8,
+    .calls = calls_64, .call_fns = fns_64, .n_calls = ARRAY_LEN(calls_64), .errnos = x86_errnos, .signals = x86_signals, .n_signals = 64, .sigset_size = 8,
     .sig_block = 0, .sig_unblock = 1, .sig_setmask = 2, .sa_flags = x86_sa_flags, .open_flags = x86_open_flags, .mmap_flags = x86_mmap_flags,
     .sock_flags = x86_sock_flags, .sock_types = x86_sock_types, .sockopts = x86_sockopts, .sol_socket = 1, .fcntls = x86_fcntls, .rlimits = x86_rlimits,
     .epoll_packed = true, .rlim_infinity = UINT64_MAX, .stat = &x86_stat, .stat64 = &x86_stat, .statfs = &x86_statfs, .statfs64 = &x86_statfs,

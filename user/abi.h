@@ -60,6 +60,7 @@ struct abi {
     uint32_t abiflags_pt; /* program header with ABI flags, 0: none */
     /* calls */
     const struct syscall_desc *calls;
+    sys_fn *const *call_fns;
     unsigned n_calls;
     /* errno: host -> guest where they differ */
     const struct num_pair *errnos;

@@ -69,10 +69,22 @@ static bool below_prefix(struct proc *p, const char *path, char *out, bool follo
     return true;
 }
 
+/* Where the kernel shows itself; in a root directory that a distribution made these are empty. */
+static bool is_kernels(const char *path)
+{
+    static const char *const names[] = { "/proc", "/sys", "/dev" };
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        size_t n = strlen(names[i]);
+        if (!strncmp(path, names[i], n) && !path[n + strspn(path + n, "/")]) return true;
+    }
+    return false;
+}
+
 const char *path_map(struct proc *p, const char *path, char *out, bool follow_last)
 {
     if (path[0] != '/' || !p->opt.prefix || !p->opt.prefix[0]) return path;
     if (!path[1]) return path; /* the root stays the host's, so that / and .. agree */
+    if (is_kernels(path)) return path;
     return below_prefix(p, path, out, follow_last) ? out : path;
 }
 

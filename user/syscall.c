@@ -72,12 +72,12 @@ static void disarm_rekick(struct thread *t)
 }
 
 /* Apart, because of sigsetjmp: nothing here changes after it. */
-static int64_t call_handler(struct thread *t, const struct syscall_desc *call, const uint64_t *a)
+static int64_t call_handler(struct thread *t, sys_fn *fn, const uint64_t *a)
 {
     sigjmp_buf recover;
     t->recover = &recover;
     /* Memory that another thread unmaps while the call uses it. */
-    int64_t r = sigsetjmp(recover, 0) ? -EFAULT : call->fn(t, a);
+    int64_t r = sigsetjmp(recover, 0) ? -EFAULT : fn(t, a);
     t->recover = NULL;
     return r;
 }
@@ -94,9 +94,10 @@ void syscall_run(struct thread *t)
     }
     unsigned shift, num = abi->syscall_number(t, &shift);
     const struct syscall_desc *call = find_call(abi, num);
+    sys_fn *fn = call ? abi->call_fns[call - abi->calls] : NULL;
     int64_t ret;
     uint64_t a[MAX_ARGS] = {0};
-    if (!call || !call->fn) {
+    if (!fn) {
         if (p->strace) {
             if (call)
                 log_printf("%d %s() = -1 errno=%d (%s)\n", (int)t->tid, call->name,
@@ -118,7 +119,7 @@ void syscall_run(struct thread *t)
         return;
     }
     if (p->strace) strace_call(t, call, a, (unsigned)n);
-    ret = call_handler(t, call, a);
+    ret = call_handler(t, fn, a);
     t->in_syscall = 0;
     disarm_rekick(t);
     if (p->strace) strace_result(t, call, ret);

@@ -274,13 +274,15 @@ enum {
     SYS_NORESTART = 2 /* -EINTR even with SA_RESTART */,
     SYS_NORET = 4 /* sets the registers itself */
 };
+/* Text in place; handlers (NULL: known by name only, -ENOSYS) have a table of their own: a table without pointers need not be
+ * relocated at each start. */
 struct syscall_desc {
     uint16_t num;
-    const char *name;
-    sys_fn *fn;        /* NULL: known by name only, -ENOSYS */
-    const char *kinds; /* one letter per argument, see syscall.c */
     uint8_t flags;
+    char kinds[8]; /* one letter per argument, see syscall.c */
+    char name[30];
 };
+#define SYSCALL_DESC(num, name, kinds, flags) {num, flags, kinds, #name}
 void strace_call(struct thread *, const struct syscall_desc *, const uint64_t *a, unsigned n);
 void strace_result(struct thread *, const struct syscall_desc *, int64_t ret);
 void strace_signal(struct thread *, int sig, const siginfo_t *);

@@ -7,6 +7,18 @@
 
 #ifdef HAVE_JANSSON
 #include <jansson.h>
+#include "util/lazy.h"
+
+#ifdef QUERN_SO_JANSSON
+#define FUNCTIONS(X) X(json_array_get) X(json_array_size) X(json_delete) X(json_integer_value) X(json_loads) X(json_object_iter) \
+    X(json_object_iter_key) X(json_object_iter_next) X(json_object_iter_value) X(json_real_value) X(json_string_value)
+LAZY_LIBRARY(FUNCTIONS, QUERN_SO_JANSSON)
+#define L(f) lib.f
+#define load_library(e) lazy_load(&lazy, e)
+#else
+#define L(f) f
+#define load_library(e) 0
+#endif
 
 static int flatten(const json_t *v, const char *key, struct opts *o, struct error *e)
 {
@@ -15,23 +27,23 @@ static int flatten(const json_t *v, const char *key, struct opts *o, struct erro
 
     if (json_is_object(v) || json_is_array(v)) {
         const char *k = NULL;
-        size_t n = json_is_array(v) ? json_array_size(v) : 0;
-        void *it = json_is_object(v) ? json_object_iter((json_t *)(uintptr_t)v) : NULL;
+        size_t n = json_is_array(v) ? L(json_array_size)(v) : 0;
+        void *it = json_is_object(v) ? L(json_object_iter)((json_t *)(uintptr_t)v) : NULL;
 
         for (size_t i = 0; !rc && (it || i < n); i++) {
-            const json_t *m = it ? json_object_iter_value(it) : json_array_get(v, i);
+            const json_t *m = it ? L(json_object_iter_value)(it) : L(json_array_get)(v, i);
             char *sub;
-            if (it) k = json_object_iter_key(it), sub = mem_printf("%s%s%s", key, *key ? "." : "", k);
+            if (it) k = L(json_object_iter_key)(it), sub = mem_printf("%s%s%s", key, *key ? "." : "", k);
             else sub = mem_printf("%s%s%zu", key, *key ? "." : "", i);
             rc = flatten(m, sub, o, e);
             mem_free(sub);
-            if (it) it = json_object_iter_next((json_t *)(uintptr_t)v, it);
+            if (it) it = L(json_object_iter_next)((json_t *)(uintptr_t)v, it);
         }
         return rc;
     }
-    if (json_is_string(v)) s = mem_strdup(json_string_value(v));
-    else if (json_is_integer(v)) s = mem_printf("%lld", (long long)json_integer_value(v));
-    else if (json_is_real(v)) s = mem_printf("%g", json_real_value(v));
+    if (json_is_string(v)) s = mem_strdup(L(json_string_value)(v));
+    else if (json_is_integer(v)) s = mem_printf("%lld", (long long)L(json_integer_value)(v));
+    else if (json_is_real(v)) s = mem_printf("%g", L(json_real_value)(v));
     else if (json_is_boolean(v)) s = mem_strdup(json_is_true(v) ? "on" : "off");
     else s = mem_strdup("");
     opts_set(o, key, s);
@@ -42,12 +54,14 @@ static int flatten(const json_t *v, const char *key, struct opts *o, struct erro
 int json_flatten(const char *text, struct opts *o, struct error *e)
 {
     json_error_t je;
-    json_t *v = json_loads(text, JSON_REJECT_DUPLICATES, &je);
+    json_t *v;
     int rc;
 
+    if (load_library(e)) return -1;
+    v = L(json_loads)(text, JSON_REJECT_DUPLICATES, &je);
     if (!v) return error_set(e, "invalid JSON: %s (at character %d)", je.text, je.position);
     rc = json_is_object(v) ? flatten(v, "", o, e) : error_set(e, "invalid JSON: an object was expected");
-    json_decref(v);
+    L(json_delete)(v); /* nobody else has a reference */
     return rc;
 }
 #else

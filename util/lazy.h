@@ -9,6 +9,8 @@
  *   LAZY_LIBRARY(FUNCTIONS)            a struct `lib` of pointers, and their names
  *   #define L(f) lib.f                 or f alone, without QUERN_SO_NAME
  *   lazy_load(&lazy, e)                before the first call, from any thread
+ *
+ * A file with more than one library gives each a prefix: LAZY_LIBRARY_AS(z_, FUNCTIONS, so) makes z_lib and z_load(e).
  */
 #ifndef UTIL_LAZY_H
 #define UTIL_LAZY_H
@@ -27,9 +29,13 @@ int lazy_load(struct lazy *, struct error *e);
 
 #define LAZY_FIELD(f) HOST_TYPEOF(f) *f;
 #define LAZY_NAME(f)  #f,
-#define LAZY_LIBRARY(functions, so)                                                                \
-    static struct lazy_functions { functions(LAZY_FIELD) } lib;                                    \
-    static const char *const lib_names[] = { functions(LAZY_NAME) NULL };                          \
-    static struct lazy lazy = { so, lib_names, (void **)&lib, NULL };
+#define LAZY_TABLES(p, functions, so)                                                              \
+    static struct p##lazy_functions { functions(LAZY_FIELD) } p##lib;                              \
+    static const char *const p##lib_names[] = { functions(LAZY_NAME) NULL };                       \
+    static struct lazy p##lazy = { so, p##lib_names, (void **)&p##lib, NULL };
+#define LAZY_LIBRARY(functions, so) LAZY_TABLES(, functions, so)
+#define LAZY_LIBRARY_AS(p, functions, so)                                                          \
+    LAZY_TABLES(p, functions, so)                                                                  \
+    static int p##load(struct error *e) { return lazy_load(&p##lazy, e); }
 
 #endif

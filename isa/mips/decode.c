@@ -6,13 +6,28 @@
  */
 #include "isa/mips/decode.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-const struct mips_insn mips_insns[] = {
-#define INSN(n, p, s, l, f, fn, a) { n, p, s, l, f, tr_##fn, a },
+#define FITS(n, p, s)                                                                                 \
+    static_assert(sizeof n <= sizeof(((struct mips_insn *)0)->name) && sizeof p <= sizeof(((struct mips_insn *)0)->pattern) && \
+                  sizeof s <= sizeof(((struct mips_insn *)0)->syntax), n);
+#define INSN(n, p, s, l, f, fn, a) FITS(n, p, s)
 #include "isa/mips/mips.def"
-#define INSN16(n, p, s, f, fn, a) { n, p, s, MIPS_16E, f, tr16_##fn, a },
+#define INSN16(n, p, s, f, fn, a) FITS(n, p, s)
+#include "isa/mips/mips16.def"
+
+const struct mips_insn mips_insns[] = {
+#define INSN(n, p, s, l, f, fn, a) { n, p, s, l, f, a },
+#include "isa/mips/mips.def"
+#define INSN16(n, p, s, f, fn, a) { n, p, s, MIPS_16E, f, a },
+#include "isa/mips/mips16.def"
+};
+void (*const mips_translators[])(struct mips_tr *) = {
+#define INSN(n, p, s, l, f, fn, a) tr_##fn,
+#include "isa/mips/mips.def"
+#define INSN16(n, p, s, f, fn, a) tr16_##fn,
 #include "isa/mips/mips16.def"
 };
 
@@ -43,7 +58,7 @@ static struct node nodes[MAX_NODES];
 static uint16_t refs[MAX_REFS];
 static unsigned n_nodes, n_refs;
 static uint16_t root32, root16;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_once_t once32 = PTHREAD_ONCE_INIT, once16 = PTHREAD_ONCE_INIT;
 
 static void parse(unsigned line)
 {
@@ -92,6 +107,12 @@ static void build(unsigned at, const uint16_t *lines, unsigned n, unsigned used,
         unsigned largest = 0, sum = 0, all = (1u << fields[f].width) - 1;
         uint16_t child[64] = { 0 };
         if (used & 1u << f) continue;
+        for (unsigned i = 0; i < n && sum <= best_sum; i++) { /* what is counted below, for less */
+            unsigned times = 1;
+            for (uint32_t m = all & ~(tree_bits(lines[i]).mask >> fields[f].shift); m; m &= m - 1) times *= 2;
+            sum += times;
+        }
+        if (sum > best_sum) continue;
         for (unsigned i = 0; i < n; i++) {
             struct mips_bits b = tree_bits(lines[i]);
             uint32_t m = b.mask >> fields[f].shift & all, free_bits = all & ~m, v = b.match >> fields[f].shift & m, more = 0;
@@ -102,7 +123,6 @@ static void build(unsigned at, const uint16_t *lines, unsigned n, unsigned used,
         }
         for (unsigned c = 0; c <= all; c++) {
             if (child[c] > largest) largest = child[c];
-            sum += child[c];
         }
         if (largest < n && (sum < best_sum || (sum == best_sum && largest < best_size))) {
             best = f, best_size = largest, best_sum = sum;
@@ -140,16 +160,22 @@ static uint16_t build_tree(unsigned from, unsigned to, bool is16)
     return root;
 }
 
-static void init(void)
+static void init32(void)
 {
     for (unsigned i = 0; i < N_INSNS; i++) parse(i);
     root32 = build_tree(0, N_INSNS32, false);
+}
+
+/* Few programs have any. */
+static void init16(void)
+{
+    pthread_once(&once32, init32);
     root16 = build_tree(N_INSNS32, N_INSNS, true);
 }
 
 const struct mips_bits *mips_insn_bits(unsigned line)
 {
-    pthread_once(&once, init);
+    pthread_once(&once32, init32);
     return &bits[line];
 }
 
@@ -167,13 +193,13 @@ static int find(const struct node *n, uint32_t insn, uint32_t levels)
 
 int mips_decode(uint32_t insn, uint32_t levels)
 {
-    pthread_once(&once, init);
+    pthread_once(&once32, init32);
     return find(&nodes[root32], insn, levels);
 }
 
 int mips16_decode(uint32_t insn)
 {
-    pthread_once(&once, init);
+    pthread_once(&once16, init16);
     return find(&nodes[root16], insn >> 16 ? insn >> 16 : insn, MIPS_16E);
 }
 

@@ -47,10 +47,10 @@ enum { MP_LEFT = 1, MP_D = 2 };                                     /* partial l
 enum { MFMT_D = 0x1000, MFMT_TO_L = 0x2000 };                       /* FPU: operands are doubles; result is L */
 
 struct mips_tr;
+/* Text in place and no pointers: a table that need not be relocated is only read where it is looked at. */
 struct mips_insn {
-    const char *name, *pattern, *syntax;
+    char name[10], pattern[40], syntax[10];
     uint32_t levels, flags;              /* ML_*, MF_* */
-    void (*tr)(struct mips_tr *);
     int arg;
 };
 /* What derives from a pattern. */
@@ -60,6 +60,7 @@ struct mips_bits { uint32_t mask, match; };
 extern const struct mips_insn mips_insns[];
 extern const unsigned mips_n_insns, mips_n_insns32;
 const struct mips_bits *mips_insn_bits(unsigned line);
+extern void (*const mips_translators[])(struct mips_tr *); /* of each line */
 
 /* Line of an encoding for a CPU with these levels (enum mips_isa_bits), or -1. Any thread. */
 int mips_decode(uint32_t insn, uint32_t levels);

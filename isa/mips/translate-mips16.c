@@ -255,7 +255,7 @@ static void one(struct mips_tr *t)
         tr_raise_code(t, ME_RI, 0);
         return;
     }
-    t->def->tr(t);
+    mips_translators[line](t);
 }
 
 bool tr16_unit(struct mips_tr *t)

@@ -93,7 +93,7 @@ bool tr_one(struct mips_tr *t)
         return false;
     }
     if (!usable(t)) return false;
-    t->def->tr(t);
+    mips_translators[line](t);
     return true;
 }
 

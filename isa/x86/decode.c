@@ -7,25 +7,51 @@
  */
 #include "isa/x86/decode.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#define INSN(name_, enc_, ops_, feature, flags, fn, arg)                                               \
+    static_assert(sizeof name_ <= sizeof(((struct x86_def *)0)->name) && sizeof enc_ <= sizeof(((struct x86_def *)0)->enc) && \
+                  sizeof ops_ <= sizeof(((struct x86_def *)0)->ops), name_);
+#include "isa/x86/x86.def"
+
 const struct x86_def x86_defs[] = {
-#define INSN(name, enc, ops, feature, flags, fn, arg) { name, enc, ops, XF_##feature, flags, x86_tr_##fn, arg },
+#define INSN(name, enc, ops, feature, flags, fn, arg) { name, enc, ops, XF_##feature, flags, arg },
+#include "isa/x86/x86.def"
+};
+void (*const x86_translators[])(struct x86_tr *) = {
+#define INSN(name, enc, ops, feature, flags, fn, arg) x86_tr_##fn,
 #include "isa/x86/x86.def"
 };
 enum { N_DEFS = ARRAY_LEN(x86_defs) };
 const unsigned x86_n_defs = N_DEFS;
 
-static struct x86_form forms[N_DEFS];
 static atomic_uint_least64_t counts[N_DEFS];
+
+/*
+ * Few programs use more than a tenth of the table, and many are over soon. So at first only the lines' opcodes are looked
+ * at; the rest of a line is read when its opcode is first met. What has been read is published by form_of and built.
+ */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Lists of the lines of each opcode, in their order; lines whose opcode names a register are in eight. */
+enum { NO_ENTRY = 0xffff, MAX_ENTRIES = N_DEFS + 8 * 64 };
+static struct { uint16_t line, next; } entries[MAX_ENTRIES];
+static uint16_t heads[XMAP_COUNT][256];
+static unsigned n_entries;
+
+static struct x86_form forms[N_DEFS];
+static unsigned n_forms;
+static atomic_uint_least16_t form_of[N_DEFS]; /* number of the line's form + 1; 0: not read yet */
 
 /* Lines of an opcode; with `split` there are 16 nodes instead, by ModRM: reg, plus 8 for mod = 3. */
 struct node { uint16_t first; uint8_t n; bool modrm, split; };
 enum { MAX_SUB = 4000, MAX_REFS = 12000 };
 static struct node top[XMAP_COUNT][256], sub[MAX_SUB];
+static atomic_bool built[XMAP_COUNT][256];
 static uint16_t refs[MAX_REFS];
 static unsigned n_sub, n_refs;
 
@@ -76,40 +102,51 @@ static bool parse_word(struct x86_form *f, const char *w, size_t n)
     return true;
 }
 
-static void parse_enc(struct x86_form *f, const char *s)
+/* Prefixes, map and opcode, as far as behind the opcode. NULL: they are not what they should be. */
+static const char *parse_opcode(struct x86_form *f, const char *s)
 {
-    bool have_op = false, vex = false;
+    static const struct { char word[5]; uint8_t map; } maps[] = { { "0F0F", XMAP_3DNOW }, { "0F38", XMAP_0F38 }, { "0F3A", XMAP_0F3A } };
+    bool vex = false;
     unsigned map = XMAP_1;
 
     f->prefixes = 15, f->osizes = f->asizes = 14, f->w = f->l = XD_ANY;
-    while (*s) {
-        size_t n = strcspn(s, " ");
+    for (;;) {
         const char *w = s;
+        size_t n = 0;
+        while (w[n] && w[n] != ' ') n++;
         bool more = w[n] && hex(w[n + 1]) >= 0 && hex(w[n + 2]) >= 0; /* another byte follows */
-        bool byte = !have_op && hex(w[0]) >= 0 && hex(w[1]) >= 0;
         s += n + (s[n] == ' ');
-        if (!have_op && word_is(w, n, "V")) vex = true;
-        else if (!have_op && word_is(w, n, "NP")) f->prefixes = 1;
-        else if (!have_op && word_is(w, n, "66") && more) f->prefixes = 2;
-        else if (!have_op && word_is(w, n, "F2") && more) f->prefixes = 4;
-        else if (!have_op && word_is(w, n, "F3") && more) f->prefixes = 8;
-        else if (!have_op && word_is(w, n, "0F0F")) map = XMAP_3DNOW;
-        else if (!have_op && word_is(w, n, "0F38")) map = XMAP_0F38;
-        else if (!have_op && word_is(w, n, "0F3A")) map = XMAP_0F3A;
-        else if (byte && n == 2 && map == XMAP_1 && word_is(w, n, "0F")) map = XMAP_0F;
-        else if (byte && n == 2 && map == XMAP_0F && word_is(w, n, "38") && more) map = XMAP_0F38;
-        else if (byte && (n == 2 || (n == 4 && !memcmp(w + 2, "+r", 2)))) {
+        if (n == 1 && *w == 'V') vex = true;
+        else if (n == 2 && w[0] == 'N' && w[1] == 'P') f->prefixes = 1;
+        else if (n == 2 && w[0] == '6' && w[1] == '6' && more) f->prefixes = 2;
+        else if (n == 2 && w[0] == 'F' && w[1] == '2' && more) f->prefixes = 4;
+        else if (n == 2 && w[0] == 'F' && w[1] == '3' && more) f->prefixes = 8;
+        else if (n == 2 && w[0] == '0' && w[1] == 'F' && map == XMAP_1) map = XMAP_0F;
+        else if (n == 2 && w[0] == '3' && w[1] == '8' && map == XMAP_0F && more) map = XMAP_0F38;
+        else if ((n == 2 || (n == 4 && w[2] == '+' && w[3] == 'r')) && hex(w[0]) >= 0 && hex(w[1]) >= 0) {
             f->opcode = (uint8_t)(hex(w[0]) << 4 | hex(w[1]));
             f->plus_r = n == 4;
-            have_op = true;
-        } else if (!have_op || !parse_word(f, w, n)) {
-            f->error = "a word of the encoding";
+            break;
+        } else {
+            unsigned i = 0;
+            while (i < ARRAY_LEN(maps) && !word_is(w, n, maps[i].word)) i++;
+            if (i == ARRAY_LEN(maps)) return f->error = "no opcode", NULL;
+            map = maps[i].map;
         }
     }
-    if (!have_op) f->error = "no opcode";
     /* the two uses of map number 4 are kept apart: VEX has no map 0 */
     f->map = (uint8_t)(vex ? XMAP_VEX + map : map);
-    if (vex && (map < XMAP_0F || map > XMAP_0F3A)) f->error = "a VEX line without map";
+    if (vex && (map < XMAP_0F || map > XMAP_0F3A)) return f->error = "a VEX line without map", NULL;
+    return s;
+}
+
+static void parse_enc(struct x86_form *f, const char *s)
+{
+    for (s = parse_opcode(f, s); s && *s;) {
+        size_t n = strcspn(s, " ");
+        if (!parse_word(f, s, n)) f->error = "a word of the encoding";
+        s += n + (s[n] == ' ');
+    }
 }
 
 static bool parse_op(struct x86_operand *o, const char *s, size_t n)
@@ -146,10 +183,8 @@ static bool parse_op(struct x86_operand *o, const char *s, size_t n)
     return true;
 }
 
-static void parse(unsigned line)
+static void parse(struct x86_form *f, unsigned line)
 {
-    struct x86_form *f = &forms[line];
-
     parse_enc(f, x86_defs[line].enc);
     for (const char *s = x86_defs[line].ops; *s;) {
         size_t n = strcspn(s, ",");
@@ -175,36 +210,45 @@ static bool fits_modrm(const struct x86_form *f, unsigned line, unsigned i)
     return !(f->mem && i & 8) && !(f->reg && !(i & 8));
 }
 
-/* Lists of the lines of each opcode, in their order. */
-enum { NO_ENTRY = 0xffff, MAX_ENTRIES = N_DEFS + 8 * 64 };
-struct opcode_lists {
-    uint16_t head[XMAP_COUNT][256], line[MAX_ENTRIES], next[MAX_ENTRIES];
-    unsigned n;
-};
-
-static void list_lines(struct opcode_lists *l)
+static void list_lines(void)
 {
-    memset(l->head, 0xff, sizeof l->head);
-    l->n = 0;
+    memset(heads, 0xff, sizeof heads); /* NO_ENTRY */
     for (unsigned i = N_DEFS; i-- > 0;) {
-        const struct x86_form *f = &forms[i];
-        for (unsigned r = 0; r < (f->plus_r ? 8u : 1u) && l->n < MAX_ENTRIES; r++) {
-            uint16_t *head = &l->head[f->map][(f->opcode + r) & 0xff];
-            l->line[l->n] = (uint16_t)i, l->next[l->n] = *head;
-            *head = (uint16_t)l->n++;
+        struct x86_form f = { .map = 0 };
+        if (!parse_opcode(&f, x86_defs[i].enc)) continue; /* tests/test-x86-table.c says so */
+        for (unsigned r = 0; r < (f.plus_r ? 8u : 1u) && n_entries < MAX_ENTRIES; r++) {
+            uint16_t *head = &heads[f.map][(f.opcode + r) & 0xff];
+            entries[n_entries].line = (uint16_t)i, entries[n_entries].next = *head;
+            *head = (uint16_t)n_entries++;
         }
     }
 }
 
-static void build_node(struct node *t, const struct opcode_lists *l, unsigned entry)
+/* The form of a line that has been read. */
+static const struct x86_form *form_at(unsigned line)
 {
-    uint16_t lines[N_DEFS];
+    return &forms[atomic_load_explicit(&form_of[line], memory_order_acquire) - 1u];
+}
+
+/* Lock held. */
+static const struct x86_form *read_form(unsigned line)
+{
+    if (!atomic_load_explicit(&form_of[line], memory_order_relaxed)) {
+        parse(&forms[n_forms++], line);
+        atomic_store_explicit(&form_of[line], (uint16_t)n_forms, memory_order_release);
+    }
+    return form_at(line);
+}
+
+/* Lock held. */
+static void build_node(struct node *t, unsigned entry)
+{
+    uint16_t lines[256];
     unsigned n = 0;
 
-    for (; entry != NO_ENTRY; entry = l->next[entry]) {
-        unsigned i = l->line[entry];
-        const struct x86_form *f = &forms[i];
-        lines[n++] = (uint16_t)i;
+    for (; entry != NO_ENTRY && n < ARRAY_LEN(lines); entry = entries[entry].next) {
+        const struct x86_form *f = read_form(entries[entry].line);
+        lines[n++] = entries[entry].line;
         t->modrm |= f->modrm;
         t->split |= f->rm_mask || f->mem || f->reg;
     }
@@ -217,28 +261,37 @@ static void build_node(struct node *t, const struct opcode_lists *l, unsigned en
         }
         d->first = (uint16_t)n_refs;
         for (unsigned i = 0; i < n && n_refs < MAX_REFS; i++) {
-            if (t->split && !fits_modrm(&forms[lines[i]], lines[i], k)) continue;
+            if (t->split && !fits_modrm(form_at(lines[i]), lines[i], k)) continue;
             refs[n_refs++] = lines[i];
             d->n++;
         }
     }
 }
 
-static void init(void)
+static const struct node *node_of(unsigned map, unsigned opcode)
 {
-    struct opcode_lists l;
+    struct node *t = &top[map][opcode];
 
-    for (unsigned i = 0; i < N_DEFS; i++) parse(i);
-    list_lines(&l);
-    for (unsigned m = 0; m < XMAP_COUNT; m++) {
-        for (unsigned o = 0; o < 256; o++) build_node(&top[m][o], &l, l.head[m][o]);
+    if (!atomic_load_explicit(&built[map][opcode], memory_order_acquire)) {
+        pthread_once(&once, list_lines);
+        pthread_mutex_lock(&lock);
+        if (!atomic_load_explicit(&built[map][opcode], memory_order_relaxed)) {
+            build_node(t, heads[map][opcode]);
+            atomic_store_explicit(&built[map][opcode], true, memory_order_release);
+        }
+        pthread_mutex_unlock(&lock);
     }
+    return t;
 }
 
 const struct x86_form *x86_form(unsigned line)
 {
-    pthread_once(&once, init);
-    return &forms[line];
+    if (!atomic_load_explicit(&form_of[line], memory_order_acquire)) {
+        pthread_mutex_lock(&lock);
+        (void)read_form(line);
+        pthread_mutex_unlock(&lock);
+    }
+    return form_at(line);
 }
 
 /* ---- decoding ---- */
@@ -411,7 +464,7 @@ static bool has(uint64_t features, unsigned f) { return features >> f & 1; }
 
 static bool fits(const struct x86_insn *d, unsigned line, uint64_t features)
 {
-    const struct x86_form *f = &forms[line];
+    const struct x86_form *f = form_at(line);
     const struct x86_def *def = &x86_defs[line];
     unsigned prefix = d->rep == 0xf3 ? 8 : d->rep ? 4 : d->p66 ? 2 : 1, osize = operand_size(d, f);
     unsigned w = d->rex >> 3 & 1;
@@ -479,7 +532,6 @@ enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode mode, 
     struct reader r = { bytes, n, 0, X86_OK };
     const struct node *t;
 
-    pthread_once(&once, init);
     memset(d, 0, sizeof *d);
     d->mode = (uint8_t)mode;
     d->seg = d->idle_seg = d->base = d->index = X86_NO_REG;
@@ -500,7 +552,7 @@ enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode mode, 
     }
     if (r.bad) goto bad;
     /* 3DNow! has its opcode behind all else, so the operands are read first */
-    t = d->map == XMAP_3DNOW ? NULL : &top[d->map][d->opcode];
+    t = d->map == XMAP_3DNOW ? NULL : node_of(d->map, d->opcode);
     if (!t || t->modrm) {
         d->has_modrm = true;
         d->modrm = (uint8_t)get(&r, 1);
@@ -514,14 +566,14 @@ enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode mode, 
         if (d->modrm < 0xc0) address(&r, d);
         d->opcode = (uint8_t)get(&r, 1);
         if (r.bad) goto bad;
-        t = &top[XMAP_3DNOW][d->opcode];
+        t = node_of(XMAP_3DNOW, d->opcode);
     } else if (t->split) {
         t = &sub[t->first + (d->modrm >> 3 & 7) + (d->modrm >= 0xc0 ? 8 : 0)];
     }
     for (unsigned i = 0; i < t->n; i++) {
         unsigned line = refs[t->first + i];
         if (!fits(d, line, features)) continue;
-        d->line = (uint16_t)line, d->def = &x86_defs[line], d->form = &forms[line];
+        d->line = (uint16_t)line, d->def = &x86_defs[line], d->form = form_at(line), d->tr = x86_translators[line];
         break;
     }
     if (!d->def) {

@@ -84,14 +84,15 @@ struct x86_operand { uint8_t what, size, n; };
 
 /* ---- the table ---- */
 struct x86_tr;
+/* Text in place and no pointers: a table that need not be relocated is only read where it is looked at. */
 struct x86_def {
-    const char *name, *enc, *ops;
-    uint32_t feature, flags;
-    void (*tr)(struct x86_tr *);
-    uint32_t arg;
+    char name[18], enc[26], ops[13];
+    uint8_t feature;
+    uint32_t flags, arg;
 };
 extern const struct x86_def x86_defs[];
 extern const unsigned x86_n_defs;
+extern void (*const x86_translators[])(struct x86_tr *); /* of each line */
 
 /* What derives from a line. */
 enum { X86_MAX_OPS = 4 };
@@ -112,13 +113,14 @@ struct x86_form {
     struct x86_operand op[X86_MAX_OPS];
     const char *error;       /* what is wrong with the line, or NULL */
 };
-const struct x86_form *x86_form(unsigned line);
+const struct x86_form *x86_form(unsigned line); /* any thread */
 
 /* ---- one decoded instruction ---- */
 enum { X86_NO_REG = 0xff, X86_RIP = 16, X86_MAX_LEN = 15 };
 struct x86_insn {
     const struct x86_def *def;
     const struct x86_form *form;
+    void (*tr)(struct x86_tr *);
     uint16_t line;
     uint8_t len;
     uint8_t mode;                /* enum x86_mode */

@@ -51,11 +51,11 @@ static bool reads_first(const struct x86_tr *t)
     };
 
     for (unsigned i = 0; i < ARRAY_LEN(list); i++) {
-        if (t->i.def->tr == list[i]) return true;
+        if (t->i.tr == list[i]) return true;
     }
-    return (t->i.def->tr == x86_tr_alu && t->arg == 7) || (t->i.def->tr == x86_tr_bt && t->arg == 4) ||
-           ((t->i.def->tr == x86_tr_fxsave || t->i.def->tr == x86_tr_xsave) && t->arg == 1) ||
-           ((t->i.def->tr == x86_tr_fldenv || t->i.def->tr == x86_tr_fsave) && !t->arg);
+    return (t->i.tr == x86_tr_alu && t->arg == 7) || (t->i.tr == x86_tr_bt && t->arg == 4) ||
+           ((t->i.tr == x86_tr_fxsave || t->i.tr == x86_tr_xsave) && t->arg == 1) ||
+           ((t->i.tr == x86_tr_fldenv || t->i.tr == x86_tr_fsave) && !t->arg);
 }
 
 /* Bytes of operands that have no size in the table; 0: no access. */
@@ -63,10 +63,10 @@ static unsigned unsized(const struct x86_tr *t)
 {
     bool small = t->i.osize == 2;
 
-    if (t->i.def->tr == x86_tr_fxsave) return 512;
-    if (t->i.def->tr == x86_tr_xsave) return 576;
-    if (t->i.def->tr == x86_tr_fldenv) return small ? 14 : 28;
-    if (t->i.def->tr == x86_tr_fsave) return small ? 94 : 108;
+    if (t->i.tr == x86_tr_fxsave) return 512;
+    if (t->i.tr == x86_tr_xsave) return 576;
+    if (t->i.tr == x86_tr_fldenv) return small ? 14 : 28;
+    if (t->i.tr == x86_tr_fsave) return small ? 94 : 108;
     return 0;
 }
 
@@ -98,16 +98,16 @@ void x_check_operands(struct x86_tr *t)
         }
     }
     /* those that find out their own address */
-    if (t->i.def->tr == x86_tr_lea || t->i.def->tr == x86_tr_nop || t->i.def->tr == x86_tr_prefetch || t->i.def->tr == x86_tr_invlpg ||
-        (t->i.def->tr == x86_tr_bt && f->op[1].what != XO_I))
+    if (t->i.tr == x86_tr_lea || t->i.tr == x86_tr_nop || t->i.tr == x86_tr_prefetch || t->i.tr == x86_tr_invlpg ||
+        (t->i.tr == x86_tr_bt && f->op[1].what != XO_I))
         return;
     for (unsigned k = 0; k < f->n_ops; k++) {
         if (!x86_op_is_mem(&t->i, &f->op[k])) continue;
         unsigned bytes = f->op[k].size == XS_NONE ? unsized(t) : x_bytes(t, k);
-        bool pop = t->i.def->tr == x86_tr_pop && t->i.base == 4;
+        bool pop = t->i.tr == x86_tr_pop && t->i.base == 4;
         if (!bytes) continue;
-        if (t->i.def->tr == x86_tr_mov_from_seg || t->i.def->tr == x86_tr_store_sel || t->i.def->tr == x86_tr_smsw) bytes = 2;
-        if (t->i.def->tr == x86_tr_mov_to_seg) bytes = 2;
+        if (t->i.tr == x86_tr_mov_from_seg || t->i.tr == x86_tr_store_sel || t->i.tr == x86_tr_smsw) bytes = 2;
+        if (t->i.tr == x86_tr_mov_to_seg) bytes = 2;
         if (pop) t->i.disp += t->i.osize;
         x_check(t, x_offset(t), x_data_segment(t), bytes, k == 0 && !reads_first(t));
         if (pop) t->i.disp -= t->i.osize;
@@ -128,7 +128,7 @@ bool x_fp_permitted(struct x86_tr *t)
         vec |= w == XO_V || w == XO_W || w == XO_U || w == XO_H || w == XO_L || w == XO_MI;
     }
     if (vec) kind = t->i.vex ? X86_FP_AVX : X86_FP_SSE, permitted = t->key & (t->i.vex ? XK_AVX : XK_SSE);
-    else if (mmx || t->i.def->tr == x86_tr_emms) kind = X86_FP_MMX, permitted = t->key & XK_X87;
+    else if (mmx || t->i.tr == x86_tr_emms) kind = X86_FP_MMX, permitted = t->key & XK_X87;
     else if (t->i.def->flags & XI_FPU) kind = X86_FP_X87, permitted = t->key & XK_X87;
     else return true;
     if (permitted) return true;

@@ -352,7 +352,7 @@ static bool unit(struct x86_tr *t)
         t->have_ea = false;
         x86_count(t->i.line);
         x_check_operands(t);
-        t->i.def->tr(t);
+        t->i.tr(t);
         enter_mmx(t);
     }
     t->pc = t->next;

@@ -20,6 +20,8 @@ enum x86_slot {
     XR_KEY,
     XR_CC_OP,                    /* enum x86_cc | log2 of the operation's bytes; I32 */
     XR_CC_R, XR_CC_B,            /* the operation's result and second operand, see enum x86_cc */
+    XR_CF_OP,                    /* with X86_CC_INC2 and DEC2: the state that CF is of; as CC_OP, CC_R, CC_B */
+    XR_CF_R, XR_CF_B,
     XR_DF,                       /* 1 or -1 (direction flag) */
     XR_SEG_BASE,                 /* es cs ss ds fs gs */
     XR_MM = XR_SEG_BASE + 6,     /* physical x87 registers' significands = MMX registers; I64 */
@@ -27,9 +29,7 @@ enum x86_slot {
     XR_FTOP = XR_ST_SE + 8,      /* I32 */
     XR_FTW,                      /* I32 */
     XR_VEC,       /* 16 vector registers of four I64 cells */
-    XR_CF_OP = XR_VEC + 64,      /* with X86_CC_INC2 and DEC2: the state that CF is of; as CC_OP, CC_R, CC_B */
-    XR_CF_R, XR_CF_B,
-    XR_LIMIT,                    /* es cs ss ds fs gs; I32: offsets up to it need no further check, see seg_fast in struct x86_cpu */
+    XR_LIMIT = XR_VEC + 64,      /* es cs ss ds fs gs; I32: offsets up to it need no further check, see seg_fast in struct x86_cpu */
     XR_COUNT = XR_LIMIT + 6
 };
 

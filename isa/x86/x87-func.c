@@ -22,6 +22,7 @@ static const q PI_2 = { UINT64_C(0x3fff921fb54442d1), UINT64_C(0x8469898cc51701b
 /* for arguments of fsin and the like: 66 bits, as processors have */
 static const q PI_2_SHORT = { UINT64_C(0x3fff921fb54442d1), UINT64_C(0x8469800000000000) };
 static const q PI_4 = { UINT64_C(0x3ffe921fb54442d1), UINT64_C(0x8469898cc51701b8) };
+static const q LEAST = { 0, 1 };
 static const q LN2 = { UINT64_C(0x3ffe62e42fefa39e), UINT64_C(0xf35793c7673007e6) };
 
 /* x + x^3 s/3 ..: the series whose n-th term has the factor step(n) of the one before, until nothing changes */
@@ -76,6 +77,7 @@ static f80_t rounded(struct x86_cpu *x, q v)
     e.x87_precision = 64;
     f80_t r = f128_to_f80(v, &e);
     e.flags |= FP_INEXACT | (!(r.se & 0x7fff) ? FP_UNDERFLOW : 0); /* never exactly 0 */
+    e.flags &= ~(unsigned)FP_IN_DENORMAL;                          /* the operands' alone */
     x87_take(x, &e);
     return r;
 }
@@ -138,6 +140,8 @@ static f80_t yl2x(struct x86_cpu *x, f80_t v, f80_t y, bool plus1)
             f80_t s = f80_add(v, one, &e);
             return s.se & 0x8000 || is_zero(s) ? invalid(x) : rounded(x, mul(log2_of(s), from(y)));
         }
+        /* The logarithm of what is next to 1 may be too small for 128 bits, its product with y is not. */
+        if ((v.se & 0x7fff) < 0x3fff - 200) return rounded(x, divide(mul(z, from(y)), LN2));
         return rounded(x, mul(log2_of_1p(z), from(y)));
     }
     if (is_zero(v)) {
@@ -170,6 +174,7 @@ static f80_t patan(struct x86_cpu *x, f80_t v, f80_t y) /* the angle of the poin
         av.se &= 0x7fff, ay.se &= 0x7fff;
         q p = from(av), s = from(ay);
         r = less(s, p) ? arctan(divide(s, p)) : sub(PI_2, arctan(divide(p, s)));
+        if (!less(num(0), r)) r = LEAST; /* the quotient is too small for 128 bits even; it underflows, but is not 0 */
     }
     if (vneg) r = sub(add(PI_2, PI_2), r);
     if (yneg) r = sub(num(0), r);

@@ -56,6 +56,7 @@ enum {
     AML_LESS = 0x95,
     AML_RETURN = 0xa4,
     AML_ARG0 = 0x68,
+    AML_ARG3 = 0x6b,
     AML_LOCAL0 = 0x60,
     AML_NO_TARGET = 0
 };

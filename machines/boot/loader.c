@@ -10,7 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #ifdef HAVE_ZLIB
+#include "util/lazy.h"
 #include <zlib.h>
+#ifdef QUERN_SO_ZLIB
+#define Z_FUNCTIONS(X) X(inflate) X(inflateEnd) X(inflateInit2_)
+LAZY_LIBRARY_AS(z_, Z_FUNCTIONS, QUERN_SO_ZLIB)
+#define Z(f) z_lib.f
+#else
+#define Z(f) f
+#define z_load(e) 0
+#endif
 #endif
 
 /* ---- files ---- */
@@ -35,7 +44,8 @@ static int gunzip(const char *path, uint64_t max, struct boot_file *f, struct er
     uint64_t cap = MIN(MAX(f->size * 3, 65536u), max);
     int rc;
     memset(&z, 0, sizeof z);
-    if (inflateInit2(&z, 15 + 16) != Z_OK)
+    if (z_load(e)) return -1;
+    if (Z(inflateInit2_)(&z, 15 + 16, ZLIB_VERSION, sizeof z) != Z_OK)
         return error_set(e, "'%s': zlib cannot be started", path);
     out.data = mem_alloc((size_t)cap + 1);
     z.next_in = f->data;
@@ -53,7 +63,7 @@ static int gunzip(const char *path, uint64_t max, struct boot_file *f, struct er
         uint64_t room = MIN(cap - out.size, UINT32_MAX / 2);
         z.next_out = out.data + out.size;
         z.avail_out = (uInt)room;
-        rc = inflate(&z, Z_NO_FLUSH);
+        rc = Z(inflate)(&z, Z_NO_FLUSH);
         out.size += room - z.avail_out;
         if (rc == Z_STREAM_END) break; /* what follows the first member is padding or not ours */
         if (rc == Z_BUF_ERROR || rc == Z_OK) {
@@ -70,12 +80,12 @@ static int gunzip(const char *path, uint64_t max, struct boot_file *f, struct er
         error_set(e, "'%s': bad gzip data: %s", path, z.msg ? z.msg : "unknown error");
         goto fail;
     }
-    inflateEnd(&z);
+    Z(inflateEnd)(&z);
     mem_free(f->data);
     *f = out;
     return 0;
 fail:
-    inflateEnd(&z);
+    Z(inflateEnd)(&z);
     mem_free(out.data);
     return -1;
 }

@@ -1,8 +1,9 @@
 /*
  * ata.c - the commands of an ATA hard disk: PIO, multiple, DMA, 28 and 48 bit addresses, CHS, SMART
- * in short (ATA/ATAPI-6, T13/1410D, chapter 8), and those it shares with a packet device.
+ * in short (ATA/ATAPI-6, T13/1410D, chapter 8), those it shares with a packet device, and on a serial link queued reads and
+ * writes with their log (ATA8-ACS, T13/1699D, chapters 7.42, 7.63 and annex A).
  *
- * Not modelled: queued DMA, security, host protected area, trusted commands; they end with ABRT as
+ * Not modelled: queued DMA of the parallel interface, security, host protected area, trusted commands; they end with ABRT as
  * the identify data say.
  */
 #include "periph/block/ide.h"
@@ -20,6 +21,7 @@ enum {
     CMD_READ_DMA_EXT = 0x25,
     CMD_READ_NATIVE_MAX_EXT = 0x27,
     CMD_READ_MULTIPLE_EXT = 0x29,
+    CMD_READ_LOG_EXT = 0x2f,
     CMD_WRITE = 0x30,
     CMD_WRITE_ONCE = 0x31,
     CMD_WRITE_EXT = 0x34,
@@ -29,6 +31,8 @@ enum {
     CMD_VERIFY = 0x40,
     CMD_VERIFY_ONCE = 0x41,
     CMD_VERIFY_EXT = 0x42,
+    CMD_READ_QUEUED = 0x60,
+    CMD_WRITE_QUEUED = 0x61,
     CMD_SEEK = 0x70,
     CMD_INIT_PARAMS = 0x91,
     CMD_SMART = 0xb0,
@@ -52,6 +56,7 @@ enum {
     CMD_SET_FEATURES = 0xef,
     CMD_READ_NATIVE_MAX = 0xf8,
 };
+enum { LOG_DIRECTORY = 0x00, LOG_QUEUED_ERROR = 0x10, QUEUE_DEPTH = 32 };
 enum { POWER_ACTIVE, POWER_IDLE, POWER_STANDBY };
 #define BLOCK_NS UINT64_C(2000)
 
@@ -146,9 +151,7 @@ static void block_read(struct ide_drive *d)
 /* Asks for the next block; the first one of a command comes without an interrupt. */
 static void want_data(struct ide_drive *d, bool irq)
 {
-    d->pos = 0, d->len = next_block(d) * IDE_SECTOR;
-    d->phase = IDE_DATA_OUT;
-    d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
+    ide_want(d, IDE_DATA_OUT, next_block(d) * IDE_SECTOR);
     if (irq) ide_set_irq(d, true);
 }
 
@@ -162,9 +165,10 @@ static void finish_write(struct ide_drive *d, bool fua)
     ide_complete(d);
 }
 
-static bool is_fua(uint8_t command)
+static bool is_fua(const struct ide_drive *d)
 {
-    return command == CMD_WRITE_DMA_FUA_EXT || command == CMD_WRITE_MULTIPLE_FUA_EXT;
+    return d->command == CMD_WRITE_DMA_FUA_EXT || d->command == CMD_WRITE_MULTIPLE_FUA_EXT ||
+           (d->command == CMD_WRITE_QUEUED && d->fua);
 }
 
 static void block_written(struct ide_drive *d)
@@ -175,7 +179,7 @@ static void block_written(struct ide_drive *d)
     if (d->left)
         want_data(d, true);
     else
-        finish_write(d, is_fua(d->command));
+        finish_write(d, is_fua(d));
 }
 
 void ata_data_done(struct ide_drive *d)
@@ -233,7 +237,7 @@ static void start_dma(struct ide_drive *d, bool ext)
 static bool dma_writes(uint8_t command)
 {
     return command == CMD_WRITE_DMA || command == CMD_WRITE_DMA_ONCE ||
-           command == CMD_WRITE_DMA_EXT || command == CMD_WRITE_DMA_FUA_EXT;
+           command == CMD_WRITE_DMA_EXT || command == CMD_WRITE_DMA_FUA_EXT || command == CMD_WRITE_QUEUED;
 }
 
 /* Sectors that go through the buffer at once. */
@@ -283,7 +287,7 @@ static void dma_io_done(struct ide_drive *d, bool write)
     }
     f->dma_done(d->ch->opaque, false);
     if (write)
-        finish_write(d, is_fua(d->command));
+        finish_write(d, is_fua(d));
     else
         ide_complete(d);
 }
@@ -320,6 +324,7 @@ static void dword(struct ide_drive *d, unsigned n, uint32_t v)
 static void identify(struct ide_drive *d)
 {
     uint32_t chs = (uint32_t)MIN((uint64_t)d->cylinders * 16 * 63, d->n_sectors);
+    bool sata = d->ch->front->sata;
     memset(d->buf, 0, IDE_SECTOR);
     word(d, 0, 0x0040);
     word(d, 1, d->cylinders);
@@ -346,16 +351,20 @@ static void identify(struct ide_drive *d)
     word(d, 64, 3); /* PIO 3, 4 */
     for (unsigned i = 65; i <= 68; i++)
         word(d, i, 120);
+    if (sata) {
+        word(d, 75, QUEUE_DEPTH - 1);
+        word(d, 76, 0x0106); /* 1.5 and 3 Gb/s, queued commands */
+    }
     word(d, 80, 0x00f0); /* ATA-4 to ATA-7 */
     word(d, 81, 0x0016);
     word(d, 82, 0x4021); /* NOP, write cache, SMART */
     word(d, 83, 0x7400); /* FLUSH, FLUSH EXT, 48 bit */
-    word(d, 84, 0x4000);
+    word(d, 84, sata ? 0x4020 : 0x4000); /* logs */
     word(d, 85, 0x4000 | (d->write_cache ? 0x20 : 0) | (d->smart_on ? 1 : 0));
     word(d, 86, 0x3400);
-    word(d, 87, 0x4000);
+    word(d, 87, sata ? 0x4020 : 0x4000);
     word(d, 88, 0x3f | ((d->dma_mode & 0xf8) == 0x40 ? 0x100u << (d->dma_mode & 7) : 0));
-    word(d, 93, 0x6001 | (d->unit & 1 ? 0x0a00u : 0x000au));
+    if (!sata) word(d, 93, 0x6001 | (d->unit & 1 ? 0x0a00u : 0x000au));
     dword(d, 100, (uint32_t)d->n_sectors);
     dword(d, 102, (uint32_t)(d->n_sectors >> 32));
     d->left = 0;
@@ -426,6 +435,31 @@ static void smart(struct ide_drive *d)
     ide_complete(d);
 }
 
+/* READ LOG EXT: the directory, and what failed of queued commands, which reading it settles. */
+static void read_log(struct ide_drive *d)
+{
+    bool one = d->nsector == 1 && !d->hob_nsector && !d->lba_mid && !d->hob_mid;
+    if (!one || (d->lba_low != LOG_DIRECTORY && d->lba_low != LOG_QUEUED_ERROR)) {
+        ide_abort(d, ATA_E_ABRT);
+        return;
+    }
+    uint8_t log = d->lba_low, sum = 0;
+    memset(d->buf, 0, IDE_SECTOR);
+    if (log == LOG_DIRECTORY) {
+        word(d, 0, 1);                /* version */
+        word(d, LOG_QUEUED_ERROR, 1); /* pages */
+    } else {
+        if (d->failed[2]) memcpy(d->buf, d->failed, sizeof d->failed);
+        else d->buf[0] = 0x80; /* none */
+        memset(d->failed, 0, sizeof d->failed);
+        for (unsigned i = 0; i < 511; i++)
+            sum = (uint8_t)(sum + d->buf[i]);
+        d->buf[511] = (uint8_t)(0x100 - sum);
+    }
+    d->left = 0;
+    ide_offer(d, IDE_SECTOR);
+}
+
 bool ata_common(struct ide_drive *d)
 {
     switch (d->command) {
@@ -460,6 +494,11 @@ void ata_execute(struct ide_drive *d)
     }
     if (ata_common(d)) return;
     d->power_state = POWER_ACTIVE;
+    bool serial_only = cmd == CMD_READ_QUEUED || cmd == CMD_WRITE_QUEUED || cmd == CMD_READ_LOG_EXT;
+    if (serial_only && !d->ch->front->sata) {
+        ide_abort(d, ATA_E_ABRT);
+        return;
+    }
     switch (cmd) {
     case CMD_READ:
     case CMD_READ_ONCE: start_pio(d, false, false, false); break;
@@ -478,7 +517,10 @@ void ata_execute(struct ide_drive *d)
     case CMD_WRITE_DMA_ONCE: start_dma(d, false); break;
     case CMD_READ_DMA_EXT:
     case CMD_WRITE_DMA_EXT:
-    case CMD_WRITE_DMA_FUA_EXT: start_dma(d, true); break;
+    case CMD_WRITE_DMA_FUA_EXT:
+    case CMD_READ_QUEUED:
+    case CMD_WRITE_QUEUED: start_dma(d, true); break;
+    case CMD_READ_LOG_EXT: read_log(d); break;
     case CMD_VERIFY:
     case CMD_VERIFY_ONCE:
     case CMD_VERIFY_EXT:

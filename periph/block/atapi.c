@@ -385,6 +385,7 @@ static void identify_packet(struct ide_drive *d)
     st16_le(b + 174, 0x4000);
     st16_le(b + 176,
             (uint16_t)(0x3f | ((d->dma_mode & 0xf8) == 0x40 ? 0x100u << (d->dma_mode & 7) : 0)));
+    if (d->ch->front->sata) st16_le(b + 152, 0x0006); /* 1.5 and 3 Gb/s */
     d->left = 0;
     ide_offer(d, IDE_SECTOR);
 }
@@ -403,10 +404,7 @@ void atapi_execute(struct ide_drive *d)
             d->limit = 0xfffe; /* odd limits only for the last block */
         if (d->limit > 1) d->limit &= ~1u;
         d->nsector = (uint8_t)((d->nsector & ~7) | IR_COD);
-        d->pos = 0, d->len = sizeof d->packet;
-        d->phase = IDE_PACKET;
-        d->status =
-            ATA_DRDY | ATA_DSC | ATA_DRQ; /* without an interrupt, as the identify data say */
+        ide_want(d, IDE_PACKET, sizeof d->packet); /* without an interrupt, as the identify data say */
         return;
     }
     if (d->command == CMD_IDENTIFY_PACKET) {

@@ -70,12 +70,26 @@ void ide_abort(struct ide_drive *d, uint8_t error)
     end_command(d, ATA_DRDY | ATA_DSC | ATA_ERR, error);
 }
 
+static void tell_drq(struct ide_drive *d)
+{
+    if (d->ch && d->ch->front->drq) d->ch->front->drq(d->ch->opaque);
+}
+
 void ide_offer(struct ide_drive *d, uint32_t bytes)
 {
     d->pos = 0, d->len = bytes;
     d->phase = IDE_DATA_IN;
     d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
     ide_set_irq(d, true);
+    tell_drq(d);
+}
+
+void ide_want(struct ide_drive *d, enum ide_phase phase, uint32_t bytes)
+{
+    d->pos = 0, d->len = bytes;
+    d->phase = (uint8_t)phase;
+    d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
+    tell_drq(d);
 }
 
 /* An ATA string: the bytes of each word swapped, padded by blanks. */
@@ -222,6 +236,7 @@ static void drive_soft_reset(struct ide_drive *d)
     no_transfer(d);
     d->sleeping = false;
     d->multiple = 0;
+    memset(d->failed, 0, sizeof d->failed);
     ata_signature(d);
     d->error = 1; /* diagnostics passed */
     d->status = d->is_cd ? 0 : ATA_DRDY | ATA_DSC;
@@ -382,6 +397,23 @@ void ide_write_data(struct ide_channel *ch, uint32_t v, unsigned size)
     if (d->pos >= d->len) data_done(d);
 }
 
+uint8_t *ide_block(struct ide_channel *ch, uint32_t *n)
+{
+    struct ide_drive *d = ch->drive[ch->select];
+    if (!d || !(d->status & ATA_DRQ) || d->pos >= d->len) return NULL;
+    if (d->phase != IDE_DATA_IN && d->phase != IDE_DATA_OUT && d->phase != IDE_PACKET) return NULL;
+    *n = d->len - d->pos;
+    return d->buf + d->pos;
+}
+
+void ide_block_done(struct ide_channel *ch)
+{
+    struct ide_drive *d = ch->drive[ch->select];
+    if (!d) return;
+    d->pos = d->len;
+    data_done(d);
+}
+
 /* ---- the devices ---- */
 
 static struct ide_drive *drive(struct device *d)
@@ -392,6 +424,32 @@ static struct ide_drive *drive(struct device *d)
 static void set_medium(struct ide_drive *d)
 {
     d->n_sectors = d->blk ? blk_size(d->blk) / (d->is_cd ? CD_SECTOR : IDE_SECTOR) : 0;
+}
+
+/* Is there a place, taken or not? A serial link has one drive. */
+static bool is_place(const struct machine_bus *mb, unsigned at)
+{
+    return at < 2 * IDE_CHANNELS && mb->ide[at / 2] && !((at & 1) && mb->ide[at / 2]->front->sata);
+}
+
+/* The drive's unit; all ones and an error: none. */
+static unsigned find_place(const struct ide_drive *d, struct error *e)
+{
+    const char *name = d->dev.desc->name;
+    const struct machine_bus *mb = d->dev.mb;
+    unsigned at = d->unit;
+    bool any = false;
+    if (at != UINT32_MAX) {
+        if (is_place(mb, at) && !mb->ide[at / 2]->drive[at & 1]) return at;
+        error_set(e, is_place(mb, at) ? "%s: IDE unit %u is in use" : "%s: there is no IDE unit %u", name, at);
+        return UINT32_MAX;
+    }
+    for (at = 0; at < 2 * IDE_CHANNELS; at++) {
+        any |= is_place(mb, at);
+        if (is_place(mb, at) && !mb->ide[at / 2]->drive[at & 1]) return at;
+    }
+    error_set(e, any ? "%s: all places on the IDE buses are in use" : "No 'IDE' bus found for device '%s'", name);
+    return UINT32_MAX;
 }
 
 static int drive_realize(struct device *dev, struct error *e)
@@ -406,26 +464,8 @@ static int drive_realize(struct device *dev, struct error *e)
     if (!d->is_cd && blk_size(d->blk) < IDE_SECTOR) {
         return error_set(e, "%s: image '%s' is empty", dev->desc->name, blk_path(d->blk));
     }
-    unsigned at = d->unit;
-    bool any = false;
-    if (at == UINT32_MAX) {
-        for (at = 0; at < 8; at++) {
-            struct ide_channel *ch = dev->mb->ide[at / 2];
-            any |= ch != NULL;
-            if (ch && !ch->drive[at & 1]) break;
-        }
-        if (at == 8) {
-            return error_set(e,
-                             any ? "%s: all places on the IDE buses are in use"
-                                 : "No 'IDE' bus found for device '%s'",
-                             dev->desc->name);
-        }
-    } else {
-        if (at >= 8 || !dev->mb->ide[at / 2])
-            return error_set(e, "%s: there is no IDE unit %u", dev->desc->name, at);
-        if (dev->mb->ide[at / 2]->drive[at & 1])
-            return error_set(e, "%s: IDE unit %u is in use", dev->desc->name, at);
-    }
+    unsigned at = find_place(d, e);
+    if (at == UINT32_MAX) return -1;
     d->ctx = blk_ctx_new(NULL, 1, e);
     if (!d->ctx) return -1;
     d->unit = at;
@@ -511,7 +551,7 @@ int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_bac
 static const struct prop_desc drive_props[] = {
     PROP(struct ide_drive, PROP_DRIVE, "drive", blk, 0, "the disk image or medium"),
     PROP(struct ide_drive, PROP_U32, "unit", unit, UINT32_MAX,
-         "place: 0, 1: primary; 2, 3: secondary (default: the first free)"),
+         "place: channel * 2 + drive on it (default: the first free)"),
     PROP_STRING(struct ide_drive, "serial", serial, NULL, "serial number"),
     PROP_STRING(struct ide_drive, "model", model, NULL, "model name"),
     PROP_STRING(struct ide_drive, "ver", ver, NULL, "firmware version"),
@@ -564,6 +604,9 @@ static const struct state_field drive_state[] = {
     F(ascq),
     F(media_event),
     F0(power_state),
+    F0(tag),
+    F0(fua),
+    STATE_ARR(struct ide_drive, failed),
     F0(limit),
     F0(packet_dma),
     F0(reading_media),

@@ -37,6 +37,9 @@ struct ide_front {
     bool (*dma_ready)(void *opaque);
     long (*dma)(void *opaque, bool to_memory, uint8_t *buf, size_t n);
     void (*dma_done)(void *opaque, bool failed);
+    /* A drive offers or asks for a block (ide_block); NULL: software sees that in the status. */
+    void (*drq)(void *opaque);
+    bool sata; /* a serial link: one drive, queued commands */
 };
 
 struct ide_channel {
@@ -59,6 +62,11 @@ void ide_write_control(struct ide_channel *, uint8_t value);
 void ide_channel_reset(struct ide_channel *);
 /* The DMA engine was started: a drive that waits for it begins. */
 void ide_dma_started(struct ide_channel *);
+
+/* What the drive offers, or where what it asks for goes; *n: bytes. NULL: it does neither. ide_block_done: all of it was
+ * moved; the drive goes on. */
+uint8_t *ide_block(struct ide_channel *, uint32_t *n);
+void ide_block_done(struct ide_channel *);
 
 /* isa-ide.c: the command block in 8 I/O ports, the control block in one; the opaque is the channel. */
 extern const struct mmio_ops ide_port_ops, ide_control_ops;
@@ -93,6 +101,9 @@ struct ide_drive {
     uint8_t packet[12];
     uint8_t sense_key, asc, ascq, media_event, power_state;
     uint32_t limit; /* byte count limit of one DRQ block */
+    uint8_t tag;                        /* of the queued command that runs */
+    bool fua;                           /* it asks for the medium, not the cache */
+    uint8_t failed[16];                 /* of the queued command that failed last, as its log tells it; all 0: none */
     bool packet_dma, reading_media, tray_open, locked, unit_attention, changed;
     /* the request to the image that is in flight, between host and buf */
     uint8_t io;        /* enum ide_io */
@@ -117,6 +128,8 @@ void ide_start_timer(struct ide_drive *, enum ide_pending, uint64_t ns);
  * depends on the request alone, when the host has not finished by then it is waited for. */
 void ide_start_io(struct ide_drive *, enum ide_io, uint64_t offset, uint32_t bytes);
 void ide_offer(struct ide_drive *, uint32_t bytes); /* the first bytes of buf to read: interrupt */
+/* The first bytes of buf to write, or a packet; without an interrupt. */
+void ide_want(struct ide_drive *, enum ide_phase, uint32_t bytes);
 /* Words 10-19, 23-46 of the identify data in buf: serial number, firmware version, and the model's
  * name where no property gives another. */
 void ide_put_identity(struct ide_drive *, const char *model);

@@ -1,8 +1,10 @@
 /*
- * i440fx.c - host bridge of the 440FX chip set: configuration mechanism #1, the programmable
- * attribute map (PAM) of C0000h to FFFFFh, and compatible SMRAM at A0000h.
+ * i440fx.c - host bridges of the 440FX and the Q35 chip sets: configuration mechanism #1, the programmable
+ * attribute map (PAM) of C0000h to FFFFFh, compatible SMRAM at A0000h; of the Q35 the window of PCI Express
+ * configuration space.
  *
- * Follows the 82441FX data sheet (Intel 290549), chapters 3 and 4. Registers of DRAM timing and
+ * Follows the 82441FX data sheet (Intel 290549), chapters 3 and 4, and the 3 Series Express Chipset Family's
+ * (Intel 316966), chapter 5; the Q35's TSEG and its other windows are not there. Registers of DRAM timing and
  * error reporting hold what is written. SMRAM that is shown to a processor in system management mode
  * is shown to all of them.
  */
@@ -13,12 +15,16 @@
 
 /* ---- the host side ---- */
 
+enum { HOST_LINES = 8, HOST_LINES_440FX = 4 };
+#define EXPRESS_SIZE (UINT64_C(1) << 28) /* 256 buses */
+
 struct i440fx_host {
     struct device dev;
     uint32_t address; /* CONFADD */
-    struct irq_line pirq[4];
+    struct irq_line pirq[HOST_LINES];
     struct pci_bus *bus;
-    struct address_space *dma;
+    struct region *express; /* configuration space in memory; NULL: none */
+    bool express_mapped;
     uint8_t (*reset_read)(void *);
     void (*reset_write)(void *, uint8_t);
     void *opaque;
@@ -53,19 +59,32 @@ static void address_write(void *opaque, uint64_t addr, uint64_t value, unsigned 
 static uint64_t data_read(void *opaque, uint64_t addr, unsigned size)
 {
     struct i440fx_host *s = opaque;
-    unsigned devfn = s->address >> 8 & 0xff, reg = (s->address & 0xfc) + (unsigned)addr;
-    if (!(s->address & 0x80000000u) || (s->address & 0xff0000)) return UINT64_MAX;
-    return pci_config_read(s->bus, devfn, reg, size);
+    if (!(s->address & 0x80000000u)) return UINT64_MAX;
+    return pci_bus_read(s->bus, s->address >> 8 & 0xffff, (s->address & 0xfc) + (unsigned)addr, size);
 }
 
 static void data_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
 {
     struct i440fx_host *s = opaque;
-    unsigned devfn = s->address >> 8 & 0xff, reg = (s->address & 0xfc) + (unsigned)addr;
-    if (!(s->address & 0x80000000u) || (s->address & 0xff0000)) return;
-    pci_config_write(s->bus, devfn, reg, (uint32_t)value, size);
+    if (!(s->address & 0x80000000u)) return;
+    pci_bus_write(s->bus, s->address >> 8 & 0xffff, (s->address & 0xfc) + (unsigned)addr, (uint32_t)value, size);
 }
 
+/* Bus, device and function from bit 12 on, 4 KiB for each. */
+static uint64_t express_read(void *opaque, uint64_t addr, unsigned size)
+{
+    struct i440fx_host *s = opaque;
+    return pci_bus_read(s->bus, (unsigned)(addr >> 12), addr & 0xfff, size);
+}
+
+static void express_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
+{
+    struct i440fx_host *s = opaque;
+    pci_bus_write(s->bus, (unsigned)(addr >> 12), addr & 0xfff, (uint32_t)value, size);
+}
+
+static const struct mmio_ops express_ops = {
+    .read = express_read, .write = express_write, .min_size = 1, .max_size = 8, .impl_min = 1, .impl_max = 4};
 static const struct mmio_ops address_ops = {
     .read = address_read, .write = address_write, .min_size = 1, .max_size = 4};
 static const struct mmio_ops data_ops = {
@@ -78,7 +97,17 @@ static int host_realize(struct device *d, struct error *e)
     if (periph_map_ports(d, 1, "pci-conf-data", 0xcfc, 4, &data_ops, e)) return -1;
     s->bus = pci_bus_new(d, d->mb->mem_root, d->mb->io_root, d->mb->mem, s->pirq);
     d->mb->pci = s->bus;
+    if (d->desc->n_irqs == HOST_LINES) s->express = region_new_mmio("pcie-mmcfg-mmio", EXPRESS_SIZE, &express_ops, s);
     return 0;
+}
+
+/* Where configuration space shows in memory. */
+static void map_express(struct device *d, bool on, uint64_t base)
+{
+    struct i440fx_host *s = (struct i440fx_host *)d;
+    if (s->express_mapped) region_remove(s->express);
+    if (on) region_add(d->mb->mem_root, s->express, base, 1);
+    s->express_mapped = on;
 }
 
 static void host_unrealize(struct device *d)
@@ -87,6 +116,9 @@ static void host_unrealize(struct device *d)
     if (s->bus && d->mb->pci == s->bus) d->mb->pci = NULL;
     pci_bus_delete(s->bus);
     s->bus = NULL;
+    map_express(d, false, 0);
+    region_delete(s->express);
+    s->express = NULL;
     periph_drop_regions(d);
 }
 
@@ -95,30 +127,37 @@ static const struct state_field host_state[] = {
     STATE_INT_RESET(struct i440fx_host, address, 0),
     STATE_RUNTIME(struct i440fx_host, pirq),
     STATE_RUNTIME(struct i440fx_host, bus),
-    STATE_RUNTIME(struct i440fx_host, dma),
+    STATE_RUNTIME(struct i440fx_host, express),
+    STATE_RUNTIME(struct i440fx_host, express_mapped),
     STATE_RUNTIME(struct i440fx_host, reset_read),
     STATE_RUNTIME(struct i440fx_host, reset_write),
     STATE_RUNTIME(struct i440fx_host, opaque),
     STATE_END,
 };
 
+/* What both generations have. */
+#define HOST_DESC                                                                                                      \
+    .bus = BUS_SYSTEM, .category = DEV_BRIDGE, .size = sizeof(struct i440fx_host), .props = host_props,                \
+    .state = host_state, .realize = host_realize, .unrealize = host_unrealize,                                         \
+    .irq_offset = offsetof(struct i440fx_host, pirq)
+
 const struct dev_desc i440fx_host_desc = {
     .name = "i440FX-pcihost",
     .help = "82441FX: PCI bus and configuration ports",
-    .bus = BUS_SYSTEM,
-    .category = DEV_BRIDGE,
-    .size = sizeof(struct i440fx_host),
-    .props = host_props,
-    .state = host_state,
-    .realize = host_realize,
-    .unrealize = host_unrealize,
-    .irq_offset = offsetof(struct i440fx_host, pirq),
-    .n_irqs = 4,
+    .n_irqs = HOST_LINES_440FX,
+    HOST_DESC,
+};
+
+const struct dev_desc q35_host_desc = {
+    .name = "q35-pcihost",
+    .help = "82Q35: PCI Express root complex and configuration ports",
+    .n_irqs = HOST_LINES,
+    HOST_DESC,
 };
 
 /* ---- function 0 ---- */
 
-enum { PAM0 = 0x59, PAM_REGS = 7, SMRAM = 0x72 };
+enum { PAM_REGS = 7, PCIEXBAR = 0x60, PCIEXBAR_EN = 1 };
 enum { D_OPEN = 0x40, D_CLS = 0x20, D_LCK = 0x10, G_SMRAME = 8 };
 enum { SEGMENTS = 13, SMRAM_BASE = 0xa0000, SMRAM_SIZE = 0x20000, PAM_BASE = 0xc0000 };
 enum { PAM_READ = 1, PAM_WRITE = 2 };
@@ -128,6 +167,13 @@ struct segment {
     uint32_t base, size;
     struct region *ram, *rom, *write_only; /* ram: read-only or not */
     struct i440fx *owner;
+};
+
+/* What differs between the chips. */
+struct pmc_variant {
+    struct pci_dev_desc pci; /* first: it is the descriptor's bus_desc */
+    uint8_t pam0, smram;     /* offsets of PAM0 and the SMRAM control register */
+    bool express;            /* there is a PCIEXBAR */
 };
 
 struct i440fx {
@@ -144,16 +190,22 @@ static struct i440fx *pmc(struct device *d)
     return (struct i440fx *)d;
 }
 
+static const struct pmc_variant *variant(const struct i440fx *s)
+{
+    return s->dev.desc->bus_desc;
+}
+
 static unsigned attribute(const struct i440fx *s, unsigned n)
 {
+    const uint8_t *pam = s->pci.config + variant(s)->pam0;
     /* PAM0's low half is reserved, and its high half is the F0000h segment's. */
-    if (n == SEGMENTS - 1) return s->pci.config[PAM0] >> 4 & 3;
-    return s->pci.config[PAM0 + 1 + n / 2] >> (n & 1 ? 4 : 0) & 3;
+    if (n == SEGMENTS - 1) return pam[0] >> 4 & 3;
+    return pam[1 + n / 2] >> (n & 1 ? 4 : 0) & 3;
 }
 
 static void map_memory(struct i440fx *s)
 {
-    uint8_t smram = s->pci.config[SMRAM];
+    uint8_t smram = s->pci.config[variant(s)->smram];
     if (!s->ram) return;
     bus_transaction_begin();
     for (unsigned i = 0; i < SEGMENTS; i++) {
@@ -244,16 +296,30 @@ void i440fx_set_memory(struct device *d, struct region *ram, struct region *rom)
     bus_transaction_commit();
 }
 
+/* The window's length is 256, 128 or 64 MiB: what it covers more is not hidden, as the ranges are aligned alike. */
+static void map_window(struct i440fx *s)
+{
+    static const uint64_t sizes[4] = {EXPRESS_SIZE, EXPRESS_SIZE / 2, EXPRESS_SIZE / 4, EXPRESS_SIZE};
+    struct device *host = s->dev.parent;
+    uint64_t v = ld64_le(s->pci.config + PCIEXBAR), base = v & UINT64_C(0xffffffff0) & ~(sizes[v >> 1 & 3] - 1);
+    if (!variant(s)->express || !host || host->desc != &q35_host_desc) return;
+    bus_transaction_begin();
+    map_express(host, (v & PCIEXBAR_EN) && base, base);
+    bus_transaction_commit();
+}
+
 static void pmc_config_written(struct pci_device *p, unsigned reg, unsigned size)
 {
     struct i440fx *s = pmc(&p->dev);
-    if (reg > SMRAM || reg + size <= PAM0) return;
-    if (reg <= SMRAM && reg + size > SMRAM) {
-        uint8_t *v = &s->pci.config[SMRAM];
+    unsigned at = variant(s)->smram;
+    if (reg < PCIEXBAR + 8 && reg + size > PCIEXBAR) map_window(s);
+    if (reg > at || reg + size <= variant(s)->pam0) return;
+    if (reg <= at && reg + size > at) {
+        uint8_t *v = &s->pci.config[at];
         *v = (*v & 0x78) | 2;
         if (*v & D_LCK) {
             *v &= (uint8_t)~D_OPEN;
-            s->pci.wmask[SMRAM] = D_CLS; /* until reset */
+            s->pci.wmask[at] = D_CLS; /* until reset */
         }
     }
     map_memory(s);
@@ -279,10 +345,11 @@ static void pmc_reset(struct device *d)
     uint8_t *c = s->pci.config;
     pci_reset(pci_device(d));
     memset(c + 0x40, 0, 0xc0);
-    c[0x57] = 0x10; /* no DRAM type is set: firmware sizes memory otherwise */
-    c[SMRAM] = 2;
-    s->pci.wmask[SMRAM] = 0xff;
+    if (!variant(s)->express) c[0x57] = 0x10; /* no DRAM type is set: firmware sizes memory otherwise */
+    c[variant(s)->smram] = 2;
+    s->pci.wmask[variant(s)->smram] = 0xff;
     s->smm = false;
+    map_window(s);
     map_memory(s);
 }
 
@@ -290,7 +357,8 @@ static int pmc_post_load(struct device *d, struct error *e)
 {
     struct i440fx *s = pmc(d);
     pci_post_load(pci_device(d));
-    s->pci.wmask[SMRAM] = s->pci.config[SMRAM] & D_LCK ? D_CLS : 0xff;
+    s->pci.wmask[variant(s)->smram] = s->pci.config[variant(s)->smram] & D_LCK ? D_CLS : 0xff;
+    map_window(s);
     map_memory(s);
     return 0;
 }
@@ -309,26 +377,32 @@ static const struct state_field pmc_state[] = {
 static const struct reg_desc pmc_regs[] = {
     {0x59, "PAM0", 1}, {0x5a, "PAM1", 1}, {0x5b, "PAM2", 1}, {0x5c, "PAM3", 1},  {0x5d, "PAM4", 1},
     {0x5e, "PAM5", 1}, {0x5f, "PAM6", 1}, {0x72, "SMRAM", 1}, REG_END};
-static const struct pci_dev_desc pmc_pci = {.vendor = 0x8086,
-                                            .device = 0x1237,
-                                            .class_code = 0x060000,
-                                            .revision = 2,
-                                            .subvendor = 0x1af4,
-                                            .subdevice = 0x1100,
-                                            .config_written = pmc_config_written};
+static const struct reg_desc mch_regs[] = {
+    {0x60, "PCIEXBAR", 8}, {0x90, "PAM0", 1}, {0x91, "PAM1", 1}, {0x92, "PAM2", 1},  {0x93, "PAM3", 1},
+    {0x94, "PAM4", 1},     {0x95, "PAM5", 1}, {0x96, "PAM6", 1}, {0x9d, "SMRAM", 1}, REG_END};
+#define PMC_PCI .vendor = 0x8086, .class_code = 0x060000, .subvendor = 0x1af4, .subdevice = 0x1100, .config_written = pmc_config_written
+static const struct pmc_variant pmc_variant = {
+    .pci = {PMC_PCI, .device = 0x1237, .revision = 2}, .pam0 = 0x59, .smram = 0x72};
+static const struct pmc_variant mch_variant = {
+    .pci = {PMC_PCI, .device = 0x29c0}, .pam0 = 0x90, .smram = 0x9d, .express = true};
+
+/* What both generations have. */
+#define PMC_DESC                                                                                                       \
+    .bus = BUS_PCI, .category = DEV_BRIDGE, .size = sizeof(struct i440fx), .props = pmc_props, .state = pmc_state,     \
+    .realize = pmc_realize, .unrealize = pmc_unrealize, .reset = pmc_reset, .post_load = pmc_post_load
 
 const struct dev_desc i440fx_desc = {
     .name = "i440FX",
     .help = "82441FX: host bridge function",
-    .bus = BUS_PCI,
-    .category = DEV_BRIDGE,
-    .size = sizeof(struct i440fx),
-    .props = pmc_props,
-    .state = pmc_state,
     .regs = pmc_regs,
-    .realize = pmc_realize,
-    .unrealize = pmc_unrealize,
-    .reset = pmc_reset,
-    .post_load = pmc_post_load,
-    .bus_desc = &pmc_pci,
+    .bus_desc = &pmc_variant.pci,
+    PMC_DESC,
+};
+
+const struct dev_desc mch_desc = {
+    .name = "mch",
+    .help = "82Q35: host bridge function",
+    .regs = mch_regs,
+    .bus_desc = &mch_variant.pci,
+    PMC_DESC,
 };

@@ -116,7 +116,7 @@ static void update_pin(struct pci_device *d)
         d->pci.config[PCI_STATUS] |= PCI_STATUS_INTX;
     else
         d->pci.config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTX;
-    update_line(b, b->pin_map(d->pci.devfn, pin - 1u) & 3);
+    update_line(b, b->pin_map(d->pci.devfn, pin - 1u));
 }
 
 void pci_set_irq(struct pci_device *d, bool level)
@@ -236,6 +236,16 @@ void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned reg, uint32_t 
         update_pin(d);
     }
     if (pci_desc(d)->config_written) pci_desc(d)->config_written(d, reg, size);
+}
+
+uint32_t pci_bus_read(struct pci_bus *root, unsigned bdf, unsigned reg, unsigned size)
+{
+    return bdf > 0xff ? UINT32_MAX >> (32 - 8 * size) : pci_config_read(root, bdf, reg, size);
+}
+
+void pci_bus_write(struct pci_bus *root, unsigned bdf, unsigned reg, uint32_t value, unsigned size)
+{
+    if (bdf <= 0xff) pci_config_write(root, bdf, reg, value, size);
 }
 
 /* ---- life of a function ---- */

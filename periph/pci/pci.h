@@ -103,8 +103,8 @@ extern const struct state_field pci_func_state[];
 /* ---- the bus ---- */
 
 /* mem, io: containers that BARs are mapped into; dma: what bus masters see. Lines are owned by the
- * host bridge: the four INTx lines of the bus after routing. pin_map: from (devfn, pin 0..3) to the
- * line 0..3; NULL: (slot + pin) & 3. */
+ * host bridge: the INTx lines of the bus after routing. pin_map: from (devfn, pin 0..3) to the
+ * line; NULL: (slot + pin) & 3. */
 struct pci_bus *pci_bus_new(struct device *host, struct region *mem, struct region *io,
                             struct address_space *dma, struct irq_line *lines);
 void pci_bus_delete(struct pci_bus *);
@@ -120,6 +120,10 @@ bool pci_bus_has_msi(const struct pci_bus *);
 uint32_t pci_config_read(struct pci_bus *, unsigned devfn, unsigned reg, unsigned size);
 void pci_config_write(struct pci_bus *, unsigned devfn, unsigned reg, uint32_t value,
                       unsigned size);
+/* The same for host bridges: bdf is the bus number, from bit 8 on, and devfn; reg may be up to 4095, of functions without
+ * extended configuration space all ones. */
+uint32_t pci_bus_read(struct pci_bus *root, unsigned bdf, unsigned reg, unsigned size);
+void pci_bus_write(struct pci_bus *root, unsigned bdf, unsigned reg, uint32_t value, unsigned size);
 struct pci_device *pci_bus_device(struct pci_bus *, unsigned devfn); /* NULL: absent */
 void pci_bus_dump(struct pci_bus *, void (*put)(void *, const char *line), void *opaque); /* info pci */
 /* For boards: creates and realizes `name` at devfn. NULL + error. */

@@ -71,12 +71,15 @@ static uint64_t rcr_read(void *opaque, uint64_t addr, unsigned size)
     return piix_reset_control(opaque);
 }
 
+uint8_t piix_reset(struct machine_bus *mb, uint8_t old, uint8_t value)
+{
+    if ((value & RCR_RESET) && !(old & RCR_RESET) && mb->request) mb->request(mb, MB_RESET);
+    return value & RCR_FULL;
+}
+
 void piix_write_reset_control(void *d, uint8_t value)
 {
-    struct piix4_isa *s = isa_bridge(d);
-    if ((value & RCR_RESET) && !(s->rcr & RCR_RESET) && s->dev.mb->request)
-        s->dev.mb->request(s->dev.mb, MB_RESET);
-    s->rcr = value & RCR_FULL;
+    isa_bridge(d)->rcr = piix_reset(isa_bridge(d)->dev.mb, isa_bridge(d)->rcr, value);
 }
 
 static void rcr_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)

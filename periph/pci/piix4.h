@@ -17,6 +17,8 @@ enum { PIIX4_IN_PIRQ = 0, PIIX4_IN_ISA = 4, PIIX4_INPUTS = 20 };
 /* The reset control register of a PIIX3, which its host bridge passes bytes at port CF9h to. */
 uint8_t piix_reset_control(void *piix3);
 void piix_write_reset_control(void *piix3, uint8_t value);
+/* What a write to the register with contents `old` makes of it; resets the machine when the value says so. */
+uint8_t piix_reset(struct machine_bus *, uint8_t old, uint8_t value);
 /* The power button of a PIIX4_PM. */
 void piix4_pm_power_button(struct device *);
 /* The SMBus that a PIIX4_PM is host of (periph/misc/smbus.h); it lives as long as the device. */

@@ -1,7 +1,7 @@
 /*
  * piix4_smbus.c - the SMBus host controller of the 82371AB (PIIX4), data sheet chapter 7.3.
- * Transactions take no time; completion is seen by polling, the interrupt (IRQ 9 or SMI#) is not
- * modelled, nor is the slave interface.
+ * Transactions take no time; completion is seen by polling or, in an ICH9, by its interrupt. The PIIX4's (IRQ 9 or SMI#)
+ * is not modelled, nor is the slave interface.
  */
 #include "periph/pci/piix4_smbus.h"
 
@@ -20,6 +20,7 @@ enum {
 };
 enum { STS_BUSY = 1, STS_INTR = 2, STS_DEV_ERR = 4, STS_FAILED = 16 };
 enum {
+    CNT_INTREN = 1,
     CNT_KILL = 2,
     CNT_START = 0x40,
     PROTO_QUICK = 0,
@@ -117,6 +118,11 @@ const struct mmio_ops smbus_host_ops = {.read = host_read,
                                         .max_size = 4,
                                         .impl_min = 1,
                                         .impl_max = 1};
+
+bool smbus_host_irq(const struct smbus_host *s)
+{
+    return (s->control & CNT_INTREN) && (s->status & ~STS_BUSY);
+}
 
 void smbus_host_reset(struct smbus_host *s)
 {

@@ -1,5 +1,5 @@
 /*
- * piix4_smbus.h - the SMBus host controller inside PIIX4_PM. Only piix4_pm.c includes this.
+ * piix4_smbus.h - the SMBus host controller inside PIIX4_PM and of ICH9-SMB. Only these two include this.
  */
 #ifndef PERIPH_PCI_PIIX4_SMBUS_H
 #define PERIPH_PCI_PIIX4_SMBUS_H
@@ -19,5 +19,7 @@ extern const struct state_field smbus_host_state[];
 extern const struct mmio_ops smbus_host_ops; /* opaque: struct smbus_host */
 
 void smbus_host_reset(struct smbus_host *);
+/* A transaction has ended, and its interrupt is enabled. */
+bool smbus_host_irq(const struct smbus_host *);
 
 #endif
