@@ -426,6 +426,8 @@ int blk_amend(struct blk_backend *b, const struct opts *o, bool force, void (*pr
 {
     struct blk_node *n = format_of(b->root);
     if (!n->drv->amend) return error_set(e, "Format driver '%s' does not support option amendment", n->drv->name), -ENOTSUP;
+    int rc = node_check_amend(n->drv, o, e);
+    if (rc) return rc;
     STRUCTURAL(n, amend, "option amendment", e, o, force, progress, opaque, e);
 }
 

@@ -276,6 +276,8 @@ struct blk_create_opt {
 };
 /* NULL for an unknown format (*e) or one that cannot create (*e: "Format driver 'x' does not support image creation"). */
 const struct blk_create_opt *blk_create_opts(const char *format, struct error *);
+/* Of `amend -o`; the same. */
+const struct blk_create_opt *blk_amend_opts(const char *format, struct error *);
 /* Creates; `o` holds keys of the table, "size" among them (absent: taken from the backing file). With backing_file
  * set and `check_backing`, it is opened for its size and for being there. graph: for secrets; may be NULL. */
 int blk_create(struct blk_graph *, const char *format, const char *filename, const struct opts *o,

@@ -34,6 +34,36 @@ static int check_value(const struct blk_create_opt *t, const char *value, struct
     }
 }
 
+const struct blk_create_opt *blk_amend_opts(const char *format, struct error *e)
+{
+    const struct blk_driver *d = blk_driver_find(format);
+
+    if (!d) error_set(e, "Unknown file format '%s'", format);
+    else if (!d->amend) error_set(e, "Format driver '%s' does not support option amendment", format);
+    return d && d->amend ? d->amend_opts : NULL;
+}
+
+static const struct blk_create_opt *find_opt(const struct blk_create_opt *t, const char *name)
+{
+    for (; t && t->name; t++) {
+        if (!strcmp(t->name, name)) return t;
+    }
+    return NULL;
+}
+
+int node_check_amend(const struct blk_driver *d, const struct opts *o, struct error *e)
+{
+    for (unsigned i = 0; i < o->n; i++) {
+        const struct blk_create_opt *t = find_opt(d->amend_opts, o->v[i].name);
+        if (t && check_value(t, o->v[i].value, e)) return -EINVAL;
+        if (t) continue;
+        error_set(e, "Invalid parameter '%s'", o->v[i].name);
+        if (find_opt(d->create_opts, o->v[i].name)) error_hint(e, "This option is only supported for image creation");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 /* Checks o against the table and fills in defaults. */
 static int complete(const struct blk_driver *d, const struct opts *o, struct opts *out, struct error *e)
 {

@@ -124,6 +124,7 @@ struct blk_driver {
     int (*info)(struct blk_node *, struct blk_info *);   /* fills what it knows; NULL: what the file says */
     void (*info_specific)(struct blk_node *, struct json_out *); /* members of "data" */
     int (*check)(struct blk_node *, unsigned fix, struct blk_check *, struct error *);
+    const struct blk_create_opt *amend_opts; /* what may be changed: checked before amend is called */
     int (*amend)(struct blk_node *, const struct opts *, bool force, void (*progress)(void *, uint64_t, uint64_t),
                  void *opaque, struct error *);
     int (*change_backing)(struct blk_node *, const char *file, const char *format, struct error *);

@@ -91,6 +91,9 @@ int node_reopen(struct blk_node *, unsigned set, unsigned clear, struct error *)
 struct blk_node *node_open(struct blk_graph *, const struct opts *, unsigned flags, bool protocol, struct error *);
 struct blk_node *node_snapshot(struct blk_graph *, struct blk_node *base, unsigned flags, struct error *);
 
+/* create.c: are these options of `amend -o`? */
+int node_check_amend(const struct blk_driver *, const struct opts *, struct error *);
+
 /* io.c */
 void node_lock(struct blk_node *, bool reads);
 void node_lock_all(struct blk_node *);    /* nobody is inside, and nothing is in flight */

@@ -26,6 +26,11 @@ static int read_header(void *opaque, uint64_t offset, void *buf, size_t n)
     return blk_node_read(file, offset, buf, n);
 }
 
+static int write_header(void *opaque, uint64_t offset, const void *buf, size_t n)
+{
+    return blk_node_write(opaque, offset, buf, n, 0);
+}
+
 static int luks_disk_open(struct blk_node *n, const struct opts *o, unsigned flags, struct error *e)
 {
     struct luks_disk *d = blk_state(n);
@@ -94,6 +99,24 @@ static int luks_disk_truncate(struct blk_node *n, uint64_t size, enum blk_preall
     return blk_node_truncate(blk_file(n), d->payload + ALIGN_UP(size, (uint64_t)512), prealloc, e);
 }
 
+static int flush_header(void *opaque) { return blk_node_flush(opaque); }
+
+static const struct blk_create_opt amend_opts[] = {LUKS_AMEND_OPTIONS(""), {NULL, OPT_STRING, NULL, NULL}};
+
+static int luks_disk_amend(struct blk_node *n, const struct opts *o, bool force, void (*progress)(void *, uint64_t, uint64_t),
+                           void *opaque, struct error *e)
+{
+    struct luks_disk *d = blk_state(n);
+    struct luks_change c;
+    int rc = luks_change_parse(&c, blk_node_graph(n), o, "", e);
+
+    if (rc) return rc;
+    c.force = force;
+    rc = luks_change(d->luks, &c, read_header, write_header, flush_header, blk_file(n), e);
+    if (!rc && progress) progress(opaque, 1, 1);
+    return rc;
+}
+
 static int luks_disk_info(struct blk_node *n, struct blk_info *i)
 {
     i->encrypted = true;
@@ -125,11 +148,6 @@ static struct luks_params params_of(const struct opts *o)
 {
     return (struct luks_params){opts_get(o, "cipher-alg"), opts_get(o, "cipher-mode"), opts_get(o, "ivgen-alg"),
                                 opts_get(o, "ivgen-hash-alg"), opts_get(o, "hash-alg"), opts_number(o, "iter-time", 0)};
-}
-
-static int write_header(void *opaque, uint64_t offset, const void *buf, size_t n)
-{
-    return blk_node_write(opaque, offset, buf, n, 0);
 }
 
 static int luks_disk_create(struct blk_graph *g, const char *filename, const struct opts *o, struct error *e)
@@ -183,6 +201,8 @@ const struct blk_driver blk_drv_luks = {
     .close = luks_disk_close,
     .create = luks_disk_create,
     .measure = luks_disk_measure,
+    .amend = luks_disk_amend,
+    .amend_opts = amend_opts,
     .read = luks_disk_read,
     .write = luks_disk_write,
     .truncate = luks_disk_truncate,

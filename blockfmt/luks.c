@@ -1,6 +1,7 @@
 /*
  * luks.c - the LUKS version 1 header (On-Disk Format Specification 1.2): checking it, opening a key slot, making one.
  */
+#include "blockfmt/block.h"
 #include "blockfmt/luks.h"
 #include "util/json.h"
 
@@ -13,6 +14,8 @@
 #define SLOT_ON     0x00ac71f3u
 #define SLOT_OFF    0x0000deadu
 #define MAX_KEY     128u
+
+enum { ERASE_PASSES = 3 }; /* over key material; where the host copies on write, nothing reaches what was there */
 
 static const uint8_t magic[6] = {'L', 'U', 'K', 'S', 0xba, 0xbe};
 
@@ -27,9 +30,16 @@ struct luks {
     uint8_t digest[20], salt[32];
     struct slot slots[SLOTS];
     char alg[40], mode[33], ivgen[33], ivhash[33]; /* as create options name them */
+    bool open;               /* by a password: */
+    uint8_t master[MAX_KEY]; /* what goes into further slots */
 };
 
-void luks_free(struct luks *l) { mem_free(l); }
+void luks_free(struct luks *l)
+{
+    if (l) crypt_wipe(l->master, sizeof l->master);
+    mem_free(l);
+}
+
 uint64_t luks_payload_offset(const struct luks *l) { return (uint64_t)l->payload * 512; }
 
 static void text(char *out, const uint8_t *p, size_t n)
@@ -175,7 +185,7 @@ struct luks *luks_open(luks_read_fn *rd, void *opaque, const uint8_t *pass, size
                        struct error *e)
 {
     struct luks *l = NEW(struct luks);
-    uint8_t h[HEADER_SIZE], master[MAX_KEY];
+    uint8_t h[HEADER_SIZE];
     int rc = rd(opaque, 0, h, sizeof h);
 
     if (rc) error_set(e, "Unable to read LUKS header: %s", strerror(-rc));
@@ -188,12 +198,12 @@ struct luks *luks_open(luks_read_fn *rd, void *opaque, const uint8_t *pass, size
             rc = 1;
         }
         for (unsigned i = 0; i < SLOTS && rc == 1; i++) {
-            if (l->slots[i].active == SLOT_ON) rc = try_slot(l, &l->slots[i], rd, opaque, pass, pass_len, master, e);
+            if (l->slots[i].active == SLOT_ON) rc = try_slot(l, &l->slots[i], rd, opaque, pass, pass_len, l->master, e);
         }
         if (rc == 1) error_set(e, "Invalid password, cannot unlock any keyslot");
         else if (rc) error_set(e, "could not open a key slot: %s", strerror(-rc));
-        else *crypt = crypt_new(l->alg, l->mode, l->ivgen, l->ivhash, master, l->key_bytes, e);
-        crypt_wipe(master, sizeof master);
+        else *crypt = crypt_new(l->alg, l->mode, l->ivgen, l->ivhash, l->master, l->key_bytes, e);
+        l->open = !rc;
         if (!rc && !*crypt) rc = -ENOTSUP;
     }
     if (!rc) return l;
@@ -256,14 +266,44 @@ uint64_t luks_header_size(const struct luks_params *params, struct error *e)
     return 0;
 }
 
+/* The master key, split and encrypted by what a password gives: a slot's key material, *area (freed by the caller). */
+static int seal(const struct luks_params *p, const uint8_t *master, size_t n, const uint8_t *pass, size_t pass_len,
+                struct slot *s, uint8_t **area, size_t *bytes, struct error *e)
+{
+    uint8_t key[MAX_KEY];
+    struct crypt *c = NULL;
+    int rc = crypt_random(s->salt, sizeof s->salt);
+
+    *bytes = ALIGN_UP(n * STRIPES, (size_t)512);
+    *area = mem_zalloc(*bytes);
+    s->active = SLOT_ON;
+    s->iterations = (uint32_t)MIN(MAX(crypt_pbkdf2_count(p->hash_alg, n, p->iter_time), 1000), UINT32_MAX);
+    if (!rc) rc = crypt_pbkdf2(p->hash_alg, pass, pass_len, s->salt, sizeof s->salt, s->iterations, key, n);
+    if (!rc) rc = split(p->hash_alg, master, n, *area);
+    if (!rc) {
+        c = crypt_new(p->cipher_alg, p->cipher_mode, p->ivgen_alg, p->ivgen_hash_alg, key, n, e);
+        rc = c ? crypt_run(c, true, 0, *area, *bytes) : -ENOTSUP;
+    }
+    crypt_free(c);
+    crypt_wipe(key, sizeof key);
+    return rc;
+}
+
+/* The 48 bytes of a slot in the header. */
+static void put_slot(uint8_t *p, const struct slot *s)
+{
+    st32_be(p, s->active), st32_be(p + 4, s->iterations);
+    memcpy(p + 8, s->salt, sizeof s->salt);
+    st32_be(p + 40, s->offset), st32_be(p + 44, s->stripes);
+}
+
 int luks_create(const struct luks_params *params, const uint8_t *pass, size_t pass_len, luks_write_fn *wr, void *opaque,
                 struct error *e)
 {
     struct luks_params p = defaults(params);
     uint64_t size = luks_header_size(params, e), iterations;
-    size_t n = crypt_key_len(p.cipher_alg, p.cipher_mode), dash = strcspn(p.cipher_alg, "-"), bytes = ALIGN_UP(n * STRIPES, (size_t)512);
-    uint8_t h[HEADER_SIZE] = {0}, master[MAX_KEY], key[MAX_KEY], id[16], *slot = h + 208, *area = NULL;
-    struct crypt *c = NULL;
+    size_t n = crypt_key_len(p.cipher_alg, p.cipher_mode), dash = strcspn(p.cipher_alg, "-"), bytes;
+    uint8_t h[HEADER_SIZE] = {0}, master[MAX_KEY], id[16], *area = NULL;
     int rc = 0;
 
     if (!size || n > MAX_KEY) return -ENOTSUP;
@@ -285,26 +325,184 @@ int luks_create(const struct luks_params *params, const uint8_t *pass, size_t pa
     st32_be(h + 164, (uint32_t)iterations);
     if (!rc) rc = crypt_pbkdf2(p.hash_alg, master, n, h + 132, 32, iterations, h + 112, 20);
     for (unsigned i = 0; i < SLOTS; i++) {
-        st32_be(h + 208 + i * 48, i ? SLOT_OFF : SLOT_ON);
-        st32_be(h + 208 + i * 48 + 40, 8 + i * slot_sectors(n));
-        st32_be(h + 208 + i * 48 + 44, STRIPES);
-    }
-    iterations = MIN(MAX(crypt_pbkdf2_count(p.hash_alg, n, p.iter_time), 1000), UINT32_MAX);
-    st32_be(slot + 4, (uint32_t)iterations);
-    if (!rc) rc = crypt_random(slot + 8, 32);
-    if (!rc) rc = crypt_pbkdf2(p.hash_alg, pass, pass_len, slot + 8, 32, iterations, key, n);
-    area = mem_zalloc(bytes);
-    if (!rc) rc = split(p.hash_alg, master, n, area);
-    if (!rc) {
-        c = crypt_new(p.cipher_alg, p.cipher_mode, p.ivgen_alg, p.ivgen_hash_alg, key, n, e);
-        rc = c ? crypt_run(c, true, 0, area, bytes) : -ENOTSUP;
+        struct slot s = {.active = SLOT_OFF, .offset = 8 + i * slot_sectors(n), .stripes = STRIPES};
+        if (!i && !rc) rc = seal(&p, master, n, pass, pass_len, &s, &area, &bytes, e);
+        put_slot(h + 208 + i * 48, &s);
     }
     if (!rc) rc = wr(opaque, 8 * 512, area, bytes);
     if (!rc) rc = wr(opaque, 0, h, sizeof h);
     if (rc) error_set(e, "could not make the LUKS header: %s", strerror(-rc));
-    crypt_free(c);
     crypt_wipe(master, sizeof master);
-    crypt_wipe(key, sizeof key);
     mem_free(area);
     return rc;
+}
+
+/* ---- changing slots ------------------------------------------------------------------------------- */
+
+static int write_slot(const struct luks *l, unsigned i, luks_write_fn *wr, int (*flush)(void *), void *opaque)
+{
+    uint8_t p[48];
+    int rc;
+
+    put_slot(p, &l->slots[i]);
+    rc = wr(opaque, 208 + i * 48, p, sizeof p);
+    return rc ? rc : flush(opaque);
+}
+
+static int fill_slot(struct luks *l, unsigned i, const struct luks_change *c, luks_write_fn *wr, int (*flush)(void *),
+                     void *opaque, struct error *e)
+{
+    struct luks_params p = {l->alg, l->mode, l->ivgen, *l->ivhash ? l->ivhash : NULL, l->hash, c->iter_time};
+    struct slot s = l->slots[i];
+    uint8_t *area = NULL;
+    size_t bytes;
+    int rc;
+
+    p = defaults(&p);
+    rc = seal(&p, l->master, l->key_bytes, c->new_pass, c->new_len, &s, &area, &bytes, e);
+    if (!rc) rc = wr(opaque, (uint64_t)s.offset * 512, area, bytes);
+    if (!rc) rc = flush(opaque);
+    if (!rc) l->slots[i] = s, rc = write_slot(l, i, wr, flush, opaque);
+    if (area) crypt_wipe(area, bytes);
+    mem_free(area);
+    return rc;
+}
+
+/* The header forgets the slot first: what is left of its key material is then of no use to the password alone. */
+static int erase_slot(struct luks *l, unsigned i, luks_write_fn *wr, int (*flush)(void *), void *opaque)
+{
+    size_t bytes = ALIGN_UP(l->key_bytes * (size_t)STRIPES, (size_t)512);
+    struct slot *s = &l->slots[i];
+    uint8_t *area = mem_alloc(bytes);
+    int rc;
+
+    s->active = SLOT_OFF, s->iterations = 0;
+    memset(s->salt, 0, sizeof s->salt);
+    rc = write_slot(l, i, wr, flush, opaque);
+    for (unsigned k = 0; k < ERASE_PASSES && !rc; k++) {
+        rc = crypt_random(area, bytes);
+        if (!rc) rc = wr(opaque, (uint64_t)s->offset * 512, area, bytes);
+        if (!rc) rc = flush(opaque);
+    }
+    mem_free(area);
+    return rc;
+}
+
+static int activate(struct luks *l, const struct luks_change *c, luks_write_fn *wr, int (*flush)(void *), void *opaque,
+                    struct error *e)
+{
+    unsigned i = 0;
+
+    if (c->slot >= 0) {
+        i = (unsigned)c->slot;
+        if (l->slots[i].active == SLOT_ON && !c->force)
+            return error_set(e, "Refusing to overwrite active keyslot %u - please erase it first", i), -EINVAL;
+    } else {
+        while (i < SLOTS && l->slots[i].active == SLOT_ON) i++;
+        if (i == SLOTS) return error_set(e, "Can't add a keyslot - all keyslots are in use"), -ENOSPC;
+    }
+    return fill_slot(l, i, c, wr, flush, opaque, e);
+}
+
+static int erase(struct luks *l, const struct luks_change *c, luks_read_fn *rd, luks_write_fn *wr, int (*flush)(void *),
+                 void *opaque, struct error *e)
+{
+    unsigned hit = 0, active = 0, found = 0;
+    int rc = 0;
+
+    for (unsigned i = 0; i < SLOTS; i++) {
+        const struct slot *s = &l->slots[i];
+        if (s->active != SLOT_ON) continue;
+        active++;
+        if (c->slot >= 0 && i != (unsigned)c->slot) continue;
+        if (c->old_pass) {
+            uint8_t master[MAX_KEY];
+            rc = try_slot(l, s, rd, opaque, c->old_pass, c->old_len, master, e);
+            crypt_wipe(master, sizeof master);
+            if (rc < 0) return rc;
+            if (rc) continue;
+        }
+        hit |= 1u << i, found++;
+    }
+    if (c->slot >= 0 && l->slots[c->slot].active != SLOT_ON)
+        return error_set(e, "Given keyslot %d is already erased (inactive)", c->slot), -EINVAL;
+    if (c->slot >= 0 && !found)
+        return error_set(e, "Given keyslot %d doesn't contain the given old password for erase operation", c->slot), -EINVAL;
+    if (!found) return error_set(e, "No keyslots match given (old) password for erase operation"), -EINVAL;
+    if (found == active && !c->force) {
+        if (c->slot >= 0)
+            error_set(e, "Attempt to erase the only active keyslot %d which will erase all the data in the image "
+                         "irreversibly - refusing operation", c->slot);
+        else
+            error_set(e, "All the active keyslots match the (old) password that was given and erasing them will erase all "
+                         "the data in the image irreversibly - refusing operation");
+        return -EINVAL;
+    }
+    rc = 0;
+    for (unsigned i = 0; i < SLOTS && !rc; i++) {
+        if (hit >> i & 1) rc = erase_slot(l, i, wr, flush, opaque);
+    }
+    return rc;
+}
+
+int luks_change(struct luks *l, const struct luks_change *c, luks_read_fn *rd, luks_write_fn *wr, int (*flush)(void *),
+                void *opaque, struct error *e)
+{
+    int rc;
+
+    if (!l->open) return error_set(e, "the key slots cannot be changed: no password has opened the image"), -EACCES;
+    rc = c->activate ? activate(l, c, wr, flush, opaque, e) : erase(l, c, rd, wr, flush, opaque, e);
+    if (rc && !e->set) error_set(e, "could not change the key slots: %s", strerror(-rc));
+    return rc;
+}
+
+static const struct blk_secret *secret_of(struct blk_graph *g, const char *id, struct error *e)
+{
+    const struct blk_secret *s = blk_object_find(g, "secret", id);
+
+    if (!s) error_set(e, "No secret with id '%s'", id);
+    return s;
+}
+
+int luks_change_parse(struct luks_change *c, struct blk_graph *g, const struct opts *o, const char *prefix, struct error *e)
+{
+    const char *v[5] = {NULL};
+    static const char *const names[5] = {"state", "new-secret", "old-secret", "keyslot", "iter-time"};
+    const struct blk_secret *s;
+    uint64_t slot;
+    char name[48];
+
+    for (unsigned i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "%s%s", prefix, names[i]);
+        v[i] = opts_get(o, name);
+    }
+    *c = (struct luks_change){.slot = -1};
+    if (!v[0]) return error_set(e, "Parameter '%sstate' is missing", prefix), -EINVAL;
+    c->activate = !strcmp(v[0], "active");
+    if (!c->activate && strcmp(v[0], "inactive"))
+        return error_set(e, "Parameter '%sstate' does not accept value '%s'", prefix, v[0]), -EINVAL;
+    if (c->activate && !v[1]) return error_set(e, "'new-secret' is required to activate a keyslot"), -EINVAL;
+    if (c->activate && v[2]) return error_set(e, "'old-secret' must not be given when activating keyslots"), -EINVAL;
+    if (!c->activate && v[1]) return error_set(e, "'new-secret' must not be given when erasing keyslots"), -EINVAL;
+    if (!c->activate && v[4]) return error_set(e, "'iter-time' must not be given when erasing keyslots"), -EINVAL;
+    if (!c->activate && !v[2] && !v[3])
+        return error_set(e, "To erase keyslot(s), either explicit keyslot index or the password currently contained in them "
+                            "must be given"),
+               -EINVAL;
+    if (v[3]) {
+        if (opt_parse_number("keyslot", v[3], INT32_MAX, &slot, e)) return -EINVAL;
+        if (slot >= SLOTS)
+            return error_set(e, "Invalid keyslot %u specified, must be between 0 and %u", (unsigned)slot, SLOTS - 1), -EINVAL;
+        c->slot = (int)slot;
+    }
+    if (v[4] && opt_parse_number("iter-time", v[4], UINT32_MAX, &c->iter_time, e)) return -EINVAL;
+    if (v[1]) {
+        if (!(s = secret_of(g, v[1], e))) return -ENOENT;
+        c->new_pass = s->data, c->new_len = s->len;
+    }
+    if (v[2]) {
+        if (!(s = secret_of(g, v[2], e))) return -ENOENT;
+        c->old_pass = s->data, c->old_len = s->len;
+    }
+    return 0;
 }

@@ -33,4 +33,27 @@ uint64_t luks_header_size(const struct luks_params *, struct error *);
 int luks_create(const struct luks_params *, const uint8_t *pass, size_t pass_len, luks_write_fn *, void *opaque,
                 struct error *);
 
+/* How key slots change: one gets the new password, or some are erased. */
+struct luks_change {
+    bool activate, force; /* force: also a slot in use, and the last one */
+    int slot;             /* -1: the first free one; all that the old password opens */
+    uint64_t iter_time;   /* milliseconds; 0: the default */
+    const uint8_t *new_pass, *old_pass; /* of the graph's secrets; NULL: none */
+    size_t new_len, old_len;
+};
+/* LUKS_AMEND_OPTIONS after `prefix`, checked; a missing state is an error. 0 or -errno and *e. */
+struct blk_graph;
+struct opts;
+int luks_change_parse(struct luks_change *, struct blk_graph *, const struct opts *, const char *prefix, struct error *);
+/* With a header that a password has opened. `flush` after each write, so that a slot counts only once its key is there. */
+int luks_change(struct luks *, const struct luks_change *, luks_read_fn *, luks_write_fn *, int (*flush)(void *opaque),
+                void *opaque, struct error *);
+/* The options of that, for tables of struct blk_create_opt; P: the prefix. */
+#define LUKS_AMEND_OPTIONS(P)                                                                                          \
+    {P "iter-time", OPT_NUMBER, "Time to spend in PBKDF in milliseconds", NULL},                                       \
+    {P "keyslot", OPT_NUMBER, "Select a single keyslot to modify explicitly", NULL},                                   \
+    {P "new-secret", OPT_STRING, "New secret to set in the matching keyslots. Empty string to erase", NULL},           \
+    {P "old-secret", OPT_STRING, "Select all keyslots that match this password", NULL},                                \
+    {P "state", OPT_STRING, "Select new state of affected keyslots (active/inactive)", NULL}
+
 #endif

@@ -2,6 +2,7 @@
  * qcow2-amend.c - changes to a whole image: its size with preallocation, options that can be amended, the backing
  * file it names, emptying it.
  */
+#include "blockfmt/luks.h"
 #include "blockfmt/qcow2.h"
 
 
@@ -288,20 +289,45 @@ static int version_of(const char *compat, unsigned *version)
     return 0;
 }
 
+const struct blk_create_opt qcow2_amend_opts[] = {
+    {"backing_file", OPT_STRING, "File name of a base image", NULL},
+    {"backing_fmt", OPT_STRING, "Image format of the base image", NULL},
+    {"compat", OPT_STRING, "Compatibility level (v2 [0.10] or v3 [1.1])", NULL},
+    {"data_file", OPT_STRING, "File name of an external data file", NULL},
+    {"data_file_raw", OPT_BOOL, "The external data file must stay valid as a raw image", NULL},
+    LUKS_AMEND_OPTIONS("encrypt."),
+    {"lazy_refcounts", OPT_BOOL, "Postpone refcount updates", NULL},
+    {"refcount_bits", OPT_NUMBER, "Width of a reference count entry in bits", NULL},
+    {"size", OPT_SIZE, "Virtual disk size", NULL},
+    {NULL, OPT_STRING, NULL, NULL},
+};
+
+static int write_luks(void *opaque, uint64_t offset, const void *buf, size_t n)
+{
+    struct qcow2 *s = opaque;
+    if (offset > s->crypto_length || n > s->crypto_length - offset) return -EIO;
+    return blk_node_write(s->file, s->crypto_offset + offset, buf, n, 0);
+}
+
+static int flush_luks(void *opaque) { return blk_node_flush(((struct qcow2 *)opaque)->file); }
+
+/* The key slots, when there are options for them. */
+static int amend_luks(struct qcow2 *s, const struct opts *o, bool force, struct error *e)
+{
+    struct luks_change c;
+    bool any = false;
+
+    for (unsigned i = 0; i < o->n; i++) any |= !strncmp(o->v[i].name, "encrypt.", 8);
+    if (!any) return 0;
+    if (!s->luks) return error_set(e, "the image has no key slots: it is not encrypted by LUKS"), -EINVAL;
+    int rc = luks_change_parse(&c, blk_node_graph(s->node), o, "encrypt.", e);
+    if (rc) return rc;
+    c.force = force;
+    return luks_change(s->luks, &c, qcow2_read_luks, write_luks, flush_luks, s, e);
+}
+
 static int check_amend(struct qcow2 *s, const struct opts *o, unsigned *version, struct error *e)
 {
-    static const char *const may[] = {"compat", "backing_file", "backing_fmt", "size", "lazy_refcounts", "refcount_bits",
-                                      "data_file", "data_file_raw"};
-
-    for (unsigned i = 0; i < o->n; i++) {
-        bool ok = false, known = false;
-        for (size_t k = 0; k < ARRAY_LEN(may); k++) ok |= !strcmp(o->v[i].name, may[k]);
-        for (const struct blk_create_opt *t = qcow2_create_opts; t->name; t++) known |= !strcmp(o->v[i].name, t->name);
-        if (ok) continue;
-        error_set(e, "Invalid parameter '%s'", o->v[i].name);
-        if (known) error_hint(e, "This option is only supported for image creation");
-        return -EINVAL;
-    }
     if (opts_get(o, "compat") && version_of(opts_get(o, "compat"), version))
         return error_set(e, "Unknown compatibility level %s", opts_get(o, "compat")), -EINVAL;
     uint64_t bits = opts_number(o, "refcount_bits", UINT64_C(1) << s->refcount_order);
@@ -328,6 +354,7 @@ int qcow2_amend(struct blk_node *n, const struct opts *o, bool force, void (*pro
     const char *file = opts_get(o, "backing_file"), *format = opts_get(o, "backing_fmt");
     int rc = check_amend(s, o, &version, e);
 
+    if (!rc) rc = amend_luks(s, o, force, e);
     if (rc) return rc;
     bits = (unsigned)opts_number(o, "refcount_bits", bits);
     order = host_ctz32(bits);
@@ -380,6 +407,6 @@ int qcow2_amend(struct blk_node *n, const struct opts *o, bool force, void (*pro
     if (!rc) rc = blk_node_flush(s->file);
     pthread_mutex_unlock(&s->lock);
     if (!rc && progress) progress(opaque, 1, 1);
-    if (rc) error_set(e, "Could not amend: %s", strerror(-rc));
+    if (rc && !e->set) error_set(e, "Could not amend: %s", strerror(-rc));
     return rc;
 }

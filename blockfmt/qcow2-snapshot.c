@@ -311,7 +311,7 @@ int qcow2_snapshot_load(struct blk_node *n, const char *id, struct error *e)
     uint64_t *l1 = NULL, need;
     int i = find(s, id, false), rc;
 
-    if (i < 0) return error_set(e, "Failed to load snapshot: Can't find snapshot '%s'", id), i;
+    if (i < 0) return error_set(e, "Can't find snapshot '%s'", id), i;
     const struct qcow2_snapshot *sn = &s->snapshots[i];
     need = (sn->disk_size + qcow2_l2_span(s) - 1) / qcow2_l2_span(s);
     if (sn->disk_size > INT64_MAX - qcow2_l2_span(s) || need > sn->l1_size)
@@ -326,7 +326,7 @@ int qcow2_snapshot_load(struct blk_node *n, const char *id, struct error *e)
         blk_set_size(n, s->size);
     }
     pthread_mutex_unlock(&s->lock);
-    if (rc) error_set(e, "Failed to load snapshot '%s': %s", id, strerror(-rc));
+    if (rc) error_set(e, "snapshot '%s': %s", id, strerror(-rc));
     return rc;
 }
 

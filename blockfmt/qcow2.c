@@ -56,7 +56,7 @@ static void make_caches(struct qcow2 *s, const struct opts *o)
 
 /* ---- encryption ---- */
 
-static int read_luks(void *opaque, uint64_t offset, void *buf, size_t n)
+int qcow2_read_luks(void *opaque, uint64_t offset, void *buf, size_t n)
 {
     struct qcow2 *s = opaque;
     if (offset > s->crypto_length || n > s->crypto_length - offset) return -EIO;
@@ -91,7 +91,7 @@ static int open_crypt(struct qcow2 *s, const struct opts *o, unsigned flags, str
         crypt_wipe(key, sizeof key);
         return s->crypt ? 0 : -ENOTSUP;
     }
-    s->luks = luks_open(read_luks, s, secret ? secret->data : NULL, secret ? secret->len : 0, &s->crypt, e);
+    s->luks = luks_open(qcow2_read_luks, s, secret ? secret->data : NULL, secret ? secret->len : 0, &s->crypt, e);
     return s->luks ? 0 : -EACCES;
 }
 
@@ -437,6 +437,7 @@ const struct blk_driver blk_drv_qcow2 = {
     .info = qcow2_info,
     .info_specific = qcow2_info_specific,
     .check = qcow2_check,
+    .amend_opts = qcow2_amend_opts,
     .amend = qcow2_amend,
     .change_backing = qcow2_change_backing,
     .make_empty = qcow2_make_empty,

@@ -264,7 +264,11 @@ void qcow2_bitmaps_free(struct qcow2 *);
 bool qcow2_can_store_bitmap(struct blk_node *, const char *name, uint32_t granularity, struct error *);
 void qcow2_bitmaps_info(struct qcow2 *, struct json_out *);
 
+/* qcow2.c: bytes of the header that an image encrypted by LUKS has; opaque: struct qcow2. */
+int qcow2_read_luks(void *opaque, uint64_t offset, void *buf, size_t n);
+
 /* qcow2-amend.c */
+extern const struct blk_create_opt qcow2_amend_opts[];
 int qcow2_amend(struct blk_node *, const struct opts *, bool force, void (*progress)(void *, uint64_t, uint64_t),
                 void *opaque, struct error *);
 int qcow2_change_backing(struct blk_node *, const char *file, const char *format, struct error *);

@@ -179,6 +179,36 @@ if "$tool" -s s=hello l create luks size=1M,iter-time=100,key-secret=s >out 2>&1
             ok "$tool" -s s=hello -o $k=s a read 7000000 100000 3
         done
     done
+    # Key slots: what either program does to them, the other knows.
+    for f in luks qcow2; do
+        what="key slots, $f"
+        case $f in luks) p= ;; *) p=encrypt. ;; esac
+        rm -f a
+        ok "$tool" -s s=hello a create $f size=1M,${p:+encrypt.format=luks,}${p}iter-time=10,${p}key-secret=s
+        slots() { # PROGRAM SECRET OPTIONS...
+            by=$1 o=driver=$f,${p}key-secret=$2,file.filename=a
+            shift 2
+            "$by" amend --object secret,id=s,data=hello --object secret,id=t,data=other --image-opts "$o" -o "$@"
+        }
+        opens() {
+            qemu-io --object secret,id=s,data=hello --object secret,id=t,data=other \
+                --image-opts "driver=$f,${p}key-secret=$1,file.filename=a" -c 'read 0 1M'
+        }
+        fails 'new-secret' slots "$img" s ${p}state=active
+        fails 'already erased' slots "$img" s ${p}state=inactive,${p}keyslot=5
+        fails 'refusing' slots "$img" s ${p}state=inactive,${p}old-secret=s
+        fails 'Refusing' slots "$img" s ${p}state=active,${p}keyslot=0,${p}new-secret=t
+        ok opens s
+        ok slots "$img" s ${p}state=active,${p}new-secret=t,${p}iter-time=10
+        ok opens t
+        ok slots "$img" t ${p}state=inactive,${p}old-secret=s
+        fails 'Invalid password' opens s
+        ok opens t
+        ok slots qemu-img t ${p}state=active,${p}new-secret=s,${p}iter-time=10,${p}keyslot=7
+        ok slots "$img" s ${p}state=inactive,${p}keyslot=1
+        fails 'Invalid password' opens t
+        ok opens s
+    done
     fails 'Invalid password' "$tool" -s s=hallo -o key-secret=s l read 0 1 1
     fails 'required' "$tool" l read 0 1 1
 else
@@ -212,7 +242,7 @@ done
 
 # ---- damage ----
 poke() { # OFFSET HEXBYTES
-    printf "$(echo "$2" | sed 's/../\\x&/g')" >poke.bin
+    for b in $(echo "$2" | sed 's/../& /g'); do printf "\\$(printf %03o "0x$b")"; done >poke.bin
     dd if=poke.bin of=x bs=1 seek=$(($1)) conv=notrunc 2>/dev/null
 }
 peek() { od -An -tx1 -j $(($1)) -N 8 x | tr -d ' \n'; }
@@ -221,7 +251,7 @@ ok "$img" create -q -f qcow2 good 16M
 ok "$tool" good write 0 1000000 1 + write 9000000 100000 2 + snapshot create s + write 0 100000 3
 cp good x
 l1=$((0x$(peek 40))) rt=$((0x$(peek 48)))
-l2=$((0x$(peek $l1) & 0xfffffffffffe00)) rb=$((0x$(peek $rt)))
+l2=$((0x$(peek $l1 | cut -c3-) & 0xfffffffffffe00)) rb=$((0x$(peek $rt)))
 e0=$(peek $l2) e1=$(peek $((l2 + 8)))
 repair() { # what is left after a repair is sound, for both, and nothing else has changed
     "$tool" -c x check >out 2>&1

@@ -159,6 +159,11 @@ int img_bench(struct blk_graph *g, int argc, char **argv)
     k.blk = img_open(g, argv[optind], &a.img, a.img.format, a.img.cache, a.flags | (a.write ? 0 : BLK_RDONLY));
     if (!k.blk) return 1;
     k.size = blk_size(k.blk);
+    if (k.offset >= k.size && k.size) {
+        error_report("The offset is beyond the end of the image");
+        blk_close(k.blk);
+        return 1;
+    }
     if (a.bufsize > k.size) {
         error_report("The image is smaller than a request");
         blk_close(k.blk);

@@ -264,23 +264,15 @@ int img_bitmap(struct blk_graph *g, int argc, char **argv)
 
 /* ---- amend ---------------------------------------------------------------------------------------- */
 
-/* Those creation options of a format that can be changed later. */
 static int amend_help(const char *format)
 {
-    static const char *const names[] = {
-        "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "encrypt.iter-time", "encrypt.keyslot",
-        "encrypt.new-secret", "encrypt.old-secret", "encrypt.state", "iter-time", "keyslot", "lazy_refcounts",
-        "new-secret", "old-secret", "refcount_bits", "size", "state"};
     static const char *const kinds[] = {"str", "bool (on/off)", "num", "size"};
-    const struct blk_create_opt *table = blk_create_opts(format, NULL), *t;
+    struct error e = ERROR_INIT;
+    const struct blk_create_opt *t = blk_amend_opts(format, &e);
 
-    if (strcmp(format, "qcow2") && strcmp(format, "luks"))
-        return error_report("Format driver '%s' does not support option amendment", format), 1;
+    if (!t) return img_fail(&e);
     printf("Amend options for '%s':\n", format);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        for (t = table; t && t->name && strcmp(t->name, names[i]); t++) {
-        }
-        if (!t || !t->name) continue;
+    for (; t->name; t++) {
         char left[64];
         snprintf(left, sizeof left, "%s=<%s>", t->name, kinds[t->kind]);
         printf("  %-22s - %s\n", left, t->help);

@@ -24,6 +24,7 @@ static void announce_one(const struct blk_create_opt *t, const struct opts *o)
     uint64_t n;
 
     if (!v) v = t->def;
+    if (!v && !strcmp(t->name, "extended_l2")) v = "off"; /* said here, though not among the options' defaults */
     if (!v || !*v) return;
     if (t->kind == OPT_SIZE && !opt_parse_size(t->name, v, 1, &n, NULL)) printf(" %s=%llu", t->name, (unsigned long long)n);
     else if (t->kind == OPT_BOOL && opts_get(o, t->name)) printf(" %s=%s", t->name, opts_bool(o, t->name, false) ? "on" : "off");

@@ -460,7 +460,16 @@ static void restructure(struct blk_backend *b, uint8_t *buf, struct fuzz_bytes *
     case 5: (void)blk_make_empty(b, &e); break;
     case 6: (void)blk_change_backing(blk_root(b), fuzz_pick(f, 2) ? "base.raw" : NULL, "raw", &e); break;
     case 7:
-        opts_set(&o, fuzz_pick(f, 2) ? "compat" : "lazy_refcounts", "0.10");
+        if (strcmp(blk_node_driver(blk_root(b)), "luks")) {
+            opts_set(&o, fuzz_pick(f, 2) ? "compat" : "lazy_refcounts", "0.10");
+        } else {
+            bool add = !fuzz_pick(f, 4); /* takes time */
+            char slot[2] = {(char)('0' + fuzz_pick(f, 8)), 0};
+            opts_set(&o, "state", add ? "active" : "inactive");
+            if (add) opts_set(&o, "new-secret", "sec0"), opts_set(&o, "iter-time", "1");
+            if (fuzz_pick(f, 2)) opts_set(&o, "keyslot", slot);
+            else if (!add) opts_set(&o, "old-secret", "sec0");
+        }
         (void)blk_amend(b, &o, true, NULL, NULL, &e);
         opts_free(&o);
         break;
