@@ -359,7 +359,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     }
 
     for (;;) {
-        if (unlikely(atomic_load_u32(&cpu->kick)) && !cpu->io.replay) {
+        if (unlikely(atomic_load_u32(&cpu->kick)) && !cpu->io.replay && !one) { /* what has begun is completed first */
             atomic_store_u32(&cpu->kick, 0);
             ret = RUN_KICKED;
             break;

@@ -115,6 +115,7 @@ static bool io_unit(struct cpu *cpu, uint64_t *unit, bool *inner)
 {
     struct blk *b;
     struct mark *m = cpu_running(cpu, &b);
+    *unit = UINT64_MAX;
     if (!m) return false;
     struct mark *last = &b->marks[b->n_marks - 1];
     m -= m->unit_back;
@@ -138,7 +139,7 @@ static void io_settle(struct cpu *cpu)
     const void *xpc = cpu->xpc;
     struct blk *xblk = cpu->xblk;
     cpu->xpoint = io->xpoint, cpu->xpc = io->xpc, cpu->xblk = io->xblk;
-    if (!io_unit(cpu, &io->unit, &inner)) io->n = 0, io->unit = UINT64_MAX;
+    if (!io_unit(cpu, &io->unit, &inner) && io->unit == UINT64_MAX) io->n = 0;
     cpu->xpoint = xpoint, cpu->xpc = xpc, cpu->xblk = xblk;
 }
 
@@ -236,8 +237,12 @@ static void io_done(struct cpu *cpu, uint64_t phys, unsigned size, bool write, u
         return;
     }
     io_settle(cpu);
-    if (!io_unit(cpu, &unit, &inner)) return;
+    bool again = io_unit(cpu, &unit, &inner);
     if (io->unit != unit) io->unit = unit, io->n = 0;
+    if (!again) { /* never to be repeated, but known to have been (unit_has_io) */
+        io->n = unit != UINT64_MAX;
+        return;
+    }
     io->e[io->n++] = (struct io_access){ phys, value, (uint8_t)size, write };
     if (inner && unlikely(atomic_load_u32(&cpu->kick))) unit_again(cpu);
 }
@@ -256,6 +261,18 @@ void engine_code_page_own(struct cpu *cpu, const void *host)
     code_point(cpu, (const uint8_t *)((uintptr_t)host & ~(uintptr_t)(CPU_PAGE_SIZE - 1)));
 }
 
+/* Has the running unit made device accesses? */
+static bool unit_has_io(struct cpu *cpu)
+{
+    uint64_t unit;
+    bool inner;
+    if (cpu->world->user) return false;
+    io_settle(cpu);
+    if (!cpu->io.n) return false;
+    (void)io_unit(cpu, &unit, &inner);
+    return unit == cpu->io.unit;
+}
+
 static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
 {
     struct engine *eng = cpu->engine;
@@ -265,8 +282,9 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
         if (va + size <= w->va || va >= w->va + w->len) continue;
         if (cpu->step_over_break) continue;
         eng->hit = (struct debug_hit){ true, w->kind, va };
-        if (cpu_in_code(cpu)) longjmp(*cpu->unwind, UNWIND_WATCH);
-        eng->hit_late = HIT_LATE; /* entering an exception cannot be begun again */
+        if (cpu_in_code(cpu) && !unit_has_io(cpu)) longjmp(*cpu->unwind, UNWIND_WATCH);
+        eng->hit_late = HIT_LATE; /* entering an exception cannot be begun again, nor what a device has seen: stop behind it */
+        if (cpu_in_code(cpu)) cpu_kick(cpu);
     }
 }
 

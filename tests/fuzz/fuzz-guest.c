@@ -8,6 +8,7 @@
  *
  * FUZZ_BACKEND=NAME puts a JIT backend in the place of the first (default: now and then the null backend), with everything
  * compiled at its first or second run. At the end a line tells how many blocks were translated and compiled.
+ * FUZZ_GUEST=mips or x86: inputs that make other guests do nothing.
  *
  * The guests are MIPS in both, and x86 in system mode: real mode, 32 bits flat or with paging, 64 bits.
  *
@@ -719,7 +720,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_bytes in = fuzz_bytes(data, size);
     if (getenv("FUZZ_LOG")) log_set((uint32_t)strtoul(getenv("FUZZ_LOG"), NULL, 0));
     unsigned what = fuzz_u8(&in);
-    if ((what & 0x0c) == 8) fuzz_system(in, true);
+    const char *only = getenv("FUZZ_GUEST");
+    bool x86 = (what & 0x0c) == 8;
+    if (only && x86 != !strcmp(only, "x86")) return 0;
+    if (x86) fuzz_system(in, true);
     else if (what & 3) fuzz_system(in, false);
     else fuzz_user(in);
     return 0;
