@@ -397,8 +397,9 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
         jit_link_changed(eng, &b->links[i], NULL);
     }
     if (eng->cfg.mode == ENGINE_FAST) {
-        /* Most blocks run a few times only, the others are compiled soon, from IR that is optimised then. */
-        if (!jit_soon(eng) || log_on(LOG_OP_OPT)) ir_optimise(ib);
+        /* Of a program's blocks most run a few times only, the others are compiled soon, from IR that is optimised then. A
+         * machine runs so many that their size counts. */
+        if (!b->user || !jit_soon(eng) || log_on(LOG_OP_OPT)) ir_optimise(ib);
         if (log_on(LOG_OP_OPT) && log_in_filter(pc)) ir_dump(ir, cpu->guest, put_log, NULL);
         make_marks(b, ir, arena);
         xcode_lower(eng, cpu, b, ir, arena);
