@@ -229,9 +229,9 @@ struct jit *jit_new(struct engine *);
 void jit_delete(struct engine *);
 /* A new block in fast mode: sets b->x to what counts its runs. Lock held. */
 void jit_block_made(struct engine *, struct blk *);
-/* b->heat has come to 0 (by the interpreter, or tier 1 code). Not under the lock. */
 /* Are blocks compiled before they have run so often that optimising them for the interpreter would pay? */
 bool jit_soon(const struct engine *);
+/* b->heat has come to 0 (by the interpreter, or tier 1 code). Not under the lock. */
 void jit_hot(struct cpu *, struct blk *);
 /* The same for the block at the pc slot. */
 void jit_hot_here(struct cpu *);
