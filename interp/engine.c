@@ -373,7 +373,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             if (cpu->halted && g->has_work(cpu)) cpu->halted = false;
             for (unsigned n = 0; n < MOST_ENTRIES && g->interrupt(cpu); n++) continue;
         }
-        if (unlikely(eng->hit_late == HIT_LATE)) {
+        if (unlikely(eng->hit_late == HIT_LATE) && !one) {
             eng->hit_late = HIT_TOLD;
             ret = RUN_DEBUG;
             break;
