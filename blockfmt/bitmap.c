@@ -115,6 +115,7 @@ bool blk_bitmap_run(const struct blk_bitmap *b, uint64_t *offset, uint64_t *n)
     uint64_t i = *offset >> b->shift, from;
     bool found;
 
+    if (*offset >= b->size) return false; /* the last bit may stand for more */
     pthread_mutex_lock(&m->lock);
     while (i < b->bits && !get(b, i)) {
         if (i % 64 == 0 && !b->map[i / 64]) i += 64;

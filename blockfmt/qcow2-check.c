@@ -202,11 +202,13 @@ static void check_l1(struct checker *k, uint64_t *l1, uint32_t n, bool active, b
 {
     for (uint32_t i = 0; i < n; i++) {
         uint64_t l2 = l1[i] & QCOW2_OFFSET_MASK;
-        bool ok = !(l2 & qcow2_cluster_mask(k->s));
+        bool aligned = !(l2 & qcow2_cluster_mask(k->s));
+        const char *meta = qcow2_overlap_known(k->s, l2, k->s->cluster_size);
         int rc;
         if (!l2) continue;
-        if (!ok) say(k, "ERROR l2_offset=%llx: Table is not cluster aligned; L1 entry corrupted", (unsigned long long)l2);
-        if (!ok || !refer(k, l2, k->s->cluster_size)) {
+        if (!aligned) say(k, "ERROR l2_offset=%llx: Table is not cluster aligned; L1 entry corrupted", (unsigned long long)l2);
+        else if (meta) say(k, "ERROR l2_offset=%llx: Table overlaps with %s; L1 entry corrupted", (unsigned long long)l2, meta);
+        if (!aligned || meta || !refer(k, l2, k->s->cluster_size)) {
             k->damaged = true;
             if (mend(k)) l1[i] = 0, *changed = true;
             continue;
@@ -235,8 +237,12 @@ static int check_snapshot(struct checker *k, const struct qcow2_snapshot *sn)
     bool changed = false;
     int rc;
 
-    if (!refer(k, sn->l1_offset, (uint64_t)sn->l1_size * 8)) {
-        say(k, "ERROR snapshot %s (%s): its L1 table is not in the file", sn->id, sn->name);
+    /* Where it says that its table is, may be another one: nothing is to be changed there. */
+    const char *meta = sn->l1_size ? qcow2_overlap_known(k->s, sn->l1_offset, (uint64_t)sn->l1_size * 8) : NULL;
+    const char *wrong = sn->l1_offset & qcow2_cluster_mask(k->s) ? "is not cluster aligned" : meta ? "overlaps with " : NULL;
+    if (!wrong && !refer(k, sn->l1_offset, (uint64_t)sn->l1_size * 8)) wrong = "is not in the file";
+    if (wrong) {
+        say(k, "ERROR snapshot %s (%s): its L1 table %s%s", sn->id, sn->name, wrong, meta && wrong[0] == 'o' ? meta : "");
         k->c->corruptions++;
         k->damaged = true;
         return 0;

@@ -368,16 +368,23 @@ int qcow2_switch(struct qcow2 *s, uint64_t at, const uint8_t *now, const uint8_t
     return rc;
 }
 
-const char *qcow2_overlap(struct qcow2 *s, uint64_t offset, uint64_t n)
+const char *qcow2_overlap_known(const struct qcow2 *s, uint64_t offset, uint64_t n)
 {
-    uint64_t mask = qcow2_cluster_mask(s);
-
     if (offset < s->cluster_size) return "the header";
     if (meets(offset, n, s->l1_offset, (uint64_t)s->l1_size * 8)) return "the active L1 table";
     if (meets(offset, n, s->rt_offset, (uint64_t)s->rt_size * 8)) return "the refcount table";
     if (s->n_snapshots && meets(offset, n, s->snapshots_offset, s->snapshots_bytes)) return "the snapshot table";
     if (s->n_bitmaps && meets(offset, n, s->bitmap_dir_offset, s->bitmap_dir_size)) return "the bitmap directory";
     if (s->crypto_offset && meets(offset, n, s->crypto_offset, s->crypto_length)) return "the encryption header";
+    return NULL;
+}
+
+const char *qcow2_overlap(struct qcow2 *s, uint64_t offset, uint64_t n)
+{
+    uint64_t mask = qcow2_cluster_mask(s);
+    const char *known = qcow2_overlap_known(s, offset, n);
+
+    if (known) return known;
     for (uint64_t c = offset & ~mask; c < offset + n && n <= UINT64_C(64) << s->cluster_bits; c += s->cluster_size) {
         if (qcow2_table_cached(s, &s->l2c, c)) return "an L2 table";
         if (qcow2_table_cached(s, &s->rbc, c)) return "a refcount block";

@@ -163,6 +163,7 @@ int qcow2_clean(struct qcow2 *);
 int qcow2_corrupt(struct qcow2 *, uint64_t offset, const char *what);
 /* (L) Does [offset, +n) of the file hold tables? NULL: no, else their name. */
 const char *qcow2_overlap(struct qcow2 *, uint64_t offset, uint64_t n);
+const char *qcow2_overlap_known(const struct qcow2 *, uint64_t offset, uint64_t n); /* of those that the header tells of */
 
 /* qcow2-map.c */
 /* (L) What guest bytes from offset are, for at most n. */

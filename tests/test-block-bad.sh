@@ -116,6 +116,7 @@ ok "$io" -f qcow2 -c 'read -q -P 7 0 1M' d.img
 
 # ---- tables that lie elsewhere than they can: beyond the end, off a cluster, over each other. What is refused or damaged stays as
 # it is; repairing, where it says that it has, leaves an image that is clean, and the rest of the data readable.
+be32() { od -An -tu1 -j "$2" -N 4 "$1" | awk '{ printf "%.0f", (($1 * 256 + $2) * 256 + $3) * 256 + $4 }'; }
 be64() { od -An -tu1 -j "$2" -N 8 "$1" | awk '{ x = 0; for (i = 1; i <= 8; i++) x = x * 256 + (i == 1 ? $i % 64 : $i); printf "%.0f", x }'; }
 as64() { awk -v x="$1" -v top="${2:-0}" 'BEGIN { for (i = 7; i >= 0; i--) { b = int(x / 256 ^ i) % 256; if (i == 7) b += top; printf "\\%03o", b } }'; }
 "$img" create -q -f qcow2 t.img 1M && "$io" -f qcow2 -c 'write -q -P 7 0 512k' -c 'write -q -P 8 512k 512k' t.img
@@ -180,7 +181,7 @@ for v in '\177\377\377\377\377\377\377\377' '\100\000\177\377\377\377\377\377' '
     [ $s -le 3 ] && [ $s != 1 ] && passed=$((passed + 1)) || { failed=$((failed + 1)); echo "failed: compressed $v: check: status $s"; }
 done
 # the first bytes name a kind of block that deflate has not
-cp c.img d.img && poke d.img "$(($(be64 c.img "$l2") % 4294967296))" '\377\377\377\377\377\377\377\377\377\377'
+cp c.img d.img && poke d.img "$(be32 c.img $((l2 + 4)))" '\377\377\377\377\377\377\377\377\377\377'
 refused 'read failed: Input/output error' "$io" -r -f qcow2 -c 'read 0 64k' d.img
 
 # ---- no room: what was flushed before is there, and the image is whole

@@ -250,11 +250,15 @@ static void test_bitmap(void)
     uint64_t off = 0, n;
     uint8_t x = 1;
 
-    CHECK(m && !blk_bitmap_new(blk_root(b), "m", 65536, false, &e) && !blk_bitmap_count(m));
+    struct blk_bitmap *wide = blk_bitmap_new(blk_root(b), "wide", 1u << 21, false, &e);
+
+    CHECK(m && wide && !blk_bitmap_new(blk_root(b), "m", 65536, false, &e) && !blk_bitmap_count(m));
     CHECK(!blk_write(b, 131071, &x, 1) && !blk_write(b, 131072, &x, 1) && blk_bitmap_count(m) == 131072);
     CHECK(blk_bitmap_run(m, &off, &n) && off == 65536 && n == 131072);
     off += n;
     CHECK(!blk_bitmap_run(m, &off, &n));
+    off = blk_size(b); /* the bit stands for more than the image has */
+    CHECK(!blk_bitmap_run(wide, &off, &n));
     blk_bitmap_clear(m, 65536, 65536);
     CHECK(blk_bitmap_count(m) == 65536 && blk_bitmap_find(blk_root(b), "m") == m);
     blk_bitmap_delete(m);

@@ -510,9 +510,13 @@ static int check(const struct kind *k, unsigned fix, bool print, struct blk_chec
     int rc;
 
     *c = (struct blk_check){.message = print ? print_line : NULL};
-    if (!b) return error_clear(&e), -1;
+    if (!b) {
+        if (print) print_line(NULL, e.msg);
+        return error_clear(&e), -1;
+    }
     rc = blk_check(b, fix, c, &e);
     blk_close(b);
+    if (rc && print) print_line(NULL, e.msg);
     error_clear(&e);
     if (rc || c->check_errors) return -1;
     return !c->corruptions && !c->leaks; /* what is left */
