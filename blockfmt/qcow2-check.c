@@ -362,7 +362,7 @@ static int compare_counts(struct checker *k)
         bool leak = count > used, can = leak ? k->fix & (BLK_FIX_LEAKS | BLK_FIX_ERRORS) : k->fix & BLK_FIX_ERRORS;
         if (leak && k->damaged) can = false;
         if (!leak && (!there || used > most)) k->rebuild = k->rebuild || !there, can = false;
-        if (k->rebuild && (k->fix & BLK_FIX_ERRORS) && !k->damaged) can = false;
+        if (k->rebuild && (k->fix & BLK_FIX_ERRORS)) can = false; /* the blocks may lie on other tables; new ones are made */
         say(k, "%s cluster %llu refcount=%llu reference=%llu", can ? "Repairing" : leak ? "Leaked" : "ERROR", (unsigned long long)c,
             (unsigned long long)count, (unsigned long long)used);
         if (can) {

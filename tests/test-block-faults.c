@@ -5,6 +5,7 @@
  * not each fifth.
  */
 #include "blockfmt/block.h"
+#include "blockfmt/compress.h"
 #include "tests/count.h"
 
 #include <errno.h>
@@ -115,7 +116,7 @@ static int run(struct blk_backend *b, unsigned k, const struct kind *kind)
     for (uint64_t i = 512; i < n; i += 512) memcpy(buf + i, buf, 512);
     switch (x->op) {
     case WRITE: return blk_write(b, at, buf, (size_t)n);
-    case PACK: return blk_write_flags(b, at, buf, (size_t)n, kind->compressed ? BLK_COMPRESSED : 0);
+    case PACK: return blk_write_flags(b, at, buf, (size_t)n, kind->compressed && compress_built(COMPRESS_DEFLATE_RAW) ? BLK_COMPRESSED : 0);
     case ZERO: return blk_zero(b, at, n, 0);
     case UNMAP: return blk_zero(b, at, n, BLK_MAY_UNMAP);
     case DISCARD: return blk_discard(b, at, n);
