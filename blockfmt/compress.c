@@ -4,19 +4,9 @@
 #include "blockfmt/compress.h"
 
 #include "util/lazy.h"
+#include "util/zlib.h"
 
 #include <errno.h>
-#ifdef HAVE_ZLIB
-#include <zlib.h>
-#ifdef QUERN_SO_ZLIB
-#define Z_FUNCTIONS(X) X(deflate) X(deflateEnd) X(deflateInit2_) X(inflate) X(inflateEnd) X(inflateInit2_)
-LAZY_LIBRARY_AS(z_, Z_FUNCTIONS, QUERN_SO_ZLIB)
-#define Z(f) z_lib.f
-#else
-#define Z(f) f
-#define z_load(e) 0
-#endif
-#endif
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 #ifdef QUERN_SO_ZSTD

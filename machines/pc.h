@@ -55,4 +55,10 @@ void pc_set_boot_order(struct pc *);
 /* What firmware reads: CMOS, fw_cfg's items and tables. 0 or -1. */
 int pc_configure(struct pc *, struct error *e);
 
+/* What the boards of this family have in common, for their struct board. */
+#define PC_BOARD_COMMON \
+    .isas = pc_isas, .default_cpu64 = "qemu64", .default_ram = UINT64_C(128) << 20, .n_serial = 4, .n_parallel = MACHINE_MAX_PARALLEL, \
+    .n_floppies = 2, .takes_devices = true, .has_pc_parts = true, .has_boot_order = true, .has_fw_cfg = true, .init = pc_init, \
+    .reset = pc_reset
+
 #endif

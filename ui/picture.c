@@ -3,21 +3,11 @@
  */
 #include "ui/picture.h"
 
+#include "util/zlib.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#ifdef HAVE_ZLIB
-#include "util/lazy.h"
-#include <zlib.h>
-#ifdef QUERN_SO_ZLIB
-#define Z_FUNCTIONS(X) X(compress2) X(compressBound) X(crc32)
-LAZY_LIBRARY_AS(z_, Z_FUNCTIONS, QUERN_SO_ZLIB)
-#define Z(f) z_lib.f
-#else
-#define Z(f) f
-#define z_load(e) 0
-#endif
-#endif
 
 static bool write_ppm(FILE *f, const struct picture *p)
 {

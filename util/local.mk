@@ -6,4 +6,4 @@ libquern_a_SOURCES += util/loop.c util/loop.h util/opts.c util/opts.h
 libquern_a_SOURCES += util/softfloat.c util/softfloat-wide.c util/softfloat.h \
 	util/softfloat-parts.h util/softfloat-core.h util/softfloat-ops.h
 libquern_a_SOURCES += util/sock.c util/sock.h
-libquern_a_SOURCES += util/tls.c util/tls.h util/lazy.c util/lazy.h
+libquern_a_SOURCES += util/tls.c util/tls.h util/lazy.c util/lazy.h util/zlib.h

@@ -4,23 +4,13 @@
  */
 #include "machines/boot/loader.h"
 
+#include "util/zlib.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef HAVE_ZLIB
-#include "util/lazy.h"
-#include <zlib.h>
-#ifdef QUERN_SO_ZLIB
-#define Z_FUNCTIONS(X) X(inflate) X(inflateEnd) X(inflateInit2_)
-LAZY_LIBRARY_AS(z_, Z_FUNCTIONS, QUERN_SO_ZLIB)
-#define Z(f) z_lib.f
-#else
-#define Z(f) f
-#define z_load(e) 0
-#endif
-#endif
 
 /* ---- files ---- */
 

@@ -70,13 +70,17 @@ static void write_cntrl(struct acpi_pm *s, uint16_t v)
     acpi_pm_update(s);
 }
 
-void acpi_pm_read(struct acpi_pm *s, uint8_t r[ACPI_PM_SIZE])
+uint64_t acpi_pm_read(struct acpi_pm *s, const uint8_t *other, unsigned n, unsigned addr, unsigned size)
 {
-    memset(r, 0, ACPI_PM_SIZE);
+    uint8_t r[ACPI_PM_SIZE] = {0};
+    uint64_t v = 0;
     st16_le(r + ACPI_PM_STS, s->sts);
     st16_le(r + ACPI_PM_EN, s->en);
     st16_le(r + ACPI_PM_CNTRL, s->cntrl);
     st32_le(r + ACPI_PM_TMR, (uint32_t)clock_ticks(clock_now(s->owner->clock), PM_TIMER_HZ) & 0xffffff);
+    for (unsigned i = 0; i < size && addr + i < n; i++)
+        v |= (uint64_t)(addr + i < ACPI_PM_SIZE ? r : other)[addr + i] << (8 * i);
+    return v;
 }
 
 void acpi_pm_write(struct acpi_pm *s, unsigned addr, uint64_t value, unsigned size)

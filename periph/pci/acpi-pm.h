@@ -37,8 +37,8 @@ void acpi_pm_drop(struct acpi_pm *);
 void acpi_pm_reset(struct acpi_pm *);
 /* Drives the SCI again: after loading. */
 void acpi_pm_update(struct acpi_pm *);
-/* The bytes of the registers. */
-void acpi_pm_read(struct acpi_pm *, uint8_t r[ACPI_PM_SIZE]);
+/* A read of `size` bytes at addr, of the registers and of what the chip has around them: `other`, n bytes. */
+uint64_t acpi_pm_read(struct acpi_pm *, const uint8_t *other, unsigned n, unsigned addr, unsigned size);
 /* A write of `size` bytes at addr; what is behind the registers is ignored. */
 void acpi_pm_write(struct acpi_pm *, unsigned addr, uint64_t value, unsigned size);
 void acpi_pm_power_button(struct acpi_pm *);

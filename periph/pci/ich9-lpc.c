@@ -96,13 +96,7 @@ void ich9_power_button(struct device *d)
 static uint64_t pm_read(void *opaque, uint64_t addr, unsigned size)
 {
     struct ich9_lpc *s = opaque;
-    uint8_t r[PM_SIZE];
-    memcpy(r, s->other, sizeof r);
-    acpi_pm_read(&s->acpi, r);
-    uint64_t v = 0;
-    for (unsigned i = 0; i < size && addr + i < PM_SIZE; i++)
-        v |= (uint64_t)r[addr + i] << (8 * i);
-    return v;
+    return acpi_pm_read(&s->acpi, s->other, PM_SIZE, (unsigned)addr, size);
 }
 
 static void pm_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
