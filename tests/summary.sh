@@ -3,7 +3,7 @@
 #
 # Every test ends with a line `N passed, N failed` (perhaps `, N skipped`) of its own. A test that ended
 # without such a line, or with a failing status after a line that says no failure, counts as one failed.
-# Prints one line per failing test and the sum; the status is 1 when anything failed or nothing ran.
+# Prints one line per failing test, what its log says of failures, and the sum; the status is 1 when anything failed or nothing ran.
 set -u
 dir=${1:?directory of .trs files}
 
@@ -13,6 +13,9 @@ for trs in "$dir"/*.trs; do
     result=$(sed -n 's/^:test-result: *\([A-Z]*\).*/\1/p' "$trs" | tail -n 1)
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$dir/$name.log" 2>/dev/null | tail -n 1)
     printf '%s|%s|%s\n' "$name" "$result" "$line"
+    case $result in PASS | SKIP) ;; *)
+        { grep -A 8 'FAILED' "$dir/$name.log" || tail -n 8 "$dir/$name.log"; } 2>/dev/null | head -n 40 | cut -c 1-400 | sed 's/^/    /' >&2 ;;
+    esac
 done | awk -F'|' '
 {
     p = f = s = 0
