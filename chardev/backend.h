@@ -33,7 +33,6 @@ struct chardev *chr_next(struct chr_set *, struct chardev *);
 /* "disconnected:tcp:..." and such, for people; into buf. */
 void chr_describe(const struct chardev *, char *buf, size_t size);
 bool chr_is_mux(const struct chardev *);
-bool chr_has_frontend(const struct chardev *);
 /* `-chardev help` */
 void chr_list_backends(void (*put)(void *, const char *name, const char *help), void *opaque);
 

@@ -106,7 +106,6 @@ void chr_accept_input(struct chardev *c)
 void chr_send_break(struct chardev *c) { chr_event(c, CHR_BREAK); }
 const char *chr_id(const struct chardev *c) { return c->id; }
 bool chr_is_mux(const struct chardev *c) { return c->ops == &chr_mux; }
-bool chr_has_frontend(const struct chardev *c) { return c->has_fe; }
 
 int chr_can_receive(struct chardev *c)
 {

@@ -28,8 +28,6 @@ void jit_register(const struct jit_backend *b)
     }
 }
 
-const struct jit_backend *const *jit_list(void) { return backends; }
-
 #if defined HAVE_DLFCN_H && defined HAVE_DLOPEN
 static void log_if_wanted(const char *fmt, ...)
 {

@@ -144,8 +144,6 @@ struct jit_backend {
 void jit_register(const struct jit_backend *);
 /* Finds by name, loading a module when there is one. NULL + error. */
 const struct jit_backend *jit_find(const char *name, struct error *);
-/* All that are registered, for help; ended by NULL. */
-const struct jit_backend *const *jit_list(void);
 extern const struct jit_backend jit_null_backend;
 
 /* ---- for backends ------------------------------------------------------------------------------- */

@@ -23,7 +23,6 @@ struct gdb_stub {
     uint8_t *out;                  /* the last packet sent, for a '-' */
     size_t out_len;
     bool no_ack, ack_off_next;
-    bool seen;                     /* the debugger has sent a packet */
 
     bool awaiting;                 /* a stop is to be reported */
     struct gdb_stop last;
@@ -659,7 +658,6 @@ static void detach(struct gdb_stub *g)
 {
     remove_breakpoints(g);
     g->awaiting = false;
-    g->seen = false;
     if (g->t.detach) g->t.detach(g->t.opaque);
     else g->t.resume(g->t.opaque, 0, 0);
 }
@@ -669,7 +667,6 @@ static void handle(struct gdb_stub *g, const char *p, size_t len)
     const char *rest;
     uint64_t id;
 
-    g->seen = true;
     switch (*p) {
     case '?': put_stop(g); break;
     case 'g': read_registers(g); break;
@@ -773,14 +770,10 @@ void gdb_stub_connected(struct gdb_stub *g, bool yes)
 {
     g->state = IN_IDLE;
     g->no_ack = g->ack_off_next = false;
-    g->seen = false;
     g->awaiting = false;
     g->sstep = GDB_SSTEP_ENABLE | GDB_SSTEP_NOIRQ | GDB_SSTEP_NOTIMER;
     if (!yes) remove_breakpoints(g);
 }
-
-bool gdb_stub_is_connected(const struct gdb_stub *g) { return g->seen; }
-unsigned gdb_stub_sstep(const struct gdb_stub *g) { return g->sstep; }
 
 struct gdb_stub *gdb_stub_new(const struct gdb_target *t, void (*send)(void *, const uint8_t *, int), void *opaque)
 {

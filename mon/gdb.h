@@ -56,8 +56,6 @@ void gdb_stub_delete(struct gdb_stub *);
 void gdb_stub_input(struct gdb_stub *, const uint8_t *buf, int n); /* bytes from the debugger */
 void gdb_stub_stopped(struct gdb_stub *, const struct gdb_stop *); /* the debuggee stopped by itself or by stop() */
 void gdb_stub_connected(struct gdb_stub *, bool yes);              /* a debugger came, or went (breakpoints are removed) */
-bool gdb_stub_is_connected(const struct gdb_stub *);               /* a debugger has sent something */
-unsigned gdb_stub_sstep(const struct gdb_stub *);
 int gdb_stub_signal(const struct gdb_stub *);                       /* the signal to deliver that the last resume gave; 0: none */
 
 /* ---- system mode (gdb-system.c) ------------------------------------------------------------------- */

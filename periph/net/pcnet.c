@@ -3,12 +3,10 @@
  * 20550.
  *
  * It is attached to no network yet: what is transmitted goes nowhere and completes, nothing is
- * received, and the link is down unless the property "link" or pcnet_set_link says otherwise. Not
+ * received, and the link is down unless the property "link" says otherwise. Not
  * modelled: loopback, Magic Packet, the EEPROM's serial port, the boot ROM, and polling of the
  * transmit ring without a demand (TDMD).
  */
-#include "periph/net/pcnet.h"
-
 #include "periph/pci/pci.h"
 #include "util/log.h"
 
@@ -430,11 +428,6 @@ static const struct mmio_ops res_ops = {
     .read = res_read, .write = res_write, .min_size = 1, .max_size = 4};
 
 /* ---- life ---- */
-
-void pcnet_set_link(struct device *d, bool up)
-{
-    pcnet(d)->link_up = up;
-}
 
 static int pcnet_realize(struct device *d, struct error *e)
 {

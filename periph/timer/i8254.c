@@ -361,11 +361,6 @@ void pit_set_gate(struct device *pit, unsigned counter, bool level)
     if (counter % 3 == 0) update(s);
 }
 
-bool pit_gate(struct device *pit, unsigned counter)
-{
-    return ((struct pit *)pit)->c[counter % 3].gate;
-}
-
 uint32_t pit_frequency(struct device *pit, unsigned counter)
 {
     const struct pit_counter *c = &((struct pit *)pit)->c[counter % 3];

@@ -15,7 +15,6 @@ enum { PIT_HZ = 1193182 };
 bool pit_out(struct device *pit, unsigned counter);
 /* Drives the gate of counter 0..2. */
 void pit_set_gate(struct device *pit, unsigned counter, bool level);
-bool pit_gate(struct device *pit, unsigned counter);
 /* What a speaker would play, and `info` shows: mode, and the frequency in Hz (0: nothing counts).
  */
 uint32_t pit_frequency(struct device *pit, unsigned counter);
