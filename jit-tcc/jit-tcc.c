@@ -4,7 +4,7 @@
  *
  * The compiled text calls nothing but through constants and its own functions, and has no data: it may lie anywhere. So
  * libtcc links it in a buffer, from which it is copied to the engine's code memory; nothing is ever writable and executable
- * where the engine runs. Not here: the source (gen.c, text.c).
+ * where the engine runs. Not here: the source (gen*.c, text.c).
  *
  * libtcc was not made for programs that must not end: where it is linked statically, exit() and mprotect() are replaced for it
  * (--wrap, see configure). After an exit() its state is lost, and nothing more is compiled.

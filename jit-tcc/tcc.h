@@ -1,5 +1,5 @@
 /*
- * tcc.h - what the files of the libtcc backend share: text.c (C text of ops), gen.c (C text of regions), jit-tcc.c (compiling
+ * tcc.h - what the files of the libtcc backend share: text.c (C text of ops), gen*.c (C text of regions), jit-tcc.c (compiling
  * it, and what compiled code calls). Private to jit-tcc/.
  *
  * One region becomes one C function. Its registers are members of a struct on its stack, laid out as struct frame says; in

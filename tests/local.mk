@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = QUERN_BUILD='$(abs_top_builddir)'; export QUERN_BUILD; \
 	QUERN_MODULE_PATH='$(abs_top_builddir)'; export QUERN_MODULE_PATH;
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = $(SHELL)
-EXTRA_DIST += tests/summary.sh
+EXTRA_DIST += tests/summary.sh tests/patience.sh
 
 # The tests that are programs: what the build with sanitizers runs.
 .PHONY: print-unit-tests

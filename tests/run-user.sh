@@ -19,11 +19,12 @@ while [ $# -gt 0 ]; do
     *) echo "usage: run-user.sh [--exec DIR] [--prefix NAME] [--under COMMAND] [--modes LIST]" >&2; exit 2 ;;
     esac
 done
+. "$here/patience.sh"
 passed=0 failed=0 skipped=0
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/quern-run-user-XXXXXX") || exit 1
 trap 'rm -rf "$tmp"' EXIT
 limit=
-command -v timeout >/dev/null && limit="timeout 120"
+command -v timeout >/dev/null && limit="timeout $((30 * patience))"
 if [ "$prefix" = quern ]; then
     modes="interp,mode=fast interp,mode=ref interp,dispatch=switch interp,fp=soft"
     if grep -q '^#define HAVE_JIT_NATIVE' "$dir/config.h" 2>/dev/null; then

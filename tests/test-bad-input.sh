@@ -3,6 +3,7 @@
 # What options themselves refuse is in test-cli.sh; here are files, boards, and user mode.
 set -u
 build=$(cd "${QUERN_BUILD:-.}" && pwd)
+. "${QUERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}/tests/patience.sh"
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
@@ -14,7 +15,7 @@ refused() {
     shift
     prog=$1
     shift
-    timeout -s KILL 20 "$build/$prog" "$@" >out 2>err </dev/null
+    timeout -s KILL $((10 * patience)) "$build/$prog" "$@" >out 2>err </dev/null
     rc=$?
     case $rc:$(cat out):$(cat err) in
     1::*"$text"*) passed=$((passed + 1)) ;;

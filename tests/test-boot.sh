@@ -2,6 +2,7 @@
 # test-boot.sh - Debian's MIPS installer kernel boots on malta to a shell, runs commands, and powers off.
 set -u
 build=${QUERN_BUILD:-.}
+. "${QUERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}/tests/patience.sh"
 images=/usr/lib/debian-installer/images/12/mipsel/malta
 kernel=$(find -L "$images" -type f -name 'vmlinuz*' 2>/dev/null | sort | head -n 1)
 initrd=$(find -L "$images" -type f -name initrd.gz 2>/dev/null | sort | head -n 1)
@@ -22,37 +23,28 @@ pid=$!
 exec 3>"$dir/in"
 
 # await TEXT SECONDS
+says() { tr -d '\r' <"$dir/out" | grep -qF -- "$1"; }
+says_or_gone() { says "$1" || gone "$pid"; }
 await() {
-    i=0
-    while [ $i -lt $(($2 * 5)) ]; do
-        if tr -d '\r' <"$dir/out" | grep -qF -- "$1"; then
-            passed=$((passed + 1))
-            return 0
-        fi
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.2
-        i=$((i + 1))
-    done
-    if tr -d '\r' <"$dir/out" | grep -qF -- "$1"; then passed=$((passed + 1)); return 0; fi
+    within "$2" says_or_gone "$1"
+    if says "$1"; then passed=$((passed + 1)); return 0; fi
     failed=$((failed + 1))
     echo "FAILED: no '$1'"
     return 1
 }
 
-if await '~ #' 240; then
+if await '~ #' 60; then
     printf 'echo $((6 * 7))-is-it\r' >&3
-    await '42-is-it' 30
+    await '42-is-it' 8
     printf 'mount -t proc proc /proc; cat /proc/cpuinfo\r' >&3
-    await 'MIPS Malta' 30
+    await 'MIPS Malta' 8
     printf '\001c' >&3
-    await 'monitor - type' 20
+    await 'monitor - type' 5
     printf 'info status\r' >&3
-    await 'VM status: running' 20
+    await 'VM status: running' 5
     printf '\001c' >&3
     printf 'poweroff -f\r' >&3
-    i=0
-    while kill -0 "$pid" 2>/dev/null && [ $i -lt 150 ]; do sleep 0.2; i=$((i + 1)); done
-    if kill -0 "$pid" 2>/dev/null; then
+    if ! within 8 gone "$pid"; then
         failed=$((failed + 1))
         echo "FAILED: poweroff did not end the emulator"
     else

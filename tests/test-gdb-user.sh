@@ -4,6 +4,7 @@
 set -u
 build=${QUERN_BUILD:-.}
 source=${QUERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
+. "$source/tests/patience.sh"
 gdb=$(command -v gdb-multiarch) || { echo "gdb-multiarch is missing (Debian: gdb-multiarch)"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }
 dir=$(mktemp -d) || exit 1
 pid=
@@ -26,13 +27,10 @@ session() {
     rm -f "$dir/sock"
     "$build/quern-$target" -g "$dir/sock" "$@" "$program" "$what" >"$dir/guest" 2>"$dir/err" &
     pid=$!
-    i=0
-    while [ ! -S "$dir/sock" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+    within 5 test -S "$dir/sock"
     { printf '%s\n' 'set pagination off' 'set confirm off' 'set sysroot /' "file $program" "target remote $dir/sock"; cat; } >"$dir/cmds"
-    timeout 60 "$gdb" -q -nx <"$dir/cmds" >"$dir/out" 2>&1
-    i=0
-    while kill -0 "$pid" 2>/dev/null && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
-    if kill -0 "$pid" 2>/dev/null; then
+    timeout $((20 * patience)) "$gdb" -q -nx <"$dir/cmds" >"$dir/out" 2>&1
+    if ! within 5 gone "$pid"; then
         bad "the process is still there"
         kill -9 "$pid"
     fi

@@ -2,6 +2,7 @@
 # test-gdb.sh - a real gdb on a machine: registers, memory, steps, break- and watchpoints, monitor commands.
 set -u
 build=${QUERN_BUILD:-.}
+. "${QUERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}/tests/patience.sh"
 gdb=$(command -v gdb-multiarch) || { echo "gdb-multiarch is missing (Debian: gdb-multiarch)"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }
 dir=$(mktemp -d) || exit 1
 pid=
@@ -40,8 +41,7 @@ run() {
     "$build/quern-system-$target" -M malta -display none -serial null -monitor null -S -kernel "$dir/k" \
         -gdb "unix:$dir/sock" 2>"$dir/err" &
     pid=$!
-    i=0
-    while [ ! -S "$dir/sock" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+    within 5 test -S "$dir/sock"
     cat >"$dir/cmds" <<CMDS
 set pagination off
 set confirm off
@@ -83,7 +83,7 @@ x/2xh 0x80100040
 p \$nosuch
 kill
 CMDS
-    timeout 60 "$gdb" -q -nx -batch -x "$dir/cmds" >"$dir/out" 2>&1
+    timeout $((20 * patience)) "$gdb" -q -nx -batch -x "$dir/cmds" >"$dir/out" 2>&1
     check 'pc is 80100000'
     check 't0 is 80100000'
     check 't1 is 1'
@@ -100,9 +100,7 @@ CMDS
     check '0x2a'
     check 'CPU#0'
     check '0x1111'
-    i=0
-    while kill -0 "$pid" 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i + 1)); done
-    if kill -0 "$pid" 2>/dev/null; then failed=$((failed + 1)); echo "FAILED: kill did not end the machine"
+    if ! within 5 gone "$pid"; then failed=$((failed + 1)); echo "FAILED: kill did not end the machine"
     else passed=$((passed + 1))
     fi
     wait "$pid" 2>/dev/null

@@ -3,6 +3,7 @@
 set -u
 build=${QUERN_BUILD:-.}
 source=${QUERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
+. "$source/tests/patience.sh"
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 passed=0 failed=0
@@ -80,10 +81,10 @@ word() {
     word 03e00008 00000000 42000020 1000fffe  # 30: jr ra; 38: wait; b 38
 } >"$dir/k"
 machine() {
-    timeout 60 "$build/quern-system-mipsel" -M malta -m 32 -display none -serial null -monitor stdio -kernel "$dir/k" -S "$@" >"$dir/out" 2>&1
+    timeout $((20 * patience)) "$build/quern-system-mipsel" -M malta -m 32 -display none -serial null -monitor stdio -kernel "$dir/k" -S "$@" >"$dir/out" 2>&1
 }
 # Until PATTERN is in FILE, or too long.
-wait_for() { for i in $(seq 100); do grep -q -- "$1" "$2" 2>/dev/null && break; sleep 0.1; done; sleep 0.2; }
+wait_for() { within 5 grep -qs -- "$1" "$2"; sleep 0.2; }
 wait_a_bit() { sleep 0.5; }
 { echo cont; wait_for 'exception 8' "$dir/sys"; echo quit; } | machine -d in_asm,exec,cpu,int,cpu_reset -D "$dir/sys" -dfilter 0x80100000+0x40
 has '^CPU Reset (CPU 0)' "$dir/sys"

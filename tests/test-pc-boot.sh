@@ -5,6 +5,7 @@
 set -u
 build=${QUERN_BUILD:-.}
 src=${QUERN_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
+. "$src/tests/patience.sh"
 guest=$src/tests/guest
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -26,7 +27,7 @@ common="-L $bios -display none -monitor none -icount sleep=off -no-reboot"
 refused() {
     text=$1
     shift
-    timeout 10 "$q32" -L "$bios" -display none -monitor none -S "$@" >"$dir/out" 2>&1 </dev/null
+    timeout $((5 * patience)) "$q32" -L "$bios" -display none -monitor none -S "$@" >"$dir/out" 2>&1 </dev/null
     rc=$?
     if [ $rc = 1 ] && grep -qF -- "$text" "$dir/out"; then ok; else bad "$* -> $rc '$(cat "$dir/out")' (wanted '$text')"; fi
 }
@@ -82,7 +83,7 @@ make_disk() {
 suite() {
     make_disk "$dir/disk"
     # shellcheck disable=SC2086
-    timeout 60 "$@" $common -m 16 -rtc base=2020-02-29T13:05:50 -drive "file=$dir/disk,format=raw" \
+    timeout $((30 * patience)) "$@" $common -m 16 -rtc base=2020-02-29T13:05:50 -drive "file=$dir/disk,format=raw" \
         -device isa-debug-exit,iobase=0xf4,iosize=4 -serial "file:$dir/serial" >"$dir/out" 2>&1 </dev/null
     rc=$?
     tr -d '\r' <"$dir/serial" >"$dir/lines"
@@ -100,7 +101,7 @@ second=ref
 "$q32" -accel help 2>&1 | grep -q native && second=native
 make_disk "$dir/disk"
 # shellcheck disable=SC2086
-timeout 60 "$q32" -L "$bios" -display none -icount sleep=off -no-reboot -m 16 -rtc base=2020-02-29T13:05:50 \
+timeout $((30 * patience)) "$q32" -L "$bios" -display none -icount sleep=off -no-reboot -m 16 -rtc base=2020-02-29T13:05:50 \
     -drive "file=$dir/disk,format=raw" -device isa-debug-exit,iobase=0xf4,iosize=4 -serial "file:$dir/serial" \
     -lockstep interp,$second,every=1000000 >"$dir/out" 2>&1 </dev/null
 if grep -q 'are equal' "$dir/out"; then ok; else bad "-lockstep interp,$second: $(cat "$dir/out")"; fi
@@ -113,7 +114,7 @@ suite "$q64" -M q35 -smp 2
 if command -v qemu-system-i386 >/dev/null; then
     make_disk "$dir/disk"
     # By its count of instructions, too: in real time a loaded host shows another second.
-    timeout 120 qemu-system-i386 -display none -monitor none -m 16 -rtc base=2020-02-29T13:05:50,clock=vm -icount shift=3,sleep=off -no-reboot \
+    timeout $((30 * patience)) qemu-system-i386 -display none -monitor none -m 16 -rtc base=2020-02-29T13:05:50,clock=vm -icount shift=3,sleep=off -no-reboot \
         -drive "file=$dir/disk,format=raw" -device isa-debug-exit,iobase=0xf4,iosize=4 -serial "file:$dir/serial" \
         >/dev/null 2>&1 </dev/null
     tr -d '\r' <"$dir/serial" | grep -v '^own:' >"$dir/theirs"
@@ -134,7 +135,7 @@ boots() {
     want=$1
     shift
     # shellcheck disable=SC2086
-    timeout 20 "$q32" $common -m 16 -device isa-debug-exit,iobase=0xf4,iosize=4 "$@" >"$dir/out" 2>&1 </dev/null
+    timeout $((10 * patience)) "$q32" $common -m 16 -device isa-debug-exit,iobase=0xf4,iosize=4 "$@" >"$dir/out" 2>&1 </dev/null
     rc=$?
     if [ $rc = "$want" ]; then ok; else bad "$* -> $rc (wanted $want) $(cat "$dir/out")"; fi
 }
@@ -169,7 +170,7 @@ at 40960 'b0 50 e6 70 b0 07 e6 71 b0 01 e6 92 f4'
 sector "$dir/tells" 'b0 50 e6 70 e4 71 66 0f b6 c0 ba f4 00 66 ef f4'
 for how in '-boot once=d' '-boot order=c,once=dc' '-boot order=c,once=d,strict=on -cpu 486'; do
     # shellcheck disable=SC2086
-    timeout 20 "$q32" -L "$bios" -display none -monitor none -icount sleep=off -m 16 -drive "file=$dir/tells,format=raw" \
+    timeout $((10 * patience)) "$q32" -L "$bios" -display none -monitor none -icount sleep=off -m 16 -drive "file=$dir/tells,format=raw" \
         -cdrom "$dir/cd" -device isa-debug-exit,iobase=0xf4,iosize=4 $how >"$dir/out" 2>&1 </dev/null
     rc=$?
     if [ $rc = 15 ]; then ok; else bad "$how -> $rc $(cat "$dir/out")"; fi
