@@ -22,6 +22,7 @@ struct ide_channel;
 struct display;
 struct virtio_balloon;
 struct input_sink;
+struct blk_backend;
 
 enum prop_kind { PROP_U8, PROP_U16, PROP_U32, PROP_U64, PROP_SIZE, PROP_BOOL, PROP_STR, PROP_CHR, PROP_DRIVE, PROP_NETDEV, PROP_MAC };
 struct prop_desc {
@@ -44,6 +45,18 @@ struct reg_desc { uint32_t addr; const char *name; uint8_t size; };
 
 enum dev_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_I2C, BUS_IDE, BUS_USB, BUS_SCSI, BUS_VIRTIO_SERIAL };
 enum dev_category { DEV_MISC, DEV_BRIDGE, DEV_STORAGE, DEV_NETWORK, DEV_INPUT, DEV_DISPLAY, DEV_SOUND, DEV_CHAR, DEV_INTC, DEV_TIMER, DEV_USB };
+
+/* Media that come and go: CDs, floppies. A drive does not own what is in it. */
+struct media_state { struct blk_backend *blk; bool locked, tray_open; };
+struct media_ops {
+    unsigned units;              /* drives that one device may have */
+    bool has_tray, read_only;
+    /* False: there is no drive `unit`. */
+    bool (*state)(struct device *, unsigned unit, struct media_state *);
+    /* Another medium or none, between instructions; *old is the one that was in it, of which no request is in flight any
+     * more. Fails (-1) while the guest has locked the tray, which it is then asked to open, unless forced. */
+    int (*change)(struct device *, unsigned unit, struct blk_backend *, struct blk_backend **old, bool force, struct error *);
+};
 
 struct dev_desc {
     const char *name;            /* as -device takes it: "isa-serial", "pcnet" */
@@ -71,6 +84,7 @@ struct dev_desc {
     unsigned n_irqs;
     irq_handler input;
     unsigned n_inputs;
+    const struct media_ops *media;     /* drives whose medium can be changed; NULL: none */
 };
 enum { DEV_MAX_MMIO = 8 };
 

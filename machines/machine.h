@@ -26,7 +26,9 @@ struct drive_config {
     bool cdrom, readonly, used;    /* used: a device has it (if=none) */
     char *id;
     const char *bootindex;         /* a number as text, or NULL */
-    struct blk_backend *blk;       /* NULL: an empty CD drive */
+    const char *source;            /* the drive or node that -device gave it by name; NULL: none */
+    struct blk_backend *blk;       /* NULL: an empty drive */
+    struct device *device;         /* what has it; set by the machine */
 };
 
 /* What the command line asked for. Strings are owned by the caller and live as long as the machine. */

@@ -297,7 +297,7 @@ static int make_drives(struct malta *b, struct device *ide, struct error *e)
     struct machine *m = b->board.machine;
     bool cd_place_taken = false;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
-        const struct drive_config *c = &m->cfg.drives[i];
+        struct drive_config *c = &m->cfg.drives[i];
         if (c->interface == DRIVE_PFLASH || c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
         if (c->interface != DRIVE_IDE || c->index < 0 || c->index > 3) {
             return error_set(
@@ -308,6 +308,7 @@ static int make_drives(struct malta *b, struct device *ide, struct error *e)
         dev_set_int(d, "unit", (uint64_t)c->index);
         if (c->blk) dev_set_ptr(d, "drive", c->blk);
         if (!dev_finish(d, e)) return -1;
+        c->device = d;
         cd_place_taken |= c->index == 2;
     }
     if (m->cfg.no_defaults || cd_place_taken) return 0;

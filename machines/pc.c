@@ -12,12 +12,14 @@
 #include "isa/x86/x86-board.h"
 #include "machines/user-devices.h"
 #include "periph/block/fdc.h"
+#include "periph/block/ide.h"
 #include "periph/input/i8042.h"
 #include "periph/intc/i8259.h"
 #include "periph/intc/ioapic.h"
 #include "periph/intc/lapic.h"
 #include "periph/pci/i440fx.h"
 #include "periph/pci/piix4.h"
+#include "periph/scsi/scsi.h"
 #include "periph/timer/hpet.h"
 #include "periph/timer/i8254.h"
 #include "util/log.h"
@@ -548,21 +550,49 @@ static char *drive_path(const struct pc *pc, int index)
     return mem_printf("/pci@i0cf8/ide@%x,%x/drive@%d/disk@%d", devfn >> 3, devfn & 7, index / units, index % units);
 }
 
+static char *floppy_path(const struct pc *pc, unsigned drive)
+{
+    return mem_printf("/pci@i0cf8/isa@%x/fdc@03f0/floppy@%x", pc->q35 ? 0x1f : DEVFN_ISA >> 3, drive);
+}
+
+/* Takes the path. */
+static int add_boot(struct pc *pc, const char *index, char *path, struct error *e)
+{
+    if (!pc->isa_only) return pc_add_boot_text(pc, index, path, e);
+    mem_free(path);
+    return error_set(e, "machine \"isapc\" has no bootindex: -boot order= is its boot order");
+}
+
 /* Drive `index` is the only one of an AHCI port, or one of two of a channel. */
 static unsigned drive_unit(const struct pc *pc, int index)
 {
     return (unsigned)(pc->q35 ? 2 * index : index);
 }
 
-static int make_ide_drive(struct pc *pc, struct device *ide, const struct drive_config *c, struct error *e)
+static int make_ide_drive(struct pc *pc, struct device *ide, struct drive_config *c, struct error *e)
 {
     struct device *d = dev_create(pc->machine->mb, dev_find(c->cdrom ? "ide-cd" : "ide-hd"), ide, c->id);
     dev_set_int(d, "unit", drive_unit(pc, c->index));
     if (c->blk) dev_set_ptr(d, "drive", c->blk);
     if (!dev_finish(d, e)) return -1;
-    if (c->bootindex && pc->isa_only)
-        return error_set(e, "machine \"isapc\" has no bootindex: -boot order= is its boot order");
-    return c->bootindex ? pc_add_boot_text(pc, c->bootindex, drive_path(pc, c->index), e) : 0;
+    c->device = d;
+    return c->bootindex ? add_boot(pc, c->bootindex, drive_path(pc, c->index), e) : 0;
+}
+
+static int make_floppy(struct pc *pc, struct drive_config *c, struct error *e)
+{
+    const char *index = c->bootindex ? c->bootindex : fdc_boot_index(pc->fdc, (unsigned)c->index);
+    if (fdc_add_drive(pc->fdc, (unsigned)c->index, c->blk, e)) return -1;
+    c->device = pc->fdc;
+    return index ? add_boot(pc, index, floppy_path(pc, (unsigned)c->index), e) : 0;
+}
+
+/* The empty drive that is there when nobody asked for one. */
+static int make_default_floppy(struct pc *pc, struct error *e)
+{
+    const char *index = fdc_boot_index(pc->fdc, 0);
+    if (fdc_add_drive(pc->fdc, 0, NULL, e)) return -1;
+    return index ? add_boot(pc, index, floppy_path(pc, 0), e) : 0;
 }
 
 static int make_drives(struct pc *pc, struct device *ide, struct error *e)
@@ -571,10 +601,10 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
     bool cd_place_taken = false, floppy = m->cfg.no_defaults || !pc->fdc;
     int places = pc->q35 ? PC_Q35_PORTS : 4;
     for (unsigned i = 0; i < m->cfg.n_drives; i++) {
-        const struct drive_config *c = &m->cfg.drives[i];
+        struct drive_config *c = &m->cfg.drives[i];
         if (c->interface == DRIVE_NONE || c->interface == DRIVE_VIRTIO) continue;
         if (c->interface == DRIVE_FLOPPY) {
-            if (fdc_add_drive(pc->fdc, (unsigned)c->index, c->blk, e)) return -1;
+            if (make_floppy(pc, c, e)) return -1;
             floppy |= c->index == 0;
             continue;
         }
@@ -585,7 +615,7 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
         if (make_ide_drive(pc, ide, c, e)) return -1;
         cd_place_taken |= c->index == 2;
     }
-    if (!floppy && fdc_add_drive(pc->fdc, 0, NULL, e)) return -1; /* empty */
+    if (!floppy && make_default_floppy(pc, e)) return -1;
     if (m->cfg.no_defaults || cd_place_taken) return 0;
     struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, pc->q35 ? "ide2-cd0" : "ide1-cd0"); /* empty */
     dev_set_int(cd, "unit", drive_unit(pc, 2));
@@ -641,11 +671,30 @@ static int add_pci_boot(struct pc *pc, struct device *d, const char *index, stru
     return pc_add_boot_text(pc, index, pci_path(p, name, class == 0x0100 ? "/disk@0,0" : ""), e);
 }
 
+/* The same of a drive that has its controller from -device, too. */
+static int add_user_boot(struct pc *pc, struct device *d, const char *index, struct error *e)
+{
+    if (d->desc->bus == BUS_PCI) return add_pci_boot(pc, d, index, e);
+    struct device *controller = d->parent;
+    if (controller->desc->bus != BUS_PCI)
+        return error_set(e, "Device '%s' has no place in the boot order: its controller is no PCI device", d->desc->name);
+    char *rest;
+    if (d->desc->bus == BUS_SCSI) {
+        const struct scsi_disk *s = (const struct scsi_disk *)d;
+        rest = mem_printf("/channel@0/disk@%x,%x", s->id, s->lun);
+    } else {
+        rest = mem_printf("/drive@%x/disk@0", ide_port(d));
+    }
+    char *path = pci_path(pci_device(controller), d->desc->bus == BUS_SCSI ? "scsi" : "ide", rest);
+    mem_free(rest);
+    return pc_add_boot_text(pc, index, path, e);
+}
+
 static int make_user_device(struct pc *pc, const struct machine_device *c, struct error *e)
 {
     const char *bootindex = NULL;
     struct device *d = machine_user_device(pc->machine, c, pc->pcihost, isa_parent(pc), &bootindex, e);
-    if (!d || (bootindex && add_pci_boot(pc, d, bootindex, e))) return -1;
+    if (!d || (bootindex && add_user_boot(pc, d, bootindex, e))) return -1;
     unsigned irq = d->desc->bus == BUS_ISA && d->desc->n_irqs ? irq_property(d) : 16;
     if (irq < 16) connect_isa(pc, d, 0, irq);
     return 0;
@@ -655,7 +704,7 @@ static int make_user_devices(struct pc *pc, struct error *e)
 {
     const struct machine_config *c = &pc->machine->cfg;
     for (unsigned i = 0; i < c->n_drives; i++) {
-        const struct drive_config *v = &c->drives[i];
+        struct drive_config *v = &c->drives[i];
         if (v->interface != DRIVE_VIRTIO) continue;
         struct device *d = machine_virtio_drive(pc->machine, v, pc->pcihost, e);
         if (!d || (v->bootindex && add_pci_boot(pc, d, v->bootindex, e))) return -1;

@@ -41,6 +41,7 @@ static int set_prop(struct machine *m, struct device *d, const struct machine_pr
     if (!drive) return dev_set_prop(d, p->name, p->value, e);
     if (drive->blk) dev_set_ptr(d, p->name, drive->blk);
     drive->used = true;
+    drive->device = d;
     return 0;
 }
 
@@ -124,7 +125,8 @@ struct device *machine_user_device(struct machine *m, const struct machine_devic
     if (desc->bus == BUS_IDE) dev_set_int(d, "unit", ide_unit);
     for (unsigned i = 0; i < c->n_props; i++) {
         if (!strcmp(c->props[i].name, "bus")) continue;
-        if (bootindex && desc->bus == BUS_PCI && !strcmp(c->props[i].name, "bootindex")) {
+        bool bootable = desc->bus == BUS_PCI || desc->bus == BUS_SCSI || desc->bus == BUS_IDE;
+        if (bootindex && bootable && !strcmp(c->props[i].name, "bootindex")) {
             *bootindex = c->props[i].value;
             continue;
         }
@@ -136,13 +138,14 @@ struct device *machine_user_device(struct machine *m, const struct machine_devic
     return dev_finish(d, e);
 }
 
-struct device *machine_virtio_drive(struct machine *m, const struct drive_config *c,
+struct device *machine_virtio_drive(struct machine *m, struct drive_config *c,
                                     struct device *pci, struct error *e)
 {
     if (!pci)
         return error_set(e, "machine \"%s\" has no bus for drive '%s' (if=virtio)",
                          m->cfg.board->name, c->id ? c->id : "?"), NULL;
     struct device *d = dev_create(m->mb, dev_find("virtio-blk-pci"), pci, c->id);
+    c->device = d;
     if (c->blk) dev_set_ptr(d, "drive", c->blk);
     return dev_finish(d, e);
 }

@@ -8,12 +8,12 @@
 
 /* Makes a -device: on the bus that its property "bus" names, else on the first one it fits. pci,
  * isa: what the devices of these buses hang on; NULL: the board has no such bus. *bootindex
- * (NULL: the board has no boot order): set to that property of a PCI device. NULL + error. */
+ * (NULL: the board has no boot order): set to that property of a PCI device or a drive. NULL + error. */
 struct device *machine_user_device(struct machine *, const struct machine_device *,
                                    struct device *pci, struct device *isa, const char **bootindex,
                                    struct error *e);
 /* A virtio-blk-pci for a drive of if=virtio, and for each of them. NULL or -1 + error. */
-struct device *machine_virtio_drive(struct machine *, const struct drive_config *,
+struct device *machine_virtio_drive(struct machine *, struct drive_config *,
                                     struct device *pci, struct error *e);
 int machine_virtio_drives(struct machine *, struct device *pci, struct error *e);
 

@@ -3,8 +3,6 @@
  */
 #include "mon/internal.h"
 
-#include "blockfmt/block.h"
-#include "blockfmt/job.h"
 #include "interp/jit.h"
 
 void mon_info_version(struct monitor *m, const struct mon_args *a) { mon_printf(m, "%s\n", PACKAGE_VERSION); }
@@ -114,61 +112,6 @@ void mon_info_chardev(struct monitor *m, const struct mon_args *a)
         chr_describe(c, where, sizeof where);
         mon_printf(m, "%s: filename=%s\n", chr_id(c), where);
     }
-}
-
-void mon_info_block(struct monitor *m, const struct mon_args *a)
-{
-    const struct machine_config *c = &m->env->machine->cfg;
-    const char *want = mon_str(a, "device");
-    bool any = false;
-
-    if (mon_num(a, "nodes")) {
-        mon_printf(m, "Error: 'info block -n' is not supported yet\n");
-        return;
-    }
-    for (unsigned i = 0; i < c->n_drives; i++) {
-        const struct drive_config *d = &c->drives[i];
-
-        if (want && strcmp(d->id, want)) continue;
-        if (any) mon_printf(m, "\n");
-        any = true;
-        if (!d->blk) {
-            mon_printf(m, "%s: [not inserted]\n    Removable device: not locked, tray closed\n", d->id);
-            continue;
-        }
-        struct blk_node *n = blk_root(d->blk);
-        while (blk_node_is_filter(n) && blk_node_child(n, "file")) n = blk_node_child(n, "file");
-        mon_printf(m, "%s: %s (%s%s)\n", d->id, blk_path(d->blk), blk_node_driver(n), blk_readonly(d->blk) ? ", read-only" : "");
-        if (d->cdrom) mon_printf(m, "    Removable device: not locked, tray closed\n");
-        unsigned flags = blk_flags(d->blk) | blk_node_flags(n);
-        mon_printf(m, "    Cache mode:       %s%s%s\n", flags & BLK_WRITETHROUGH ? "writethrough" : "writeback",
-                   flags & BLK_DIRECT ? ", direct" : "", flags & BLK_NO_FLUSH ? ", ignore flushes" : "");
-        if (mon_num(a, "verbose")) mon_printf(m, "    Size:             %llu bytes\n", (unsigned long long)blk_size(d->blk));
-    }
-    if (want && !any) mon_printf(m, "Error: Device '%s' not found\n", want);
-}
-
-void mon_commit(struct monitor *m, const struct mon_args *a)
-{
-    const struct machine_config *c = &m->env->machine->cfg;
-    const char *want = mon_str(a, "device");
-    bool all = !strcmp(want, "all"), any = all;
-
-    for (unsigned i = 0; i < c->n_drives; i++) {
-        const struct drive_config *d = &c->drives[i];
-        struct error e = ERROR_INIT;
-
-        if (!all && strcmp(d->id, want)) continue;
-        any = true;
-        if (!d->blk) {
-            if (!all) mon_printf(m, "Device '%s' has no medium\n", d->id);
-            continue;
-        }
-        if (all && !blk_node_backing(blk_root(d->blk))) continue;
-        if (blk_commit(d->blk, &e)) mon_printf(m, "'commit' error for '%s': %s\n", d->id, e.msg);
-        error_clear(&e);
-    }
-    if (!any) mon_printf(m, "Device '%s' not found\n", want);
 }
 
 void mon_info_name(struct monitor *m, const struct mon_args *a)

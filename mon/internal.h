@@ -57,7 +57,7 @@ void mon_run_line(struct monitor *, const char *line);
 /* Runs the line behind `info`, in the table of infos. */
 void mon_run_in(struct monitor *, const struct mon_command *table, const char *prefix, const char *line);
 
-/* The handlers that commands.def names: commands.c, memory.c, info.c. */
+/* The handlers that commands.def names: commands.c, memory.c, info.c, media.c. */
 void mon_help(struct monitor *, const struct mon_args *);
 void mon_quit(struct monitor *, const struct mon_args *);
 void mon_stop(struct monitor *, const struct mon_args *);
@@ -94,6 +94,8 @@ void mon_info_jit(struct monitor *, const struct mon_args *);
 void mon_info_tlb(struct monitor *, const struct mon_args *);
 void mon_info_chardev(struct monitor *, const struct mon_args *);
 void mon_commit(struct monitor *, const struct mon_args *);
+void mon_eject(struct monitor *, const struct mon_args *);
+void mon_change(struct monitor *, const struct mon_args *);
 void mon_info_block(struct monitor *, const struct mon_args *);
 void mon_info_name(struct monitor *, const struct mon_args *);
 void mon_info_uuid(struct monitor *, const struct mon_args *);

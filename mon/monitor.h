@@ -7,7 +7,7 @@
 #define MON_MONITOR_H
 
 #include "chardev/backend.h"
-#include "machines/machine.h"
+#include "machines/media.h"
 
 struct monitor;
 struct gdb_server;
@@ -19,6 +19,12 @@ struct mon_env {
     struct chr_set *chrs;
     struct gdb_server *gdb;   /* NULL: none runs; owned here (mon_env_close) */
     unsigned n_monitors;
+    /* Opens an image for a drive as its options say; closes a medium that the machine no longer uses. NULL: media are not
+     * changed. */
+    struct blk_backend *(*open_medium)(void *, const struct machine_drive *, const char *file, const char *format,
+                                       bool read_only, struct error *);
+    void (*close_medium)(void *, struct blk_backend *);
+    void *media_opaque;
 };
 
 /* Makes a monitor on c. NULL + error. */

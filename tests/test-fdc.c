@@ -221,7 +221,7 @@ static void test_others(void)
     sense(0x20, 0);
     EQ(in(0x3f7) & 0x80, 0x80); /* no disk: stays */
     disk.size = 2880 * 1024;
-    CHECK(fdc_change(fdc, 0, &disk, &old, NULL) == 0 && !old);
+    CHECK(fdc->desc->media->change(fdc, 0, &disk, &old, false, NULL) == 0 && !old);
     EQ(in(0x3f7) & 0x80, 0x80);
     seek(1);
     EQ(in(0x3f7) & 0x80, 0);
@@ -230,7 +230,7 @@ static void test_others(void)
     transfer(0x46, 1, 0, 36, 36);
     EQ(res[0], 0);
     disk.size = 4 << 20;
-    CHECK(fdc_change(fdc, 0, &disk, &old, NULL) == -1);
+    CHECK(fdc->desc->media->change(fdc, 0, &disk, &old, false, NULL) == -1);
     CHECK(fdc_add_drive(fdc, 1, &disk, NULL) == -1);
     CHECK(fdc_add_drive(fdc, 2, NULL, NULL) == -1);
     send(0x10);

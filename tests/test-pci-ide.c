@@ -584,7 +584,7 @@ static void test_cd(struct rig *r, struct device *cd, struct blk_backend *medium
     read_pio(r, base, buf, 18);
     CHECK(buf[2] == 2 && buf[12] == 0x3a);
     /* a medium is put in: one unit attention, then ready */
-    CHECK(ide_cd_change(cd, medium, &old, false, &e) == 0 && old == NULL);
+    CHECK(cd->desc->media->change(cd, 0, medium, &old, false, &e) == 0 && old == NULL);
     packet(r, event, 0xfffe);
     read_pio(r, base, buf, 8);
     CHECK(buf[2] == 4 && buf[4] == 2 && buf[5] == 2);
@@ -646,11 +646,21 @@ static void test_cd(struct rig *r, struct device *cd, struct blk_backend *medium
     /* tray */
     packet(r, lock, 0xfffe);
     CHECK(packet(r, eject, 0xfffe) & ATA_ERR);
-    CHECK(ide_cd_change(cd, NULL, &old, false, &e) == -1 && strstr(e.msg, "locked"));
+    CHECK(cd->desc->media->change(cd, 0, NULL, &old, false, &e) == -1 && strstr(e.msg, "locked"));
+    packet(r, event, 0xfffe); /* the guest is asked to open it */
+    read_pio(r, base, buf, 8);
+    CHECK(buf[4] == 1);
+    struct media_state now;
+    CHECK(cd->desc->media->state(cd, 0, &now) && now.blk == medium && now.locked && !now.tray_open);
     packet(r, unlock, 0xfffe);
     CHECK(packet(r, eject, 0xfffe) == (ATA_DRDY | ATA_DSC));
     CHECK(packet(r, ready, 0xfffe) & ATA_ERR);
-    CHECK(ide_cd_change(cd, NULL, &old, false, &e) == 0 && old == medium);
+    CHECK(cd->desc->media->change(cd, 0, NULL, &old, false, &e) == 0 && old == medium);
+    CHECK(cd->desc->media->state(cd, 0, &now) && !now.blk && !now.locked && now.tray_open);
+    packet(r, lock, 0xfffe); /* by force: unlocked, too */
+    CHECK(cd->desc->media->change(cd, 0, medium, &old, true, &e) == 0 && !old);
+    CHECK(cd->desc->media->state(cd, 0, &now) && now.blk == medium && !now.locked && !now.tray_open);
+    CHECK(cd->desc->media->change(cd, 0, NULL, &old, false, &e) == 0 && old == medium);
     /* device reset */
     out(r, base + 7, 8, 1);
     CHECK(in(r, base + 7, 1) == 0 && in(r, base + 4, 1) == 0x14);

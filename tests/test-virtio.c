@@ -600,7 +600,30 @@ static void test_scsi(void)
     EQ(scsi_command(1, tur, 6, 0, 0), 2);
     EQ(scsi_command(1, tur, 6, 0, 0), 2); /* no medium */
     EQ(m[STATUS + 12 + 12], 0x3a);
-    CHECK(cd != NULL);
+    /* a medium comes and goes */
+    static const uint8_t lock[6] = { 0x1e, 0, 0, 0, 1 }, event[10] = { 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8 };
+    const struct media_ops *media = cd->desc->media;
+    struct blk_backend *old;
+    struct media_state now;
+    struct error e = ERROR_INIT;
+    CHECK(!media->change(cd, 0, &disk, &old, false, &e) && !old);
+    EQ(scsi_command(1, tur, 6, 0, 0), 2);
+    EQ(m[STATUS + 12 + 2] << 8 | m[STATUS + 12 + 12], 0x628); /* attention: it may have changed */
+    EQ(scsi_command(1, tur, 6, 0, 0), 0);
+    EQ(scsi_command(1, event, 10, 0, 8), 0);
+    EQ(m[BUF + 4], 2);
+    EQ(scsi_command(1, capacity, 10, 0, 8), 0);
+    EQ(ld32_be(m + BUF), DISK_SIZE / 2048 - 1);
+    EQ(scsi_command(1, lock, 6, 0, 0), 0);
+    CHECK(media->change(cd, 0, NULL, &old, false, &e) == -1 && strstr(e.msg, "locked"));
+    error_clear(&e);
+    CHECK(media->state(cd, 0, &now) && now.blk == &disk && now.locked && !now.tray_open);
+    EQ(scsi_command(1, event, 10, 0, 8), 0);
+    EQ(m[BUF + 4], 1); /* please eject */
+    CHECK(!media->change(cd, 0, NULL, &old, true, &e) && old == &disk);
+    CHECK(media->state(cd, 0, &now) && !now.blk && !now.locked && now.tray_open);
+    EQ(scsi_command(1, tur, 6, 0, 0), 2);
+    EQ(m[STATUS + 12 + 12] << 8 | m[STATUS + 12 + 13], 0x3a02);
     /* every command with every kind of parameters: answered, somehow */
     for (unsigned op = 0; op < 256; op++) {
         for (unsigned v = 0; v < 3; v++) {

@@ -248,6 +248,18 @@ int opt_object(struct sysopts *s, const char *arg, struct error *e)
     return img_object_add(s->blocks, arg, e);
 }
 
+/* What -device said of a drive that has its place. */
+static void given_by_device(struct sysopts *s, struct drive_file *f, const struct opts *o)
+{
+    struct drive_config *d = &s->drives[f - s->drive_files];
+
+    f->on_write_error = BLK_ON_ERROR_ENOSPC;
+    if (opts_get(o, "bootindex")) d->bootindex = sysopts_keep(s, opts_get(o, "bootindex"));
+    if (!opts_get(o, "drive")) return;
+    f->node = mem_strdup(opts_get(o, "drive"));
+    d->source = f->node;
+}
+
 /* -device ide-hd,drive=NAME[,bus=ide.N][,unit=N][,id=ID]: a place for a node or an if=none drive. A bus that is not the
  * board's is that of a controller made by -device. */
 int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
@@ -284,11 +296,27 @@ int opt_ide_device(struct sysopts *s, const char *arg, struct error *e)
         f = place_drive(s, DRIVE_IDE, index, cdrom, opts_get(&o, "id"), e);
         if (f) rc = 0;
     }
-    if (!rc && opts_get(&o, "drive")) f->node = mem_strdup(opts_get(&o, "drive"));
-    if (!rc) f->on_write_error = BLK_ON_ERROR_ENOSPC;
-    if (!rc && opts_get(&o, "bootindex")) s->drives[f - s->drive_files].bootindex = sysopts_keep(s, opts_get(&o, "bootindex"));
+    if (!rc) given_by_device(s, f, &o);
     opts_free(&o);
     return rc;
+}
+
+/* -device floppy,drive=NAME[,unit=N][,id=ID]: the same of the board's floppy controller. */
+int opt_floppy_device(struct sysopts *s, const char *arg, struct error *e)
+{
+    static const struct opt_desc keys[] = {
+        { "driver", OPT_STRING, NULL }, { "drive", OPT_STRING, NULL }, { "unit", OPT_NUMBER, NULL }, { "id", OPT_STRING, NULL },
+        { "bootindex", OPT_STRING, NULL }, { NULL, OPT_STRING, NULL },
+    };
+    struct drive_file *f = NULL;
+    struct opts o;
+
+    if (opts_parse(&o, arg, "driver", keys, e)) return -1;
+    uint64_t unit = opts_number(&o, "unit", UINT64_MAX);
+    f = place_drive(s, DRIVE_FLOPPY, unit == UINT64_MAX ? -1 : (int)MIN(unit, 1000u), false, opts_get(&o, "id"), e);
+    if (f) given_by_device(s, f, &o);
+    opts_free(&o);
+    return f ? 0 : -1;
 }
 
 /* ---- opening -------------------------------------------------------------------------------------- */
@@ -390,7 +418,10 @@ static int attach_named(struct sysopts *s, struct drive_config *d, struct drive_
         return 0;
     }
     n = blk_node_find(s->blocks, f->node);
-    if (!n) return error_set(e, "Property 'ide-%s.drive' can't find value '%s'", d->cdrom ? "cd" : "hd", f->node);
+    if (!n) {
+        const char *kind = d->interface == DRIVE_FLOPPY ? "floppy" : d->cdrom ? "ide-cd" : "ide-hd";
+        return error_set(e, "Property '%s.drive' can't find value '%s'", kind, f->node);
+    }
     d->blk = blk_attach(s->blocks, n, BLK_PERM_READ | (d->readonly ? 0 : BLK_PERM_WRITE),
                         BLK_PERM_ALL & ~(unsigned)(BLK_PERM_WRITE | BLK_PERM_RESIZE), 0, e);
     return d->blk ? 0 : -1;
@@ -400,7 +431,7 @@ struct blk_backend *sysopts_attach_node(struct sysopts *s, const char *node, str
 {
     struct blk_node *n = s->blocks ? blk_node_find(s->blocks, node) : NULL;
 
-    if (!n || s->n_attached == MACHINE_MAX_DRIVES) return error_set(e, "there is no drive or node '%s'", node), NULL;
+    if (!n || s->n_attached == ARRAY_LEN(s->attached)) return error_set(e, "there is no drive or node '%s'", node), NULL;
     bool readonly = blk_node_flags(n) & BLK_RDONLY;
     struct blk_backend *b = blk_attach(s->blocks, n, BLK_PERM_READ | (readonly ? 0 : BLK_PERM_WRITE),
                                        BLK_PERM_ALL & ~(unsigned)(BLK_PERM_WRITE | BLK_PERM_RESIZE), 0, e);
@@ -410,6 +441,7 @@ struct blk_backend *sysopts_attach_node(struct sysopts *s, const char *node, str
 
 int sysopts_open_drives(struct sysopts *s, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *e)
 {
+    s->io_told = told, s->io_told_opaque = opaque;
     if (!s->blocks) s->blocks = blk_graph_new();
     if (s->lockstep_text && s->blockdevs.n) return error_set(e, "-blockdev: a node cannot be in both machines of -lockstep");
     for (unsigned i = 0; i < s->blockdevs.n; i++) {
@@ -430,6 +462,10 @@ int sysopts_open_drives(struct sysopts *s, void (*told)(void *, const struct blk
             if (d->blk && !f->borrowed) blk_set_on_error(d->blk, f->on_read_error, f->on_write_error, told, opaque);
             s->second_drives[i] = *d;
             s->second_drives[i].blk = NULL;
+            for (unsigned k = 0; s->lockstep_text && d->source && k < s->cfg.n_drives; k++) {
+                if (s->drives[k].interface == DRIVE_NONE && !strcmp(s->drives[k].id, d->source))
+                    s->second_drives[i].blk = s->second_drives[k].blk;
+            }
             if (!second) continue;
             s->second_drives[i].blk = f->path ? blk_open_in(NULL, f->path, f->format, &f->options, d->readonly ? BLK_RDONLY : BLK_SNAPSHOT, e) : NULL;
             if (!s->second_drives[i].blk) return error_prefix(e, "-drive file=%s", f->path ? f->path : ""), -1;
@@ -438,12 +474,49 @@ int sysopts_open_drives(struct sysopts *s, void (*told)(void *, const struct blk
     return 0;
 }
 
+/* Several drives may share it: one that -device names, and the one it is for. */
+void sysopts_close_medium(struct sysopts *s, struct blk_backend *blk)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < s->cfg.n_drives; i++) {
+        if (s->drives[i].blk == blk) s->drives[i].blk = NULL;
+    }
+    for (unsigned i = 0; i < s->n_attached; i++) {
+        if (s->attached[i] != blk) s->attached[n++] = s->attached[i];
+    }
+    s->n_attached = n;
+    blk_close(blk);
+}
+
+struct blk_backend *sysopts_open_medium(struct sysopts *s, const struct machine_drive *d, const char *file,
+                                        const char *format, bool read_only, struct error *e)
+{
+    const struct drive_file *old = d->config ? &s->drive_files[d->config - s->drives] : NULL;
+    struct drive_file f = { .path = (char *)file, .format = (char *)format, .on_write_error = BLK_ON_ERROR_ENOSPC };
+    struct drive_config c = { .readonly = read_only };
+
+    if (s->n_attached == ARRAY_LEN(s->attached)) return error_set(e, "there are too many images"), NULL;
+    if (format && !blk_driver_known(format)) return error_set(e, "Unknown driver '%s'", format), NULL;
+    if (old) {
+        f.flags = old->flags, f.snapshot = old->snapshot;
+        f.on_read_error = old->on_read_error, f.on_write_error = old->on_write_error;
+    }
+    struct blk_backend *b = open_one(s, s->blocks, &c, &f, e);
+    if (!b) return NULL;
+    blk_set_on_error(b, f.on_read_error, f.on_write_error, s->io_told, s->io_told_opaque);
+    return s->attached[s->n_attached++] = b;
+}
+
 void sysopts_close_drives(struct sysopts *s)
 {
     for (unsigned i = 0; i < s->cfg.n_drives; i++) {
-        if (s->drives[i].blk && !s->drive_files[i].borrowed) blk_close(s->drives[i].blk);
-        if (s->second_drives[i].blk) blk_close(s->second_drives[i].blk);
-        s->drives[i].blk = s->second_drives[i].blk = NULL;
+        struct blk_backend *second = s->second_drives[i].blk;
+        if (s->drives[i].blk) sysopts_close_medium(s, s->drives[i].blk);
+        for (unsigned k = i; second && k < s->cfg.n_drives; k++) {
+            if (s->second_drives[k].blk == second) s->second_drives[k].blk = NULL;
+        }
+        if (second) blk_close(second);
     }
     while (s->n_attached) blk_close(s->attached[--s->n_attached]);
     blk_graph_delete(s->blocks);

@@ -263,6 +263,14 @@ static void io_error(void *opaque, const struct blk_io_error *x)
     if (sys->machine) machine_post(sys->machine, MACHINE_STOP);
 }
 
+static struct blk_backend *open_medium(void *opaque, const struct machine_drive *d, const char *file, const char *format,
+                                       bool read_only, struct error *e)
+{
+    return sysopts_open_medium(opaque, d, file, format, read_only, e);
+}
+
+static void close_medium(void *opaque, struct blk_backend *blk) { sysopts_close_medium(opaque, blk); }
+
 /* ---- the machine ---------------------------------------------------------------------------------- */
 
 static void host_poll(void *opaque, uint64_t max_wait_ns)
@@ -321,6 +329,9 @@ static int make_machine(struct system *sys, struct error *e)
     sys->env.machine = m;
     sys->env.loop = sys->loop;
     sys->env.chrs = sys->chrs;
+    sys->env.open_medium = open_medium;
+    sys->env.close_medium = close_medium;
+    sys->env.media_opaque = o;
     for (unsigned i = 0; i < sys->n_monitor_chr; i++) {
         sys->monitors[i] = monitor_new(&sys->env, sys->monitor_chr[i], e);
         if (!sys->monitors[i]) return -1;

@@ -7,6 +7,7 @@
 #include "chardev/backend.h"
 #include "blockfmt/block.h"
 #include "machines/lockstep.h"
+#include "machines/media.h"
 #include "util/opts.h"
 
 struct str_list { char **v; unsigned n; };
@@ -33,7 +34,9 @@ struct sysopts {
     unsigned ide_buses, ide_units; /* the board's: buses, drives on each */
     struct blk_graph *blocks;     /* objects, and all nodes but those of the second machine */
     struct str_list blockdevs;
-    struct blk_backend *attached[MACHINE_MAX_DRIVES]; /* nodes that devices have */
+    void (*io_told)(void *, const struct blk_io_error *); /* of each failed request of a drive */
+    void *io_told_opaque;
+    struct blk_backend *attached[2 * MACHINE_MAX_DRIVES]; /* nodes that devices have, media that the monitor put in */
     unsigned n_attached;
     bool seeded;                  /* -seed */
     char *lockstep_text;          /* -lockstep */
@@ -77,6 +80,10 @@ int sysopts_parse(struct sysopts *, int argc, char **argv, struct error *);
 struct blk_backend *sysopts_attach_node(struct sysopts *, const char *node, struct error *);
 /* system-drives.c: opens what -blockdev and -drive said; told: of each failed request, see block.h. */
 int sysopts_open_drives(struct sysopts *, void (*told)(void *, const struct blk_io_error *), void *opaque, struct error *);
+/* For `change`: opens an image for a drive with the options that the command line gave for it; closes it, or another medium. */
+struct blk_backend *sysopts_open_medium(struct sysopts *, const struct machine_drive *, const char *file, const char *format,
+                                        bool read_only, struct error *);
+void sysopts_close_medium(struct sysopts *, struct blk_backend *);
 void sysopts_close_drives(struct sysopts *);
 void sysopts_free_drives(struct sysopts *);
 /* After parsing: board, CPU model and limits. 0 or -1. */

@@ -76,6 +76,7 @@ struct fdc {
     /* properties */
     uint32_t iobase;
     uint8_t irq_number, dma_channel;
+    char *boot_index[DRIVES];
     /* registers */
     uint8_t dor, tdr, dsr, ccr, config, precompensation, perpendicular, specify[2], lock;
     uint8_t phase, event;
@@ -155,17 +156,33 @@ enum fdc_type fdc_drive_type(struct device *dev, unsigned n)
     return n < DRIVES ? (enum fdc_type)fdc_of(dev)->drive[n].type : FDC_NONE;
 }
 
-int fdc_change(struct device *dev, unsigned n, struct blk_backend *blk, struct blk_backend **old,
-               struct error *e)
+static bool media_state(struct device *dev, unsigned n, struct media_state *m)
+{
+    if (n >= DRIVES) return false;
+    const struct fdc_drive *d = &fdc_of(dev)->drive[n];
+    *m = (struct media_state){.blk = d->blk};
+    return d->type;
+}
+
+static int change(struct device *dev, unsigned n, struct blk_backend *blk, struct blk_backend **old,
+                  bool force, struct error *e)
 {
     struct fdc *s = fdc_of(dev);
     if (n >= DRIVES || !s->drive[n].type) return error_set(e, "isa-fdc: there is no drive %u", n);
-    if (blk && find_format(blk) < 0)
-        return error_set(e, "isa-fdc: image '%s' is too large for a floppy disk", blk_path(blk));
+    if (blk && (find_format(blk) < 0 || !blk_size(blk)))
+        return error_set(e, "isa-fdc: image '%s' is too large or small for a floppy disk",
+                         blk_path(blk));
     *old = s->drive[n].blk;
     insert(&s->drive[n], blk);
     s->drive[n].changed = true;
     return 0;
+}
+
+static const struct media_ops media = {.units = DRIVES, .state = media_state, .change = change};
+
+const char *fdc_boot_index(struct device *dev, unsigned n)
+{
+    return n < DRIVES ? fdc_of(dev)->boot_index[n] : NULL;
 }
 
 /* ---- interrupt and results ---- */
@@ -818,6 +835,8 @@ static const struct prop_desc props[] = {
     PROP(struct fdc, PROP_U32, "iobase", iobase, 0x3f0, "first I/O port"),
     PROP(struct fdc, PROP_U8, "irq", irq_number, 6, "ISA interrupt"),
     PROP(struct fdc, PROP_U8, "dma", dma_channel, 2, "DMA channel"),
+    PROP_STRING(struct fdc, "bootindexA", boot_index[0], NULL, "drive 0's place in the boot order"),
+    PROP_STRING(struct fdc, "bootindexB", boot_index[1], NULL, "drive 1's place in the boot order"),
     PROP_END,
 };
 #define D(f)  STATE_INT(struct fdc_drive, f)
@@ -833,6 +852,7 @@ static const struct state_field state[] = {
     STATE_PROP(struct fdc, iobase),
     STATE_PROP(struct fdc, irq_number),
     STATE_PROP(struct fdc, dma_channel),
+    STATE_PROP(struct fdc, boot_index),
     F(dor),
     F(tdr),
     F(dsr),
@@ -885,6 +905,7 @@ const struct dev_desc fdc_desc = {
     .unrealize = fdc_unrealize,
     .reset = fdc_reset,
     .post_load = fdc_post_load,
+    .media = &media,
     .irq_offset = offsetof(struct fdc, irq),
     .n_irqs = 1,
 };

@@ -17,8 +17,7 @@ void fdc_set_dma(struct device *fdc, struct device *dma);
 /* Puts a drive (0 or 1) into the machine, with a disk or without. */
 int fdc_add_drive(struct device *fdc, unsigned drive, struct blk_backend *, struct error *);
 enum fdc_type fdc_drive_type(struct device *fdc, unsigned drive);
-/* Another disk, or none. The drive does not own it; the old one is returned. 0 or -1. */
-int fdc_change(struct device *fdc, unsigned drive, struct blk_backend *disk,
-               struct blk_backend **old, struct error *);
+/* The text of bootindexA or bootindexB; NULL: none. */
+const char *fdc_boot_index(struct device *fdc, unsigned drive);
 
 #endif

@@ -525,13 +525,28 @@ static int drive_post_load(struct device *dev, struct error *e)
     return 0;
 }
 
-int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_backend **old,
-                  bool force, struct error *e)
+unsigned ide_port(const struct device *dev)
+{
+    const struct ide_drive *d = (const struct ide_drive *)dev;
+    struct ide_channel **first = dev->parent ? dev->parent->bus_children : NULL;
+    return d->unit / 2 - (first ? (unsigned)(first - dev->mb->ide) : 0);
+}
+
+/* ---- media ---- */
+
+static bool cd_state(struct device *dev, unsigned unit, struct media_state *m)
+{
+    const struct ide_drive *d = drive(dev);
+    *m = (struct media_state){.blk = d->blk, .locked = d->locked, .tray_open = d->tray_open};
+    return unit == 0;
+}
+
+static int cd_change(struct device *dev, unsigned unit, struct blk_backend *medium,
+                     struct blk_backend **old, bool force, struct error *e)
 {
     struct ide_drive *d = drive(dev);
-    if (strcmp(dev->desc->name, "ide-cd"))
-        return error_set(e, "Device '%s' is not removable", dev->id ? dev->id : dev->path);
     if (d->locked && !force && !d->tray_open) {
+        d->media_event = 1; /* the button was pressed */
         return error_set(e,
                          "Device '%s' is locked and force was not specified, wait for tray to open "
                          "and try again",
@@ -541,12 +556,16 @@ int ide_cd_change(struct device *dev, struct blk_backend *medium, struct blk_bac
     *old = d->blk;
     d->blk = medium;
     set_medium(d);
-    d->tray_open = false;
+    if (force) d->locked = false;
+    d->tray_open = !medium;
     d->changed = medium != NULL;
     d->unit_attention = medium != NULL;
     d->media_event = medium ? 2 : 3; /* new media, media removal */
     return 0;
 }
+
+static const struct media_ops cd_media = {
+    .units = 1, .has_tray = true, .read_only = true, .state = cd_state, .change = cd_change};
 
 static const struct prop_desc drive_props[] = {
     PROP(struct ide_drive, PROP_DRIVE, "drive", blk, 0, "the disk image or medium"),
@@ -629,12 +648,12 @@ static const struct state_field drive_state[] = {
 #undef F
 #undef F0
 
-#define DRIVE(name_, help_)                                                                        \
+#define DRIVE(name_, help_, media_)                                                                \
     {                                                                                              \
         .name = name_, .help = help_, .bus = BUS_IDE, .category = DEV_STORAGE,                     \
         .user_creatable = true, .size = sizeof(struct ide_drive), .props = drive_props,            \
         .state = drive_state, .realize = drive_realize, .unrealize = drive_unrealize,              \
-        .reset = drive_reset, .post_load = drive_post_load,                                        \
+        .reset = drive_reset, .post_load = drive_post_load, .media = media_,                       \
     }
-const struct dev_desc ide_hd_desc = DRIVE("ide-hd", "ATA hard disk");
-const struct dev_desc ide_cd_desc = DRIVE("ide-cd", "ATAPI CD-ROM drive");
+const struct dev_desc ide_hd_desc = DRIVE("ide-hd", "ATA hard disk", NULL);
+const struct dev_desc ide_cd_desc = DRIVE("ide-cd", "ATAPI CD-ROM drive", &cd_media);

@@ -145,9 +145,7 @@ void atapi_packet(struct ide_drive *);
 void atapi_dma(struct ide_drive *);
 void atapi_io_done(struct ide_drive *, enum ide_io, int rc);
 
-/* For the monitor: put another medium into an ide-cd, or take it out (NULL). The drive does not own
- * it. The old one is returned. Fails (-1) when the guest locked the tray, unless forced. */
-int ide_cd_change(struct device *, struct blk_backend *new_medium, struct blk_backend **old,
-                  bool force, struct error *);
+/* The port of a serial ATA controller that a drive is on, or the bus of another; counted from the controller's first. */
+unsigned ide_port(const struct device *);
 
 #endif

@@ -652,6 +652,40 @@ static void disk_reset(struct device *dev)
     d->media_event = 0;
 }
 
+/* ---- media ---- */
+
+static bool cd_state(struct device *dev, unsigned unit, struct media_state *m)
+{
+    const struct scsi_disk *d = disk_of(dev);
+    *m = (struct media_state){.blk = d->blk, .locked = d->locked, .tray_open = d->tray_open};
+    return unit == 0;
+}
+
+static int cd_change(struct device *dev, unsigned unit, struct blk_backend *medium,
+                     struct blk_backend **old, bool force, struct error *e)
+{
+    struct scsi_disk *d = disk_of(dev);
+    struct scsi_adapter *adapter = dev->parent->bus_children;
+    if (d->locked && !force && !d->tray_open) {
+        d->media_event = 1; /* the button was pressed */
+        return error_set(e,
+                         "Device '%s' is locked and force was not specified, wait for tray to open "
+                         "and try again",
+                         dev->id ? dev->id : dev->path);
+    }
+    if (d->blk && adapter) adapter->finish(adapter);
+    *old = d->blk;
+    d->blk = medium;
+    if (force) d->locked = false;
+    d->tray_open = !medium;
+    if (medium) d->attention = CHANGED;
+    d->media_event = medium ? 2 : 3; /* new media, media removal */
+    return 0;
+}
+
+static const struct media_ops cd_media = {
+    .units = 1, .has_tray = true, .read_only = true, .state = cd_state, .change = cd_change};
+
 static const struct prop_desc disk_props[] = {
     PROP(struct scsi_disk, PROP_DRIVE, "drive", blk, 0, "the disk image or medium"),
     PROP(struct scsi_disk, PROP_U32, "scsi-id", id, UINT32_MAX, "target (default: the first free)"),
@@ -673,11 +707,11 @@ static const struct state_field disk_state[] = {
     STATE_RUNTIME(struct scsi_disk, block),   STATE_END,
 };
 
-#define DISK(name_, help_)                                                                         \
+#define DISK(name_, help_, media_)                                                                 \
     {                                                                                              \
         .name = name_, .help = help_, .bus = BUS_SCSI, .category = DEV_STORAGE,                    \
         .user_creatable = true, .size = sizeof(struct scsi_disk), .props = disk_props,             \
-        .state = disk_state, .realize = disk_realize, .reset = disk_reset                          \
+        .state = disk_state, .realize = disk_realize, .reset = disk_reset, .media = media_         \
     }
-const struct dev_desc scsi_hd_desc = DISK("scsi-hd", "SCSI disk");
-const struct dev_desc scsi_cd_desc = DISK("scsi-cd", "SCSI CD-ROM drive");
+const struct dev_desc scsi_hd_desc = DISK("scsi-hd", "SCSI disk", NULL);
+const struct dev_desc scsi_cd_desc = DISK("scsi-cd", "SCSI CD-ROM drive", &cd_media);

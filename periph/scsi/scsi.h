@@ -47,6 +47,12 @@ struct scsi_command {
     uint8_t reply[SCSI_REPLY_MAX];
 };
 
+/* What an adapter's device has as bus_children. */
+struct scsi_adapter {
+    /* Ends all requests in flight, with their answers. */
+    void (*finish)(struct scsi_adapter *);
+};
+
 /* The logical unit at an adapter's bus; NULL: nobody. */
 struct scsi_disk *scsi_find(struct device *adapter, unsigned target, unsigned lun);
 void scsi_start(struct scsi_disk *, struct scsi_command *);

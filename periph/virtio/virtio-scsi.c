@@ -272,6 +272,11 @@ static void scsi_class_reset(struct virtio *v)
     }
 }
 
+static void scsi_finish(struct scsi_adapter *a)
+{
+    virtio_io_finish(&((struct virtio_scsi *)((char *)a - offsetof(struct virtio_scsi, adapter)))->io);
+}
+
 static int scsi_realize(struct virtio *v, struct error *e)
 {
     struct virtio_scsi *s = scsi_of(v);
@@ -283,6 +288,8 @@ static int scsi_realize(struct virtio *v, struct error *e)
         return error_set(e, "%s: virtqueue_size must be a power of 2, 4 to %u", name,
                          VIRTIO_MAX_SIZE);
     s->command = NEW(struct scsi_command);
+    s->adapter.finish = scsi_finish;
+    v->dev->bus_children = &s->adapter;
     for (unsigned i = 0; i < Q_REQUEST + s->n_queues; i++)
         virtio_add_queue(v, s->queue_size);
     return virtio_io_init(&s->io, v, &scsi_io_ops, Q_REQUEST, e);
@@ -327,5 +334,6 @@ const struct state_field virtio_scsi_state[] = {
     STATE_INT(struct virtio_scsi, cdb_size),
     STATE_STRUCT(struct virtio_scsi, io, 1, virtio_io_state),
     STATE_RUNTIME(struct virtio_scsi, command),
+    STATE_RUNTIME(struct virtio_scsi, adapter),
     STATE_END,
 };

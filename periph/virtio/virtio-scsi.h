@@ -19,6 +19,7 @@ struct virtio_scsi {
     struct virtio_io io;
     /* runtime */
     struct scsi_command *command; /* the one that is looked at */
+    struct scsi_adapter adapter;
 };
 extern const struct state_field virtio_scsi_state[];
 extern const struct virtio_class virtio_scsi_class;
