@@ -285,7 +285,6 @@ static void put_log(void *opaque, const char *line)
 
 static void log_in_asm(struct cpu *cpu, const struct ir_block *ir)
 {
-    uint8_t bytes[16];
     char text[160];
 
     if (!log_in_filter(ir->pc)) return;
@@ -294,9 +293,7 @@ static void log_in_asm(struct cpu *cpu, const struct ir_block *ir)
         const struct ir_op *o = &ir->ops[i];
         if (o->op != OP_INSN) continue;
         uint64_t pc = ir->pc + o->aux;
-        unsigned n = MIN((unsigned)o->a, (unsigned)sizeof bytes);
-        text[0] = 0;
-        if (cpu_debug_read(cpu, pc, bytes, n) && cpu->guest->disas) cpu->guest->disas(cpu, ir->key, pc, bytes, n, text, sizeof text);
+        engine_disas(cpu, pc, ir->key, o->a, text, sizeof text);
         log_printf("0x%08" PRIx64 ":  %s\n", pc, text);
     }
     log_printf("\n");

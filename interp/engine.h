@@ -83,6 +83,8 @@ struct debug_hit engine_debug_hit(const struct engine *);
 /* `info jit` */
 struct engine_stats { uint64_t blocks, block_bytes, guest_insns, lookups, translations, invalidations, flushes; };
 void engine_get_stats(const struct engine *, struct engine_stats *);
+/* The text of the instruction at pc, "" if it cannot be read. n: its length in bytes; 0: as long as they get. */
+void engine_disas(struct cpu *, uint64_t pc, uint64_t key, unsigned n, char *text, size_t size);
 /* For reports: what the engine makes of the block at (pc, key), line by line: the guest's instructions, IR, optimised IR,
  * the host code that contains it. Nothing is running. */
 enum engine_explain { EXPLAIN_GUEST = 1, EXPLAIN_IR = 2, EXPLAIN_OPT = 4, EXPLAIN_HOST = 8 };

@@ -1,5 +1,5 @@
 /*
- * explain.c - what the engine makes of a piece of guest code, as text: for reports of the checkers (-lockstep).
+ * explain.c - what the engine makes of a piece of guest code, as text: for reports of the checkers (-lockstep); instructions also for logs.
  */
 #include "interp/jit.h"
 
@@ -21,6 +21,16 @@ static void put_bytes(const struct jit_code *c, void (*put)(void *, const char *
     }
 }
 
+void engine_disas(struct cpu *cpu, uint64_t pc, uint64_t key, unsigned n, char *text, size_t size)
+{
+    uint8_t bytes[16];
+    unsigned have = n ? MIN(n, (unsigned)sizeof bytes) : (unsigned)sizeof bytes;
+
+    text[0] = '\0';
+    while (have && !cpu_debug_read(cpu, pc, bytes, have)) have = n ? 0 : have - 1; /* the last one before what cannot be read */
+    if (have && cpu->guest->disas) cpu->guest->disas(cpu, key, pc, bytes, have, text, size);
+}
+
 void engine_explain(struct cpu *cpu, uint64_t pc, uint64_t key, unsigned what, void (*put)(void *, const char *), void *opaque)
 {
     struct engine *eng = cpu->engine;
@@ -28,7 +38,6 @@ void engine_explain(struct cpu *cpu, uint64_t pc, uint64_t key, unsigned what, v
     const uint8_t *host = cpu_code_page(cpu, pc, true);
     struct ir_builder ib;
     char text[160], line[200];
-    uint8_t bytes[16];
 
     if (!host) {
         put(opaque, "  (no code there)");
@@ -46,9 +55,7 @@ void engine_explain(struct cpu *cpu, uint64_t pc, uint64_t key, unsigned what, v
             const struct ir_op *o = &ib.blk.ops[i];
             if (o->op != OP_INSN) continue;
             uint64_t at = pc + o->aux;
-            unsigned n = MIN((unsigned)o->a, (unsigned)sizeof bytes);
-            text[0] = 0;
-            if (cpu_debug_read(cpu, at, bytes, n) && g->disas) g->disas(cpu, key, at, bytes, n, text, sizeof text);
+            engine_disas(cpu, at, key, o->a, text, sizeof text);
             snprintf(line, sizeof line, "  0x%08" PRIx64 ":  %s", at, text);
             put(opaque, line);
         }

@@ -141,12 +141,10 @@ static uint64_t unit_start(struct lockstep *ls, uint64_t n, struct error *e)
 static void show_insn(struct lockstep *ls, uint64_t n)
 {
     struct cpu *a = current(ls->m[0]);
-    uint8_t bytes[16];
-    char text[160] = "";
+    char text[160];
     uint64_t pc = pc_of(a);
 
-    memset(bytes, 0, sizeof bytes);
-    if (cpu_debug_read(a, pc, bytes, 4) && a->guest->disas) a->guest->disas(a, a->key, pc, bytes, 4, text, sizeof text);
+    engine_disas(a, pc, a->key, 0, text, sizeof text);
     fprintf(stderr, "The first instruction that differs: cpu%d, 0x%08" PRIx64 ":  %s\n  (%" PRIu64 " instructions of guest time from the start)\n", a->index, pc,
             text, ls->done + n);
 }

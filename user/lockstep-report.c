@@ -106,11 +106,10 @@ static void show_insn(struct uls *ls, uint64_t n)
 {
     struct ls_side *a = &ls->side[0];
     struct cpu *c = a->t->cpu;
-    char text[160] = "";
-    uint8_t bytes[4] = { 0 };
+    char text[160];
     uint64_t pc = pc_of(a);
 
-    if (cpu_debug_read(c, pc, bytes, sizeof bytes) && c->guest->disas) c->guest->disas(c, c->key, pc, bytes, sizeof bytes, text, sizeof text);
+    engine_disas(c, pc, c->key, 0, text, sizeof text);
     fprintf(stderr, "The first instruction that differs: 0x%08" PRIx64 ":  %s\n  (%" PRIu64 " instructions from the start)\n", pc, text, ls->done + n);
 }
 
