@@ -45,7 +45,7 @@ target() { case $1 in amd64) echo x86_64 ;; *) echo "$1" ;; esac; }
 # start ARGS...: the console's output is in $out; `send TEXT`, `await PATTERN SECONDS`
 start() {
     out=$dir/$name.log
-    rm -f in
+    rm -f in; : >"$out"
     mkfifo in
     "$@" -display none -monitor none -serial stdio -icount sleep=off -no-reboot <in >"$out" 2>&1 &
     pid=$!
@@ -155,7 +155,10 @@ cd_boot() {
     start "$program" -m "$mib" "$@" -cdrom cd.iso -boot d
     await 'GNU GRUB' 60 && shell
 }
-# The installer's first screen, by a screendump once it has the blue and grey of a dialogue (a PPM file, whose colours are counted).
+# How often the points of colour $2, as bytes "0" (00h) and "A" (AAh), follow each other in the picture $1.
+points() { LC_ALL=C tr -c '\000\252' x <"$1" 2>/dev/null | LC_ALL=C tr '\000\252' 0A | fold -w 3000 | grep -o "$2" | wc -l; }
+# The installer's first screen, by screendumps: once it has both the blue and the grey of a dialogue and stays as it is (a
+# screen that is being drawn has grey, too).
 screen() {
     make_cd "$1" 1 cd.iso || return
     rm -f in "$name.ppm" "$name.png"
@@ -164,16 +167,19 @@ screen() {
         -boot d <in >"$name.log" 2>&1 &
     pid=$!
     exec 3>in
-    i=0 grey=0
+    i=0 grey=0 blue=0 same=
     while [ $i -lt 90 ] && kill -0 "$pid" 2>/dev/null; do
         sleep 5
+        mv "$name.ppm" "$name.before" 2>/dev/null
         printf 'screendump %s.ppm\nscreendump %s.png\n' "$name" "$name" >&3
         sleep 1
-        grey=$(($(LC_ALL=C tr -dc '\252' <"$name.ppm" 2>/dev/null | wc -c) / 3)) # AAh in each colour
-        [ "$grey" -gt 100000 ] && break
         i=$((i + 1))
+        cmp -s "$name.ppm" "$name.before" && same=1 || continue
+        grey=$(points "$name.ppm" AAA) blue=$(points "$name.ppm" 00A)
+        [ "$grey" -gt 100000 ] && [ "$blue" -gt 50000 ] && break
     done
-    [ "$grey" -gt 100000 ] && good || bad "no dialogue on the screen ($grey grey points in $dir/$name.ppm)"
+    if [ "$grey" -gt 100000 ] && [ "$blue" -gt 50000 ] && [ $same ]; then good
+    else bad "no dialogue on the screen ($grey grey points, $blue blue in $dir/$name.ppm)"; fi
     echo "the screen: $dir/$name.png"
     stop
 }
