@@ -121,6 +121,46 @@ static void test_memory(const char *bios)
     machine_delete(m);
 }
 
+/* Writes configuration space as a guest does. */
+static void set_pci(struct machine *m, unsigned devfn, unsigned reg, uint32_t v)
+{
+    as_write(m->mb->io, 0xcf8, 4, 0x80000000u | devfn << 8 | reg);
+    as_write(m->mb->io, 0xcfc, 4, v);
+}
+
+/* The VGA's memory belongs to the state whether it is mapped or not, also in a machine where it never was. */
+static void test_vga_memory(const char *bios)
+{
+    static const struct machine_prop place[] = {{"addr", "02.0"}};
+    static const struct machine_device vga = {.driver = "VGA", .props = place, .n_props = 1};
+    struct error e = ERROR_INIT;
+    struct machine_config c = config("i386", bios);
+    c.devices = &vga, c.n_devices = 1;
+    for (unsigned mapped = 0; mapped < 2; mapped++) {
+        struct machine *m = make(&c), *n = make(&c);
+        if (!m || !n) return;
+        uint64_t empty = machine_hash(m);
+        CHECK(empty == machine_hash(n));
+        set_pci(m, 0x10, 0x10, 0xe0000000u);
+        set_pci(m, 0x10, 4, 2);
+        CHECK(as_write(m->mb->mem, 0xe0001234u, 4, 0x55667788) && peek(m, 0xe0001234u, 4) == 0x55667788);
+        uint64_t h = machine_hash(m);
+        if (!mapped) set_pci(m, 0x10, 4, 0);
+        if (!mapped) set_pci(m, 0x10, 0x10, 0);
+        CHECK(machine_hash(m) != empty && (mapped || machine_hash(m) != h));
+        struct state_buf b = {0};
+        CHECK(machine_save(m, &b, &e) == 0 && machine_load(n, &b, &e) == 0);
+        if (e.set) printf("%s\n", e.msg);
+        CHECK(machine_hash(m) == machine_hash(n));
+        set_pci(n, 0x10, 0x10, 0xe0000000u);
+        set_pci(n, 0x10, 4, 2);
+        CHECK(peek(n, 0xe0001234u, 4) == 0x55667788);
+        state_buf_free(&b);
+        machine_delete(m);
+        machine_delete(n);
+    }
+}
+
 static void test_order(const char *bios)
 {
     struct machine_config c = config("i386", bios);
@@ -178,6 +218,7 @@ int main(void)
     test_firmware("i386", bios);
     test_firmware("x86_64", bios);
     test_memory(bios);
+    test_vga_memory(bios);
     test_order(bios);
     test_bad(bios);
     unlink(bios);

@@ -26,6 +26,7 @@ static const struct state_field bar_state[] = {
     STATE_RUNTIME(struct pci_bar, region),
     STATE_RUNTIME(struct pci_bar, kind),
     STATE_RUNTIME(struct pci_bar, mapped),
+    STATE_RUNTIME(struct pci_bar, placed),
     STATE_END,
 };
 
@@ -202,6 +203,21 @@ int pci_load_rom(struct pci_device *d, const void *data, uint64_t size, struct e
     return 0;
 }
 
+static void unplace(struct pci_bar *bar)
+{
+    if (bar->placed) region_remove(bar->region);
+    bar->placed = bar->mapped = false;
+}
+
+static void map_bar(struct pci_bar *bar, struct region *space, bool on, uint64_t addr)
+{
+    unplace(bar);
+    if (!on && !region_ram(bar->region)) return;
+    region_set_enabled(bar->region, on);
+    region_add(space, bar->region, on ? addr : 0, 1);
+    bar->placed = true, bar->mapped = on;
+}
+
 static void map_rom(struct pci_device *d)
 {
     struct pci_bar *rom = &d->pci.rom;
@@ -209,9 +225,7 @@ static void map_rom(struct pci_device *d)
     if (!rom->region) return;
     bool on = (v & 1) && addr && (pci_command(d) & PCI_CMD_MEM) &&
               addr + region_size(rom->region) < UINT64_C(0x100000000);
-    if (rom->mapped) region_remove(rom->region);
-    if (on) region_add(d->pci.bus->mem, rom->region, addr, 1);
-    rom->mapped = on;
+    map_bar(rom, d->pci.bus->mem, on, addr);
 }
 
 static void map_bars(struct pci_device *d)
@@ -234,9 +248,7 @@ static void map_bars(struct pci_device *d)
         /* Address 0 is what a register holds that nobody set; the topmost ones are there while
          * software sizes it. */
         bool on = (cmd & (io ? PCI_CMD_IO : PCI_CMD_MEM)) && addr && addr < space && size < space - addr;
-        if (bar->mapped) region_remove(bar->region);
-        if (on) region_add(io ? b->io : b->mem, bar->region, addr, 1);
-        bar->mapped = on;
+        map_bar(bar, io ? b->io : b->mem, on, addr);
     }
     map_rom(d);
 }
@@ -391,13 +403,15 @@ void pci_unrealize(struct pci_device *d)
     for (unsigned n = 0; n < PCI_BARS; n++) {
         struct pci_bar *bar = &d->pci.bar[n];
         if (!bar->region) continue;
-        if (bar->mapped) region_remove(bar->region);
+        unplace(bar);
         region_delete(bar->region);
-        bar->region = NULL, bar->mapped = false;
+        bar->region = NULL;
     }
-    if (d->pci.rom.mapped) region_remove(d->pci.rom.region);
-    if (d->pci.rom.region) region_delete(d->pci.rom.region);
-    d->pci.rom.region = NULL, d->pci.rom.mapped = false;
+    if (d->pci.rom.region) {
+        unplace(&d->pci.rom);
+        region_delete(d->pci.rom.region);
+    }
+    d->pci.rom.region = NULL;
     if (d->pci.bus && d->pci.bus->fn[d->pci.devfn] == d) d->pci.bus->fn[d->pci.devfn] = NULL;
     d->pci.bus = NULL;
 }

@@ -78,6 +78,7 @@ struct pci_bar {
     struct region *region; /* NULL: not implemented */
     uint8_t kind;
     bool mapped;
+    bool placed; /* in the bus's space: memory stays there when it is not mapped, for as_ram_next */
 };
 
 /* The part of a function's state that every PCI function has. */

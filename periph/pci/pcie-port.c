@@ -20,6 +20,7 @@ struct pcie_port {
     struct irq_line irq[4]; /* of the bus behind */
     struct region *mem, *io; /* what is on it */
     struct region *window[WINDOWS];
+    struct region *behind; /* shows nothing: by it as_ram_next finds memory that no window shows */
 };
 
 static struct pcie_port *port_of(struct device *d)
@@ -101,6 +102,9 @@ static int port_realize(struct device *d, struct error *e)
     s->msi = (uint8_t)msi_init(p);
     s->mem = region_new_container("pci-bridge-mem", region_size(d->mb->mem_root));
     s->io = region_new_container("pci-bridge-io", region_size(d->mb->io_root));
+    s->behind = region_new_alias("pci-bridge-closed", s->mem, 0, region_size(s->mem));
+    region_set_enabled(s->behind, false);
+    region_add(d->mb->mem_root, s->behind, 0, 0);
     pci_bus_new_secondary(p, s->mem, s->io, s->irq, 1);
     return 0;
 }
@@ -109,6 +113,9 @@ static void port_unrealize(struct device *d)
 {
     struct pcie_port *s = port_of(d);
     drop_windows(s);
+    if (s->behind) region_remove(s->behind);
+    region_delete(s->behind);
+    s->behind = NULL;
     pci_bus_delete(s->pci.secondary);
     region_delete(s->mem);
     region_delete(s->io);
@@ -156,6 +163,7 @@ static const struct state_field port_state[] = {
     STATE_RUNTIME(struct pcie_port, mem),
     STATE_RUNTIME(struct pcie_port, io),
     STATE_RUNTIME(struct pcie_port, window),
+    STATE_RUNTIME(struct pcie_port, behind),
     STATE_END,
 };
 static const struct pci_dev_desc port_pci = {.vendor = 0x1b36,
