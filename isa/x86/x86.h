@@ -173,7 +173,8 @@ static inline void x86_set_cell(const struct x86_cpu *x, union x86_cell *u, uint
     else u->w = (uint32_t)v;
 }
 
-/* flags.c: the six flags of the CPU's lazy state; those that an operation leaves (not INC2, DEC2); EFLAGS as a whole, read and written (all bits; the caller masks). */
+/* flags.c: the six flags of the CPU's lazy state; those that an operation leaves (not INC2, DEC2); EFLAGS as a whole, read and written (all bits; the caller masks).
+ * In user mode TF takes effect by itself. */
 uint32_t x86_flags_now(const struct x86_cpu *);
 uint32_t x86_cc_flags(unsigned op, uint64_t r, uint64_t b);
 uint32_t x86_get_eflags(const struct x86_cpu *);
