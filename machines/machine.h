@@ -39,6 +39,8 @@ struct machine_config {
     const struct cpu_model *cpu;   /* NULL: the board's default */
     uint64_t ram_size;             /* bytes; 0: the board's default */
     unsigned n_cpus;
+    /* Where CPUs are: threads of a core, cores of a die, dies of a package; and how many there could be. 0: 1; n_cpus */
+    unsigned threads, cores, dies, max_cpus;
     const char *kernel, *initrd, *append, *bios;
     const char *const *firmware_path; /* -L directories, NULL-ended */
     struct chardev *serial[MACHINE_MAX_SERIAL]; /* NULL: not connected */

@@ -158,8 +158,8 @@ static size_t make_madt(struct tables *s, const struct pc_tables *c)
     st32_le(head, 0xfee00000u);
     st32_le(head + 4, 1); /* 8259s are there, too */
     aml_raw(&s->t, head, sizeof head);
-    for (unsigned i = 0; i < c->n_cpus; i++) {
-        uint8_t cpu[8] = {0, sizeof cpu, (uint8_t)i, (uint8_t)i, 1};
+    for (unsigned i = 0; i < c->max_cpus; i++) {
+        uint8_t cpu[8] = {0, sizeof cpu, (uint8_t)i, c->apic_id[i], i < c->n_cpus};
         aml_raw(&s->t, cpu, sizeof cpu);
     }
     st32_le(io + 4, 0xfec00000u);

@@ -188,7 +188,13 @@ int pc_configure(struct pc *pc, struct error *e)
     const struct machine_config *c = &pc->machine->cfg;
     struct device *fw = pc->fw_cfg;
     const char *first = NULL; /* in the boot order */
+    unsigned cores = MAX(c->cores, 1u) * MAX(c->dies, 1u), threads = cores * MAX(c->threads, 1u);
     struct pc_tables t = {.n_cpus = pc->machine->n_cpus,
+                                .max_cpus = pc->max_cpus,
+                                .apic_id = pc->apic_id,
+                                .sockets = (pc->max_cpus + threads - 1) / threads,
+                                .cores = cores,
+                                .threads = threads,
                                 .low_ram = pc->low_ram,
                                 .high_ram = pc->high_ram,
                                 .q35 = pc->q35,
@@ -200,7 +206,7 @@ int pc_configure(struct pc *pc, struct error *e)
     fw_cfg_add_int(fw, FW_CFG_RAM_SIZE, c->ram_size, 8);
     fw_cfg_add_int(fw, FW_CFG_NOGRAPHIC, 0, 2);
     fw_cfg_add_int(fw, FW_CFG_NB_CPUS, pc->machine->n_cpus, 2);
-    fw_cfg_add_int(fw, FW_CFG_MAX_CPUS, pc->machine->n_cpus, 2);
+    fw_cfg_add_int(fw, FW_CFG_MAX_CPUS, pc->apic_id[pc->max_cpus - 1] + 1u, 2); /* the ids, not the CPUs */
     fw_cfg_add_int(fw, FW_CFG_BOOT_MENU, c->boot_menu, 2);
     if (add_e820(pc, e) || pc_boot_files(pc, e) || pc_option_roms(pc, e)) return -1;
     if (!c->no_acpi && !pc->isa_only && pc_acpi_tables(fw, &t, e)) return -1;

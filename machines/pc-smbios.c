@@ -133,7 +133,7 @@ static void chassis(struct smbios *o, const struct pc_tables *c)
 
 static void processors(struct smbios *o, const struct pc_tables *c)
 {
-    for (unsigned i = 0; i < c->n_cpus; i++) {
+    for (unsigned i = 0; i < c->sockets; i++) {
         uint8_t cpu[42] = {0};
         struct strings l = {{0}, 0};
         char *socket = mem_printf("%s %u", pc_smbios_text(c->smbios, 4, "sock_pfx", "CPU"), i);
@@ -148,7 +148,7 @@ static void processors(struct smbios *o, const struct pc_tables *c)
         st16_le(cpu + 20, 2000), st16_le(cpu + 22, 2000);
         cpu[24] = 0x41, cpu[25] = 1;
         st16_le(cpu + 26, 0xffff), st16_le(cpu + 28, 0xffff), st16_le(cpu + 30, 0xffff);
-        cpu[35] = cpu[36] = cpu[37] = 1;
+        cpu[35] = cpu[36] = (uint8_t)MIN(c->cores, 255u), cpu[37] = (uint8_t)MIN(c->threads, 255u);
         st16_le(cpu + 38, 2), st16_le(cpu + 40, 1);
         add(o, cpu, l.v);
         mem_free(socket);

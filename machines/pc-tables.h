@@ -8,7 +8,9 @@
 
 struct pc_smbios_set;
 struct pc_tables {
-    unsigned n_cpus;
+    unsigned n_cpus, max_cpus;  /* present, possible */
+    const uint8_t *apic_id;     /* of each possible one */
+    unsigned sockets, cores, threads; /* cores and threads (logical processors) of a socket */
     uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */
     bool q35; /* its chip set; else the 440FX's */
     bool hpet, fdc, parallel;

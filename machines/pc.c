@@ -51,13 +51,14 @@ enum { DEVFN_HOST = 0x00, DEVFN_ISA = 0x08, DEVFN_IDE = 0x09, DEVFN_VGA = 0x10, 
 #define LOW_RAM_LESS UINT64_C(0xc0000000)
 #define Q35_LOW_MAX  UINT64_C(0xb0000000) /* PCI Express configuration space is from there on */
 #define Q35_LOW_LESS UINT64_C(0x80000000)
-enum { APIC_TIMER_PIN = 2, MSR_APIC_BASE = 0x1b };
+enum { APIC_TIMER_PIN = 2, MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800 };
 
 extern const struct board board_isapc; /* at the end */
 
 static const struct prop_desc pc_props[] = {PROP_END};
 static const struct state_field pc_state[] = {
     STATE_RUNTIME(struct pc, machine),  STATE_RUNTIME(struct pc, pcihost),
+    STATE_RUNTIME(struct pc, apic_id),  STATE_RUNTIME(struct pc, max_cpus),
     STATE_RUNTIME(struct pc, pmc),      STATE_RUNTIME(struct pc, isa),
     STATE_RUNTIME(struct pc, pm),       STATE_RUNTIME(struct pc, pic),
     STATE_RUNTIME(struct pc, apic_bus), STATE_RUNTIME(struct pc, ioapic),
@@ -238,14 +239,26 @@ static void cpu_set_tpr(void *opaque, struct cpu *cpu, uint8_t cr8)
 
 static bool cpu_read_msr(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-    if (msr != MSR_APIC_BASE) return false; /* no x2APIC */
-    *value = lapic_get_base(pc_of(opaque)->apic[cpu->index]);
+    struct device *apic = pc_of(opaque)->apic[cpu->index];
+    if (msr >= MSR_X2APIC) return lapic_msr_read(apic, msr - MSR_X2APIC, value);
+    *value = msr == MSR_TSC_DEADLINE ? lapic_get_deadline(apic) : lapic_get_base(apic);
     return true;
 }
 
 static bool cpu_write_msr(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-    return msr == MSR_APIC_BASE && lapic_set_base(pc_of(opaque)->apic[cpu->index], value);
+    struct device *apic = pc_of(opaque)->apic[cpu->index];
+    if (msr >= MSR_X2APIC) return lapic_msr_write(apic, msr - MSR_X2APIC, value);
+    if (msr == MSR_APIC_BASE) return lapic_set_base(apic, value);
+    lapic_set_deadline(apic, value, x86_tsc_time(cpu, value));
+    return true;
+}
+
+static void cpu_tsc_written(void *opaque, struct cpu *cpu)
+{
+    struct device *apic = pc_of(opaque)->apic[cpu->index];
+    uint64_t deadline = lapic_get_deadline(apic);
+    if (deadline) lapic_set_deadline(apic, deadline, x86_tsc_time(cpu, deadline));
 }
 
 static void cpu_ferr(void *opaque, struct cpu *cpu, bool level)
@@ -273,6 +286,7 @@ static const struct x86_board_ops cpu_ops = {
     .set_tpr = cpu_set_tpr,
     .read_apic_msr = cpu_read_msr,
     .write_apic_msr = cpu_write_msr,
+    .tsc_written = cpu_tsc_written,
     .ferr = cpu_ferr,
     .smm = cpu_smm,
     .shutdown = cpu_shutdown,
@@ -346,19 +360,45 @@ static int make_interrupts(struct pc *pc, struct error *e)
     return 0;
 }
 
+/* The APIC ids, in the order in which CPUs are counted: threads, cores, dies, packages. */
+static int number_cpus(struct pc *pc, struct x86_topology *t, struct error *e)
+{
+    const struct machine_config *c = &pc->machine->cfg;
+    enum { MAX_ID = 254 }; /* 255 is everybody */
+    *t = (struct x86_topology){0, MAX(c->threads, 1u), MAX(c->cores, 1u), MAX(c->dies, 1u)};
+    pc->max_cpus = MAX(MAX(c->n_cpus, c->max_cpus), 1u);
+    if (pc->max_cpus > MACHINE_MAX_CPUS) return error_set(e, "more than %d CPUs are possible", MACHINE_MAX_CPUS);
+    for (unsigned i = 0; i < pc->max_cpus; i++) {
+        unsigned core = i / t->threads, die = core / t->cores, package = die / t->dies, id = package;
+        id = id << x86_topology_bits(t->dies) | die % t->dies;
+        id = id << x86_topology_bits(t->cores) | core % t->cores;
+        id = id << x86_topology_bits(t->threads) | i % t->threads;
+        if (id > MAX_ID)
+            return error_set(e, "this CPU topology needs APIC ids up to %u at least: %d is the highest", id, MAX_ID);
+        pc->apic_id[i] = (uint8_t)id;
+    }
+    return 0;
+}
+
 static int make_cpus(struct pc *pc, struct error *e)
 {
     struct machine *m = pc->machine;
+    struct x86_topology topology;
+    if (number_cpus(pc, &topology, e)) return -1;
     for (unsigned i = 0; i < MAX(m->cfg.n_cpus, 1u); i++) {
         struct cpu *cpu = machine_add_cpu(m, e);
         if (!cpu) return -1;
+        topology.apic_id = pc->apic_id[i];
+        x86_set_topology(cpu, &topology);
         if (pc->isa_only) {
             x86_connect_board(cpu, &isa_cpu_ops, pc);
             irq_connect(dev_irq(pc->pic[0], 0), all_cpus, pc, X86_PIN_INTR);
             return 0;
         }
         struct device *d = dev_create(m->mb, dev_find("apic"), &pc->dev, NULL);
-        dev_set_int(d, "id", i);
+        dev_set_int(d, "id", pc->apic_id[i]);
+        dev_set_int(d, "x2apic", x86_has_x2apic(cpu));
+        dev_set_int(d, "tsc-deadline", x86_has_tsc_deadline(cpu));
         dev_set_int(d, "bsp", i == 0);
         pc->apic[i] = dev_finish(d, e);
         if (!pc->apic[i]) return -1;

@@ -11,6 +11,8 @@ struct pc {
     struct machine *machine;
     struct device *pcihost, *pmc, *isa, *pm, *pic[2], *apic_bus, *ioapic, *hpet, *fw_cfg, *rtc;
     struct device *apic[MACHINE_MAX_CPUS];
+    uint8_t apic_id[MACHINE_MAX_CPUS]; /* of CPUs present and possible */
+    unsigned max_cpus;
     struct device *ferr;
     uint64_t low_ram, high_ram;
     struct pc_boot_entry *boot; /* what has a bootindex, in its order */

@@ -150,6 +150,9 @@ static void put_identity(struct machine *m, struct state_buf *b)
     state_put_str(b, m->cfg.cpu->name);
     state_put_int(b, m->cfg.big_endian, 1);
     state_put_int(b, m->n_cpus, 4);
+    state_put_int(b, m->cfg.threads, 4);
+    state_put_int(b, m->cfg.cores, 4);
+    state_put_int(b, m->cfg.dies, 4);
     state_put_int(b, m->cfg.ram_size, 8);
     state_put_int(b, m->cfg.icount_shift, 4);
 }
@@ -223,6 +226,9 @@ static int check_identity(struct machine *m, struct state_buf *b, struct error *
     const struct { const char *name; unsigned bytes; uint64_t want; } num[] = {
         { "big-endian flag", 1, m->cfg.big_endian },
         { "number of CPUs", 4, m->n_cpus },
+        { "number of threads of a core", 4, m->cfg.threads },
+        { "number of cores of a die", 4, m->cfg.cores },
+        { "number of dies of a package", 4, m->cfg.dies },
         { "memory size", 8, m->cfg.ram_size },
         { "icount shift", 4, m->cfg.icount_shift },
     };

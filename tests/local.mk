@@ -97,6 +97,7 @@ endif
 SCRIPT_TESTS += tests/test-gdb.sh
 if USER_MODE
 SCRIPT_TESTS += tests/test-lockstep-user.sh
+SCRIPT_TESTS += tests/test-user-step.sh
 endif
 SCRIPT_TESTS += tests/test-mutants.sh
 if USER_MODE

@@ -254,40 +254,56 @@ int opt_cpu(struct sysopts *s, const char *arg, struct error *e)
     return 0;
 }
 
+/* What is not said follows from the rest: cores before sockets before threads, as of machine types since 6.2. */
 int opt_smp(struct sysopts *s, const char *arg, struct error *e)
 {
+    enum { CPUS, SOCKETS, DIES, CLUSTERS, CORES, THREADS, MAXCPUS, COUNT };
     static const struct opt_desc desc[] = {
-        { "cpus", OPT_NUMBER, NULL },    { "cores", OPT_NUMBER, NULL },   { "threads", OPT_NUMBER, NULL },
-        { "sockets", OPT_NUMBER, NULL }, { "maxcpus", OPT_NUMBER, NULL }, { NULL, OPT_STRING, NULL },
+        { "cpus", OPT_NUMBER, NULL },  { "sockets", OPT_NUMBER, NULL }, { "dies", OPT_NUMBER, NULL },    { "clusters", OPT_NUMBER, NULL },
+        { "cores", OPT_NUMBER, NULL }, { "threads", OPT_NUMBER, NULL }, { "maxcpus", OPT_NUMBER, NULL }, { NULL, OPT_STRING, NULL },
     };
     struct opts o;
-    uint64_t cpus, cores, threads, sockets, max;
-    bool topology;
+    uint64_t v[COUNT];
 
     if (opts_parse(&o, arg, "cpus", desc, e)) return -1;
-    topology = opts_get(&o, "cores") || opts_get(&o, "threads") || opts_get(&o, "sockets");
-    cpus = opts_number(&o, "cpus", 0);
-    cores = opts_number(&o, "cores", 1);
-    threads = opts_number(&o, "threads", 1);
-    sockets = opts_number(&o, "sockets", 0);
-    max = opts_number(&o, "maxcpus", 0);
-    if (opts_get(&o, "cpus") && !cpus) error_set(e, "Invalid SMP CPUs 0");
+    for (unsigned i = 0; i < COUNT && !e->set; i++) {
+        v[i] = opts_number(&o, desc[i].name, 0);
+        if (opts_get(&o, desc[i].name) && !v[i]) {
+            if (i == CPUS) error_set(e, "Invalid SMP CPUs 0");
+            else error_set(e, "Invalid CPU topology: %s must be greater than zero", desc[i].name);
+        } else if (v[i] > 65536) {
+            error_set(e, "CPU topology out of range");
+        }
+    }
     opts_free(&o);
     if (e->set) return -1;
-    if (cores - 1 > 65535 || threads - 1 > 65535 || sockets > 65536 || cpus > 65536 || max > 65536) {
-        return error_set(e, "CPU topology out of range");
+    if (v[CLUSTERS] > 1) return error_set(e, "clusters not supported by this machine's CPU topology");
+    if (!v[DIES]) v[DIES] = 1;
+    uint64_t max = v[MAXCPUS] ? v[MAXCPUS] : v[CPUS];
+    if (max && !v[CORES]) {
+        if (!v[SOCKETS]) v[SOCKETS] = 1;
+        if (!v[THREADS]) v[THREADS] = 1;
+        v[CORES] = max / (v[SOCKETS] * v[DIES] * v[THREADS]);
+    } else if (max && !v[SOCKETS]) {
+        if (!v[THREADS]) v[THREADS] = 1;
+        v[SOCKETS] = max / (v[CORES] * v[DIES] * v[THREADS]);
+    } else if (max && !v[THREADS]) {
+        v[THREADS] = max / (v[SOCKETS] * v[DIES] * v[CORES]);
     }
-    if (!cpus) cpus = topology ? (sockets ? sockets : 1) * cores * threads : max ? max : 1;
-    if (!sockets) sockets = MAX(1, (max ? max : cpus) / (cores * threads));
-    if (!max) max = MAX(cpus, sockets * cores * threads);
-    if (max < cpus) return error_set(e, "maxcpus must be equal to or greater than smp");
-    if (sockets * cores * threads != max) {
-        return error_set(e, "cpu topology: sockets (%llu) * cores (%llu) * threads (%llu) != maxcpus (%llu)",
-                         (unsigned long long)sockets, (unsigned long long)cores, (unsigned long long)threads,
+    for (unsigned i = SOCKETS; i <= THREADS && !max; i++) v[i] = MAX(v[i], UINT64_C(1));
+    uint64_t product = v[SOCKETS] * v[DIES] * v[CORES]; /* of numbers up to 2^16: no overflow */
+    if (product <= 65536) product *= v[THREADS];
+    if (!max) max = product;
+    if (max > 65536) return error_set(e, "CPU topology out of range");
+    if (!v[CPUS]) v[CPUS] = max;
+    if (max < v[CPUS]) return error_set(e, "Invalid CPU topology: maxcpus must be equal to or greater than smp");
+    if (product != max) {
+        return error_set(e, "Invalid CPU topology: product of the hierarchy must match maxcpus: sockets (%llu) * dies (%llu) * cores (%llu) * threads (%llu) != maxcpus (%llu)",
+                         (unsigned long long)v[SOCKETS], (unsigned long long)v[DIES], (unsigned long long)v[CORES], (unsigned long long)v[THREADS],
                          (unsigned long long)max);
     }
-    if (max != cpus) return error_set(e, "CPUs to be plugged in later are not supported yet");
-    s->cfg.n_cpus = (unsigned)cpus;
+    s->cfg.n_cpus = (unsigned)v[CPUS], s->cfg.max_cpus = (unsigned)max;
+    s->cfg.dies = (unsigned)v[DIES], s->cfg.cores = (unsigned)v[CORES], s->cfg.threads = (unsigned)v[THREADS];
     return 0;
 }
 
@@ -750,8 +766,8 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         c->cpu = isa_choose_model(s->isa, s->cpu_name, &s->made_model, e);
         if (!c->cpu) return -1;
     }
-    if (c->n_cpus > c->board->max_cpus) {
-        return error_set(e, "Invalid SMP CPUs %u. The max CPUs supported by machine '%s' is %u", c->n_cpus,
+    if (MAX(c->n_cpus, c->max_cpus) > c->board->max_cpus) {
+        return error_set(e, "Invalid SMP CPUs %u. The max CPUs supported by machine '%s' is %u", MAX(c->n_cpus, c->max_cpus),
                          c->board->name, c->board->max_cpus);
     }
     if (c->board->max_ram && c->ram_size > c->board->max_ram) {

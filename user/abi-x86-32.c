@@ -291,6 +291,7 @@ static void event(struct thread *t, struct guest_event *ev)
 {
     const struct exception *x = &t->cpu->exc;
 
+    cpu_of(t)->db_pending = 0;
     if (x->code == XE_INT && x->sub == 0x80) {
         memset(ev, 0, sizeof *ev);
         ev->syscall = true;
@@ -464,7 +465,7 @@ const struct abi abi_i386 = {
     .sockopts = x86_sockopts, .sol_socket = 1, .fcntls = x86_fcntls, .fcntl_lock64 = 12, .rlimits = x86_rlimits, .rlim_infinity = 0xffffffff,
     .stat = &x86_stat_32, .stat64 = &x86_stat64_32, .statfs = &x86_statfs, .statfs64 = &x86_statfs64_32, .flock = &x86_flock,
     .flock64 = &x86_flock64_32, .shmid_ds = &x86_shmid_32, .semid_ds = &x86_semid_32, .msqid_ds = &x86_msqid_32, .lflags = x86_lflags,
-    .cc = x86_control_chars, .n_cc = 19, .ioctls = x86_32_ioctls, .setup = setup, .start = start, .event = event,
+    .cc = x86_control_chars, .n_cc = 19, .ioctls = x86_32_ioctls, .setup = setup, .start = start, .event = event, .trapped = x86_trapped,
     .syscall_number = syscall_number, .arg = arg, .syscall_done = syscall_done, .skip_call = skip_call, .set_second = set_second,
     .get_sp = get_sp, .get_pc = get_pc, .clone = clone_regs, .set_tls = set_tls, .clone_tls_arg = 3, .setup_frame = setup_frame,
     .sigreturn = restore_frame, .write_sigpage = write_sigpage, .hwcap = hwcap, .cpuinfo = x86_cpuinfo,

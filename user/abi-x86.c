@@ -167,10 +167,20 @@ void x86_fault_event(struct thread *t, struct guest_event *ev, uint64_t at)
     }
 }
 
+/* What enters the kernel, a fault or a call, is not stepped: event() forgets it. */
+bool x86_trapped(struct thread *t)
+{
+    if (!cpu_of(t)->db_pending) return false;
+    cpu_of(t)->db_pending = 0;
+    t->cpu->exc.code = XE_DB, t->cpu->exc.sub = 0;
+    return true;
+}
+
 static void event(struct thread *t, struct guest_event *ev)
 {
     uint64_t at = get_pc(t);
 
+    cpu_of(t)->db_pending = 0;
     if (t->cpu->exc.code == XE_SYSCALL || (t->cpu->exc.code == XE_PF && t->cpu->exc.addr == at && vsyscall_number(at))) {
         memset(ev, 0, sizeof *ev);
         ev->syscall = true;
@@ -281,7 +291,7 @@ const struct abi abi_x86_64 = {
     .sock_flags = x86_sock_flags, .sock_types = x86_sock_types, .sockopts = x86_sockopts, .sol_socket = 1, .fcntls = x86_fcntls, .rlimits = x86_rlimits,
     .epoll_packed = true, .rlim_infinity = UINT64_MAX, .stat = &x86_stat, .stat64 = &x86_stat, .statfs = &x86_statfs, .statfs64 = &x86_statfs,
     .flock = &x86_flock, .flock64 = &x86_flock, .shmid_ds = &x86_shmid, .semid_ds = &x86_semid, .msqid_ds = &x86_msqid,
-    .lflags = x86_lflags, .cc = x86_control_chars, .n_cc = 19, .ioctls = x86_ioctls, .setup = setup, .start = start, .event = event,
+    .lflags = x86_lflags, .cc = x86_control_chars, .n_cc = 19, .ioctls = x86_ioctls, .setup = setup, .start = start, .event = event, .trapped = x86_trapped,
     .syscall_number = syscall_number, .arg = arg, .syscall_done = syscall_done, .skip_call = skip_call, .set_second = set_second,
     .get_sp = get_sp, .get_pc = get_pc, .clone = clone_regs, .set_tls = set_tls, .clone_tls_arg = 4, .setup_frame = setup_frame,
     .sigreturn = restore_frame, .write_sigpage = write_sigpage, .hwcap = hwcap, .cpuinfo = x86_cpuinfo,

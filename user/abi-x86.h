@@ -15,6 +15,8 @@ extern const struct layout x86_stat_32, x86_stat64_32, x86_statfs64_32, x86_floc
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R10 = 10, R11 = 11 };
 
+/* See struct abi. */
+bool x86_trapped(struct thread *);
 /* A CPU exception that no call is: the signal of it, as the kernel tells it. at: the instruction's address. */
 void x86_fault_event(struct thread *, struct guest_event *, uint64_t at);
 void x86_cpuinfo(struct thread *, FILE *);

@@ -94,6 +94,9 @@ struct abi {
                  struct error *); /* after isa->init, before the first instruction */
     void (*start)(struct thread *, uint64_t entry, uint64_t sp);
     void (*event)(struct thread *, struct guest_event *);
+    /* Asked when the CPU has left without an exception: does the instruction that it executed last
+     * end in a trap (a single step)? The CPU is to say it once. NULL: never. */
+    bool (*trapped)(struct thread *);
     unsigned (*syscall_number)(struct thread *,
                                unsigned *shift); /* shift: arguments to skip (indirect call) */
     bool (*arg)(struct thread *, unsigned n,

@@ -251,6 +251,6 @@ void uls_loop(struct thread *t)
         if (a->exit != RUN_KICKED || a->ran) uls_run(b, a->exit == RUN_KICKED ? a->ran : n);
         if (!uls_equal(a, b)) found(ls, MAX(a->ran, b->ran) + 1);
         ls->done += a->ran;
-        if (a->exit == RUN_EXCEPTION) thread_exception(t);
+        thread_left(t, a->exit);
     }
 }

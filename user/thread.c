@@ -67,7 +67,7 @@ ATTR_NORETURN void thread_exit_group(struct thread *t, int status)
     _exit(status);
 }
 
-void thread_exception(struct thread *t)
+static void thread_exception(struct thread *t)
 {
     struct guest_event ev;
     t->proc->abi->event(t, &ev);
@@ -78,13 +78,22 @@ void thread_exception(struct thread *t)
     t->fault_bus = false;
 }
 
+void thread_left(struct thread *t, enum run_exit r)
+{
+    const struct abi *abi = t->proc->abi;
+    if (r == RUN_EXCEPTION)
+        thread_exception(t);
+    else if (abi->trapped && abi->trapped(t))
+        signal_force(t, SIGTRAP, TRAP_TRACE, abi->get_pc(t));
+}
+
 void thread_loop(struct thread *t)
 {
     if (t->proc->lockstep) uls_loop(t);
     while (!t->exiting) {
         if (t->any_pending) signal_deliver(t);
         enum run_exit r = t->proc->gdb ? debug_run(t, INT64_MAX / 4) : engine_run(t->cpu, INT64_MAX / 4);
-        if (r == RUN_EXCEPTION) thread_exception(t);
+        thread_left(t, r);
     }
 }
 

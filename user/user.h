@@ -260,8 +260,8 @@ struct thread *thread_new(struct proc *);
 void thread_loop(struct thread *); /* until the thread exits */
 /* The guest's registers of one CPU become another's. */
 void thread_copy_cpu(struct cpu *to, const struct cpu *from);
-/* Deals with an exception that ended engine_run. */
-void thread_exception(struct thread *);
+/* Deals with what engine_run has ended for: a call, a fault, the trap of a single step. */
+void thread_left(struct thread *, enum run_exit);
 /* The process is about to end, or to be something else, in whatever way: what it has outside is ended. */
 void thread_leave(struct proc *);
 ATTR_NORETURN void thread_exit_group(struct thread *, int status);

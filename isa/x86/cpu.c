@@ -185,6 +185,7 @@ static int init(struct cpu *c, const struct cpu_model *model, bool big_endian, b
     x->model = model->def;
     x->is64 = c->guest == &x86_64_guest;
     x->user = user;
+    x->topology = (struct x86_topology){ (uint32_t)c->index, 1, 1, 1 };
     reset(c);
     return 0;
 }
@@ -202,7 +203,7 @@ static const struct state_field state[] = {
     I(eflags), A(sel), I(fcw), I(fsw), I(mxcsr), I(random), A(seg_limit), A(seg_attr), T(gdt), T(idt), T(ldt), T(tr), I(cpl), I(cr0), I(cr2),
     I(cr3), I(cr4), I(efer), I(xcr0), A(dr), I(star), I(lstar), I(cstar), I(fmask), I(kernel_gs), I(tsc_aux), I(sysenter_cs), I(sysenter_esp),
     I(sysenter_eip), I(pat), I(mtrr_def), A(mtrr_fixed), A(mtrr_base), A(mtrr_mask), I(misc_enable), I(mcg_status), I(mcg_ctl), A(mc_bank), I(debugctl),
-    I(microcode), I(feature_control), I(tsc_offset), I(tsc_deadline), A(pdpte), I(monitor), I(smbase), I(a20_off), I(smm), I(nmi_blocked), I(nmi_pending),
+    I(microcode), I(feature_control), I(tsc_offset), A(pdpte), I(monitor), I(smbase), I(a20_off), I(smm), I(nmi_blocked), I(nmi_pending),
     I(smi_pending), I(init_pending), I(wait_sipi), I(stopped), I(in_mwait), I(db_pending), I(delivering), I(delivering_vector), I(delivering_soft),
     I(delivering_external), I(ferr), I(ferr_wait), I(pins), STATE_END,
 };

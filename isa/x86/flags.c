@@ -89,4 +89,5 @@ void x86_set_eflags(struct x86_cpu *x, uint32_t v)
     x86_set_cell(x, &x->cc_r, 0);
     x86_set_cell(x, &x->df, v & XFL_DF ? ~UINT64_C(0) : 1);
     x->eflags = v & ~(uint32_t)(XFL_ARITH | XFL_DF | XFL_ONE);
+    if (x->user) x->c.key = v & XFL_TF ? x->c.key | XK_STEP : x->c.key & ~(uint64_t)XK_STEP; /* else x86_update_key()'s */
 }

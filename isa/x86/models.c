@@ -35,10 +35,11 @@
 #define ONLY_64 (F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE))
 #define ALL (XF_ALL & ~MISSING & ~F(3DNOW) & ~F(3DNOWEXT))
 
-/* Features of system mode come with those of the same generation. */
+/* Features of system mode come with those of the same generation. Intel's processors with AVX have an x2APIC (AMD's: SSE4A). */
 #define SYS_P6 (XSF(DE) | XSF(PSE) | XSF(PAE) | XSF(MCE) | XSF(MTRR) | XSF(PGE) | XSF(MCA) | XSF(PAT) | XSF(PSE36))
 #define SYS_OF(f)                                                                                  \
     (((f) & F(P6) ? SYS_P6 : (f) & F(TSC) ? XSF(DE) | XSF(PSE) : 0) | ((f) & F(LM) ? XSF(NX) : 0) |   \
+     (((f) & F(AVX)) && ((f) & F(INVPCID) || !((f) & F(SSE4A))) ? XSF(X2APIC) | XSF(TSC_DEADLINE) : 0) |                \
      ((f) & F(RDRAND) ? XSF(SMEP) : 0) | ((f) & F(INVPCID) ? XSF(PCID) : 0) | (((f) & F(AES)) && ((f) & F(LM)) ? XSF(PDPE1GB) : 0))
 
 /* X(number, name, signature, vendor, features, help) */
@@ -91,11 +92,12 @@ _Static_assert(ARRAY_LEN(x86_models_32) == X86_MODELS_32 && ARRAY_LEN(x86_models
 static const struct { const char *name; uint8_t feature; } aliases[] = {
     { "sse4.1", XF_SSE41 }, { "sse4_1", XF_SSE41 }, { "sse4.2", XF_SSE42 }, { "sse4_2", XF_SSE42 }, { "pni", XF_SSE3 }, { "pclmulqdq", XF_PCLMUL },
     { "sha-ni", XF_SHA }, { "sha_ni", XF_SHA }, { "abm", XF_LZCNT }, { "lahf_lm", XF_LAHF64 }, { "lahf-lm", XF_LAHF64 }, { "3dnowprefetch", XF_PREFETCHW },
+    { "tsc-deadline", XF_COUNT + XSB_TSC_DEADLINE }, { "tsc_deadline_timer", XF_COUNT + XSB_TSC_DEADLINE },
 };
 
 /* Features of other emulators' lists that no CPU has here: switched off they change nothing. */
 static const char *const never[] = {
-    "hypervisor", "invtsc", "x2apic", "vmx", "tsc-deadline", "ht", "ss", "ds", "acpi", "pbe", "est", "tm", "tm2", "xtpr",
+    "hypervisor", "invtsc", "vmx", "ht", "ss", "ds", "acpi", "pbe", "est", "tm", "tm2", "xtpr",
     "pdcm", "dca", "osvw", "umip", "pks", "la57", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "mpx", "hle",
     "rtm", "erms", "spec-ctrl", "ibpb", "ssbd", "stibp", "arch-capabilities", "md-clear", "npt", "kvm", "pmu",
 };
@@ -268,8 +270,10 @@ static uint32_t word(const struct x86_cpu *x, const struct cpuid_bit *b, size_t 
 
 static void caches(uint32_t sub, uint32_t r[4])
 {
-    static const uint32_t leaf4[3][4] = { { 0x00000121, 0x01c0003f, 63, 1 }, { 0x00000122, 0x01c0003f, 63, 1 }, { 0x00000143, 0x03c0003f, 4095, 1 } };
-    if (sub < 3) memcpy(r, leaf4[sub], sizeof leaf4[sub]);
+    static const uint32_t leaf4[4][4] = {
+        { 0x00000121, 0x01c0003f, 63, 1 }, { 0x00000122, 0x01c0003f, 63, 1 }, { 0x00000143, 0x03c0003f, 4095, 1 }, { 0x00000163, 0x03c0003f, 16383, 6 },
+    };
+    if (sub < 4) memcpy(r, leaf4[sub], sizeof leaf4[sub]);
 }
 
 /* The state components of XSAVE. */
@@ -289,7 +293,7 @@ void x86_cpuid(const struct x86_cpu *x, uint32_t leaf, uint32_t sub, uint32_t r[
     const struct x86_model *m = x->model;
     bool lm = m->features & XF_BIT(XF_LM), xsave = m->features & XF_BIT(XF_XSAVE), amd = m->vendor[0] == 'A';
     const uint32_t names[4] = { 0, ld32_le(m->vendor), ld32_le(m->vendor + 8), ld32_le(m->vendor + 4) };
-    bool old = !(m->features & XF_BIT(XF_P6));
+    bool old = !(m->features & XF_BIT(XF_P6)), zen = amd && m->features & XF_BIT(XF_AVX);
 
     memset(r, 0, 4 * sizeof *r);
     switch (leaf) {
@@ -319,9 +323,10 @@ void x86_cpuid(const struct x86_cpu *x, uint32_t leaf, uint32_t sub, uint32_t r[
         break;
     }
     case 0x80000005:
-        if (amd) r[2] = r[3] = 0x20080140; /* 32 KiB, 8 ways, lines of 64 bytes */
+        /* TLBs; data and code: 64 KiB, 2 ways, lines of 64 bytes; later 32 KiB, 8 ways, and 64 KiB, 4 ways */
+        if (amd) r[0] = r[1] = 0x01ff01ff, r[2] = zen ? 0x20080140 : 0x40020140, r[3] = zen ? 0x40040140 : 0x40020140;
         break;
-    case 0x80000006: r[2] = 0x02006140; /* 512 KiB, 8 ways */ break;
+    case 0x80000006: r[1] = 0x42004200, r[2] = zen ? 0x02006140 : 0x02008140, r[3] = zen ? 0x00408140 : 0x00808140; /* 512 KiB; 8 and 16 MiB */ break;
     case 0x80000008: r[0] = lm ? 48 << 8 | 40 : 32 << 8 | 36; break;
     default: break;
     }

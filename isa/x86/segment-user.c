@@ -8,6 +8,8 @@
  */
 #include "isa/x86/translate.h"
 
+#include "util/log.h"
+
 uint32_t x86_descriptor_base(uint64_t d) { return (uint32_t)(d >> 16 & 0xffffff) | (uint32_t)(d >> 56) << 24; }
 
 bool x86_user_descriptor(const struct x86_cpu *x, uint16_t sel, uint64_t *d)
@@ -73,7 +75,35 @@ uint64_t x86_helper_user_load_seg(struct cpu *c, uint64_t seg, uint64_t sel, uin
 
     (void)unused;
     if (!x86_user_load_segment(x, (unsigned)seg, (uint16_t)sel)) x86_raise(x, XE_GP, (uint32_t)sel & 0xfffc);
+    if (seg == 2) x->db_pending = 0; /* no single step ends between the loads of SS and the stack pointer */
     return 0;
+}
+
+/* iret that stays in the program's code segment. a = operand size */
+uint64_t x86_helper_user_iret(struct cpu *c, uint64_t n, uint64_t b, uint64_t d)
+{
+    struct x86_cpu *x = x86_cpu(c);
+    bool long_mode = (c->key & XK_MODE) == X86_64;
+    unsigned log2 = n == 2 ? IR_M16 : n == 4 ? IR_M32 : IR_M64;
+    uint32_t may = XFL_ARITH | XFL_DF | XFL_TF | XFL_NT | XFL_AC | XFL_ID;
+    uint64_t v[5], base = long_mode ? 0 : x->is64 ? x->seg_base.d[2] : x->seg_base.w[2], sp = x86_gpr(x, 4);
+
+    (void)b, (void)d;
+    if (x86_get_eflags(x) & XFL_NT) x86_raise(x, XE_GP, 0); /* the kernel is one of 64 bits */
+    for (unsigned i = 0; i < (long_mode ? 5u : 3u); i++) {
+        uint64_t at = base + (long_mode ? sp + n * i : (uint32_t)(sp + n * i));
+        v[i] = cpu_ld(c, long_mode ? at : (uint32_t)at, log2, c->mmu_now);
+    }
+    if ((uint16_t)v[1] != x->sel[1]) {
+        LOG(UNIMP, "x86: iret to another code segment (0x%x) in user mode is not built\n", (unsigned)v[1] & 0xffff);
+        x86_raise(x, XE_GP, (uint32_t)v[1] & 0xfffc);
+    }
+    if (long_mode && v[0] >> 47 && v[0] >> 47 != 0x1ffff) x86_raise(x, XE_GP, 0);
+    if (long_mode && (!(v[4] & 0xfffc) || !x86_user_load_segment(x, 2, (uint16_t)v[4]))) x86_raise(x, XE_GP, (uint32_t)v[4] & 0xfffc);
+    x86_set_gpr(x, 4, long_mode ? v[3] : (uint32_t)(sp + 3 * n));
+    if (n == 2) may &= 0xffff;
+    x86_set_eflags(x, (x86_get_eflags(x) & ~may) | ((uint32_t)v[2] & may));
+    return long_mode ? v[0] : (uint32_t)(v[0] + (x->is64 ? x->seg_base.d[1] : x->seg_base.w[1]));
 }
 
 uint64_t x86_helper_user_sel(struct cpu *c, uint64_t seg, uint64_t b, uint64_t d)

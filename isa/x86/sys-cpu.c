@@ -67,7 +67,6 @@ static void reset_msrs(struct x86_cpu *x)
     x->mcg_status = 0;
     x->mcg_ctl = UINT64_MAX;
     x->debugctl = x->microcode = x->feature_control = 0;
-    x->tsc_deadline = 0;
     x->tsc_offset = 0;
     if (x->clock) x->tsc_offset = 0 - clock_now(x->clock);
     x->smbase = 0x30000;
@@ -159,6 +158,18 @@ void x86_connect_board(struct cpu *c, const struct x86_board_ops *ops, void *opa
     x86_cpu(c)->board_opaque = opaque;
 }
 
+unsigned x86_topology_bits(uint32_t n)
+{
+    unsigned bits = 0;
+
+    while (bits < 31 && UINT32_C(1) << bits < n) bits++;
+    return bits;
+}
+
+void x86_set_topology(struct cpu *c, const struct x86_topology *t) { x86_cpu(c)->topology = *t; }
+bool x86_has_x2apic(const struct cpu *c) { return ((const struct x86_cpu *)c)->model->sys & XSF(X2APIC); }
+bool x86_has_tsc_deadline(const struct cpu *c) { return ((const struct x86_cpu *)c)->model->sys & XSF(TSC_DEADLINE); }
+
 void x86_set_a20(struct cpu *c, bool on)
 {
     struct x86_cpu *x = x86_cpu(c);
@@ -221,4 +232,13 @@ void x86_sys_connect_clock(struct cpu *c, struct bus_clock *clock) { x86_cpu(c)-
 uint64_t x86_tsc(struct x86_cpu *x)
 {
     return (x->clock ? clock_now(x->clock) : cpu_icount(&x->c)) + x->tsc_offset;
+}
+
+uint64_t x86_tsc_time(struct cpu *c, uint64_t tsc)
+{
+    struct x86_cpu *x = x86_cpu(c);
+    uint64_t now = clock_now(x->clock), left = tsc - x86_tsc(x);
+
+    if (tsc <= x86_tsc(x)) return now;
+    return left < TIME_NEVER - now ? now + left : TIME_NEVER - 1;
 }

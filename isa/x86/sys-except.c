@@ -327,6 +327,7 @@ bool x86_interrupt(struct cpu *c)
     struct x86_cpu *x = x86_cpu(c);
     struct event e = { .external = true };
 
+    if (x->user) return false; /* the kernel's business; single steps: user/abi.h, trapped */
     if (x->init_pending) {
         x->init_pending = false;
         x86_sys_reset(x, true);

@@ -15,7 +15,8 @@ enum {
     MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APICBASE = 0x1b, MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_UCODE_WRITE = 0x79,
     MSR_UCODE = 0x8b, MSR_MTRRCAP = 0xfe, MSR_BBL_CR_CTL3 = 0x11e, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_MCG_CAP = 0x179,
     MSR_MCG_STATUS, MSR_MCG_CTL, MSR_PERF_STATUS = 0x198, MSR_PERF_CTL, MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9, MSR_MTRR_BASE0 = 0x200,
-    MSR_MTRR_64K = 0x250, MSR_MTRR_16K = 0x258, MSR_MTRR_4K = 0x268, MSR_PAT = 0x277, MSR_MTRR_DEF = 0x2ff, MSR_MC0 = 0x400, MSR_X2APIC = 0x800,
+    MSR_MTRR_64K = 0x250, MSR_MTRR_16K = 0x258, MSR_MTRR_4K = 0x268, MSR_PAT = 0x277, MSR_MTRR_DEF = 0x2ff, MSR_MC0 = 0x400, MSR_TSC_DEADLINE = 0x6e0,
+    MSR_X2APIC = 0x800,
 };
 #define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u
@@ -28,7 +29,12 @@ enum {
 #define MSR_TSC_AUX 0xc0000103u
 
 static bool has_sys(const struct x86_cpu *x, uint32_t f) { return x->model->sys & f; }
-static bool is_apic(uint32_t msr) { return msr == MSR_APICBASE || (msr >= MSR_X2APIC && msr < MSR_X2APIC + 0x100); }
+/* The local APIC's. */
+static bool is_apic(const struct x86_cpu *x, uint32_t msr)
+{
+    if (msr >= MSR_X2APIC && msr < MSR_X2APIC + 0x100) return has_sys(x, XSF(X2APIC));
+    return msr == MSR_APICBASE || (msr == MSR_TSC_DEADLINE && has_sys(x, XSF(TSC_DEADLINE)));
+}
 
 /* Fixed-range MTRRs in one array; NULL: not one of them. */
 static uint64_t *fixed(struct x86_cpu *x, uint32_t msr)
@@ -80,7 +86,7 @@ bool x86_msr_read(struct x86_cpu *x, uint32_t msr, uint64_t *v)
         *v = *p;
         return true;
     }
-    if (is_apic(msr)) return x->board && x->board->read_apic_msr && x->board->read_apic_msr(x->board_opaque, &x->c, msr, v);
+    if (is_apic(x, msr)) return x->board && x->board->read_apic_msr && x->board->read_apic_msr(x->board_opaque, &x->c, msr, v);
     switch (msr) {
     case MSR_TSC: *v = x86_tsc(x); return true;
     case MSR_UCODE: *v = x->microcode; return true;
@@ -129,12 +135,15 @@ bool x86_msr_write(struct x86_cpu *x, uint32_t msr, uint64_t v)
         *p = v;
         return true;
     }
-    if (is_apic(msr)) {
+    if (is_apic(x, msr)) {
         if (!x->board || !x->board->write_apic_msr || !x->board->write_apic_msr(x->board_opaque, &x->c, msr, v)) return false;
         return true;
     }
     switch (msr) {
-    case MSR_TSC: x->tsc_offset += v - x86_tsc(x); return true;
+    case MSR_TSC:
+        x->tsc_offset += v - x86_tsc(x);
+        if (x->board && x->board->tsc_written) x->board->tsc_written(x->board_opaque, &x->c);
+        return true;
     case MSR_UCODE: x->microcode = v; return true;
     case MSR_UCODE_WRITE: case MSR_PERF_CTL: return true;
     case MSR_EFER: return write_efer(x, v);
@@ -185,17 +194,56 @@ static uint32_t sys_word(const struct x86_cpu *x, unsigned word)
     return v;
 }
 
+/* Leaf Bh, where a level's number of bits is that of the id below the next one, and 1Fh, which knows dies, too. */
+static void levels(const struct x86_cpu *x, uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+    const struct x86_topology *t = &x->topology;
+    unsigned thread = x86_topology_bits(t->threads), core = thread + x86_topology_bits(t->cores), die = core + x86_topology_bits(t->dies);
+    uint32_t package = t->threads * t->cores * t->dies;
+
+    r[2] = sub & 0xff;
+    r[3] = t->apic_id;
+    if (sub == 0) r[0] = thread, r[1] = t->threads, r[2] |= 1 << 8;
+    else if (sub == 1 && leaf == 0xb) r[0] = die, r[1] = package, r[2] |= 2 << 8;
+    else if (sub == 1) r[0] = core, r[1] = t->threads * t->cores, r[2] |= 2 << 8;
+    else if (sub == 2 && leaf == 0x1f) r[0] = die, r[1] = package, r[2] |= 5 << 8;
+}
+
+/* Leaf 4: who shares a cache; a core has its own of the first level for each thread. */
+static void cache_sharing(const struct x86_cpu *x, uint32_t r[4])
+{
+    const struct x86_topology *t = &x->topology;
+    unsigned level = r[0] >> 5 & 7, core = x86_topology_bits(t->threads), die = core + x86_topology_bits(t->cores);
+    uint32_t by = level == 2 ? t->threads - 1 : level == 3 ? (1u << die) - 1 : 0;
+
+    if (r[0] & 31) r[0] |= MIN(by, 0xfffu) << 14 | MIN(t->cores * t->dies - 1, 63u) << 26;
+}
+
 void x86_sys_cpuid(struct x86_cpu *x, uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    bool apic = x->board && x->board->read_apic_msr;
+    bool apic = x->board && x->board->read_apic_msr, amd = x->model->vendor[0] == 'A';
+    const struct x86_topology *t = &x->topology;
+    uint32_t package = t->threads * t->cores * t->dies;
 
     switch (leaf) {
+    case 0:
+        if (r[0] >= 7 && (x86_has(x, XF_LM) || has_sys(x, XSF(X2APIC)))) r[0] = MAX(r[0], t->dies > 1 ? 0x1fu : 0xbu);
+        break;
     case 1:
-        r[1] = (r[1] & 0x00ffffff) | (uint32_t)x->c.index << 24;
-        r[3] |= sys_word(x, 1) | (apic ? 1u << 9 : 0);
+        r[1] = (r[1] & 0xffff) | MIN(package, 255u) << 16 | t->apic_id << 24;
+        r[3] |= sys_word(x, 1) | (apic ? 1u << 9 : 0) | (package > 1 ? 1u << 28 : 0);
         r[2] |= sys_word(x, 2) | (x86_has(x, XF_MONITOR) ? 8 : 0);
+        if (!apic) r[2] &= ~(1u << 21 | 1u << 24);
         r[2] = (r[2] & ~(1u << 27)) | (x->cr4 & CR4_OSXSAVE ? 1u << 27 : 0);
         break;
+    case 4: cache_sharing(x, r); break;
+    case 0xb: case 0x1f: {
+        uint32_t most[4];
+        x86_cpuid(x, 0, 0, most);
+        x86_sys_cpuid(x, 0, 0, most);
+        if (leaf <= most[0]) levels(x, leaf, sub, r);
+        break;
+    }
     case 7:
         if (sub) break;
         r[1] |= sys_word(x, 3) | (x86_has(x, XF_INVPCID) ? 1u << 10 : 0) | (x86_has(x, XF_SMAP) ? 1u << 20 : 0);
@@ -206,8 +254,12 @@ void x86_sys_cpuid(struct x86_cpu *x, uint32_t leaf, uint32_t sub, uint32_t r[4]
         break;
     case 0x80000001:
         r[3] |= sys_word(x, 4);
+        if (amd && package > 1) r[2] |= 2; /* a package's logical processors are cores */
         /* AMD's word repeats that of leaf 1 */
-        if (x->model->vendor[0] == 'A') r[3] |= (sys_word(x, 1) | (apic ? 1u << 9 : 0)) & 0x0183f3ff;
+        if (amd) r[3] |= (sys_word(x, 1) | (apic ? 1u << 9 : 0)) & 0x0183f3ff;
+        break;
+    case 0x80000008:
+        if (package > 1) r[2] |= (package - 1) | (x86_topology_bits(t->threads) + x86_topology_bits(t->cores) + x86_topology_bits(t->dies)) << 12;
         break;
     default: break;
     }

@@ -187,7 +187,7 @@ void x86_io_break(struct x86_cpu *x, unsigned port, unsigned bytes)
     }
 }
 
-/* In blocks of one instruction, before it. a = its linear address */
+/* In blocks of one instruction, before it. In user mode the debug registers are 0. a = its linear address */
 uint64_t x86_helper_step(struct cpu *c, uint64_t pc, uint64_t a, uint64_t b)
 {
     struct x86_cpu *x = x86_cpu(c);

@@ -29,7 +29,7 @@ enum {
 /* System features of a model: struct x86_model.sys. */
 #define X86_SYS_FEATURES(X)                                                                        \
     X(VME, 1, 1) X(DE, 1, 2) X(PSE, 1, 3) X(PAE, 1, 6) X(MCE, 1, 7) X(MTRR, 1, 12) X(PGE, 1, 13) X(MCA, 1, 14) X(PAT, 1, 16)    \
-    X(PSE36, 1, 17) X(PCID, 2, 17) X(SMEP, 3, 7) X(NX, 4, 20) X(PDPE1GB, 4, 26)
+    X(PSE36, 1, 17) X(PCID, 2, 17) X(X2APIC, 2, 21) X(TSC_DEADLINE, 2, 24) X(SMEP, 3, 7) X(NX, 4, 20) X(PDPE1GB, 4, 26)
 enum x86_sys_feature_bit {
 #define X(f, word, bit) XSB_##f,
     X86_SYS_FEATURES(X)

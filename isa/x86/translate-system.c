@@ -265,7 +265,10 @@ void x86_tr_ret_far(struct x86_tr *t)
 
 void x86_tr_iret(struct x86_tr *t)
 {
-    if (refused(t)) return;
+    if (t->x->user) {
+        leave(t, ir_call(t->b, XH_USER_IRET, t->w, xt(t), k32(t, t->i.osize), IR_NONE, IR_NONE), IR_HINT_NONE);
+        return;
+    }
     leave(t, ir_call(t->b, XH_IRET, t->w, xt(t), k32(t, t->i.osize), xk(t, t->next), IR_NONE), IR_HINT_NONE);
 }
 

@@ -23,9 +23,11 @@ struct x86_board_ops {
     /* Task priority: CR8 (bits 7:4 of the APIC's TPR as 3:0) */
     uint8_t (*get_tpr)(void *opaque, struct cpu *);
     void (*set_tpr)(void *opaque, struct cpu *, uint8_t cr8);
-    /* MSR 1Bh, and 800h to 8FFh when x2APIC is on. False: #GP */
+    /* MSR 1Bh, 6E0h (the TSC deadline), and 800h to 8FFh. False: #GP */
     bool (*read_apic_msr)(void *opaque, struct cpu *, uint32_t msr, uint64_t *value);
     bool (*write_apic_msr)(void *opaque, struct cpu *, uint32_t msr, uint64_t value);
+    /* The time stamp counter was written: a deadline is met at another time. */
+    void (*tsc_written)(void *opaque, struct cpu *);
     /* #FERR, the numeric error's line (IRQ 13 of a PC) */
     void (*ferr)(void *opaque, struct cpu *, bool level);
     /* The CPU entered or left system management mode: SMRAM becomes visible to it or not. Followed by cpu_tlb_flush. */
@@ -33,6 +35,19 @@ struct x86_board_ops {
     /* A triple fault: the CPU stopped. A PC resets. */
     void (*shutdown)(void *opaque, struct cpu *);
 };
+
+/* Where a CPU is, as CPUID and its APIC id say it: threads of a core, cores of a die, dies of a package, and its id, which has
+ * x86_topology_bits() for each of the three from below and the package's number above. 1 and up. */
+struct x86_topology { uint32_t apic_id, threads, cores, dies; };
+/* Bits that the numbers below n take. */
+unsigned x86_topology_bits(uint32_t n);
+/* Before the CPU runs; else it is a package of its own with the CPU's number for its id. */
+void x86_set_topology(struct cpu *, const struct x86_topology *);
+/* What the CPU's local APIC is to have. */
+bool x86_has_x2apic(const struct cpu *);
+bool x86_has_tsc_deadline(const struct cpu *);
+/* The guest time at which the time stamp counter reaches a value; one that it has passed: now. A CPU has a clock. */
+uint64_t x86_tsc_time(struct cpu *, uint64_t tsc);
 
 /* Once, before the CPU runs. */
 void x86_connect_board(struct cpu *, const struct x86_board_ops *, void *opaque);

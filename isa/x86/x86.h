@@ -11,7 +11,7 @@
 #ifndef ISA_X86_X86_H
 #define ISA_X86_X86_H
 
-#include "isa/isa.h"
+#include "isa/x86/x86-board.h"
 
 /* ---- slots ---- */
 enum x86_slot {
@@ -102,7 +102,6 @@ struct x86_model {
     char vendor[13], brand[49];
 };
 
-struct x86_board_ops;
 struct bus_clock;
 /* A descriptor table or system segment. */
 struct x86_table { uint64_t base; uint32_t limit, attr; uint16_t sel; };
@@ -141,7 +140,7 @@ struct x86_cpu {
     uint64_t star, lstar, cstar, fmask, kernel_gs, tsc_aux, sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, mtrr_def, mtrr_fixed[X86_MTRR_FIXED], mtrr_base[X86_MTRRS], mtrr_mask[X86_MTRRS];
     uint64_t misc_enable, mcg_status, mcg_ctl, mc_bank[4 * X86_MC_BANKS], debugctl, microcode, feature_control;
-    uint64_t tsc_offset, tsc_deadline;
+    uint64_t tsc_offset;
     uint64_t pdpte[4];       /* PAE: read when CR3 is written */
     uint64_t monitor;        /* address watched */
     uint64_t large_pages;    /* for each GiB, modulo 64, whether the engine's TLB may have parts of large pages there; log2 of the largest */
@@ -154,6 +153,7 @@ struct x86_cpu {
     bool delivering_soft, delivering_external;
     bool ferr, ferr_wait;    /* the line; waiting for its interrupt */
     uint8_t pins;            /* levels by enum x86_pin */
+    struct x86_topology topology; /* as the board said; none of a width is 0 */
     const struct x86_board_ops *board;
     void *board_opaque;
     struct bus_clock *clock;
@@ -173,7 +173,8 @@ static inline void x86_set_cell(const struct x86_cpu *x, union x86_cell *u, uint
     else u->w = (uint32_t)v;
 }
 
-/* flags.c: the six flags of the CPU's lazy state; those that an operation leaves (not INC2, DEC2); EFLAGS as a whole, read and written (all bits; the caller masks). */
+/* flags.c: the six flags of the CPU's lazy state; those that an operation leaves (not INC2, DEC2); EFLAGS as a whole, read and written (all bits; the caller masks).
+ * In user mode TF takes effect by itself. */
 uint32_t x86_flags_now(const struct x86_cpu *);
 uint32_t x86_cc_flags(unsigned op, uint64_t r, uint64_t b);
 uint32_t x86_get_eflags(const struct x86_cpu *);

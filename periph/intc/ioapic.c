@@ -39,7 +39,7 @@ static bool asserted(const struct ioapic *s, unsigned n)
 static void send(struct ioapic *s, unsigned n)
 {
     uint64_t e = s->entry[n];
-    struct apic_message m = {.destination = (uint8_t)(e >> 56),
+    struct apic_message m = {.destination = apic_destination((uint8_t)(e >> 56)),
                              .mode = (uint8_t)(e >> 8 & 7),
                              .vector = (uint8_t)e,
                              .logical = e & RED_LOGICAL,

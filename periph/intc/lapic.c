@@ -1,8 +1,10 @@
 /*
- * lapic.c - the local APIC of a processor (xAPIC), and the bus that carries interrupt messages.
+ * lapic.c - the local APIC of a processor (xAPIC and x2APIC), and the bus that carries interrupt
+ * messages.
  *
- * Follows the Intel SDM volume 3, chapter 11. The timer counts a bus clock of 1 GHz of guest time.
- * Not modelled: x2APIC mode, the TSC deadline mode of the timer, moving the register page away from
+ * Follows the Intel SDM volume 3, chapter 11 (x2APIC: 11.12). The timer counts a bus clock of 1 GHz of
+ * guest time; of the time stamp counter it knows when a value of it will be reached.
+ * Not modelled: moving the register page away from
  * FEE00000h (the address in the MSR is kept), focus processors, thermal and performance events
  * (their entries hold what is written).
  */
@@ -31,7 +33,8 @@ enum {
     R_LVT = 0x32,
     R_INITIAL = 0x38,
     R_CURRENT = 0x39,
-    R_DIVIDE = 0x3e
+    R_DIVIDE = 0x3e,
+    R_SELF = 0x3f
 };
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVTS };
 enum {
@@ -40,28 +43,31 @@ enum {
     LVT_REMOTE_IRR = 1 << 14,
     LVT_LEVEL = 1 << 15,
     LVT_MASKED = 1 << 16,
-    LVT_PERIODIC = 1 << 17
+    LVT_PERIODIC = 1 << 17,
+    LVT_DEADLINE = 1 << 18
 };
 enum { SVR_ENABLE = 1 << 8 };
 enum { ESR_SEND_VECTOR = 1 << 5, ESR_RECEIVED_VECTOR = 1 << 6, ESR_REGISTER = 1 << 7 };
 enum { LAPIC_VERSION = 0x50014 }; /* six local vectors */
 #define BASE_ADDRESS UINT64_C(0xfee00000)
 #define BASE_BSP     UINT64_C(0x100)
+#define BASE_EXTD    UINT64_C(0x400) /* x2APIC mode */
 #define BASE_ENABLE  UINT64_C(0x800)
 
 struct apic_bus;
 
 struct lapic {
     struct device dev;
-    uint8_t initial_id;
-    bool bsp;
+    uint32_t initial_id;
+    bool bsp, has_x2apic, has_deadline;
     uint64_t base;
-    uint8_t id, tpr, divide;
+    uint8_t id, tpr, divide; /* id: the xAPIC's, which software may change */
     bool lint[2];
     uint32_t ldr, dfr, svr, esr, errors, icr[2], lvt[LVTS];
     uint32_t isr[8], tmr[8], irr[8];
     uint32_t initial;
     uint64_t start; /* guest ns at which the timer began to count from `initial` */
+    uint64_t deadline; /* value of the time stamp counter that the timer waits for; 0: none */
     struct timer timer;
     struct irq_line out[LAPIC_OUTPUTS];
     struct apic_bus *bus;
@@ -120,6 +126,11 @@ static uint8_t processor_priority(const struct lapic *s)
 static bool hardware_on(const struct lapic *s)
 {
     return s->base & BASE_ENABLE;
+}
+
+static bool x2_on(const struct lapic *s)
+{
+    return (s->base & (BASE_ENABLE | BASE_EXTD)) == (BASE_ENABLE | BASE_EXTD);
 }
 
 static bool software_on(const struct lapic *s)
@@ -202,7 +213,7 @@ static uint64_t unit(const struct lapic *s)
 static uint32_t current_count(struct lapic *s)
 {
     uint64_t gone = (clock_now(s->dev.clock) - s->start) / unit(s);
-    if (!s->initial) return 0;
+    if (!s->initial || s->lvt[LVT_TIMER] & LVT_DEADLINE) return 0;
     if (s->lvt[LVT_TIMER] & LVT_PERIODIC) return s->initial - (uint32_t)(gone % s->initial);
     return gone >= s->initial ? 0 : s->initial - (uint32_t)gone;
 }
@@ -211,6 +222,7 @@ static void arm(struct lapic *s)
 {
     uint64_t period = (uint64_t)s->initial * unit(s), gone = clock_now(s->dev.clock) - s->start;
     bool periodic = s->lvt[LVT_TIMER] & LVT_PERIODIC;
+    if (s->lvt[LVT_TIMER] & LVT_DEADLINE) return; /* lapic_set_deadline() does */
     if (!period || (!periodic && gone >= period))
         timer_cancel(&s->timer);
     else
@@ -220,20 +232,40 @@ static void arm(struct lapic *s)
 static void timer_event(void *opaque)
 {
     struct lapic *s = opaque;
+    s->deadline = 0;
     local_interrupt(s, LVT_TIMER);
     arm(s);
+}
+
+uint64_t lapic_get_deadline(struct device *d)
+{
+    return lapic(d)->deadline;
+}
+
+/* Without the mode it is not there to be set. */
+void lapic_set_deadline(struct device *d, uint64_t tsc, uint64_t at)
+{
+    struct lapic *s = lapic(d);
+    if (!(s->lvt[LVT_TIMER] & LVT_DEADLINE)) return;
+    s->deadline = tsc;
+    if (tsc) timer_arm(&s->timer, at);
+    else timer_cancel(&s->timer);
 }
 
 /* ---- messages ---- */
 
 static bool is_destination(const struct lapic *s, const struct apic_message *m)
 {
-    if (!m->logical) return m->destination == 0xff || m->destination == s->id;
+    uint32_t to = m->destination;
+    if (x2_on(s)) {
+        if (to == APIC_ALL) return true;
+        return m->logical ? to >> 16 == s->ldr >> 16 && (to & s->ldr & 0xffff) : to == s->initial_id;
+    }
+    if (!m->logical) return to == APIC_ALL || to == s->id;
+    if (to > 0xff && to != APIC_ALL) return false;
     uint8_t mine = (uint8_t)(s->ldr >> 24);
-    if ((s->dfr >> 28) == 0xf) return m->destination & mine; /* flat */
-    return ((m->destination ^ mine) & 0xf0) == 0 ? m->destination & mine & 15
-                                                 : (m->destination & 0xf0) == 0xf0 &&
-                                                       (m->destination & mine & 15);
+    if ((s->dfr >> 28) == 0xf) return to & mine; /* flat */
+    return ((to ^ mine) & 0xf0) == 0 ? to & mine & 15 : (to & 0xf0) == 0xf0 && (to & mine & 15);
 }
 
 static void lapic_init(struct lapic *s);
@@ -289,7 +321,7 @@ void apic_bus_send(struct device *bus, const struct apic_message *m)
 static void send_ipi(struct lapic *s)
 {
     uint32_t low = s->icr[0];
-    struct apic_message m = {.destination = (uint8_t)(s->icr[1] >> 24),
+    struct apic_message m = {.destination = x2_on(s) ? s->icr[1] : apic_destination((uint8_t)(s->icr[1] >> 24)),
                              .mode = (uint8_t)(low >> 8 & 7),
                              .vector = (uint8_t)low,
                              .logical = low & 0x800,
@@ -370,10 +402,16 @@ static void lapic_input(void *opaque, unsigned n, bool level)
 
 /* ---- registers ---- */
 
+/* The x2APIC's: a cluster of 16, and a bit in it. */
+static uint32_t logical_id(const struct lapic *s)
+{
+    return s->initial_id >> 4 << 16 | 1u << (s->initial_id & 15);
+}
+
 static uint32_t reg_read(struct lapic *s, unsigned r)
 {
     switch (r) {
-    case R_ID: return (uint32_t)s->id << 24;
+    case R_ID: return x2_on(s) ? s->initial_id : (uint32_t)s->id << 24;
     case R_VERSION: return LAPIC_VERSION;
     case R_TPR: return s->tpr;
     case R_APR:
@@ -399,12 +437,22 @@ static uint32_t reg_read(struct lapic *s, unsigned r)
     return 0;
 }
 
-static void write_lvt(struct lapic *s, unsigned n, uint32_t v)
+static uint32_t lvt_writable(const struct lapic *s, unsigned n)
 {
     static const uint32_t writable[LVTS] = {0x300ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff};
+    return n == LVT_TIMER && s->has_deadline ? writable[n] | LVT_DEADLINE : writable[n];
+}
+
+static void write_lvt(struct lapic *s, unsigned n, uint32_t v)
+{
+    uint32_t old = s->lvt[n];
     if (!(s->svr & SVR_ENABLE)) v |= LVT_MASKED;
-    s->lvt[n] = (s->lvt[n] & (LVT_STATUS | LVT_REMOTE_IRR)) | (v & writable[n]);
-    if (n == LVT_TIMER) arm(s);
+    s->lvt[n] = (old & (LVT_STATUS | LVT_REMOTE_IRR)) | (v & lvt_writable(s, n));
+    if (n == LVT_TIMER) {
+        /* Neither a deadline nor a count outlives the change from the one to the other. */
+        if ((old ^ s->lvt[n]) & LVT_DEADLINE) s->deadline = 0, s->initial = 0, timer_cancel(&s->timer);
+        arm(s);
+    }
     if (n == LVT_LINT0 || n == LVT_LINT1) lint_level(s, n - LVT_LINT0);
 }
 
@@ -429,6 +477,7 @@ static void reg_write(struct lapic *s, unsigned r, uint32_t v)
         break;
     case R_ICR_HIGH: s->icr[1] = v & 0xff000000u; break;
     case R_INITIAL:
+        if (s->lvt[LVT_TIMER] & LVT_DEADLINE) break;
         s->initial = v;
         s->start = clock_now(s->dev.clock);
         arm(s);
@@ -471,14 +520,71 @@ uint64_t lapic_get_base(struct device *d)
     return lapic(d)->base;
 }
 
+static void lapic_init(struct lapic *s);
+
 bool lapic_set_base(struct device *d, uint64_t base)
 {
     struct lapic *s = lapic(d);
-    if (base & ~(UINT64_C(0xffffff000) | BASE_BSP | BASE_ENABLE)) return false;
+    bool was = x2_on(s), is = base & BASE_EXTD;
+    if (base & ~(UINT64_C(0xffffff000) | BASE_BSP | BASE_ENABLE | (s->has_x2apic ? BASE_EXTD : 0))) return false;
+    /* x2APIC mode is entered from the other one, and left by switching off alone (figure 11-27). */
+    if (is && !(base & BASE_ENABLE)) return false;
+    if (is && !hardware_on(s)) return false;
+    if (was && !is && base & BASE_ENABLE) return false;
     if ((base & ~UINT64_C(0xfff)) != BASE_ADDRESS)
         LOG(UNIMP, "apic: registers moved away from fee00000h\n");
     s->base = base;
+    if (was && !is) lapic_init(s), s->id = (uint8_t)s->initial_id;
+    if (is && !was) s->ldr = logical_id(s), s->icr[1] = 0;
     update(s);
+    return true;
+}
+
+/* ---- x2APIC: registers are MSRs ---- */
+
+/* What may be set in a register; 0: it cannot be written. */
+static uint32_t x2_writable(const struct lapic *s, unsigned r)
+{
+    switch (r) {
+    case R_TPR: return 0xff;
+    case R_SVR: return 0x3ff;
+    case R_ICR_LOW: return 0xccfff;
+    case R_INITIAL: return UINT32_MAX;
+    case R_DIVIDE: return 0x0b;
+    case R_SELF: return 0xff;
+    default: return r >= R_LVT && r < R_LVT + LVTS ? lvt_writable(s, r - R_LVT) | LVT_STATUS | LVT_REMOTE_IRR : 0;
+    }
+}
+
+bool lapic_msr_read(struct device *d, unsigned r, uint64_t *v)
+{
+    struct lapic *s = lapic(d);
+    bool there = r == R_ID || r == R_VERSION || r == R_TPR || r == R_PPR || r == R_LDR || r == R_SVR || (r >= R_ISR && r <= R_ESR) ||
+                 r == R_ICR_LOW || (r >= R_LVT && r < R_LVT + LVTS) || r == R_INITIAL || r == R_CURRENT || r == R_DIVIDE;
+    if (!x2_on(s) || !there) return false;
+    *v = reg_read(s, r);
+    if (r == R_ICR_LOW) *v |= (uint64_t)s->icr[1] << 32;
+    return true;
+}
+
+bool lapic_msr_write(struct device *d, unsigned r, uint64_t v)
+{
+    struct lapic *s = lapic(d);
+    uint32_t may = x2_writable(s, r);
+    if (!x2_on(s)) return false;
+    if (r == R_EOI || r == R_ESR) {
+        if (v) return false;
+    } else if (!may || (uint32_t)v & ~may || (v >> 32 && r != R_ICR_LOW)) {
+        return false;
+    }
+    if (r == R_ICR_LOW) s->icr[1] = (uint32_t)(v >> 32);
+    if (r != R_SELF) {
+        reg_write(s, r, (uint32_t)v);
+        return true;
+    }
+    struct apic_message m = {.mode = APIC_FIXED, .vector = (uint8_t)v};
+    if (m.vector < 16) error(s, ESR_SEND_VECTOR);
+    else deliver(s, &m);
     return true;
 }
 
@@ -492,8 +598,8 @@ void lapic_connect(struct device *d, lapic_event_fn event, void *opaque)
 /* What both reset and an INIT message do. */
 static void lapic_init(struct lapic *s)
 {
-    s->tpr = 0, s->ldr = 0, s->dfr = 0xffffffffu, s->svr = 0xff, s->esr = s->errors = 0;
-    s->icr[0] = s->icr[1] = 0, s->initial = 0, s->divide = 0;
+    s->tpr = 0, s->ldr = x2_on(s) ? logical_id(s) : 0, s->dfr = 0xffffffffu, s->svr = 0xff, s->esr = s->errors = 0;
+    s->icr[0] = s->icr[1] = 0, s->initial = 0, s->divide = 0, s->deadline = 0;
     memset(s->isr, 0, sizeof s->isr);
     memset(s->tmr, 0, sizeof s->tmr);
     memset(s->irr, 0, sizeof s->irr);
@@ -517,7 +623,7 @@ static void lapic_unrealize(struct device *d)
 static void lapic_reset(struct device *d)
 {
     struct lapic *s = lapic(d);
-    s->id = s->initial_id;
+    s->id = (uint8_t)s->initial_id;
     s->base = BASE_ADDRESS | BASE_ENABLE | (s->bsp ? BASE_BSP : 0);
     lapic_init(s);
     /* The first processor starts in virtual wire mode, as PCs' firmware leaves it. */
@@ -532,13 +638,17 @@ static int lapic_post_load(struct device *d, struct error *e)
 }
 
 static const struct prop_desc lapic_props[] = {
-    PROP(struct lapic, PROP_U8, "id", initial_id, 0, "APIC id after reset"),
+    PROP(struct lapic, PROP_U32, "id", initial_id, 0, "APIC id after reset"),
     PROP(struct lapic, PROP_BOOL, "bsp", bsp, 0, "of the bootstrap processor"),
+    PROP(struct lapic, PROP_BOOL, "x2apic", has_x2apic, 0, "has x2APIC mode"),
+    PROP(struct lapic, PROP_BOOL, "tsc-deadline", has_deadline, 0, "the timer has TSC deadline mode"),
     PROP_END,
 };
 static const struct state_field lapic_state[] = {
     STATE_PROP(struct lapic, initial_id),
     STATE_PROP(struct lapic, bsp),
+    STATE_PROP(struct lapic, has_x2apic),
+    STATE_PROP(struct lapic, has_deadline),
     STATE_INT(struct lapic, base),
     STATE_INT(struct lapic, id),
     STATE_INT(struct lapic, tpr),
@@ -556,6 +666,7 @@ static const struct state_field lapic_state[] = {
     STATE_ARR(struct lapic, irr),
     STATE_INT(struct lapic, initial),
     STATE_INT(struct lapic, start),
+    STATE_INT(struct lapic, deadline),
     STATE_TIMER_RESET(struct lapic, timer),
     STATE_RUNTIME(struct lapic, out),
     STATE_RUNTIME(struct lapic, bus),
@@ -613,12 +724,12 @@ bool apic_bus_on_eoi(struct device *bus, void (*fn)(void *, uint8_t), void *opaq
 static struct lapic *accessed(struct apic_bus *b, uint64_t addr)
 {
     struct device *d = b->current && addr < 0x1000 ? b->current(b->opaque) : NULL;
-    return d && hardware_on(lapic(d)) ? lapic(d) : NULL;
+    return d && hardware_on(lapic(d)) && !x2_on(lapic(d)) ? lapic(d) : NULL;
 }
 
 void apic_bus_msi(struct device *bus, uint64_t addr, uint32_t data)
 {
-    struct apic_message m = {.destination = (uint8_t)(addr >> 12),
+    struct apic_message m = {.destination = apic_destination((uint8_t)(addr >> 12)),
                              .logical = addr & 4,
                              .vector = (uint8_t)data,
                              .mode = (uint8_t)(data >> 8 & 7),

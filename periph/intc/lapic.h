@@ -3,6 +3,8 @@
  * ("apic-bus", one for each machine), which also is the memory range where processors see their
  * own local APIC and everybody else sends message signalled interrupts.
  *
+ * Properties say whether an "apic" has an x2APIC and the TSC deadline mode.
+ *
  * Inputs of an "apic": 0 LINT0, 1 LINT1. Outputs: 0 INTR (a level), 1 NMI, 2 SMI (pulses). INIT and
  * start-up messages come to the processor's owner by lapic_connect.
  */
@@ -26,9 +28,16 @@ enum {
     APIC_EXTINT = 7
 };
 struct apic_message {
-    uint8_t destination, mode, vector;
+    uint32_t destination; /* APIC_ALL: everybody */
+    uint8_t mode, vector;
     bool logical, level;
 };
+#define APIC_ALL UINT32_MAX
+/* A destination of the eight bits that I/O APICs, PCI functions and local APICs without x2APIC have for it. */
+static inline uint32_t apic_destination(uint8_t d)
+{
+    return d == 0xff ? APIC_ALL : d;
+}
 
 enum lapic_event { LAPIC_EVENT_INIT, LAPIC_EVENT_STARTUP };
 typedef void (*lapic_event_fn)(void *opaque, enum lapic_event, uint8_t vector);
@@ -54,5 +63,11 @@ void lapic_set_tpr(struct device *apic, uint8_t priority);
 /* IA32_APIC_BASE (MSR 1Bh). set: false when a bit is set that does not exist. */
 uint64_t lapic_get_base(struct device *apic);
 bool lapic_set_base(struct device *apic, uint64_t base);
+/* The x2APIC's registers: MSR 800h + n. False: #GP (always while IA32_APIC_BASE has the mode off). */
+bool lapic_msr_read(struct device *apic, unsigned n, uint64_t *value);
+bool lapic_msr_write(struct device *apic, unsigned n, uint64_t value);
+/* IA32_TSC_DEADLINE. set: `at` is the guest time (ns) at which the counter reaches `tsc`. get: 0 when no deadline is set. */
+uint64_t lapic_get_deadline(struct device *apic);
+void lapic_set_deadline(struct device *apic, uint64_t tsc, uint64_t at);
 
 #endif

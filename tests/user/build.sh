@@ -18,4 +18,12 @@ for pair in mipsel:mipsel-linux-gnu mips:mips-linux-gnu mips64el:mips64el-linux-
     "$cc" -O1 -fno-pic -mno-abicalls -fno-stack-protector -nostdlib -static -Wl,--build-id=none -o "bin/debuggee-$target" debuggee.c
     gzip -9n <"$tmp/suite-$target" >"bin/suite-$target.gz"
 done
+# step-TARGET.txt: what they print on the host, which is a processor of that kind
+if [ "$(uname -m)" = x86_64 ]; then
+    for pair in x86_64:64 i386:32; do
+        target=${pair%%:*}
+        gcc -m${pair#*:} -O1 -fno-pic -no-pie -mno-red-zone -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -static -s \
+            -Wl,--build-id=none -Wl,-N -o "bin/step-$target" step.c && "bin/step-$target" >"step-$target.txt"
+    done
+fi
 ls -l bin
