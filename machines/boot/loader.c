@@ -7,6 +7,7 @@
 #include "util/zlib.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -88,26 +89,29 @@ static int gunzip(const char *path, uint64_t max, struct boot_file *f, struct er
 }
 #endif
 
+/* The size of an open file that may be read from; 0 + error. */
+static uint64_t check_file(const char *path, int fd, uint64_t max, struct error *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
+        error_set(e, "could not read '%s': %s", path,
+                  S_ISDIR(st.st_mode) ? strerror(EISDIR) : strerror(errno));
+    else if (st.st_size < 0 || (uint64_t)st.st_size > max)
+        error_set(e, "'%s' is larger than %" PRIu64 " bytes", path, max);
+    else if (!st.st_size)
+        error_set(e, "'%s' is empty", path);
+    else
+        return (uint64_t)st.st_size;
+    return 0;
+}
+
 int boot_read_raw(const char *path, uint64_t max, struct boot_file *out, struct error *e)
 {
     FILE *f = fopen(path, "rb");
-    struct stat st;
     out->data = NULL, out->size = 0;
     if (!f) return error_set(e, "could not open '%s': %s", path, strerror(errno));
-    if (fstat(fileno(f), &st) < 0 || S_ISDIR(st.st_mode)) {
-        error_set(e, "could not read '%s': %s", path,
-                  S_ISDIR(st.st_mode) ? strerror(EISDIR) : strerror(errno));
-        goto fail;
-    }
-    if (st.st_size < 0 || (uint64_t)st.st_size > max) {
-        error_set(e, "'%s' is larger than %" PRIu64 " bytes", path, max);
-        goto fail;
-    }
-    if (!st.st_size) {
-        error_set(e, "'%s' is empty", path);
-        goto fail;
-    }
-    out->size = (uint64_t)st.st_size;
+    out->size = check_file(path, fileno(f), max, e);
+    if (!out->size) goto fail;
     out->data = mem_alloc((size_t)out->size + 1);
     if (fread(out->data, 1, (size_t)out->size, f) != out->size) {
         error_set(e, "could not read '%s': %s", path,
@@ -120,6 +124,49 @@ int boot_read_raw(const char *path, uint64_t max, struct boot_file *out, struct 
 fail:
     fclose(f);
     return -1;
+}
+
+struct boot_stream *boot_stream_open(const char *path, uint64_t from, uint64_t max, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        error_set(e, "could not open '%s': %s", path, strerror(errno));
+        return NULL;
+    }
+    uint64_t size = check_file(path, fd, max, e);
+    if (size && size <= from) error_set(e, "could not read '%s': it is shorter than it was", path);
+    if (size <= from) {
+        close(fd);
+        return NULL;
+    }
+    struct boot_stream *s = NEW(struct boot_stream);
+    s->fd = fd, s->from = from, s->size = size - from;
+    s->path = mem_strdup(path);
+    return s;
+}
+
+void boot_stream_read(void *opaque, uint64_t at, uint8_t *buf, size_t n)
+{
+    struct boot_stream *s = opaque;
+    while (n) {
+        ssize_t got = pread(s->fd, buf, n, (off_t)(s->from + at));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) {
+            if (!s->told) error_warn("'%s': %s", s->path, got ? strerror(errno) : "it is shorter than it was");
+            s->told = true;
+            return;
+        }
+        at += (uint64_t)got, buf += got, n -= (size_t)got;
+    }
+}
+
+void boot_stream_close(void *opaque)
+{
+    struct boot_stream *s = opaque;
+    if (!s) return;
+    close(s->fd);
+    mem_free(s->path);
+    mem_free(s);
 }
 
 int boot_read_file(const char *path, uint64_t max, struct boot_file *out, struct error *e)

@@ -19,6 +19,18 @@ int boot_read_file(const char *path, uint64_t max, struct boot_file *out, struct
 /* The same without unwrapping. */
 int boot_read_raw(const char *path, uint64_t max, struct boot_file *out, struct error *e);
 void boot_file_free(struct boot_file *);
+/* A file that is read when its contents are wanted, from the offset `from` on. */
+struct boot_stream {
+    int fd;
+    uint64_t from, size; /* as it was when it was opened, without what is before `from` */
+    char *path;
+    bool told;           /* that it is not what it was */
+};
+/* NULL + error as boot_read_raw. */
+struct boot_stream *boot_stream_open(const char *path, uint64_t from, uint64_t max, struct error *e);
+/* n bytes from `at` on; what the file does not have any more is left as it is, which is said once. opaque: the stream. */
+void boot_stream_read(void *opaque, uint64_t at, uint8_t *buf, size_t n);
+void boot_stream_close(void *opaque); /* NULL is fine */
 /* Firmware: `name` as a path, then in the directories of search (NULL-ended, may be NULL), then in
  * those built in. Returns the allocated path, or NULL + error naming the file. */
 char *boot_find_firmware(const char *name, const char *const *search, struct error *e);

@@ -37,7 +37,9 @@ enum { KEEP_FOR_FIRMWARE = 0x40000 }; /* tables at the end of RAM */
 static const uint64_t max_file = UINT64_C(1) << 31;
 
 struct kernel {
-    struct boot_file file, initrd;
+    struct boot_file file;             /* its beginning may be changed */
+    struct boot_stream *rest, *initrd; /* what the guest gets as it is, behind the setup code */
+    uint64_t initrd_size;
     uint32_t setup_size, setup_addr, cmdline_addr, kernel_addr, initrd_addr;
     uint16_t version;
 };
@@ -88,14 +90,14 @@ static int place_initrd(const char *path, struct kernel *k, uint64_t low_ram, st
     if (k->kernel_addr >= HIGH && end + KEEP_FOR_FIRMWARE > low_ram)
         return error_set(e, "'%s': the kernel needs more memory than the machine's %" PRIu64 " MiB",
                          path, low_ram >> 20);
-    if (!k->initrd.size) return 0;
+    if (!k->initrd_size) return 0;
     max = MIN(max, low_ram - KEEP_FOR_FIRMWARE - 1);
-    if (max < k->initrd.size || ((max + 1 - k->initrd.size) & ~UINT64_C(0xfff)) < end)
+    if (max < k->initrd_size || ((max + 1 - k->initrd_size) & ~UINT64_C(0xfff)) < end)
         return error_set(e,
                          "the initial RAM disk of %" PRIu64
                          " bytes does not fit into memory behind the kernel",
-                         k->initrd.size);
-    k->initrd_addr = (uint32_t)((max + 1 - k->initrd.size) & ~UINT64_C(0xfff));
+                         k->initrd_size);
+    k->initrd_addr = (uint32_t)((max + 1 - k->initrd_size) & ~UINT64_C(0xfff));
     return 0;
 }
 
@@ -119,7 +121,7 @@ static int complete_header(struct kernel *k, const char *cmdline, struct error *
         st16_le(h + H_OLD_CMDLINE + 2, (uint16_t)(k->cmdline_addr - k->setup_addr));
     }
     st32_le(h + H_INITRD, k->initrd_addr);
-    st32_le(h + H_INITRD_SIZE, (uint32_t)k->initrd.size);
+    st32_le(h + H_INITRD_SIZE, (uint32_t)k->initrd_size);
     return 0;
 }
 
@@ -139,22 +141,28 @@ int x86_add_boot_rom(struct device *fw, const char *name, const uint8_t code[512
     return fw_cfg_add_file(fw, name, rom, sizeof rom, e);
 }
 
-static void publish(struct device *fw, const struct kernel *k, const char *cmdline)
+static void add_stream(struct device *fw, unsigned key, struct boot_stream **s)
 {
-    uint32_t rest = (uint32_t)(k->file.size - k->setup_size);
+    struct fw_cfg_source source = {boot_stream_read, boot_stream_close, *s};
+    fw_cfg_add_source(fw, key, &source, (uint32_t)(*s)->size);
+    *s = NULL; /* the device's from now on */
+}
+
+static void publish(struct device *fw, struct kernel *k, const char *cmdline)
+{
     uint32_t n = (uint32_t)strlen(cmdline) + 1;
     fw_cfg_add_int(fw, FW_CFG_SETUP_ADDR, k->setup_addr, 4);
     fw_cfg_add_int(fw, FW_CFG_SETUP_SIZE, k->setup_size, 4);
     fw_cfg_add(fw, FW_CFG_SETUP_DATA, k->file.data, k->setup_size);
     fw_cfg_add_int(fw, FW_CFG_KERNEL_ADDR, k->kernel_addr, 4);
-    fw_cfg_add_int(fw, FW_CFG_KERNEL_SIZE, rest, 4);
-    fw_cfg_add(fw, FW_CFG_KERNEL_DATA, k->file.data + k->setup_size, rest);
+    fw_cfg_add_int(fw, FW_CFG_KERNEL_SIZE, k->rest->size, 4);
+    add_stream(fw, FW_CFG_KERNEL_DATA, &k->rest);
     fw_cfg_add_int(fw, FW_CFG_CMDLINE_ADDR, k->cmdline_addr, 4);
     fw_cfg_add_int(fw, FW_CFG_CMDLINE_SIZE, n, 4);
     fw_cfg_add(fw, FW_CFG_CMDLINE_DATA, cmdline, n);
     fw_cfg_add_int(fw, FW_CFG_INITRD_ADDR, k->initrd_addr, 4);
-    fw_cfg_add_int(fw, FW_CFG_INITRD_SIZE, k->initrd.size, 4);
-    fw_cfg_add(fw, FW_CFG_INITRD_DATA, k->initrd.data, (uint32_t)k->initrd.size);
+    fw_cfg_add_int(fw, FW_CFG_INITRD_SIZE, k->initrd_size, 4);
+    if (k->initrd) add_stream(fw, FW_CFG_INITRD_DATA, &k->initrd);
 }
 
 int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, const char **boot, struct error *e)
@@ -166,9 +174,16 @@ int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, const
     int rc = boot_read_raw(c->kernel, max_file, &k.file, e);
     if (rc) error_prefix(e, "could not load kernel");
     if (!rc) rc = check_kernel(c->kernel, &k, e);
-    if (!rc && c->initrd && boot_read_raw(c->initrd, max_file, &k.initrd, e)) {
-        error_prefix(e, "could not load initial RAM disk");
-        rc = -1;
+    if (!rc) {
+        k.rest = boot_stream_open(c->kernel, k.setup_size, max_file, e);
+        if (!k.rest) error_prefix(e, "could not load kernel");
+        rc = k.rest ? 0 : -1;
+    }
+    if (!rc && c->initrd) {
+        k.initrd = boot_stream_open(c->initrd, 0, max_file, e);
+        if (!k.initrd) error_prefix(e, "could not load initial RAM disk");
+        rc = k.initrd ? 0 : -1;
+        if (k.initrd) k.initrd_size = k.initrd->size;
     }
     if (!rc) rc = place_initrd(c->kernel, &k, low_ram, e);
     if (!rc) rc = complete_header(&k, cmdline, e);
@@ -176,6 +191,7 @@ int x86_linux_load(struct machine *m, struct device *fw, uint64_t low_ram, const
     if (!rc) publish(fw, &k, cmdline);
     *boot = "/rom@genroms/linuxboot.bin";
     boot_file_free(&k.file);
-    boot_file_free(&k.initrd);
+    boot_stream_close(k.rest);
+    boot_stream_close(k.initrd);
     return rc;
 }

@@ -13,9 +13,11 @@
 enum { KEYS = 0x20, NAME_SIZE = 56, DIR_ENTRY = 64 };
 enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16 };
 enum { ID_TRADITIONAL = 1, ID_DMA = 2 };
+enum { PIECE = 4096 }; /* of a source, at a time */
 
 struct item {
-    uint8_t *data;
+    uint8_t *data; /* NULL: from the source */
+    struct fw_cfg_source source;
     uint32_t size;
 };
 struct file {
@@ -32,6 +34,9 @@ struct fw_cfg {
     struct item item[KEYS];
     struct file *file;
     uint32_t n_files;
+    uint8_t piece[PIECE]; /* of piece_of, from piece_at on */
+    const struct item *piece_of;
+    uint32_t piece_at;
 };
 
 static struct fw_cfg *fw(struct device *d)
@@ -39,17 +44,51 @@ static struct fw_cfg *fw(struct device *d)
     return (struct fw_cfg *)d;
 }
 
+static void drop_item(struct item *i)
+{
+    mem_free(i->data);
+    if (i->source.close) i->source.close(i->source.opaque);
+    memset(i, 0, sizeof *i);
+}
+
 static void set_item(struct item *i, const void *data, uint32_t size)
 {
     uint8_t *copy = mem_alloc(size ? size : 1);
     if (size) memcpy(copy, data, size);
-    mem_free(i->data);
+    drop_item(i);
     i->data = copy, i->size = size;
 }
 
 void fw_cfg_add(struct device *d, unsigned key, const void *data, uint32_t size)
 {
     if (key < KEYS) set_item(&fw(d)->item[key], data, size);
+}
+
+void fw_cfg_add_source(struct device *d, unsigned key, const struct fw_cfg_source *source, uint32_t size)
+{
+    struct fw_cfg *s = fw(d);
+    if (key >= KEYS) {
+        source->close(source->opaque);
+        return;
+    }
+    drop_item(&s->item[key]);
+    s->piece_of = NULL;
+    s->item[key].source = *source;
+    s->item[key].size = size;
+}
+
+/* Where the item's data from `at`, which is within it, on are; *n: at most so many of them, less where they come in pieces. */
+static const uint8_t *item_data(struct fw_cfg *s, const struct item *i, uint32_t at, uint32_t *n)
+{
+    if (i->data) return i->data + at;
+    if (s->piece_of != i || at < s->piece_at || at - s->piece_at >= PIECE) {
+        s->piece_of = i;
+        s->piece_at = at - at % PIECE;
+        memset(s->piece, 0, PIECE);
+        i->source.read(i->source.opaque, s->piece_at, s->piece, MIN((uint32_t)PIECE, i->size - s->piece_at));
+    }
+    *n = MIN(*n, PIECE - (at - s->piece_at));
+    return s->piece + (at - s->piece_at);
 }
 
 void fw_cfg_add_int(struct device *d, unsigned key, uint64_t value, unsigned bytes)
@@ -110,7 +149,7 @@ const uint8_t *fw_cfg_file(struct device *d, const char *name, uint32_t *size)
 
 static const struct item *selected(const struct fw_cfg *s)
 {
-    static const struct item none = {NULL, 0};
+    static const struct item none = {0};
     unsigned key = s->key & 0x3fff;
     if (s->key & 0x8000) return &none; /* architecture's own: a PC has none of them */
     if (key < KEYS) return &s->item[key];
@@ -127,8 +166,11 @@ static uint64_t port_read(void *opaque, uint64_t addr, unsigned size)
 {
     struct fw_cfg *s = opaque;
     const struct item *i = selected(s);
-    if (addr == 0) return 0;
-    return s->offset < i->size ? i->data[s->offset++] : 0;
+    uint32_t n = 1;
+    if (addr == 0 || s->offset >= i->size) return 0;
+    uint8_t byte = *item_data(s, i, s->offset, &n);
+    s->offset++;
+    return byte;
 }
 
 static void port_write(void *opaque, uint64_t addr, uint64_t value, unsigned size)
@@ -152,7 +194,11 @@ static bool move(struct fw_cfg *s, uint32_t control, uint32_t length, uint64_t a
     uint32_t have = s->offset < i->size ? MIN(length, i->size - s->offset) : 0;
     bool ok = true;
     if (control & DMA_READ) {
-        if (have) ok = as_write_buf(mem, addr, i->data + s->offset, have);
+        for (uint32_t at = 0, n; ok && at < have; at += n) {
+            n = have - at;
+            const uint8_t *data = item_data(s, i, s->offset + at, &n);
+            ok = as_write_buf(mem, addr + at, data, n);
+        }
         /* Behind the end there are zeros; no more of them than memory takes. */
         for (uint32_t at = have; ok && at < length;) {
             uint32_t k = MIN(length - at, (uint32_t)sizeof zeros);
@@ -228,12 +274,8 @@ static int fw_cfg_realize(struct device *d, struct error *e)
 static void fw_cfg_unrealize(struct device *d)
 {
     struct fw_cfg *s = fw(d);
-    for (unsigned i = 0; i < KEYS; i++) {
-        mem_free(s->item[i].data);
-        s->item[i].data = NULL, s->item[i].size = 0;
-    }
-    for (uint32_t i = 0; i < s->n_files; i++)
-        mem_free(s->file[i].item.data);
+    for (unsigned i = 0; i < KEYS; i++) drop_item(&s->item[i]);
+    for (uint32_t i = 0; i < s->n_files; i++) drop_item(&s->file[i].item);
     mem_free(s->file);
     s->file = NULL, s->n_files = 0;
     periph_drop_regions(d);
@@ -251,6 +293,9 @@ static const struct state_field state[] = {
     STATE_RUNTIME(struct fw_cfg, item),
     STATE_RUNTIME(struct fw_cfg, file),
     STATE_RUNTIME(struct fw_cfg, n_files),
+    STATE_RUNTIME(struct fw_cfg, piece),
+    STATE_RUNTIME(struct fw_cfg, piece_of),
+    STATE_RUNTIME(struct fw_cfg, piece_at),
     STATE_END,
 };
 static const struct reg_desc regs[] = {{0, "selector", 2}, {1, "data", 1}, REG_END};

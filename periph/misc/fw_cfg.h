@@ -38,6 +38,14 @@ enum {
 /* Items are made before the machine runs. Data are copied; a second time replaces. */
 void fw_cfg_add(struct device *, unsigned key, const void *data, uint32_t size);
 void fw_cfg_add_int(struct device *, unsigned key, uint64_t value, unsigned bytes); /* little-endian */
+/* An item whose data are read when the guest asks for them, so that they take no memory: n bytes from `at` on, within the size; what cannot be
+ * had any more is left as it is, zeros. close: with the device, or when the item is replaced. */
+struct fw_cfg_source {
+    void (*read)(void *opaque, uint64_t at, uint8_t *buf, size_t n);
+    void (*close)(void *opaque);
+    void *opaque;
+};
+void fw_cfg_add_source(struct device *, unsigned key, const struct fw_cfg_source *, uint32_t size);
 /* Files are listed by name. 0; -1: the name is too long (55 bytes) or there are too many. */
 int fw_cfg_add_file(struct device *, const char *name, const void *data, uint32_t size,
                     struct error *e);
