@@ -38,7 +38,7 @@ static unsigned operand_class(const struct ir_op *o, unsigned i)
 }
 
 /* vec: as part of a vector: a little is lost by putting it together from registers, much by its way through memory if it is made soon before */
-struct score { uint64_t use[3], vec; uint8_t half; };
+struct score { uint64_t use[3], vec; uint8_t half; bool named; };
 enum { HALF_NONE, HALF_LOW, HALF_HIGH, HALF_BAD };
 
 static uint64_t worth(const struct score *s)
@@ -79,19 +79,35 @@ static bool pair_slot(const struct gen *g, ir_id s)
 {
     const struct slot_desc *d = &g->guest->slots[s];
     unsigned n = 0;
-    if (!g->regs->pairs || d->cls != SLOT_VEC || s + 1u >= g->guest->n_slots || d[1].cls != SLOT_VEC || d[1].offset != d->offset + 8) return false;
+    if (d->cls != SLOT_VEC || !g->regs->pairs || s + 1u >= g->guest->n_slots || d[1].cls != SLOT_VEC || d[1].offset != d->offset + 8) return false;
     while (n < s && d[-1 - (int)n].cls == SLOT_VEC) n++;
     return !(n & 1) && d->type == T_I64 && d[1].type == T_I64;
 }
 
 static bool temp_pair(const struct score *s, unsigned t, unsigned n) { return t + 1 < n && s[t].half == HALF_LOW && s[t + 1].half == HALF_HIGH; }
 
+/* A temporary, or pair of them, that may get a register: where it is first written, until where it is needed. */
+struct wish { uint64_t weight; uint16_t temp, first, last; uint8_t cls; bool pair; };
+
 struct plan {
     struct gen *g;
     struct score *slots;
-    struct score **temps;        /* per block */
-    uint64_t gain[2][8];         /* of temporaries when 0..7 registers are left to them */
+    ir_id *used;                 /* slots that some op names; most blocks name few */
+    unsigned n_used;
+    struct score *temps;         /* of the block in hand */
+    struct wish **wishes;        /* per block, in the order in which they are written */
+    unsigned *n_wishes;
 };
+
+static struct score *score_of(struct plan *p, ir_id slot)
+{
+    struct score *s = &p->slots[slot];
+    if (!s->named) {
+        s->named = true;
+        p->used[p->n_used++] = slot;
+    }
+    return s;
+}
 
 /* Temporaries x and the next are one vector; cells: of how many it is. */
 static void note_run(struct score *temps, ir_id x, unsigned cells)
@@ -123,24 +139,25 @@ static void count_uses(struct plan *p, unsigned k)
             else gpr = true;
         }
         if (o->op == OP_LD2) x[2] = o->c;
-        if (o->op == OP_LD2 && ir_is_temp(o->d) && o->c == o->d + 1) note_run(p->temps[k], o->d, 2);
-        if (o->op == OP_ST2 && ir_is_temp(o->b) && o->c == o->b + 1) note_run(p->temps[k], o->b, 2);
+        if (o->op == OP_LD2 && ir_is_temp(o->d) && o->c == o->d + 1) note_run(p->temps, o->d, 2);
+        if (o->op == OP_ST2 && ir_is_temp(o->b) && o->c == o->b + 1) note_run(p->temps, o->b, 2);
         for (unsigned n = 0; n < 4; n++) {
             if (x[n] == IR_NONE || ir_is_const(x[n])) continue;
             unsigned c = operand_class(o, n), cells = 1;
             bool vec = ir_op_info[o->op].cls == CLASS_VEC && !(o->op == OP_VDUP && n == 0) && !(o->op == OP_VREDUCE && n == 3);
             if (vec) cells = ir_vec_cells(o, (n + 1) & 3);
-            if (vec && ir_is_temp(x[n])) note_run(p->temps[k], x[n], cells);
+            if (vec && ir_is_temp(x[n])) note_run(p->temps, x[n], cells);
             for (unsigned m = 0; m < cells; m++) {
                 ir_id id = (ir_id)(x[n] + m);
                 if (ir_is_slot(id)) {
-                    if (vec) p->slots[id].vec += jb->weight;
-                    else p->slots[id].use[c] += jb->weight;
+                    struct score *s = score_of(p, id);
+                    if (vec) s->vec += jb->weight;
+                    else s->use[c] += jb->weight;
                 } else {
                     unsigned t = id - IR_TEMP;
                     if (c == NEITHER && fpr != gpr) c = fpr ? FLT : INT;
-                    if (vec) p->temps[k][t].vec += jb->weight;
-                    else p->temps[k][t].use[c] += jb->weight;
+                    if (vec) p->temps[t].vec += jb->weight;
+                    else p->temps[t].use[c] += jb->weight;
                     if (gb->temp_first[t] == UINT16_MAX) gb->temp_first[t] = (uint16_t)i;
                     gb->temp_last[t] = (uint16_t)i;
                 }
@@ -148,25 +165,23 @@ static void count_uses(struct plan *p, unsigned k)
         }
     }
     for (unsigned t = 0; t < jb->n_temps; t++) {
-        if (!g->regs->pairs) p->temps[k][t].half = HALF_NONE;
-        if (!temp_pair(p->temps[k], t, jb->n_temps)) continue;
+        if (!g->regs->pairs) p->temps[t].half = HALF_NONE;
+        if (!temp_pair(p->temps, t, jb->n_temps)) continue;
         gb->temp_first[t] = gb->temp_first[t + 1] = MIN(gb->temp_first[t], gb->temp_first[t + 1]);
         gb->temp_last[t] = gb->temp_last[t + 1] = MAX(gb->temp_last[t], gb->temp_last[t + 1]);
     }
 }
 
-/* Gives the block's temporaries of one class the n registers regs[]; returns the weight of the uses that got one. */
-static uint64_t place_temps(const struct plan *p, unsigned k, unsigned cls, const uint8_t *regs, unsigned n, bool keep)
+static void make_wishes(struct plan *p, unsigned k)
 {
     const struct gen_block *gb = &p->g->blocks[k];
     const struct jit_block *jb = gb->jb;
-    int busy_until[GPRS];
-    uint64_t won = 0;
+    const struct score *all = p->temps;
+    struct wish *w = p->wishes[k] = arena_get(&p->g->arena, jb->n_temps * sizeof *w + 1);
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < n; i++) busy_until[i] = -1;
-    for (unsigned i = 0; i < jb->n_ops; i++) {
+    for (unsigned i = 0; jb->n_temps && i < jb->n_ops; i++) {
         const struct ir_op *o = &jb->ops[i];
-        const struct score *all = p->temps[k];
         ir_id d = o->d, second = o->op == OP_LD2 ? o->c : IR_NONE;
         for (unsigned m = 0; m < 2; m++, d = second) {
             if (d == IR_NONE || !ir_is_temp(d)) continue;
@@ -174,51 +189,77 @@ static uint64_t place_temps(const struct plan *p, unsigned k, unsigned cls, cons
             bool high = t && temp_pair(all, t - 1, jb->n_temps), pair = high || temp_pair(all, t, jb->n_temps);
             if (high && m && o->d == d - 1) continue; /* done with the first */
             if (high) t--;
-            const struct score *s = &all[t];
-            uint64_t w = pair ? pair_worth(s) : worth(s);
-            if (gb->temp_first[t] != i || (pair ? (unsigned)FLT : class_of(s, false)) != cls || !w) continue;
-            for (unsigned r = 0; r < n; r++) {
-                if (busy_until[r] >= (int)i) continue;
-                busy_until[r] = gb->temp_last[t];
-                won += w;
-                if (keep) gb->temp_reg[t] = (int8_t)regs[r];
-                if (keep && pair) gb->temp_reg[t + 1] = (int8_t)(regs[r] + REGS);
-                break;
-            }
+            uint64_t weight = pair ? pair_worth(&all[t]) : worth(&all[t]);
+            if (gb->temp_first[t] != i || !weight || n == jb->n_temps) continue;
+            w[n++] = (struct wish){ weight, (uint16_t)t, (uint16_t)i, gb->temp_last[t], (uint8_t)(pair ? FLT : class_of(&all[t], false)), pair };
         }
     }
+    p->n_wishes[k] = n;
+}
+
+/* Gives the block's temporaries of one class the n registers regs[]; returns the weight of the uses that got one. *all: did every one? */
+static uint64_t place_temps(const struct plan *p, unsigned k, unsigned cls, const uint8_t *regs, unsigned n, bool keep, bool *all)
+{
+    const struct gen_block *gb = &p->g->blocks[k];
+    int busy_until[GPRS];
+    uint64_t won = 0;
+
+    for (unsigned i = 0; i < n; i++) busy_until[i] = -1;
+    for (const struct wish *w = p->wishes[k], *end = w + p->n_wishes[k]; w < end; w++) {
+        unsigned r = 0;
+        if (w->cls != cls) continue;
+        while (r < n && busy_until[r] >= (int)w->first) r++;
+        if (r == n) {
+            *all = false;
+            continue;
+        }
+        busy_until[r] = w->last;
+        won += w->weight;
+        if (!keep) continue;
+        gb->temp_reg[w->temp] = (int8_t)regs[r];
+        if (w->pair) gb->temp_reg[w->temp + 1] = (int8_t)(regs[r] + REGS);
+    }
     return won;
+}
+
+/* Slots of the class that want a register, best first. */
+static unsigned wanted(const struct plan *p, unsigned cls, struct want *wants)
+{
+    const struct gen *g = p->g;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < p->n_used; i++) {
+        ir_id s = p->used[i], low = pair_slot(g, s) ? s : s && pair_slot(g, (ir_id)(s - 1)) ? (ir_id)(s - 1) : IR_NONE;
+        if (low != IR_NONE && allocatable(g, low) && worth(&p->slots[low + 1])) {
+            if (cls == FLT && (s == low || !p->slots[low].named)) wants[n++] = (struct want){ pair_worth(&p->slots[low]), low };
+            continue;
+        }
+        const struct score *sc = &p->slots[s];
+        uint64_t w = worth(sc);
+        if (w && allocatable(g, s) && class_of(sc, g->guest->slots[s].cls == SLOT_FPR) == cls) wants[n++] = (struct want){ w, s };
+    }
+    if (n > 1) qsort(wants, n, sizeof *wants, by_weight);
+    return n;
 }
 
 static void assign(struct plan *p, unsigned cls)
 {
     struct gen *g = p->g;
     const uint8_t *order = g->regs->order[cls];
-    unsigned n_regs = g->regs->n[cls], n = 0, most = MIN(n_regs, 7u);
-    struct want *wants = arena_get(&g->arena, g->guest->n_slots * sizeof *wants + 1);
+    struct want *wants = arena_get(&g->arena, p->n_used * sizeof *wants + 1);
+    unsigned n_regs = g->regs->n[cls], n = wanted(p, cls, wants), most = MIN(n_regs, 7u);
+    unsigned left = n_regs > n ? n_regs - n : 0, best = MIN(left, most);
+    int64_t best_value = 0, lost = 0;
+    bool all = false;
 
-    for (unsigned s = 0; s < g->guest->n_slots; s++) {
-        const struct score *sc = &p->slots[s];
-        uint64_t w = worth(sc);
-        if (allocatable(g, (ir_id)s) && pair_slot(g, (ir_id)s) && worth(sc + 1)) {
-            if (cls == FLT) wants[n++] = (struct want){ pair_worth(sc), (ir_id)s };
-            s++;
-            continue;
-        }
-        if (w && allocatable(g, (ir_id)s) && class_of(sc, g->guest->slots[s].cls == SLOT_FPR) == cls) wants[n++] = (struct want){ w, (ir_id)s };
-    }
-    qsort(wants, n, sizeof *wants, by_weight);
-    unsigned left = n_regs > n ? n_regs - n : 0;
-    /* holding back one more register costs the least used slot that would have had it */
-    uint64_t gain[8] = { 0 };
-    for (unsigned k = 0; k < g->r->n; k++) {
-        for (unsigned t = MIN(left, most); t <= most; t++) gain[t] += place_temps(p, k, cls, order, t, false);
-    }
-    unsigned best = MIN(left, most);
-    int64_t best_value = (int64_t)gain[best], lost = 0;
-    for (unsigned t = best + 1; t <= most; t++) {
-        lost += (int64_t)wants[n_regs - t].weight;
-        if ((int64_t)gain[t] - lost > best_value) best_value = (int64_t)gain[t] - lost, best = t;
+    /* Holding back one more register costs the least used slot that would have had it. */
+    for (unsigned t = best; t <= most && !all; t++) {
+        uint64_t gain = 0;
+        all = true;
+        for (unsigned k = 0; k < g->r->n; k++) gain += place_temps(p, k, cls, order, t, false, &all);
+        if (t > left) lost += (int64_t)wants[n_regs - t].weight;
+        if (t > MIN(left, most) && (int64_t)gain - lost <= best_value) continue;
+        best_value = (int64_t)gain - lost, best = t;
     }
     unsigned n_slots = MIN(n, n_regs - MIN(best, n_regs));
     for (unsigned i = 0; i < n_slots; i++) {
@@ -229,7 +270,7 @@ static void assign(struct plan *p, unsigned cls)
         g->pairs |= 1u << order[i];
         g->slot_reg[wants[i].slot + 1] = (int8_t)(order[i] + REGS);
     }
-    for (unsigned k = 0; k < g->r->n; k++) place_temps(p, k, cls, order + n_slots, n_regs - n_slots, true);
+    for (unsigned k = 0; k < g->r->n; k++) place_temps(p, k, cls, order + n_slots, n_regs - n_slots, true, &all);
 }
 
 /* ---- flow --------------------------------------------------------------------------------------------- */
@@ -392,6 +433,15 @@ static void note_pass(struct gen_block *gb, bool notes)
     }
 }
 
+/* Does an edge lead from the only block of a region to itself? */
+static bool goes_round(const struct jit_block *jb)
+{
+    for (unsigned l = 0; l < jb->blk->n_links; l++) {
+        if (jb->to[l] >= 0) return true;
+    }
+    return jb->n_ind != 0;
+}
+
 static void flow(struct gen *g)
 {
     unsigned max_ops = 1, max_labels = 0;
@@ -400,7 +450,8 @@ static void flow(struct gen *g)
         max_labels = MAX(max_labels, (unsigned)g->r->blocks[k].n_labels);
     }
     uint32_t *dirty = arena_get(&g->arena, max_ops * sizeof *dirty), *label = arena_get(&g->arena, (max_labels + 1) * sizeof *label);
-    for (bool more = true; more;) {
+    bool alone = g->r->n == 1 && !goes_round(&g->r->blocks[0]);
+    for (bool more = !alone; more;) {
         more = false;
         for (unsigned k = 0; k < g->r->n; k++) more |= dirty_pass(g, k, dirty, label);
     }
@@ -410,6 +461,7 @@ static void flow(struct gen *g)
             dirty_pass(g, k, dirty, label);
             more |= live_pass(g, k, dirty, label);
         }
+        if (alone) break;
     }
     for (unsigned k = 0; k < g->r->n; k++) note_pass(&g->blocks[k], !g->guest->no_fp_notes);
 }
@@ -425,7 +477,9 @@ void gen_allocate(struct gen *g)
     memset(g->slot_reg, IN_MEMORY, n_slots);
     for (unsigned i = 0; i < REGS; i++) g->reg_slot[i] = IR_NONE;
     p.slots = ARENA_ARRAY(struct score, n_slots);
-    p.temps = ARENA_ARRAY(struct score *, g->r->n);
+    p.used = arena_get(&g->arena, n_slots * sizeof *p.used);
+    p.wishes = arena_get(&g->arena, g->r->n * sizeof *p.wishes);
+    p.n_wishes = arena_get(&g->arena, g->r->n * sizeof *p.n_wishes);
     for (unsigned k = 0; k < g->r->n; k++) {
         const struct jit_block *jb = &g->r->blocks[k];
         struct gen_block *gb = &g->blocks[k];
@@ -435,8 +489,9 @@ void gen_allocate(struct gen *g)
         gb->temp_reg = ARENA_ARRAY(int8_t, jb->n_temps);
         gb->temp_first = ARENA_ARRAY(uint16_t, jb->n_temps);
         gb->temp_last = ARENA_ARRAY(uint16_t, jb->n_temps);
-        p.temps[k] = ARENA_ARRAY(struct score, jb->n_temps);
+        p.temps = ARENA_ARRAY(struct score, jb->n_temps);
         count_uses(&p, k);
+        make_wishes(&p, k);
     }
     assign(&p, INT);
     assign(&p, FLT);

@@ -150,7 +150,10 @@ static void forget(const struct gen *g, struct gen_fact *known, ir_id s)
 
 void gen_forget(const struct gen *g, const struct jit_block *jb, struct gen_fact *known)
 {
-    for (unsigned s = 0; s < g->guest->n_slots; s++) forget(g, known, (ir_id)s);
+    for (unsigned s = 0; s < g->guest->n_slots; s++) known[s] = unknown(g->guest->slots[s].type);
+    for (unsigned r = 0; r < REGS; r++) {
+        if (g->narrow >> r & 1) forget(g, known, g->reg_slot[r]);
+    }
     for (unsigned t = 0; t < jb->n_temps; t++) known[g->guest->n_slots + t] = unknown(jb->temp_type[t]);
 }
 
