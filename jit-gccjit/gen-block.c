@@ -194,6 +194,7 @@ static void ops(struct gen *g)
                 if (fell) flow_join(&g->f, &g->label_flow[o->aux]);
                 else g->f = g->label_flow[o->aux];
             }
+            memset(g->bits, 0, sizeof g->bits); /* of one way here only */
             g->blk = l;
             continue;
         }

@@ -682,9 +682,25 @@ struct reducer {
 };
 
 /* Takes what is in r->try if it still fails. */
+/* A key that is stored must be that of the way out behind it (IR_HINT_KEYED). */
+static bool keys_are_told(const struct fz_prog *p)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        const struct fz_insn *in = &p->insn[i];
+        for (unsigned k = 0; k < in->n_ops; k++) {
+            const struct ir_op *o = &in->ops[k], *next = o + 1;
+            if (o->d != FZ_KEY) continue;
+            if (k + 1u == in->n_ops || !ir_is_const(o->a)) return false;
+            const struct fz_link *l = next->op == OP_GOTO && next->aux < in->n_links ? &in->link[next->aux] : NULL;
+            if (l ? !(l->hint & IR_HINT_KEYED) || in->k[o->a - IR_CONST] != l->key : next->op != OP_IND || !(next->attr & IR_HINT_KEYED)) return false;
+        }
+    }
+    return true;
+}
+
 static bool keep(struct reducer *r)
 {
-    if (r->tries++ > 40000 || !r->fails(r->opaque, &r->try)) {
+    if (r->tries++ > 40000 || !keys_are_told(&r->try) || !r->fails(r->opaque, &r->try)) {
         r->try = *r->p;
         return false;
     }

@@ -2,7 +2,7 @@
 # for is there, so these are only the ends of hope; they are given in seconds of the fast interpreter on an idle host.
 # $patience: times as long, by the engine ($QUERN_ACCEL) and for hosts that do other things, too.
 case ${QUERN_ACCEL:-} in
-*mode=ref*) patience=16 ;;
+*mode=ref* | *backend=null*) patience=24 ;;
 *gccjit* | *chaos=* | *sync=on* | *threshold=*) patience=8 ;;
 *) patience=4 ;;
 esac

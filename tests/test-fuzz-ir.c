@@ -106,6 +106,10 @@ static void found(const struct fz_engine *g, struct fz_prog *prog, uint64_t seed
         printf("It needs the programs before it: by itself it does not fail.\n");
         return;
     }
+    struct pair p = { NULL, NULL };
+    if (!in_child && open_pair(&p, g, prog->user, prog->wide)) fz_compare(p.ref, p.got, prog, stdout); /* before it is reduced to something else */
+    close_pair(&p);
+    fflush(stdout);
     fz_reduce(&small, fails_alone, (void *)(uintptr_t)g);
     show(g, &small, out);
 }
