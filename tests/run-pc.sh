@@ -7,9 +7,11 @@
 #   -d DIR    where images, screens and logs are made and kept (default pc-boots in the build directory)
 #   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 q35-disk-amd64
 #             q35-cd-i386 memtest debian debian-smp debian-virtio debian-q35 hash-i386 hash-amd64 hash-smp lockstep-i386 (default: all)
+# $QUERN_SLOW: by how much longer than usual things may take (default 1), for a machine that has other things to do.
 # Packages: seabios, debian-installer-12-netboot-i386, -amd64 (below $QUERN_INSTALLERS when they were unpacked elsewhere),
 # grub-pc-bin, grub-common, xorriso, mtools, memtest86+; for debian, as root: debootstrap, e2fsprogs.
 set -u
+slow=${QUERN_SLOW:-1}
 build=$(cd "${QUERN_BUILD:-.}" && pwd)
 dir=$build/pc-boots
 while getopts d: option; do
@@ -55,7 +57,7 @@ send() { printf '%s\r' "$1" >&3; }
 seen() { tr -d '\r' <"$out" | grep -q -- "$1"; }
 await() {
     i=0
-    while [ $i -lt $(($2 * 2)) ]; do
+    while [ $i -lt $(($2 * 2 * slow)) ]; do
         if seen "$1"; then good; return 0; fi
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.5
@@ -68,8 +70,8 @@ await() {
 # The program ends by itself, with status 0.
 await_end() {
     i=0
-    while kill -0 "$pid" 2>/dev/null && [ $i -lt $(($1 * 2)) ]; do sleep 0.5; i=$((i + 1)); done
-    if kill -0 "$pid" 2>/dev/null; then bad "still running after $1 s"; stop; return; fi
+    while kill -0 "$pid" 2>/dev/null && [ $i -lt $(($1 * 2 * slow)) ]; do sleep 0.5; i=$((i + 1)); done
+    if kill -0 "$pid" 2>/dev/null; then bad "still running after $(($1 * slow)) s"; stop; return; fi
     wait "$pid"
     rc=$?
     pid=
@@ -168,7 +170,7 @@ screen() {
     pid=$!
     exec 3>in
     i=0 grey=0 blue=0 same=
-    while [ $i -lt 200 ] && kill -0 "$pid" 2>/dev/null; do # 20 minutes
+    while [ $i -lt $((200 * slow)) ] && kill -0 "$pid" 2>/dev/null; do # 20 minutes
         sleep 5
         mv "$name.ppm" "$name.before" 2>/dev/null
         printf 'screendump %s.ppm\nscreendump %s.png\n' "$name" "$name" >&3

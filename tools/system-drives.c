@@ -311,6 +311,11 @@ int opt_floppy_device(struct sysopts *s, const char *arg, struct error *e)
     struct drive_file *f = NULL;
     struct opts o;
 
+    if (!strncmp(arg, "floppy,", 7) && opt_is_help(arg + 7)) {
+        printf("floppy.drive=drive (the disk's image)\nfloppy.unit=uint32 (0 or 1; default: the first free)\n"
+               "floppy.bootindex=uint32 (place in the boot order)\n");
+        return DONE;
+    }
     if (opts_parse(&o, arg, "driver", keys, e)) return -1;
     uint64_t unit = opts_number(&o, "unit", UINT64_MAX);
     f = place_drive(s, DRIVE_FLOPPY, unit == UINT64_MAX ? -1 : (int)MIN(unit, 1000u), false, opts_get(&o, "id"), e);

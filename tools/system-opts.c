@@ -352,6 +352,7 @@ int opt_device(struct sysopts *s, const char *arg, struct error *e)
         }
         return DONE;
     }
+    if (!strcmp(arg, "floppy") || !strncmp(arg, "floppy,", 7)) return opt_floppy_device(s, arg, e);
     if (comma && opt_is_help(comma + 1)) {
         char *name = mem_printf("%.*s", (int)(comma - arg), arg);
         d = dev_find(name);
@@ -364,7 +365,6 @@ int opt_device(struct sysopts *s, const char *arg, struct error *e)
         return DONE;
     }
     if (!strncmp(arg, "ide-hd", 6) || !strncmp(arg, "ide-cd", 6)) return opt_ide_device(s, arg, e);
-    if (!strcmp(arg, "floppy") || !strncmp(arg, "floppy,", 7)) return opt_floppy_device(s, arg, e);
     str_list_add(&s->devices, arg);
     return 0;
 }
