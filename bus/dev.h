@@ -85,6 +85,9 @@ struct dev_desc {
     irq_handler input;
     unsigned n_inputs;
     const struct media_ops *media;     /* drives whose medium can be changed; NULL: none */
+    /* Interrupt controllers: its state for a person, in lines; how often input n has risen. Change nothing. NULL: none. */
+    void (*dump)(struct device *, void (*put)(void *, const char *line), void *opaque);
+    uint64_t (*count)(struct device *, unsigned n);
 };
 enum { DEV_MAX_MMIO = 8 };
 

@@ -4,6 +4,7 @@
 #include "mon/internal.h"
 
 #include "interp/jit.h"
+#include "periph/intc/lapic.h"
 
 void mon_info_version(struct monitor *m, const struct mon_args *a) { mon_printf(m, "%s\n", PACKAGE_VERSION); }
 
@@ -67,6 +68,64 @@ void mon_info_qtree(struct monitor *m, const struct mon_args *a) { mb_dump(m->en
 void mon_info_pci(struct monitor *m, const struct mon_args *a)
 {
     if (!machine_dump_pci(m->env->machine, mon_put_line, m)) mon_printf(m, "Error: this machine has no PCI bus\n");
+}
+
+/* ---- interrupt controllers ---- */
+
+static bool is_named(const struct device *d, const char *name) { return !strcmp(d->desc->name, name); }
+
+/* Of the machine's controllers, the last one made first; those of processors have a command of their own. */
+static unsigned dump_controllers(struct monitor *m, const char *name)
+{
+    struct device *found[16];
+    unsigned n = 0;
+
+    for (struct device *d = m->env->machine->mb->first; d && n < ARRAY_LEN(found); d = d->next) {
+        if (d->desc->dump && !is_named(d, "apic") && (!name || is_named(d, name))) found[n++] = d;
+    }
+    for (unsigned i = n; i--;) found[i]->desc->dump(found[i], mon_put_line, m);
+    return n;
+}
+
+void mon_info_pic(struct monitor *m, const struct mon_args *a)
+{
+    if (!dump_controllers(m, NULL)) mon_printf(m, "Error: this machine has no interrupt controller to show\n");
+}
+
+void mon_info_ioapic(struct monitor *m, const struct mon_args *a)
+{
+    if (!dump_controllers(m, "ioapic")) mon_printf(m, "Error: this machine has no I/O APIC\n");
+}
+
+void mon_info_lapic(struct monitor *m, const struct mon_args *a)
+{
+    int n = 0;
+    bool any = false;
+
+    for (struct device *d = m->env->machine->mb->first; d; d = d->next) {
+        if (!is_named(d, "apic")) continue;
+        any = true;
+        if (mon_arg(a, "apic-id") ? lapic_id(d) == mon_num(a, "apic-id") : n == m->cpu->index) {
+            mon_printf(m, "dumping local APIC state for CPU %d \n\n", n);
+            d->desc->dump(d, mon_put_line, m);
+            return;
+        }
+        n++;
+    }
+    mon_printf(m, any ? "No CPU available\n" : "Error: this machine has no local APIC\n");
+}
+
+void mon_info_irq(struct monitor *m, const struct mon_args *a)
+{
+    for (struct device *d = m->env->machine->mb->first; d; d = d->next) {
+        bool any = false;
+        for (unsigned i = 0; d->desc->count && i < d->desc->n_inputs; i++) {
+            uint64_t v = d->desc->count(d, i);
+            if (v && !any) mon_printf(m, "IRQ statistics for %s:\n", d->desc->name);
+            if (v) mon_printf(m, "%2u: %llu\n", i, (unsigned long long)v);
+            any |= v != 0;
+        }
+    }
 }
 
 void mon_info_jit(struct monitor *m, const struct mon_args *a)

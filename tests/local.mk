@@ -46,6 +46,7 @@ UNIT_TESTS += tests/test-mon
 UNIT_TESTS += tests/test-opts
 UNIT_TESTS += tests/test-pc
 UNIT_TESTS += tests/test-pc-board
+UNIT_TESTS += tests/test-x86-topology
 UNIT_TESTS += tests/test-pci-ide
 UNIT_TESTS += tests/test-ahci
 UNIT_TESTS += tests/test-softfloat

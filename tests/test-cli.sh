@@ -57,6 +57,11 @@ refused 'memory hotplug' -m 128,slots=2
 refused 'Invalid SMP CPUs' -smp 200
 refused "Invalid parameter 'wheels'" -smp wheels=4
 refused 'topology' -smp 3,cores=2,sockets=1
+refused 'sockets (2) * dies (1) * cores (2) * threads (0) != maxcpus (3)' -smp 3,cores=2,sockets=2
+refused 'cores must be greater than zero' -smp 4,cores=0
+refused 'maxcpus must be equal to or greater' -smp 4,maxcpus=2
+refused 'out of range' -smp cores=65536,sockets=65536,threads=65536
+refused 'clusters' -smp 4,clusters=2
 refused "invalid accelerator 'steam'" -accel steam
 refused 'not supported yet' -accel kvm
 refused 'needs two engines' -kernel "$dir/k" -lockstep ref
@@ -200,6 +205,21 @@ says 'info pci' '  Bus  0, device  10, function 1:
     USB controller: PCI device 8086:7112'
 says 'info pci' '  Bus  0, device   0, function 0:
     Host bridge: PCI device 11ab:4620'
+says 'info pic' 'pic1: irr='
+says 'info lapic' 'Error: this machine has no local APIC'
+says 'info ioapic' 'Error: this machine has no I/O APIC'
+# Those of a PC, before it has run.
+head -c 65536 /dev/zero >"$dir/rom"
+printf '%s\n' 'info lapic' 'info lapic 4' 'info lapic 3' 'info pic' 'info ioapic' 'info irq' quit | "$build/quern-system-i386" -S -display none -serial null \
+    -vga none -monitor stdio -bios "$dir/rom" -smp 4,sockets=2,cores=1,threads=2 -cpu max 2>&1 | tr -d '\r' >"$dir/pics"
+for what in 'dumping local APIC state for CPU 0 ' 'No CPU available' 'dumping local APIC state for CPU 3 ' \
+    'LVT0	 0x00000700 active-hi edge                              ExtINT (vec 0)' \
+    'LVTT	 0x00010000 active-hi edge  masked         one-shot     Fixed  (vec 0)' \
+    'SPIV	 0x000000ff APIC disabled, focus=off, spurious vec 255' 'ICR	 0x00000000 physical edge de-assert no-shorthand' 'ISR	 (none)' \
+    'APR 0x00 TPR 0x00 DFR 0x0f LDR 0x00 PPR 0x00' '  pin 23 0x0000000000010000 dest=0 vec=0   active-hi edge  masked fixed  physical' \
+    'pic0: irr=00 imr=ff isr=00 hprio=0 irq_base=00 rr_sel=0 elcr=00 fnm=0'; do
+    if grep -qxF -- "$what" "$dir/pics"; then ok; else bad "no '$what': $(cat "$dir/pics")"; fi
+done
 # A CPU that has not run has looked nothing up; then the counters move.
 says 'info jit' 'lookups             0'
 says 'info jit' 'translations        0'

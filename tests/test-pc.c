@@ -50,6 +50,8 @@ static uint32_t io_r(unsigned reg)
     return (uint32_t)peek(IO + 0x10, 4);
 }
 
+static bool with_x2apic;
+
 static void begin_apics(void)
 {
     begin();
@@ -57,8 +59,10 @@ static void begin_apics(void)
     region_add(mb->mem_root, dev_mmio(bus, 0), L, 0);
     for (unsigned i = 0; i < 2; i++) {
         apics[i] = create("apic");
-        dev_set_int(apics[i], "id", i);
+        dev_set_int(apics[i], "id", with_x2apic ? 0x23 + 0x11 * i : i);
         dev_set_int(apics[i], "bsp", !i);
+        dev_set_int(apics[i], "x2apic", with_x2apic);
+        dev_set_int(apics[i], "tsc-deadline", with_x2apic);
         realize(apics[i]);
         apic_bus_add(bus, apics[i]);
         lapic_connect(apics[i], on_event, NULL);
@@ -177,6 +181,162 @@ static void test_ipi(void)
     current = 9; /* nobody runs: a message signalled interrupt */
     poke(L + 0x1000, 4, 0x4072);
     EQ(lapic_ack(apics[1]), 0x72);
+    end();
+}
+
+/* ---- x2APIC ---- */
+
+static uint64_t rmsr(unsigned cpu, unsigned n)
+{
+    uint64_t v = 0;
+    CHECK(lapic_msr_read(apics[cpu], n, &v));
+    return v;
+}
+
+static void wmsr(unsigned cpu, unsigned n, uint64_t v)
+{
+    CHECK(lapic_msr_write(apics[cpu], n, v));
+}
+
+static void test_x2apic_mode(void)
+{
+    uint64_t v;
+    begin_apics();
+    CHECK(!lapic_set_base(apics[0], 0xfee00d00)); /* without the feature */
+    end();
+    with_x2apic = true;
+    begin_apics();
+    EQ(r(0x20), 0x23u << 24);
+    CHECK(!lapic_msr_read(apics[0], 2, &v)); /* the mode is off */
+    CHECK(!lapic_msr_write(apics[0], 8, 0));
+    CHECK(!lapic_set_base(apics[0], 0xfee00500)); /* not enabled */
+    CHECK(lapic_set_base(apics[0], 0xfee00d00));
+    EQ(lapic_get_base(apics[0]), 0xfee00d00);
+    EQ(rmsr(0, 2), 0x23);
+    EQ(rmsr(0, 0xd), 2u << 16 | 1u << 3); /* cluster, bit */
+    EQ(rmsr(0, 3) & 0xff, 0x14);
+    EQ(rmsr(0, 0x35), 0x700);
+    for (unsigned n = 0; n < 0x100; n++) { /* what is there */
+        bool in = n == 2 || n == 3 || n == 8 || n == 0xa || n == 0xd || n == 0xf || (n >= 0x10 && n <= 0x28) || n == 0x30 ||
+                  (n >= 0x32 && n <= 0x39) || n == 0x3e;
+        CHECK(lapic_msr_read(apics[0], n, &v) == in);
+    }
+    static const unsigned fixed[] = {0, 1, 2, 3, 4, 9, 0xa, 0xc, 0xd, 0xe, 0x10, 0x27, 0x29, 0x2f, 0x31, 0x39, 0x3a, 0x40, 0xff};
+    for (unsigned i = 0; i < ARRAY_LEN(fixed); i++)
+        CHECK(!lapic_msr_write(apics[0], fixed[i], 0));
+    CHECK(!lapic_msr_write(apics[0], 8, 0x100)); /* reserved bits */
+    CHECK(!lapic_msr_write(apics[0], 0xb, 1));
+    CHECK(!lapic_msr_write(apics[0], 0x28, 1));
+    CHECK(!lapic_msr_write(apics[0], 0xf, 0x401));
+    CHECK(!lapic_msr_write(apics[0], 0x30, 0x10000));
+    CHECK(!lapic_msr_write(apics[0], 0x32, 1 << 19));
+    CHECK(!lapic_msr_write(apics[0], 0x38, UINT64_C(1) << 32));
+    CHECK(!lapic_set_base(apics[0], 0xfee00900)); /* not straight back */
+    CHECK(lapic_set_base(apics[0], 0xfee00100));
+    CHECK(!lapic_set_base(apics[0], 0xfee00d00)); /* nor from off */
+    CHECK(lapic_set_base(apics[0], 0xfee00900));
+    EQ(r(0x20), 0x23u << 24);
+    EQ(r(0xd0), 0);
+    end();
+    with_x2apic = false;
+}
+
+static void test_x2apic_messages(void)
+{
+    with_x2apic = true;
+    begin_apics();
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(lapic_set_base(apics[i], i ? 0xfee00c00 : 0xfee00d00));
+        wmsr(i, 0xf, 0x1ff);
+    }
+    wmsr(0, 0x30, UINT64_C(0x34) << 32 | 0x4061); /* to an id */
+    EQ(lapic_ack(apics[0]), LAPIC_ACK_NONE);
+    EQ(lapic_ack(apics[1]), 0x61);
+    EQ(rmsr(0, 0x30), UINT64_C(0x34) << 32 | 0x4061);
+    wmsr(1, 0xb, 0);
+    wmsr(0, 0x30, UINT64_C(0x134) << 32 | 0x4062); /* 32 bits of it count */
+    EQ(lapic_ack(apics[1]), LAPIC_ACK_NONE);
+    wmsr(0, 0x30, UINT64_C(0x30010) << 32 | 0x4863); /* cluster 3, bit 4 */
+    EQ(lapic_ack(apics[0]), LAPIC_ACK_NONE);
+    EQ(lapic_ack(apics[1]), 0x63);
+    wmsr(1, 0xb, 0);
+    wmsr(0, 0x30, UINT64_C(0x2ffff) << 32 | 0x4864); /* all of cluster 2 */
+    EQ(lapic_ack(apics[0]), 0x64);
+    EQ(lapic_ack(apics[1]), LAPIC_ACK_NONE);
+    wmsr(0, 0xb, 0);
+    wmsr(1, 0x30, UINT64_C(0xffffffff) << 32 | 0x4065); /* everybody */
+    EQ(lapic_ack(apics[0]), 0x65);
+    EQ(lapic_ack(apics[1]), 0x65);
+    wmsr(0, 0xb, 0), wmsr(1, 0xb, 0);
+    wmsr(1, 0x3f, 0x66); /* to itself */
+    EQ(lapic_ack(apics[0]), LAPIC_ACK_NONE);
+    EQ(lapic_ack(apics[1]), 0x66);
+    wmsr(1, 0xb, 0);
+    wmsr(1, 0x3f, 5);
+    wmsr(1, 0x28, 0);
+    EQ(rmsr(1, 0x28), 0x20);
+    wmsr(0, 8, 0x70);
+    EQ(lapic_get_tpr(apics[0]), 7);
+    wmsr(0, 8, 0);
+    current = 9; /* messages of eight bits reach x2APICs, too */
+    poke(L + (0x34 << 12), 4, 0x4072);
+    EQ(lapic_ack(apics[1]), 0x72);
+    wmsr(1, 0xb, 0);
+    poke(L + (0xff << 12), 4, 0x4073);
+    EQ(lapic_ack(apics[0]), 0x73);
+    EQ(lapic_ack(apics[1]), 0x73);
+    current = 0;
+    wmsr(0, 0xb, 0), wmsr(1, 0xb, 0);
+    w(0xf0, 0xff); /* the page is not there */
+    EQ(rmsr(0, 0xf), 0x1ff);
+    wmsr(0, 0x30, UINT64_C(0x34) << 32 | 0x4500); /* INIT: the mode and the ids stay */
+    EQ(inits, 1);
+    EQ(rmsr(1, 0xd), 3u << 16 | 1u << 4);
+    EQ(rmsr(1, 0xf), 0xff);
+    end();
+    with_x2apic = false;
+}
+
+static void test_deadline(void)
+{
+    with_x2apic = true;
+    begin_apics();
+    w(0xf0, 0x1ff);
+    w(0x3e0, 0xb);
+    w(0x320, 0x50);
+    lapic_set_deadline(apics[0], 77, clock_now(mb->clock) + 100); /* not the mode */
+    EQ(lapic_get_deadline(apics[0]), 0);
+    w(0x380, 5000);
+    w(0x320, 0x40051);
+    EQ(r(0x320), 0x40051);
+    EQ(r(0x390), 0); /* the count is over */
+    w(0x380, 100);
+    EQ(r(0x380), 0);
+    lapic_set_deadline(apics[0], 12345, clock_now(mb->clock) + 1000);
+    EQ(lapic_get_deadline(apics[0]), 12345);
+    wait_ns(999);
+    CHECK(!line(apics[0], LAPIC_INTR));
+    wait_ns(1);
+    EQ(lapic_ack(apics[0]), 0x51);
+    EQ(lapic_get_deadline(apics[0]), 0);
+    w(0xb0, 0);
+    wait_ns(100000);
+    CHECK(!line(apics[0], LAPIC_INTR)); /* once */
+    lapic_set_deadline(apics[0], 12345, clock_now(mb->clock) + 1000);
+    lapic_set_deadline(apics[0], 0, clock_now(mb->clock));
+    wait_ns(2000);
+    CHECK(!line(apics[0], LAPIC_INTR)); /* 0 disarms */
+    lapic_set_deadline(apics[0], 12345, clock_now(mb->clock) + 1000);
+    w(0x320, 0x51); /* so does another mode */
+    EQ(lapic_get_deadline(apics[0]), 0);
+    wait_ns(2000);
+    CHECK(!line(apics[0], LAPIC_INTR));
+    end();
+    with_x2apic = false;
+    begin_apics();
+    w(0xf0, 0x1ff);
+    w(0x320, 0x40051);
+    EQ(r(0x320), 0x51); /* without the feature */
     end();
 }
 
@@ -530,6 +690,9 @@ int main(void)
     test_lapic();
     test_lapic_timer();
     test_ipi();
+    test_x2apic_mode();
+    test_x2apic_messages();
+    test_deadline();
     test_ioapic();
     test_hpet();
     test_i440fx();

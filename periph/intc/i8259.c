@@ -11,6 +11,8 @@
 #include "periph/regions.h"
 #include "util/log.h"
 
+#include <stdio.h>
+
 struct i8259 {
     struct device dev;
     /* properties */
@@ -25,6 +27,7 @@ struct i8259 {
     uint8_t lowest;   /* input with the lowest priority */
     bool rotate_aeoi, special_mask, poll, read_isr;
     /* runtime */
+    uint64_t count[8]; /* rises of each input */
     struct irq_line irq[1];
     struct i8259 *slave[8];
 };
@@ -86,7 +89,7 @@ static void i8259_input(void *opaque, unsigned n, bool level)
     uint8_t bit = (uint8_t)(1u << (n & 7));
 
     if (level) {
-        if (!(s->pins & bit)) s->latched |= bit;
+        if (!(s->pins & bit)) s->latched |= bit, s->count[n & 7]++;
         s->pins |= bit;
     } else {
         /* The request must stay until the acknowledge; one that goes earlier becomes the spurious
@@ -144,6 +147,21 @@ void i8259_query(struct device *d, struct i8259_info *info)
     info->isr = s->isr;
     info->elcr = s->elcr;
     info->int_out = s->irq[0].level;
+}
+
+static void i8259_dump(struct device *d, void (*put)(void *, const char *), void *opaque)
+{
+    const struct i8259 *s = (struct i8259 *)d;
+    char line[120];
+
+    snprintf(line, sizeof line, "pic%d: irr=%02x imr=%02x isr=%02x hprio=%d irq_base=%02x rr_sel=%d elcr=%02x fnm=%d", s->iobase >= 0x80, irr(s), s->imr, s->isr,
+             (s->lowest + 1) & 7, s->icw2 & 0xf8, s->read_isr, s->elcr, !!(s->icw4 & ICW4_SFNM));
+    put(opaque, line);
+}
+
+static uint64_t i8259_count(struct device *d, unsigned n)
+{
+    return ((struct i8259 *)d)->count[n & 7];
 }
 
 static void write_icw1(struct i8259 *s, uint8_t v)
@@ -313,6 +331,7 @@ static const struct state_field i8259_state[] = {
     STATE_INT_RESET(struct i8259, special_mask, 0),
     STATE_INT_RESET(struct i8259, poll, 0),
     STATE_INT_RESET(struct i8259, read_isr, 0),
+    STATE_RUNTIME(struct i8259, count),
     STATE_RUNTIME(struct i8259, irq),
     STATE_RUNTIME(struct i8259, slave),
     STATE_END,
@@ -340,5 +359,7 @@ const struct dev_desc i8259_desc = {
     .irq_offset = offsetof(struct i8259, irq),
     .n_irqs = 1,
     .input = i8259_input,
+    .dump = i8259_dump,
+    .count = i8259_count,
     .n_inputs = 8,
 };

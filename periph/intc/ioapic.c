@@ -10,6 +10,9 @@
 #include "periph/regions.h"
 #include "util/log.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 enum { REGSEL = 0x00, WINDOW = 0x10 };
 enum { IOAPICID = 0, IOAPICVER = 1, IOAPICARB = 2, IOREDTBL = 0x10 };
 enum { IOAPIC_VERSION = 0x11 };
@@ -28,6 +31,7 @@ struct ioapic {
     uint32_t pins;    /* levels of the inputs */
     uint32_t latched; /* edges that came while the entry was masked or that wait for their message */
     uint64_t entry[IOAPIC_PINS];
+    uint64_t count[IOAPIC_PINS]; /* runtime: rises of each input */
     struct device *bus;
 };
 
@@ -68,6 +72,7 @@ static void ioapic_input(void *opaque, unsigned n, bool level)
     struct ioapic *s = opaque;
     if (n >= IOAPIC_PINS || (s->pins >> n & 1) == level) return;
     s->pins ^= 1u << n;
+    s->count[n] += level;
     /* A masked edge is lost, as on the chip. */
     if (asserted(s, n) && !(s->entry[n] & (RED_LEVEL | RED_MASKED))) s->latched |= 1u << n;
     serve(s, n);
@@ -129,6 +134,44 @@ static void ioapic_write(void *opaque, uint64_t addr, uint64_t value, unsigned s
     }
 }
 
+/* "  NAME 3 5", or that there are none */
+static void dump_pins(const char *name, uint32_t pins, void (*put)(void *, const char *), void *opaque)
+{
+    char line[120];
+    int n = snprintf(line, sizeof line, "  %-8s", name);
+    for (unsigned i = 0; i < IOAPIC_PINS; i++) {
+        if (pins >> i & 1) n += snprintf(line + n, sizeof line - (size_t)n, " %u", i);
+    }
+    if (!pins) snprintf(line + n, sizeof line - (size_t)n, " (none)");
+    put(opaque, line);
+}
+
+static void ioapic_dump(struct device *d, void (*put)(void *, const char *), void *opaque)
+{
+    static const char modes[8][8] = {"fixed", "lowest", "SMI", "?", "NMI", "INIT", "?", "ExtINT"};
+    const struct ioapic *s = (struct ioapic *)d;
+    uint32_t asking = 0, remote = 0;
+    char line[120];
+    snprintf(line, sizeof line, "ioapic0: ver=0x%x id=0x%02x sel=0x%02x", IOAPIC_VERSION, s->id, s->select);
+    put(opaque, line);
+    for (unsigned n = 0; n < IOAPIC_PINS; n++) {
+        uint64_t e = s->entry[n];
+        snprintf(line, sizeof line, "  pin %-2u 0x%016" PRIx64 " dest=%x vec=%-3u %s %-5s %-6s %-6s %s", n, e, (unsigned)(e >> 56), (unsigned)(e & 0xff),
+                 e & RED_LOW ? "active-lo" : "active-hi", e & RED_LEVEL ? "level" : "edge", e & RED_MASKED ? "masked" : "", modes[e >> 8 & 7],
+                 e & RED_LOGICAL ? "logical" : "physical");
+        put(opaque, line);
+        if (e & RED_LEVEL ? asserted(s, n) : s->latched >> n & 1) asking |= 1u << n;
+        if (e & RED_REMOTE_IRR) remote |= 1u << n;
+    }
+    dump_pins("IRR", asking, put, opaque);
+    dump_pins("Remote IRR", remote, put, opaque);
+}
+
+static uint64_t ioapic_count(struct device *d, unsigned n)
+{
+    return n < IOAPIC_PINS ? ((struct ioapic *)d)->count[n] : 0;
+}
+
 bool ioapic_connect(struct device *d, struct device *bus)
 {
     ((struct ioapic *)d)->bus = bus;
@@ -155,6 +198,7 @@ static const struct state_field state[] = {
     STATE_INT(struct ioapic, pins), /* not reset: driven from outside */
     STATE_INT_RESET(struct ioapic, latched, 0),
     STATE_ARR_RESET(struct ioapic, entry, RED_MASKED),
+    STATE_RUNTIME(struct ioapic, count),
     STATE_RUNTIME(struct ioapic, bus),
     STATE_END,
 };
@@ -173,4 +217,6 @@ const struct dev_desc ioapic_desc = {
     .unrealize = periph_drop_regions,
     .input = ioapic_input,
     .n_inputs = IOAPIC_PINS,
+    .dump = ioapic_dump,
+    .count = ioapic_count,
 };

@@ -13,6 +13,8 @@
 #include "periph/regions.h"
 #include "util/log.h"
 
+#include <stdio.h>
+
 enum {
     R_ID = 0x02,
     R_VERSION = 0x03,
@@ -637,6 +639,78 @@ static int lapic_post_load(struct device *d, struct error *e)
     return 0;
 }
 
+/* ---- for the monitor ---- */
+
+static void dump_entry(const struct lapic *s, unsigned n, const char *name, void (*put)(void *, const char *), void *opaque)
+{
+    static const char modes[8][8] = {"Fixed", "...", "SMI", "...", "NMI", "INIT", "...", "ExtINT"};
+    static const char timers[4][16] = {"one-shot", "periodic", "tsc-deadline", "?"};
+    uint32_t e = s->lvt[n];
+    unsigned mode = n == LVT_TIMER || n == LVT_ERROR ? APIC_FIXED : e >> 8 & 7;
+    char line[160], vector[16] = "";
+    if (mode == APIC_FIXED || mode == APIC_EXTINT) snprintf(vector, sizeof vector, " (vec %u)", e & 0xff);
+    snprintf(line, sizeof line, "%s\t 0x%08x %s %-5s %-6s %-7s %-12s %-6s%s", name, (unsigned)e, e & LVT_LOW ? "active-lo" : "active-hi",
+             e & LVT_LEVEL ? "level" : "edge", e & LVT_MASKED ? "masked" : "", e & LVT_STATUS ? "pending" : e & LVT_REMOTE_IRR ? "remote-irr" : "",
+             n == LVT_TIMER ? timers[e >> 17 & 3] : "", modes[mode], vector);
+    put(opaque, line);
+}
+
+static void dump_vectors(const char *name, const uint32_t *r, const uint32_t *level, void (*put)(void *, const char *), void *opaque)
+{
+    char line[2048];
+    int n = snprintf(line, sizeof line, "%s\t", name), begin = n;
+    for (unsigned v = 0; v < 256; v++) {
+        if (get_bit(r, (uint8_t)v)) n += snprintf(line + n, sizeof line - (size_t)n, " %u%s", v, get_bit(level, (uint8_t)v) ? "(level)" : "");
+    }
+    if (n == begin) snprintf(line + n, sizeof line - (size_t)n, " (none)");
+    put(opaque, line);
+}
+
+static void dump_command(const struct lapic *s, void (*put)(void *, const char *), void *opaque)
+{
+    static const char to[4][16] = {"no-shorthand", "self", "all-self", "all"};
+    uint32_t low = s->icr[0], dest = x2_on(s) ? s->icr[1] : s->icr[1] >> 24;
+    bool logical = low & 0x800;
+    char line[120];
+    snprintf(line, sizeof line, "ICR\t 0x%08x %s %s %s %s", (unsigned)low, logical ? "logical" : "physical", low & 0x8000 ? "level" : "edge",
+             low & 0x4000 ? "assert" : "de-assert", to[low >> 18 & 3]);
+    put(opaque, line);
+    int n = snprintf(line, sizeof line, "ICR2\t 0x%08x", (unsigned)s->icr[1]);
+    if (!(low >> 18 & 3)) snprintf(line + n, sizeof line - (size_t)n, logical ? " mask %x" : " cpu %u (APIC ID)", (unsigned)dest);
+    put(opaque, line);
+}
+
+static void lapic_dump(struct device *d, void (*put)(void *, const char *), void *opaque)
+{
+    static const struct { uint8_t n; char name[8]; } entries[] = {
+        {LVT_LINT0, "LVT0"}, {LVT_LINT1, "LVT1"}, {LVT_PERF, "LVTPC"}, {LVT_ERROR, "LVTERR"}, {LVT_THERMAL, "LVTTHMR"}, {LVT_TIMER, "LVTT"},
+    };
+    struct lapic *s = lapic(d);
+    char line[160];
+    for (unsigned i = 0; i < ARRAY_LEN(entries); i++)
+        dump_entry(s, entries[i].n, entries[i].name, put, opaque);
+    snprintf(line, sizeof line, "Timer\t DCR=0x%x (divide by %u) initial_count = %u current_count = %u", s->divide, (unsigned)unit(s), (unsigned)s->initial,
+             (unsigned)current_count(s));
+    put(opaque, line);
+    snprintf(line, sizeof line, "SPIV\t 0x%08x APIC %s, focus=%s, spurious vec %u", (unsigned)s->svr, s->svr & SVR_ENABLE ? "enabled" : "disabled",
+             s->svr & 0x200 ? "on" : "off", (unsigned)s->svr & 0xff);
+    put(opaque, line);
+    dump_command(s, put, opaque);
+    snprintf(line, sizeof line, "ESR\t 0x%08x", (unsigned)s->esr);
+    put(opaque, line);
+    dump_vectors("ISR", s->isr, s->tmr, put, opaque);
+    dump_vectors("IRR", s->irr, s->tmr, put, opaque);
+    put(opaque, "");
+    snprintf(line, sizeof line, "APR 0x%02x TPR 0x%02x DFR 0x%02x LDR 0x%02x PPR 0x%02x", 0, s->tpr, (unsigned)(s->dfr >> 28),
+             (unsigned)(x2_on(s) ? s->ldr : s->ldr >> 24), processor_priority(s));
+    put(opaque, line);
+}
+
+uint32_t lapic_id(struct device *d)
+{
+    return lapic(d)->initial_id;
+}
+
 static const struct prop_desc lapic_props[] = {
     PROP(struct lapic, PROP_U32, "id", initial_id, 0, "APIC id after reset"),
     PROP(struct lapic, PROP_BOOL, "bsp", bsp, 0, "of the bootstrap processor"),
@@ -691,6 +765,7 @@ const struct dev_desc lapic_desc = {
     .n_irqs = LAPIC_OUTPUTS,
     .input = lapic_input,
     .n_inputs = LAPIC_INPUTS,
+    .dump = lapic_dump,
 };
 
 /* ---- the bus ---- */
