@@ -9,6 +9,7 @@
 #include "blockfmt/aio.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #ifdef __linux__
@@ -31,6 +32,8 @@ struct file {
     atomic_bool no_nowait;            /* nor this */
     unsigned used, kept;              /* locks held, by permission */
     const struct aio_engine *engine;  /* NULL: threads */
+    pthread_mutex_t lock;             /* of data_start, data_end */
+    uint64_t data_start, data_end;    /* a run of data that was found; where others make holes, zeros are read */
 };
 
 /* ---- locks ---------------------------------------------------------------------------------------- */
@@ -177,6 +180,7 @@ static int file_open(struct blk_node *n, const struct opts *o, unsigned flags, s
         close(f->fd);
         return rc;
     }
+    pthread_mutex_init(&f->lock, NULL);
     f->direct = (flags & BLK_DIRECT) != 0;
     if (f->direct) blk_set_limits(n, 4096, 0);
     blk_set_size(n, (uint64_t)end);
@@ -188,6 +192,7 @@ static void file_close(struct blk_node *n)
     struct file *f = blk_state(n);
     if (f->new_fd >= 0) close(f->new_fd);
     close(f->fd); /* ends the locks too */
+    pthread_mutex_destroy(&f->lock);
 }
 
 static int file_reopen(struct blk_node *n, unsigned flags, bool prepare, struct error *e)
@@ -302,6 +307,22 @@ static int file_copy_from(struct blk_node *n, uint64_t offset, struct blk_node *
 #define file_copy_from NULL
 #endif
 
+static void set_data(struct file *f, uint64_t start, uint64_t end)
+{
+    pthread_mutex_lock(&f->lock);
+    f->data_start = start, f->data_end = end;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Where the run of data ends that is known at this offset; 0: none is. */
+static uint64_t data_end(struct file *f, uint64_t offset)
+{
+    pthread_mutex_lock(&f->lock);
+    uint64_t end = offset >= f->data_start && offset < f->data_end ? f->data_end : 0;
+    pthread_mutex_unlock(&f->lock);
+    return end;
+}
+
 static int file_flush(struct blk_node *n)
 {
     struct file *f = blk_state(n);
@@ -330,6 +351,7 @@ static int file_discard(struct blk_node *n, uint64_t offset, uint64_t len)
     int rc;
 
     if (f->no_punch) return -ENOTSUP;
+    set_data(f, 0, 0);
     rc = allocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len);
     if (rc == -ENOTSUP) f->no_punch = true;
     return rc;
@@ -347,6 +369,7 @@ static int file_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned
         if (rc != -ENOTSUP) return rc;
     }
     if (f->no_zero) return -ENOTSUP;
+    set_data(f, 0, 0);
     rc = allocate(f->fd, FALLOC_FL_ZERO_RANGE, offset, len);
     if (rc == -ENOTSUP) f->no_zero = true;
     return rc;
@@ -364,6 +387,9 @@ static int file_status(struct blk_node *n, uint64_t offset, uint64_t len, struct
     st->offset = offset, st->file = n;
 #if defined(SEEK_DATA) && defined(SEEK_HOLE)
     if (!f->regular || f->no_holes) return 0;
+    /* To find the end of a run takes some file systems as long as the run is; so that is done once for a run. */
+    uint64_t end = data_end(f, offset);
+    if (end) return st->bytes = MIN(len, end - offset), 0;
     off_t data = lseek(f->fd, (off_t)offset, SEEK_DATA), hole;
     if (data < 0) {
         if (errno == ENXIO) st->flags = BLK_ST_ZERO | BLK_ST_OFFSET; /* nothing but a hole up to the end */
@@ -377,9 +403,10 @@ static int file_status(struct blk_node *n, uint64_t offset, uint64_t len, struct
     }
     hole = lseek(f->fd, (off_t)offset, SEEK_HOLE);
     if (hole > (off_t)offset) {
-        uint64_t run = (uint64_t)hole - offset;
         /* The hole behind the end is none: the last bytes of an odd length belong to its sector. */
-        if ((uint64_t)hole < blk_node_size(n)) st->bytes = MIN(len, run);
+        end = (uint64_t)hole < blk_node_size(n) ? (uint64_t)hole : ALIGN_UP(blk_node_size(n), 512);
+        if (end > offset) st->bytes = MIN(len, end - offset);
+        set_data(f, offset, end);
     }
 #endif
     return 0;
@@ -393,6 +420,7 @@ static int file_truncate(struct blk_node *n, uint64_t size, enum blk_prealloc pr
     uint64_t old = blk_node_size(n);
     int rc = 0;
 
+    set_data(f, 0, 0);
     if (!f->regular) {
         if (size > old) return error_set(e, "Cannot grow device files"), -EINVAL;
         return 0; /* a smaller image on a device just uses less of it */

@@ -4,7 +4,9 @@
  * The sources are one range of bytes, one after the other. Threads take pieces of it (all zeros, or up to 2 MiB of
  * data) and read them; they are written in order, so that the new image lies in its file in the order of the disk, or as
  * they come (-W; compressed qcow2, where compressing is most of the work and place means little). In order, a thread
- * whose piece is not next leaves it in a ring and reads on; the one that has the next writes all that are ready.
+ * that has read its piece waits until that is next. There are more threads than pieces then, and who has written makes
+ * room for the one that has waited longest: a single thread with most of the work would stop everything whenever a busy
+ * host lets others run, while one that has slept runs at once.
  */
 #include "tools/img.h"
 
@@ -15,7 +17,7 @@
 #define BUFFER      (2u << 20)
 #define PACKED      (256u << 10) /* the same when compressing: the work is in the parts, not in their number */
 #define MAX_THREADS 16
-#define RING        6           /* pieces that are read ahead of the one being written */
+#define IN_FLIGHT   6           /* pieces that are read or written at the same time, in order */
 
 struct source {
     struct blk_backend *blk;
@@ -27,12 +29,6 @@ struct piece {
     uint64_t at, n, ticket;
     bool zero, skip; /* skip: the target's backing file has it */
     bool unread;     /* for the host to copy */
-};
-
-struct slot {
-    struct piece x;
-    uint8_t *buf;
-    bool ready;
 };
 
 struct copy {
@@ -47,10 +43,11 @@ struct copy {
     double start;
 
     pthread_mutex_t lock; /* of all below */
-    pthread_cond_t room; /* in the ring */
-    struct slot ring[RING]; /* by ticket */
-    unsigned waiting;
-    bool writing;
+    pthread_cond_t room;            /* for one more piece in flight */
+    pthread_cond_t turn[IN_FLIGHT]; /* of a ticket (modulo in_flight) to be written */
+    unsigned in_flight, waiting;    /* pieces at most; threads that wait for room */
+    uint8_t *spare[MAX_THREADS];    /* buffers; the last is the one the processor's caches may still have */
+    unsigned n_spare;
     uint64_t next, taken, written, done; /* next: byte; taken, written: tickets of those that need work; done: bytes */
     struct img_progress progress;
     int rc;
@@ -210,7 +207,6 @@ static int write_piece(struct copy *k, const struct piece *x, const uint8_t *p)
 static void fail(struct copy *k, int rc, const char *what, uint64_t at)
 {
     if (!k->rc) k->rc = rc, k->failed = what, k->failed_at = at;
-    pthread_cond_broadcast(&k->room);
 }
 
 static int copy_by_host(struct copy *k, const struct piece *x)
@@ -279,45 +275,58 @@ static int work_unordered(struct blk_req *r)
     return 0;
 }
 
+/* (with the lock) */
+static void wait_for_room(struct copy *k)
+{
+    k->waiting++;
+    pthread_cond_wait(&k->room, &k->lock);
+    k->waiting--;
+}
+
 static int work_ordered(struct blk_req *r)
 {
     struct copy *k = r->opaque;
+    uint8_t *buf = NULL;
+    struct piece x;
 
     pthread_mutex_lock(&k->lock);
     while (!k->rc) {
-        struct slot *s;
-        if (k->taken - k->written == RING) {
-            k->waiting++;
-            pthread_cond_wait(&k->room, &k->lock);
-            k->waiting--;
+        if (k->taken - k->written == k->in_flight) {
+            wait_for_room(k);
             continue;
         }
-        s = &k->ring[k->taken % RING];
-        if (!take(k, &s->x) || transfer(k, &s->x, &s->buf, false)) break;
-        s->ready = true;
-        if (k->writing) continue;
-        k->writing = true;
-        while (!k->rc && (s = &k->ring[k->written % RING])->ready && !transfer(k, &s->x, &s->buf, true)) {
-            s->ready = false;
-            k->written++;
-            piece_done(k, &s->x);
-            /* not for every single one: who is woken finds work for a while */
-            if (k->waiting && k->taken - k->written <= RING / 2) pthread_cond_signal(&k->room);
+        if (!take(k, &x)) break;
+        buf = k->n_spare ? k->spare[--k->n_spare] : NULL;
+        if (transfer(k, &x, &buf, false)) break;
+        while (!k->rc && k->written != x.ticket) pthread_cond_wait(&k->turn[x.ticket % k->in_flight], &k->lock);
+        if (k->rc || transfer(k, &x, &buf, true)) break;
+        if (buf) k->spare[k->n_spare++] = buf;
+        buf = NULL;
+        k->written++;
+        piece_done(k, &x);
+        pthread_cond_signal(&k->turn[k->written % k->in_flight]);
+        if (k->waiting) {
+            pthread_cond_signal(&k->room);
+            wait_for_room(k);
         }
-        k->writing = false;
     }
+    for (unsigned i = 0; k->rc && i < k->in_flight; i++) pthread_cond_broadcast(&k->turn[i]);
     pthread_cond_broadcast(&k->room);
     pthread_mutex_unlock(&k->lock);
+    mem_free(buf);
     return 0;
 }
 
 static int copy_all(struct copy *k, unsigned threads)
 {
+    k->in_flight = MIN(threads, IN_FLIGHT);
+    if (k->ordered && threads > 1) threads = MIN(2 * threads, MAX_THREADS);
     struct blk_ctx *ctx = blk_ctx_new(NULL, threads, NULL);
     struct blk_req r[MAX_THREADS];
 
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->room, NULL);
+    for (unsigned i = 0; i < IN_FLIGHT; i++) pthread_cond_init(&k->turn[i], NULL);
     k->start = img_seconds();
     for (unsigned i = 0; i < threads; i++) {
         r[i] = (struct blk_req){.blk = k->out, .op = BLK_OP_FN, .fn = k->ordered ? work_ordered : work_unordered, .opaque = k};
@@ -326,7 +335,8 @@ static int copy_all(struct copy *k, unsigned threads)
     blk_ctx_drain(ctx);
     blk_ctx_delete(ctx);
     pthread_cond_destroy(&k->room);
-    for (unsigned i = 0; i < RING; i++) mem_free(k->ring[i].buf);
+    for (unsigned i = 0; i < IN_FLIGHT; i++) pthread_cond_destroy(&k->turn[i]);
+    while (k->n_spare) mem_free(k->spare[--k->n_spare]);
     pthread_mutex_destroy(&k->lock);
     if (k->rc) error_report("error while %s at byte %llu: %s", k->failed, (unsigned long long)k->failed_at, strerror(-k->rc));
     return k->rc;
