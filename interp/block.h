@@ -27,15 +27,15 @@ struct xrec {
 /* A way out of a block. `to` is set once the target is known and may be entered without a check. */
 struct link {
     struct blk *to;          /* atomic access; NULL: ask the dispatcher */
+    uint16_t refund;         /* instructions of the block not executed on this way */
+    uint16_t n_insns;
+    bool keyed;              /* a key other than the block's has been stored in cpu->key by the block */
+    uint8_t hint;            /* IR_HINT_NONE, CALL, RET */
     const void *code;        /* for compiled code: the body of `to`, or the backend's stub that returns this link. Atomic */
     struct blk *from;
     struct link *next_in;    /* list of links into `to` */
     uint64_t pc;
     uint64_t key;
-    uint16_t refund;         /* instructions of the block not executed on this way */
-    uint16_t n_insns;
-    bool keyed;              /* a key other than the block's has been stored in cpu->key by the block */
-    uint8_t hint;            /* IR_HINT_NONE, CALL, RET */
 };
 
 /* Side table: where each guest instruction begins. */
@@ -50,22 +50,25 @@ struct mark {
 enum { JIT_PROFILE = 24 };
 
 struct blk {
-    /* what finding and entering it look at comes first */
+    /* One line of a cache: what finding, entering and counting looks at. */
     uint64_t pc;
     uint64_t key;
-    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages; none: made from cpu->io.code */
     struct blk *hash_next;
     const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */
     const void *jit_body;      /* of compiled code: its body (struct jit_code), or NULL (atomic) */
+    struct xrec gate;          /* with a JIT: counts the runs, or enters compiled code; p = records */
+    uint32_t heat;             /* runs to go until it is asked for promotion */
     uint16_t n_insns;
-    bool valid, one_shot, two_pages, user;
+    bool valid, one_shot;
+
+    const struct xrec *records;
+    const uint8_t *page[2];    /* host pages of the code; page[1] NULL unless two_pages; none: made from cpu->io.code */
+    bool two_pages, user;
     bool has_ind, jit_wanted;  /* it ends in an indirect branch; is being compiled */
     bool fixed;                /* its address always means the same memory (guest.fixed) */
     bool in_region, waited;    /* part of a region asked for; has given that region time to be entered */
     uint8_t ind_hint;          /* IR_HINT_* of that branch */
     uint16_t n_marks, n_links, n_ops, n_consts, n_temps;
-    const struct xrec *records;
-    struct xrec gate;          /* with a JIT: counts the runs, or enters compiled code; p = the block */
     const struct jit_code *jit; /* compiled code that is entered here (atomic), or NULL */
     struct jit_ref *jit_refs;  /* all compiled code that contains this block */
     struct ind_profile *ind;   /* where its indirect branches went; NULL: not asked for (atomic) */
@@ -79,10 +82,14 @@ struct blk {
     uint64_t vpage2;
     const uint8_t *code;       /* system mode: the n_code bytes that it was made from */
     uint32_t size, n_code;
-    uint32_t heat;             /* runs to go until it is asked for promotion */
     uint32_t runs;             /* counted in lower tiers, before the present countdown */
     uint32_t heat_start;       /* where the present countdown began */
 };
+
+static inline struct blk *blk_of_gate(const struct xrec *gate)
+{
+    return (struct blk *)((uintptr_t)gate - offsetof(struct blk, gate));
+}
 
 /* Targets of a block's indirect branches, counted while the interpreter runs it. Most have one or two, many never run again:
  * there is room for more once there are more. n is 0 behind the last. */

@@ -17,16 +17,20 @@ struct arena_chunk {
 /* The first is small, as most arenas are (a region being compiled); each next one is twice as big. */
 enum { CHUNK_FIRST = 1 << 13, CHUNK_MAX = 1 << 18, AHEAD = 1 << 16 };
 
+static void arena_more(struct arena *a, size_t size)
+{
+    size_t head = ALIGN_UP(sizeof(struct arena_chunk), (size_t)16);
+    struct arena_chunk *c = mem_alloc(size);
+    c->next = a->chunks, c->size = size, c->used = head, c->there = size > AHEAD ? 0 : size;
+    a->chunks = c;
+}
+
 void *arena_get(struct arena *a, size_t n)
 {
     n = ALIGN_UP(n, (size_t)16);
-    size_t head = ALIGN_UP(sizeof(struct arena_chunk), (size_t)16);
     if (!a->chunks || a->chunks->size - a->chunks->used < n) {
         size_t size = a->chunks ? MIN(a->chunks->size * 2, (size_t)CHUNK_MAX) : (size_t)CHUNK_FIRST;
-        size = MAX(size, n + head);
-        struct arena_chunk *c = mem_alloc(size);
-        c->next = a->chunks, c->size = size, c->used = head, c->there = size > AHEAD ? 0 : size;
-        a->chunks = c;
+        arena_more(a, MAX(size, n + ALIGN_UP(sizeof(struct arena_chunk), (size_t)16)));
     }
     struct arena_chunk *c = a->chunks;
     void *p = (char *)c + c->used;
@@ -361,6 +365,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
     struct arena *arena;
     if (keep && !ir->one_shot) {
         arena = &eng->arena;
+        if (!arena->chunks) arena_more(arena, CHUNK_MAX); /* no program has as little code as the smallest chunk */
         if (eng->arena.used > eng->cfg.cache_size) eng->flush_wanted = 1;
     } else {
         arena = &cpu->scratch;
@@ -475,9 +480,13 @@ struct blk *blk_find(struct cpu *cpu, uint64_t pc, uint64_t key)
 struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
 {
     struct engine *eng = cpu->engine;
-    struct blk *b = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);
+    struct blk *b;
 
-    if (b && b->pc == pc && b->key == key) return b;
+    /* What a link leads to in user mode is not in the jump cache, most often (see below): its pages are not touched in vain. */
+    if (!cpu->world->user || !cpu->xlink) {
+        b = atomic_load_ptr(&cpu->jump_cache[jc_index(pc)]);
+        if (b && b->pc == pc && b->key == key) return b;
+    }
     eng->stats.lookups++;
     struct code_unit unit, second = { CPU_PAGE_BITS, true };
     const uint8_t *host = cpu_code_unit(cpu, pc, false, &unit);
@@ -506,7 +515,8 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
             eng->stats.guest_insns += b->n_insns;
         }
     }
-    if (b && !b->one_shot && !log_on(LOG_UNCHAINED)) jc_set(cpu, pc, b, unit.global && second.global);
+    /* What a link leads to in user mode is not looked for again, and would only displace what is. */
+    if (b && !b->one_shot && !log_on(LOG_UNCHAINED) && !(b->user && cpu->xlink && blk_may_link(cpu->xlink, b))) jc_set(cpu, pc, b, unit.global && second.global);
     pthread_mutex_unlock(&eng->lock);
     return b;
 }

@@ -469,7 +469,7 @@ next:
     /* The gate of a block: counts its runs until it is worth compiling, then enters the code. */
     H(HEAT)
     {
-        struct blk *me = (struct blk *)(uintptr_t)r->p;
+        struct blk *me = blk_of_gate(r);
         if (unlikely(!--me->heat)) {
             jit_hot(cpu, me);
             if (atomic_load_ptr(&me->jit)) {
@@ -477,14 +477,14 @@ next:
                 DISPATCH();
             }
         }
-        r = me->records;
+        r = r->p;
         DISPATCH();
     }
     H(NATIVE)
     {
-        struct blk *me = (struct blk *)(uintptr_t)r->p;
+        struct blk *me = blk_of_gate(r);
         const struct jit_code *code = atomic_load_ptr(&me->jit);
-        r = me->records;
+        r = r->p;
         if (unlikely(!code)) DISPATCH(); /* dropped by another thread just now */
         cpu->icount_left += me->n_insns; /* which the code charges itself */
         uintptr_t way = code->entry(cpu, code);

@@ -65,13 +65,18 @@ static const struct fuse_pair fuse_pairs[] = {
     { NOX, NOX, NOX },
 };
 
-static uint16_t fuse_first[XO_COUNT], fuse_next[ARRAY_LEN(fuse_pairs)]; /* chains of pairs by their first record; index + 1 */
+/* Chains of pairs, index + 1; most records that follow each other are none, and their place is empty. */
+enum { FUSE_HASH = 4096 };
+static uint16_t fuse_first[FUSE_HASH], fuse_next[ARRAY_LEN(fuse_pairs)];
+
+static unsigned fuse_place(unsigned a, unsigned b) { return (a * 61 + b) & (FUSE_HASH - 1); }
 
 static void init_fuse(void)
 {
     for (unsigned i = ARRAY_LEN(fuse_pairs) - 1; i-- > 0;) {
-        fuse_next[i] = fuse_first[fuse_pairs[i].a];
-        fuse_first[fuse_pairs[i].a] = (uint16_t)(i + 1);
+        uint16_t *first = &fuse_first[fuse_place(fuse_pairs[i].a, fuse_pairs[i].b)];
+        fuse_next[i] = *first;
+        *first = (uint16_t)(i + 1);
     }
 }
 
@@ -79,8 +84,8 @@ void xcode_fuse(uint16_t *xop, const uint8_t *start, unsigned n)
 {
     for (unsigned i = 0; i + 1 < n; i++) {
         if (!start[i] || start[i + 1] != 1) continue; /* nothing may jump to the second of a pair */
-        for (unsigned k = fuse_first[xop[i]]; k; k = fuse_next[k - 1]) {
-            if (fuse_pairs[k - 1].b == xop[i + 1]) {
+        for (unsigned k = fuse_first[fuse_place(xop[i], xop[i + 1])]; k; k = fuse_next[k - 1]) {
+            if (fuse_pairs[k - 1].a == xop[i] && fuse_pairs[k - 1].b == xop[i + 1]) {
                 xop[i] = fuse_pairs[k - 1].fused;
                 i++;
                 break;
@@ -499,7 +504,7 @@ void xcode_lower(struct engine *eng, struct cpu *cpu, struct blk *blk, const str
 void xcode_gate(const struct engine *eng, struct blk *b, unsigned xop)
 {
     const struct fast_table *table = NULL;
-    b->gate.p = b;
+    b->gate.p = b->records;
     if (!eng->cfg.portable_switch) table = b->user ? fast_table_user() : fast_table_sys();
     if (table) atomic_store_ptr(&b->gate.h, (const void *)(table->base + table->offset[xop]));
     else b->gate.op = xop;

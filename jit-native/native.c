@@ -141,7 +141,7 @@ static const void *native_exit_stub(void *state) { return host_exit_stub(state);
 
 const struct jit_backend jit_native_backend = {
     .name = "native", .help = "the in-house code generator for this host",
-    .tiers = 3, .threshold = { 400, 16000 }, .quick = true, .keeps_underflow = true,
+    .tiers = 3, .threshold = { 250, 16000 }, .quick = true, .keeps_underflow = true,
     .init = native_init, .fini = native_fini, .compile = native_compile, .release = native_release, .recover = native_recover,
     .exit_stub = native_exit_stub,
 };
