@@ -79,7 +79,8 @@ struct blk {
     uint64_t vpage2;
     const uint8_t *code;       /* system mode: the n_code bytes that it was made from */
     uint32_t size, n_code;
-    uint32_t heat;             /* runs to go until it is asked for promotion */
+    uint32_t own_heat;
+    uint32_t *heat;            /* runs to go until it is asked for promotion: own_heat, or once its code counts a place beside others' */
     uint32_t runs;             /* counted in lower tiers, before the present countdown */
     uint32_t heat_start;       /* where the present countdown began */
 };

@@ -374,6 +374,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
     struct blk *b = (struct blk *)ALIGN_UP((uintptr_t)arena_get(arena, sizeof *b + 48), (uintptr_t)64);
     memset(b, 0, sizeof *b);
     b->pc = pc, b->key = key, b->valid = true, b->one_shot = ir->one_shot;
+    b->heat = &b->own_heat;
     b->user = cpu->world->user;
     b->fixed = !b->user && cpu->guest->fixed && cpu->guest->fixed(pc);
     for (unsigned i = 0; i < ir->n_ops; i++) {

@@ -470,7 +470,7 @@ next:
     H(HEAT)
     {
         struct blk *me = (struct blk *)(uintptr_t)r->p;
-        if (unlikely(!--me->heat)) {
+        if (unlikely(!--*me->heat)) {
             jit_hot(cpu, me);
             if (atomic_load_ptr(&me->jit)) {
                 r = &me->gate;
