@@ -57,7 +57,7 @@ struct blk {
     const struct xrec *x;      /* fast mode: where to enter: records, or the gate in front of them */
     const void *jit_body;      /* of compiled code: its body (struct jit_code), or NULL (atomic) */
     struct xrec gate;          /* with a JIT: counts the runs, or enters compiled code; p = records */
-    uint32_t heat;             /* runs to go until it is asked for promotion */
+    uint32_t heat;             /* runs in the interpreter to go until it is asked for promotion */
     uint16_t n_insns;
     bool valid, one_shot;
 
@@ -82,6 +82,7 @@ struct blk {
     uint64_t vpage2;
     const uint8_t *code;       /* system mode: the n_code bytes that it was made from */
     uint32_t size, n_code;
+    uint32_t *code_heat;       /* what its compiled code counts down instead; NULL: none does */
     uint32_t runs;             /* counted in lower tiers, before the present countdown */
     uint32_t heat_start;       /* where the present countdown began */
 };

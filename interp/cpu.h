@@ -95,7 +95,7 @@ struct cpu_world {
 };
 
 struct tlb_entry {        /* va page in the tag when valid, all ones when not */
-    uint64_t rd, wr;      /* tags; TLB_SLOW bit set: go through the slow path */
+    uint64_t rd, wr;      /* tags; TLB_SLOW bit set: go through the slow path; where wr says no such thing rd does not either */
     uintptr_t addend;     /* host address = va + addend */
     uint64_t phys;        /* physical page */
 };

@@ -66,7 +66,7 @@ static uintptr_t run(struct cpu *cpu, const struct jit_code *code)
     struct blk *first = r->blocks[0].b.blk;
     int at = 0;
 
-    if (r->count && !--first->heat) {
+    if (r->count && !--*first->code_heat) {
         cpu_set_slot(cpu, cpu->guest->pc_slot, first->pc);
         return JIT_HOT;
     }

@@ -45,7 +45,7 @@ enum jit_code_return {
     JIT_IRQ, JIT_HALT, JIT_DEBUG, /* as enum xexit, after an EXIT; pc slot written */
     JIT_IND,          /* as LOOKUP: after an IND */
     JIT_REFUSE,       /* not executed, not charged: conditions that the code was made for do not hold; interpret the block */
-    JIT_HOT,          /* not executed, not charged: tier 1 code ran often (blk->heat reached 0); pc slot written */
+    JIT_HOT,          /* not executed, not charged: tier 1 code ran often (*blk->code_heat reached 0); pc slot written */
     JIT_CODES
 };
 
@@ -78,7 +78,7 @@ struct jit_region {
     const struct guest *guest;
     bool user;                   /* cpu->world->user: memory at cpu->ubase + address, below cpu->ulimit */
     unsigned tier;               /* 1: one block, quickly; 2: optimise */
-    bool count;                  /* tier 1: count entries down in blocks[0].blk->heat, return JIT_HOT when it becomes 0 */
+    bool count;                  /* tier 1: count entries down in *blocks[0].blk->code_heat, return JIT_HOT when it becomes 0 */
     /* Guesses at what the entry will find, which code may be made for as long as it tests them: the slots' values (guest->n_slots
      * of them; NULL in tier 1), and cpu->fp_fast, when the region was formed. */
     const uint64_t *values;
@@ -229,7 +229,7 @@ void jit_delete(struct engine *);
 void jit_block_made(struct engine *, struct blk *);
 /* Are blocks compiled before they have run so often that optimising them for the interpreter would pay? */
 bool jit_soon(const struct engine *);
-/* b->heat has come to 0 (by the interpreter, or tier 1 code). Not under the lock. */
+/* b->heat or *b->code_heat has come to 0 (by the interpreter, or tier 1 code). Not under the lock. */
 void jit_hot(struct cpu *, struct blk *);
 /* The same for the block at the pc slot. */
 void jit_hot_here(struct cpu *);

@@ -39,7 +39,8 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
         e->wr = hit.prot & MMU_W ? tag : UINT64_MAX;
         if (hit.prot & MMU_W) {
             const struct code_page *p = slow ? NULL : code_page_find(cpu->engine, pp.host);
-            if (slow || pp.readonly || (p && p->blocks)) e->wr |= TLB_SLOW;
+            /* A tag for writing that is not slow promises that reading is all right, too. */
+            if (slow || !(hit.prot & MMU_R) || pp.readonly || (p && p->blocks)) e->wr |= TLB_SLOW;
             if (pp.readonly) e->wr |= TLB_ROM;
             if (!(e->wr & TLB_SLOW)) cpu->written_pages[page_hash(pp.host)] = 1;
         }

@@ -25,6 +25,7 @@
 /* The set-up waits until a block has run so many times longer than others have to, or so many are hot: a program that is over
  * soon does without. */
 enum { FIRST = 8, FIRST_BLOCKS = 48 };
+enum { COUNTS = 64 };
 enum { SOON = 1000 /* runs: see jit_soon() */ };
 enum { POINT_BITS = 12, POINT_CHUNKS = 4096, QUEUE_MAX = 512, BATCH_MAX = 64, NEVER = -1 };
 
@@ -52,6 +53,8 @@ struct jit {
     uint32_t n_by_addr, cap_by_addr;
     struct jit_code *codes;
     const void *stub;
+    uint32_t *counts;                   /* room for n_counts more; engine's lock */
+    unsigned n_counts;
     uint32_t random;
     FILE *perf;
     struct jit_stats stats;
@@ -87,6 +90,20 @@ static void count_from(struct blk *b, uint32_t n)
 {
     b->runs = blk_runs(b);
     b->heat = b->heat_start = n;
+    if (b->code_heat) *b->code_heat = n;
+}
+
+/* Compiled code counts in one of many places that lie together: with that of each block in the block, the counts of the thousands of blocks that
+ * an operating system goes through again and again pushed each other out of the host's caches. Engine's lock held. */
+static void count_in_code(struct jit *j, struct blk *b)
+{
+    if (b->code_heat) return;
+    if (!j->n_counts) {
+        j->n_counts = COUNTS;
+        j->counts = arena_get(&j->eng->arena, COUNTS * sizeof *j->counts);
+    }
+    b->code_heat = &j->counts[--j->n_counts];
+    *b->code_heat = b->heat_start;
 }
 
 /* Engine's lock held. */
@@ -358,6 +375,7 @@ void jit_flush(struct engine *eng)
     atomic_store_u32(&j->n_by_addr, 0);
     j->n_points = 1;
     j->pool.used = j->pool_base;
+    j->n_counts = 0; /* the arena is dropped with them */
     j->stats.flushes++;
     pthread_mutex_unlock(&j->lock);
 }
@@ -568,7 +586,10 @@ void jit_hot(struct cpu *cpu, struct blk *b)
         b->jit_wanted = true;
         for (unsigned i = 0; i < r->n && tier == 2; i++) r->blocks[i].blk->in_region = true;
         r->count = tier == 1 && (j->be->tiers & 2) && !eng->cfg.no_regions;
-        if (r->count) count_from(b, threshold(j, 2));
+        if (r->count) {
+            count_in_code(j, b);
+            count_from(b, threshold(j, 2));
+        }
     }
     pthread_mutex_unlock(&eng->lock);
     if (!r) return;

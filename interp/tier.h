@@ -22,7 +22,10 @@ void codepool_before_fork(struct codepool *);
 bool codepool_after_fork(struct codepool *, bool child);
 
 /* How often b has run in the tiers that count. */
-static inline uint32_t blk_runs(const struct blk *b) { return b->runs + (b->heat_start - b->heat); }
+static inline uint32_t blk_runs(const struct blk *b)
+{
+    return b->runs + (b->heat_start - b->heat) + (b->code_heat ? b->heat_start - *b->code_heat : 0);
+}
 
 /* The region to compile when b is hot; lock held. NULL: nothing to be had. */
 struct jit_region *region_form(struct cpu *, struct blk *, unsigned tier);

@@ -79,8 +79,8 @@ void host_refill(struct lower *c, unsigned none)
 
 void host_heat(struct lower *c, const struct blk *b, uint32_t n, bool more, unsigned label)
 {
-    struct a64_mem heat = a64_at(X0, (int32_t)offsetof(struct blk, heat));
-    a64_mov_imm(&c->e, X0, (uintptr_t)b);
+    struct a64_mem heat = a64_at(X0, 0);
+    a64_mov_imm(&c->e, X0, (uintptr_t)b->code_heat);
     a64_mov_imm(&c->e, X2, n);
     a64_ldst(&c->e, A_LDRW, X1, heat);
     a64_rrr(&c->e, A_SUBS, false, X1, X1, X2);

@@ -138,8 +138,8 @@ void host_refill(struct lower *c, unsigned none)
 
 void host_heat(struct lower *c, const struct blk *b, uint32_t n, bool more, unsigned label)
 {
-    x64_mov_imm(&c->e, RAX, (uintptr_t)b);
-    x64_alu_imm(&c->e, ALU_SUB, false, x64_m(x64_at(RAX, (int32_t)offsetof(struct blk, heat))), (int32_t)n);
+    x64_mov_imm(&c->e, RAX, (uintptr_t)b->code_heat);
+    x64_alu_imm(&c->e, ALU_SUB, false, x64_m(x64_at(RAX, 0)), (int32_t)n);
     x64_jcc(&c->e, more ? X_A : X_Z, label);
 }
 

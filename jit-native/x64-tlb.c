@@ -4,7 +4,8 @@
  * The probe is that of fast-body.h; alignment is folded into the comparison of the tag. Accesses of a block that lie about the
  * same address (a stack frame, the members of a structure) share one: the first of such a group asks whether all of it lies in
  * one page, and notes in the stack frame where that is in host memory. The others find it there, or 0: then each probes for
- * itself, out of line. What goes the slow way may change the TLB, so the notes are cleared before; what a group saves can be seen in the
+ * itself, out of line. Where one of them writes the first asks whether the page may be written: then it may be read as well
+ * (tlb_fill()). What goes the slow way may change the TLB, so the notes are cleared before; what a group saves can be seen in the
  * speed alone.
  *
  * Not here: the accesses themselves and their slow ways (x64-mem.c).
@@ -19,7 +20,7 @@ struct page_group {
     uint16_t first, last;        /* ops */
     int32_t at, lo, hi;          /* of the first access; lowest and one past the highest byte: distances from the root */
     uint8_t attr, mmu, size, cell;
-    bool write, open, shared;
+    bool write, open, shared;    /* write: by one of them at least */
 };
 
 struct x64_pages {
@@ -80,9 +81,9 @@ static void access(struct lower *c, struct x64_pages *p, unsigned i, struct valu
     p->at[i] = at;
     for (unsigned k = p->n; k-- > 0 && p->n - k <= LATEST && p->groups[k].open;) {
         struct page_group *g = &p->groups[k];
-        if (g->root != v.root || g->write != write || g->attr != attr || g->mmu != mmu || !fits(g, at, size)) continue;
+        if (g->root != v.root || g->attr != attr || g->mmu != mmu || !fits(g, at, size)) continue;
         g->lo = MIN(g->lo, at), g->hi = MAX(g->hi, at + (int32_t)size);
-        g->last = (uint16_t)i, g->shared = true;
+        g->last = (uint16_t)i, g->shared = true, g->write |= write;
         p->group[i] = (uint16_t)(k + 1);
         return;
     }
@@ -238,6 +239,8 @@ static struct x64_mem probe_one(struct lower *c, struct cold *k, size_t tag, uns
     return probe(c, k, tag, size, 0, (c->o->attr & IR_MALIGN) ? 0 : (int32_t)size - 1);
 }
 
+static size_t tag_of(bool write) { return write ? offsetof(struct tlb_entry, wr) : offsetof(struct tlb_entry, rd); }
+
 /* Its group is not in one page, or something has come between. */
 static void cold_alone(struct lower *c, const struct cold *k)
 {
@@ -248,7 +251,7 @@ static void cold_alone(struct lower *c, const struct cold *k)
     if (g->first == c->i) x64_op_imm(&c->e, 0xc7, true, 0, x64_m(cell(g)), 4, 0);
     struct cold *slow = lower_cold(c, x64_slow_access);
     slow->back = k->back;
-    struct x64_mem m = probe_one(c, slow, g->write ? offsetof(struct tlb_entry, wr) : offsetof(struct tlb_entry, rd), size);
+    struct x64_mem m = probe_one(c, slow, tag_of(c->o->op == OP_ST), size);
     m.disp -= p->at[c->i];
     x64_lea(&c->e, true, RCX, m);
     emit_jump(&c->e, k->more);
@@ -269,7 +272,7 @@ struct x64_mem x64_tlb_address(struct lower *c, cold_fn slow, size_t tag, unsign
     (*k)->more = emit_label(e);
     if (g->first == c->i) {
         int32_t last = g->hi - 1 - at;
-        struct x64_mem m = probe(c, *k, tag, size, g->lo - at, g->attr & IR_MALIGN ? last & ~((int32_t)size - 1) : last);
+        struct x64_mem m = probe(c, *k, tag_of(g->write), size, g->lo - at, g->attr & IR_MALIGN ? last & ~((int32_t)size - 1) : last);
         m.disp -= at;
         x64_lea(e, true, RCX, m);
         x64_op(e, 0x89, true, RCX, x64_m(cell(g)));

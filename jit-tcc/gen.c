@@ -289,7 +289,7 @@ static void enter(struct gen *g, const char *fn)
     PUT("}L;u64 m,w,x,fa,fb,fr;u32 v,ga,gb,gr;char*p;\n");
     declare_temps(g);
     if (g->r->count) {
-        PUT("if(!--*(u32*)%lluULL){*(%s*)(c+%u)=%lluULL;return %d;}\n", U64((uintptr_t)&b->heat), gen_cell_type(pc->type == T_I64), (unsigned)pc->offset,
+        PUT("if(!--*(u32*)%lluULL){*(%s*)(c+%u)=%lluULL;return %d;}\n", U64((uintptr_t)b->code_heat), gen_cell_type(pc->type == T_I64), (unsigned)pc->offset,
             U64(b->pc), JIT_HOT);
     }
     if (g->r->user) PUT("L.base=*(u64*)(c+%u);L.ulimit=*(u64*)(c+%u);", CPU(ubase), CPU(ulimit));
