@@ -4,7 +4,6 @@
 #include "mon/internal.h"
 
 #include "interp/jit.h"
-#include "periph/intc/lapic.h"
 
 void mon_info_version(struct monitor *m, const struct mon_args *a) { mon_printf(m, "%s\n", PACKAGE_VERSION); }
 
@@ -97,6 +96,17 @@ void mon_info_ioapic(struct monitor *m, const struct mon_args *a)
     if (!dump_controllers(m, "ioapic")) mon_printf(m, "Error: this machine has no I/O APIC\n");
 }
 
+/* The property "id" of a local APIC. */
+static uint32_t apic_id(const struct device *d)
+{
+    uint32_t v = 0;
+
+    for (const struct prop_desc *p = d->desc->props; p->name; p++) {
+        if (!strcmp(p->name, "id") && p->kind == PROP_U32) memcpy(&v, (const char *)d + p->offset, sizeof v);
+    }
+    return v;
+}
+
 void mon_info_lapic(struct monitor *m, const struct mon_args *a)
 {
     int n = 0;
@@ -105,7 +115,7 @@ void mon_info_lapic(struct monitor *m, const struct mon_args *a)
     for (struct device *d = m->env->machine->mb->first; d; d = d->next) {
         if (!is_named(d, "apic")) continue;
         any = true;
-        if (mon_arg(a, "apic-id") ? lapic_id(d) == mon_num(a, "apic-id") : n == m->cpu->index) {
+        if (mon_arg(a, "apic-id") ? apic_id(d) == mon_num(a, "apic-id") : n == m->cpu->index) {
             mon_printf(m, "dumping local APIC state for CPU %d \n\n", n);
             d->desc->dump(d, mon_put_line, m);
             return;

@@ -706,11 +706,6 @@ static void lapic_dump(struct device *d, void (*put)(void *, const char *), void
     put(opaque, line);
 }
 
-uint32_t lapic_id(struct device *d)
-{
-    return lapic(d)->initial_id;
-}
-
 static const struct prop_desc lapic_props[] = {
     PROP(struct lapic, PROP_U32, "id", initial_id, 0, "APIC id after reset"),
     PROP(struct lapic, PROP_BOOL, "bsp", bsp, 0, "of the bootstrap processor"),

@@ -53,8 +53,6 @@ bool apic_bus_on_eoi(struct device *bus, void (*fn)(void *, uint8_t vector), voi
 void apic_bus_msi(struct device *bus, uint64_t addr, uint32_t data);
 void apic_bus_send(struct device *bus, const struct apic_message *);
 
-/* Its id after reset. */
-uint32_t lapic_id(struct device *apic);
 void lapic_connect(struct device *apic, lapic_event_fn, void *opaque);
 /* The interrupt acknowledge cycle: a vector, LAPIC_ACK_EXTINT: the 8259s give it, or LAPIC_ACK_NONE. */
 enum { LAPIC_ACK_NONE = -1, LAPIC_ACK_EXTINT = -2 };
