@@ -66,7 +66,11 @@ Error: Trying to create an image with the same filename as the backing file|crea
 Cluster size must be a power of two between 512 and 2048k|create -f qcow2 -o cluster_size=3k x 1M
 Cluster size must be a power of two between 512 and 2048k|create -f qcow2 -o cluster_size=4M x 1M
 Refcount width must be a power of two and may not exceed 64 bits|create -f qcow2 -o refcount_bits=3 x 1M
-Invalid image size specified|create -f qcow2 x 9E
+Could not open backing image.|create -f qcow2 -b nope x 1M
+Backing file specified without backing format|create -f qcow2 -u -b nope x 1M
+Invalid image size specified. Must be between 0 and 9223372036854775807.|create -f qcow2 x 9E
+Invalid image size specified. Must be between 0 and 9223372036854775807.|create -f qcow2 x 17E
+Invalid image size specified. You may use k, M, G, T, P or E suffixes for|create -f qcow2 x 9Q
 Unsupported VDI image size (size is 0x1869f0000000000, max supported is 0x1fffff8000000)|create -f vdi x 99999T
 The image size is too large for file format 'vpc'|create -f vpc x 99999T
 Image size too large; max of 64TB|create -f vhdx x 99999T

@@ -43,7 +43,12 @@ int img_parse_size(const char *text, const char *what, uint64_t *out)
 {
     struct error e = ERROR_INIT;
 
-    if (!opt_parse_size(what, text, 1, out, &e) && *out <= INT64_MAX) return 0;
+    int rc = opt_parse_size(what, text, 1, out, &e);
+    if (!rc && *out <= INT64_MAX) return 0;
+    if (!rc || rc == -ERANGE) {
+        error_report("Invalid %s specified. Must be between 0 and %lld.", what, (long long)INT64_MAX);
+        return -1;
+    }
     error_report("Invalid %s specified. You may use k, M, G, T, P or E suffixes for", what);
     error_report("kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
     return -1;

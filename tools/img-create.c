@@ -59,13 +59,24 @@ static bool has_key(const struct blk_create_opt *t, const char *name)
     return false;
 }
 
-/* Nothing is made over a backing file whose format nobody has said; but what it seems to be is shown. */
-static void say_format(struct blk_graph *g, const char *filename, const struct opts *o)
+/* How the backing file could not be opened. Takes e. */
+static int no_backing(const char *filename, struct error *e)
 {
-    char *path = blk_path_combine(filename, opts_get(o, "backing_file"));
-    struct blk_backend *b = blk_open_in(g, path, NULL, NULL, BLK_RDONLY | BLK_NO_BACKING | BLK_NO_IO | BLK_FORCE_SHARE, NULL);
+    error_prefix(e, "%s", filename);
+    error_hint(e, "Could not open backing image.");
+    return img_fail(e);
+}
 
-    error_report("%s: Backing file specified without backing format", filename);
+/* Nothing is made over a backing file whose format nobody has said; but what it seems to be is shown, if anybody looks at it. */
+static void say_format(struct blk_graph *g, const char *filename, const struct opts *o, bool unsafe)
+{
+    struct error e = ERROR_INIT;
+    char *path = blk_path_combine(filename, opts_get(o, "backing_file"));
+    struct blk_backend *b =
+        unsafe ? NULL : blk_open_in(g, path, NULL, NULL, BLK_RDONLY | BLK_NO_BACKING | BLK_NO_IO | BLK_FORCE_SHARE, &e);
+
+    if (e.set) no_backing(filename, &e);
+    else error_report("%s: Backing file specified without backing format", filename);
     if (b) fprintf(stderr, "Detected format of %s.\n", blk_node_driver(blk_root(b)));
     blk_close(b);
     mem_free(path);
@@ -81,10 +92,7 @@ static int size_of_backing(struct blk_graph *g, const char *filename, struct opt
     if (b) img_set_size(o, blk_size(b));
     blk_close(b);
     mem_free(path);
-    if (b) return 0;
-    error_prefix(&e, "%s", filename);
-    error_hint(&e, "Could not open backing image.");
-    return img_fail(&e);
+    return b ? 0 : no_backing(filename, &e);
 }
 
 int img_create(struct blk_graph *g, int argc, char **argv)
@@ -143,7 +151,7 @@ int img_create(struct blk_graph *g, int argc, char **argv)
     if (backing) opts_set(&o, "backing_file", backing);
     if (backing_format) opts_set(&o, "backing_fmt", backing_format);
     if (opts_get(&o, "backing_file") && !opts_get(&o, "backing_fmt") && has_key(table, "backing_fmt")) {
-        say_format(g, filename, &o);
+        say_format(g, filename, &o, unsafe);
         goto out;
     }
     if (unsafe && !opts_get(&o, "size")) {

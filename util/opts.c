@@ -3,6 +3,7 @@
  */
 #include "util/opts.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -121,7 +122,8 @@ bad:
     error_set(e, "Parameter '%s' expects a size, not '%s'", what, s);
     return error_hint(e, "A size is a number with an optional suffix B, K, M, G, T, P or E");
 range:
-    return error_set(e, "Parameter '%s': size %s is too large", what, s);
+    error_set(e, "Parameter '%s': size %s is too large", what, s);
+    return -ERANGE;
 }
 
 void opts_free(struct opts *o)

@@ -51,7 +51,8 @@ int opt_parse_bool(const char *what, const char *s, bool *out, struct error *e);
 /* Decimal, 0x hexadecimal or 0 octal; at most max. */
 int opt_parse_number(const char *what, const char *s, uint64_t max, uint64_t *out, struct error *e);
 /* A size: number with an optional suffix B, K, M, G, T, P, E (powers of 1024; either case); a decimal
- * number may have a fraction ("1.5G"). Without suffix it is multiplied by `unit`. */
+ * number may have a fraction ("1.5G"). Without suffix it is multiplied by `unit`.
+ * -ERANGE: it has no room in 64 bits. */
 int opt_parse_size(const char *what, const char *s, uint64_t unit, uint64_t *out, struct error *e);
 /* A letter, then letters, digits, '-', '.', '_'. */
 bool opt_is_id(const char *s);
