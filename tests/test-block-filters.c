@@ -41,7 +41,7 @@ static void test_limits(void)
     refused("bps-total=2000000000000000", "within");
 }
 
-/* Seconds that `n` reads of `bytes` take. */
+/* Seconds that `n` reads or writes of `bytes` take. */
 static double timed(const char *limits, unsigned n, size_t bytes, bool write)
 {
     struct error e = ERROR_INIT;
@@ -68,18 +68,21 @@ static double timed(const char *limits, unsigned n, size_t bytes, bool write)
     return start;
 }
 
+/* Never faster than the limit allows; a busy host makes it slower, so the best of some tries counts. */
+static void takes(double least, double most, const char *limits, unsigned n, size_t bytes, bool write)
+{
+    double best = most;
+    for (unsigned i = 0; i < 8 && best >= most; i++) best = timed(limits, n, bytes, write);
+    CHECK(best > least && best < most);
+}
+
 static void test_times(void)
 {
-    double t = timed("bps-total=4M", 32, 65536, false); /* 2 MiB, a tenth of a second of them at once */
-    CHECK(t > 0.35 && t < 1.5);
-    t = timed("limits.bps-write=4M", 32, 65536, false); /* reads are free */
-    CHECK(t < 0.3);
-    t = timed("x-iops-write=100", 50, 512, true);
-    CHECK(t > 0.35 && t < 1.5);
-    t = timed("bps-total=1M,bps-total-max=4M", 32, 65536, false); /* a second's burst takes it all */
-    CHECK(t < 0.3);
-    t = timed("iops-total=1000,iops-size=512", 100, 4096, false); /* each counts eight times */
-    CHECK(t > 0.6 && t < 2.5);
+    takes(0.35, 1.5, "bps-total=4M", 32, 65536, false); /* 2 MiB, a tenth of a second of them at once */
+    takes(0, 0.3, "limits.bps-write=4M", 32, 65536, false); /* reads are free */
+    takes(0.35, 1.5, "x-iops-write=100", 50, 512, true);
+    takes(0, 0.3, "bps-total=1M,bps-total-max=4M", 32, 65536, false); /* a second's burst takes it all */
+    takes(0.6, 2.5, "iops-total=1000,iops-size=512", 100, 4096, false); /* each counts eight times */
 }
 
 int main(void)

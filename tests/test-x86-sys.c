@@ -8,7 +8,6 @@
 #include "tests/backends.h"
 #include "util/log.h"
 
-
 #include "bus/clock.h"
 #include "bus/state.h"
 
@@ -197,7 +196,7 @@ int main(int argc, char **argv)
         { "switch", { .mode = ENGINE_FAST, .portable_switch = true } },
         { "one", { .mode = ENGINE_FAST, .max_block = 1 } },
     };
-    int bad = 0;
+    unsigned passed = 0, failed = 0;
 
     register_backends();
     if (argc > 3) log_set(LOG_INT | LOG_GUEST_ERRORS | LOG_UNIMP);
@@ -215,18 +214,21 @@ int main(int argc, char **argv)
             memcpy(b.rom, rom_bytes, sizeof rom_bytes - 16);
             memcpy(b.rom + ROM_SIZE - 16, rom_bytes + sizeof rom_bytes - 16, 16);
             run(&b, 3000000);
-            if (!b.done || strcmp(b.out, want)) {
-                printf("%s %s: %s\n", models[m], engines[i].name, b.done ? "other output" : b.shut ? "triple fault" : "no end");
+            if (b.done && !strcmp(b.out, want)) {
+                passed++;
+            } else {
+                printf("FAILED: %s %s: %s\n", models[m], engines[i].name, b.done ? "other output" : b.shut ? "triple fault" : "no end");
                 differ(b.out, want);
-                bad++;
+                failed++;
             }
             uint64_t h = hash(&b, isa);
             if (!i) first = h;
-            else if (h != first) printf("%s: %s and %s end in different states\n", models[m], engines[0].name, engines[i].name), bad++;
+            if (h == first) passed++;
+            else printf("FAILED: %s: %s and %s end in different states\n", models[m], engines[0].name, engines[i].name), failed++;
             close_board(&b);
         }
         mem_free(want);
     }
-    printf("%s\n", bad ? "FAILED" : "ok");
-    return bad != 0;
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed != 0;
 }
