@@ -239,8 +239,8 @@ make_debian() {
     [ "$(id -u)" = 0 ] || { skip 'debootstrap needs root'; return 1; }
     if [ ! -e rootfs/complete ]; then
         rm -rf rootfs
-        debootstrap --variant=minbase bookworm rootfs "${QUERN_MIRROR:-http://deb.debian.org/debian}" --include=systemd-sysv,udev,\
-linux-image-amd64,gcc,libc6-dev,make,procps,kmod,initramfs-tools,login,passwd,e2fsprogs >debootstrap.log 2>&1 ||
+        debootstrap --variant=minbase --include=systemd-sysv,udev,linux-image-amd64,gcc,libc6-dev,make,procps,kmod,initramfs-tools,\
+login,passwd,e2fsprogs bookworm rootfs "${QUERN_MIRROR:-http://deb.debian.org/debian}" >debootstrap.log 2>&1 ||
             { skip "debootstrap: $(tail -n 1 debootstrap.log)"; return 1; }
         touch rootfs/complete
     fi

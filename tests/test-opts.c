@@ -5,6 +5,8 @@
 
 #include "tests/count.h"
 
+#include <errno.h>
+
 static const struct opt_desc desc[] = {
     { "path", OPT_STRING, NULL }, { "wait", OPT_BOOL, NULL },   { "nodelay", OPT_BOOL, NULL },
     { "size", OPT_SIZE, NULL },   { "count", OPT_NUMBER, NULL }, { "id", OPT_STRING, NULL },
@@ -78,7 +80,7 @@ static bool no_size(const char *s)
 {
     uint64_t v = 77;
     struct error e = ERROR_INIT;
-    return opt_parse_size("size", s, 1 << 20, &v, &e) == -1 && e.set && v == 77;
+    return opt_parse_size("size", s, 1 << 20, &v, &e) < 0 && e.set && v == 77;
 }
 
 static void test_numbers(void)
@@ -97,6 +99,7 @@ static void test_numbers(void)
     CHECK(size_is("15.999999999E", 1, 0) == false);
     CHECK(size_is("0", 1 << 20, 0));
     CHECK(no_size("") && no_size("M") && no_size("1MM") && no_size("-1") && no_size(" 1") && no_size("1 "));
+    CHECK(opt_parse_size("size", "16E", 1, &(uint64_t){0}, NULL) == -ERANGE);
     CHECK(no_size("16E") && no_size("99999999999999999999") && no_size("1.") && no_size("1.5B"));
     CHECK(no_size("0x1.5G") && no_size("1.5.5G") && no_size("+1") && no_size("1e5"));
     CHECK(!opt_parse_number("n", "0x1f", 31, &v, NULL) && v == 31);
