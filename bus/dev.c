@@ -213,6 +213,11 @@ struct device *dev_make(struct machine_bus *mb, const char *name, struct device 
     return dev_finish(dev_create(mb, desc, parent, NULL), e);
 }
 
+int media_locked(const struct device *d, struct error *e)
+{
+    return error_set(e, "Device '%s' is locked and force was not specified, wait for tray to open and try again", d->id ? d->id : d->path);
+}
+
 /* ---- reset ---- */
 void dev_reset(struct device *d)
 {

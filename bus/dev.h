@@ -57,6 +57,8 @@ struct media_ops {
      * more. Fails (-1) while the guest has locked the tray, which it is then asked to open, unless forced. */
     int (*change)(struct device *, unsigned unit, struct blk_backend *, struct blk_backend **old, bool force, struct error *);
 };
+/* The error of a drive whose tray the guest has locked: -1. */
+int media_locked(const struct device *, struct error *);
 
 struct dev_desc {
     const char *name;            /* as -device takes it: "isa-serial", "pcnet" */

@@ -61,11 +61,10 @@ static void put_note(struct gen *g, const struct ir_op *o, const char *a, const 
     PUT("L.no=%uu;", NOTE_SET | o->op | (unsigned)o->type << 16);
 }
 
-static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator_)
+/* Up to where an operation on two finite floats is written: their names, the result's. Gives the number for the other case. */
+static unsigned begin_host(struct gen *g, const struct ir_op *o, char *a, char *b, char *d)
 {
     bool wide = o->type == T_I64;
-    const char *r = wide ? "fr" : "gr", *type = wide ? "double" : "float";
-    char a[NAME], b[NAME], d[NAME];
     unsigned n = gen_keep_op(g, o);
 
     use_variable(g, a, o->a, wide ? "fa" : "ga");
@@ -79,6 +78,16 @@ static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator
     gen_define(g, d, o->d);
     PUT("){");
     put_note(g, o, a, b, 0);
+    return n;
+}
+
+static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator_)
+{
+    bool wide = o->type == T_I64;
+    const char *r = wide ? "fr" : "gr", *type = wide ? "double" : "float";
+    char a[NAME], b[NAME], d[NAME];
+    unsigned n = begin_host(g, o, a, b, d);
+
     bool suspect = o->op == OP_FMUL || o->op == OP_FDIV;
     const char *to = suspect && (!strcmp(d, a) || !strcmp(d, b)) ? r : d; /* the operands may be needed again */
     PUT("*(%s*)&%s=*(%s*)&%s%s *(%s*)&%s;", type, to, type, a, operator_, type, b);
@@ -93,21 +102,11 @@ static void gen_arith(struct gen *g, const struct ir_op *o, const char *operator
 
 static void gen_compare(struct gen *g, const struct ir_op *o)
 {
-    bool wide = o->type == T_I64;
-    const char *type = wide ? "double" : "float";
+    const char *type = o->type == T_I64 ? "double" : "float";
     char a[NAME], b[NAME], d[NAME];
-    unsigned n = gen_keep_op(g, o);
+    /* it raises nothing, but its note must be there: flags of the operation before are gone */
+    unsigned n = begin_host(g, o, a, b, d);
 
-    use_variable(g, a, o->a, wide ? "fa" : "ga");
-    use_variable(g, b, o->b, wide ? "fb" : "gb");
-    PUT("if(L.ff&&");
-    put_finite(g, a, wide);
-    PUT("&&");
-    put_finite(g, b, wide);
-    gen_define(g, d, o->d);
-    PUT("){");
-    /* it raises nothing, but that must be told: flags of the operation before are gone */
-    put_note(g, o, a, b, 0);
     PUT("%s=*(%s*)&%s<*(%s*)&%s?%d:*(%s*)&%s==*(%s*)&%s?%d:%d;}else %s=JO(c,%s,%s,0,%u);", d, type, a, type, b, !!(o->attr & IR_REL_LT), type, a, type,
         b, !!(o->attr & IR_REL_EQ), !!(o->attr & IR_REL_GT), d, a, b, n);
 }

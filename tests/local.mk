@@ -134,7 +134,7 @@ check-pc: all tests/boot-hash$(EXEEXT)
 EXTRA_DIST += tests/run-pc.sh
 EXTRA_DIST += tests/debian-sysroot.sh tests/run-debian.sh tests/debian-commands.txt tests/run-torture.sh
 
-EXTRA_DIST += tests/count.h tests/devices.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
+EXTRA_DIST += tests/count.h tests/devices.h tests/pc-machine.h tests/softfloat-host.h tests/softfloat-tables.h tests/guest tests/mips-disas.txt \
 	tests/mips-disas.sh tests/mips-insn tests/user tests/bench tests/run-ide.sh
 
 # The engine's fuzzers (tests/fuzzlib.h).

@@ -3,12 +3,8 @@
  * interrupt through 8259s and the local APIC's virtual wire, save and load in the middle, what -device takes, and the messages
  * for what cannot be.
  */
-#include "machines/machine.h"
 #include "periph/devices.h"
-#include "tests/count.h"
-
-#include <stdlib.h>
-#include <unistd.h>
+#include "tests/pc-machine.h"
 
 /* Stores CMOS 3Dh, 38h and the host bridge's identification at 500h, then counts the timer's interrupts (1 kHz) at 508h:
  *
@@ -36,27 +32,11 @@ static char *rom_file(size_t size)
 {
     static const uint8_t vector[] = {0xea, 0, 0, 0, 0xf0}; /* jmp f000:0000 */
     uint8_t *rom = mem_zalloc(size);
-    char *path = mem_strdup("/tmp/quern-test-XXXXXX");
-    int fd = mkstemp(path);
     memcpy(rom, firmware, sizeof firmware);
     if (size >= ROM_SIZE) memcpy(rom + size - 16, vector, sizeof vector);
-    CHECK(fd >= 0 && write(fd, rom, size) == (ssize_t)size);
-    close(fd);
+    char *path = pc_rom_file(rom, size);
     mem_free(rom);
     return path;
-}
-
-static struct machine_config config(const char *target, const char *bios)
-{
-    struct machine_config c = {0};
-    bool be = false;
-    c.isa = isa_find_target(target, &be);
-    c.board = board_find("pc", c.isa);
-    c.ram_size = 16 << 20;
-    c.icount_shift = 3;
-    c.bios = bios;
-    c.no_vga = true;
-    return c;
 }
 
 static uint64_t peek(struct machine *m, uint64_t addr, unsigned size)
@@ -66,20 +46,11 @@ static uint64_t peek(struct machine *m, uint64_t addr, unsigned size)
     return v;
 }
 
-static struct machine *make(const struct machine_config *c)
-{
-    struct error e = ERROR_INIT;
-    struct machine *m = machine_new(c, &e);
-    if (!m) printf("%s\n", e.msg);
-    CHECK(m != NULL);
-    return m;
-}
-
 static void test_firmware(const char *target, const char *bios)
 {
     struct error e = ERROR_INIT;
-    struct machine_config c = config(target, bios);
-    struct machine *m = make(&c), *n = make(&c);
+    struct machine_config c = pc_config(target, bios);
+    struct machine *m = pc_make(&c), *n = pc_make(&c);
     if (!m || !n) return;
     CHECK(peek(m, 0xfffffff0u, 1) == 0xea && peek(m, 0xffff0, 1) == 0xea);
     machine_step(m, 100000);
@@ -107,10 +78,10 @@ static void test_firmware(const char *target, const char *bios)
 
 static void test_memory(const char *bios)
 {
-    struct machine_config c = config("x86_64", bios);
+    struct machine_config c = pc_config("x86_64", bios);
     c.ram_size = UINT64_C(5) << 30;
     c.n_cpus = 2;
-    struct machine *m = make(&c);
+    struct machine *m = pc_make(&c);
     if (!m) return;
     as_write(m->mb->mem, UINT64_C(0xbffffff8), 8, 0x1122);
     as_write(m->mb->mem, UINT64_C(0x17ffffff8), 8, 0x3344);
@@ -134,10 +105,10 @@ static void test_vga_memory(const char *bios)
     static const struct machine_prop place[] = {{"addr", "02.0"}};
     static const struct machine_device vga = {.driver = "VGA", .props = place, .n_props = 1};
     struct error e = ERROR_INIT;
-    struct machine_config c = config("i386", bios);
+    struct machine_config c = pc_config("i386", bios);
     c.devices = &vga, c.n_devices = 1;
     for (unsigned mapped = 0; mapped < 2; mapped++) {
-        struct machine *m = make(&c), *n = make(&c);
+        struct machine *m = pc_make(&c), *n = pc_make(&c);
         if (!m || !n) return;
         uint64_t empty = machine_hash(m);
         CHECK(empty == machine_hash(n));
@@ -163,9 +134,9 @@ static void test_vga_memory(const char *bios)
 
 static void test_order(const char *bios)
 {
-    struct machine_config c = config("i386", bios);
+    struct machine_config c = pc_config("i386", bios);
     c.boot_order = "dan";
-    struct machine *m = make(&c);
+    struct machine *m = pc_make(&c);
     if (!m) return;
     machine_step(m, 100000);
     CHECK(peek(m, 0x500, 1) == 0x13 && peek(m, 0x501, 1) == 0x40);
@@ -185,7 +156,7 @@ static void test_bad(const char *bios)
 {
     static const struct machine_prop no_place[] = {{"addr", "01.0"}};
     struct machine_device d = {.driver = "nothing"};
-    struct machine_config c = config("i386", bios);
+    struct machine_config c = pc_config("i386", bios);
     char *odd = rom_file(ROM_SIZE + 512), *kernel = rom_file(4096);
     c.devices = &d, c.n_devices = 1;
     refused(&c, "not a valid device model");
@@ -193,17 +164,17 @@ static void test_bad(const char *bios)
     refused(&c, "pluggable");
     d.driver = "VGA", d.props = no_place, d.n_props = 1;
     refused(&c, "not available");
-    c = config("i386", odd);
+    c = pc_config("i386", odd);
     refused(&c, "multiple of 64 KiB");
-    c = config("i386", "/nonexistent/bios.bin");
+    c = pc_config("i386", "/nonexistent/bios.bin");
     refused(&c, "Could not find firmware");
-    c = config("i386", bios);
+    c = pc_config("i386", bios);
     c.ram_size = 65536;
     refused(&c, "at least 1 MiB");
-    c = config("i386", bios);
+    c = pc_config("i386", bios);
     c.boot_order = "x";
     refused(&c, "Invalid boot device");
-    c = config("i386", bios);
+    c = pc_config("i386", bios);
     c.kernel = kernel;
     refused(&c, "is no kernel for a PC");
     unlink(odd), unlink(kernel);

@@ -4,47 +4,24 @@
  * saved and loaded in the middle.
  */
 #include "isa/x86/sys.h"
-#include "machines/machine.h"
 #include "periph/devices.h"
-#include "tests/count.h"
-
-#include <stdlib.h>
-#include <unistd.h>
+#include "tests/pc-machine.h"
 
 static char *rom_file(void)
 {
     enum { SIZE = 0x10000 };
     uint8_t *rom = mem_zalloc(SIZE);
-    char *path = mem_strdup("/tmp/quern-test-XXXXXX");
-    int fd = mkstemp(path);
     rom[SIZE - 16] = 0xeb, rom[SIZE - 15] = 0xfe; /* jmp to itself */
-    CHECK(fd >= 0 && write(fd, rom, SIZE) == SIZE);
-    close(fd);
+    char *path = pc_rom_file(rom, SIZE);
     mem_free(rom);
     return path;
 }
 
 static struct machine_config config(const char *bios, const char *cpu)
 {
-    struct machine_config c = {0};
-    bool be = false;
-    c.isa = isa_find_target("x86_64", &be);
-    c.board = board_find("pc", c.isa);
+    struct machine_config c = pc_config("x86_64", bios);
     c.cpu = isa_find_model(c.isa, cpu);
-    c.ram_size = 16 << 20;
-    c.icount_shift = 3;
-    c.bios = bios;
-    c.no_vga = true;
     return c;
-}
-
-static struct machine *make(const struct machine_config *c)
-{
-    struct error e = ERROR_INIT;
-    struct machine *m = machine_new(c, &e);
-    if (!m) printf("%s\n", e.msg);
-    CHECK(m != NULL);
-    return m;
 }
 
 /* ---- CPUID ---- */
@@ -108,7 +85,7 @@ static void test_places(const char *bios)
     for (unsigned i = 0; i < ARRAY_LEN(list); i++) {
         struct machine_config c = config(bios, list[i].cpu);
         c.n_cpus = list[i].n, c.max_cpus = list[i].max, c.dies = list[i].dies, c.cores = list[i].cores, c.threads = list[i].threads;
-        struct machine *m = make(&c);
+        struct machine *m = pc_make(&c);
         if (!m) continue;
         check_leaves(m, list[i].x, (unsigned)list[i].n_x);
         machine_delete(m);
@@ -136,7 +113,7 @@ static void test_msrs(const char *bios)
 {
     struct machine_config c = config(bios, "SandyBridge");
     struct error e = ERROR_INIT;
-    struct machine *m = make(&c), *n = make(&c);
+    struct machine *m = pc_make(&c), *n = pc_make(&c);
     uint64_t v;
     if (!m || !n) return;
     const struct expected bits = { 0, 1, 0, { 0, 0, 1u << 21 | 1u << 24, 0 }, { 0, 0, 1u << 21 | 1u << 24, 0 } };
@@ -179,7 +156,7 @@ static void test_msrs(const char *bios)
     CHECK(rd(m, BASE) == 0xfee00900 && !intr(m));
 
     struct machine_config plain = config(bios, "qemu64"); /* without both */
-    struct machine *p = make(&plain);
+    struct machine *p = pc_make(&plain);
     if (p) {
         machine_step(p, 100);
         CHECK(!wr(p, BASE, 0xfee00d00) && !wr(p, DEADLINE, 0) && !x86_msr_read(x86_cpu(p->cpu[0]), X2 + 2, &v));
@@ -187,9 +164,9 @@ static void test_msrs(const char *bios)
     }
     /* the place of CPUs is of the state's identity */
     c.n_cpus = c.cores = 2;
-    struct machine *q = make(&c);
+    struct machine *q = pc_make(&c);
     c.cores = 1;
-    struct machine *r = make(&c);
+    struct machine *r = pc_make(&c);
     CHECK(machine_save(q, &b, &e) == 0 && machine_load(r, &b, &e) && strstr(e.msg, "cores"));
     state_buf_free(&b);
     machine_delete(q), machine_delete(r), machine_delete(m), machine_delete(n);

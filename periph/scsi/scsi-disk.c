@@ -668,10 +668,7 @@ static int cd_change(struct device *dev, unsigned unit, struct blk_backend *medi
     struct scsi_adapter *adapter = dev->parent->bus_children;
     if (d->locked && !force && !d->tray_open) {
         d->media_event = 1; /* the button was pressed */
-        return error_set(e,
-                         "Device '%s' is locked and force was not specified, wait for tray to open "
-                         "and try again",
-                         dev->id ? dev->id : dev->path);
+        return media_locked(dev, e);
     }
     if (d->blk && adapter) adapter->finish(adapter);
     *old = d->blk;
