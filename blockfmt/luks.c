@@ -6,6 +6,7 @@
 #include "util/json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #define HEADER_SIZE 592u
@@ -14,6 +15,8 @@
 #define SLOT_ON     0x00ac71f3u
 #define SLOT_OFF    0x0000deadu
 #define MAX_KEY     128u
+/* Of PBKDF2: some minutes of a host. More is a damaged header, or one made to keep its reader busy for an hour. */
+#define MAX_ITERATIONS (UINT32_C(1) << 28)
 
 enum { ERASE_PASSES = 3 }; /* over key material; where the host copies on write, nothing reaches what was there */
 
@@ -85,6 +88,8 @@ static int parse(struct luks *l, const uint8_t *h, struct error *e)
     if (!l->key_bytes || l->key_bytes > MAX_KEY)
         return error_set(e, "LUKS master key length %u is invalid (at offset 108)", l->key_bytes), -EINVAL;
     if (!l->digest_iterations) return error_set(e, "LUKS key digest has no iterations (at offset 164)"), -EINVAL;
+    if (l->digest_iterations > MAX_ITERATIONS)
+        return error_set(e, "LUKS key digest's iteration count %" PRIu32 " is too large (at offset 164)", l->digest_iterations), -EINVAL;
     af = ((uint64_t)l->key_bytes * STRIPES + 511) / 512;
     for (unsigned i = 0; i < SLOTS; i++) {
         const uint8_t *p = h + 208 + i * 48;
@@ -97,6 +102,8 @@ static int parse(struct luks *l, const uint8_t *h, struct error *e)
             return error_set(e, "Keyslot %u is corrupted (stripes %u != %u, at offset %u)", i, s->stripes, STRIPES, 252 + i * 48), -EINVAL;
         if (s->active == SLOT_ON && !s->iterations)
             return error_set(e, "Keyslot %u iteration count is zero (at offset %u)", i, 212 + i * 48), -EINVAL;
+        if (s->active == SLOT_ON && s->iterations > MAX_ITERATIONS)
+            return error_set(e, "Keyslot %u iteration count %" PRIu32 " is too large (at offset %u)", i, s->iterations, 212 + i * 48), -EINVAL;
         if (s->offset < 2) return error_set(e, "Keyslot %u is overlapping with the LUKS header (at offset %u)", i, 248 + i * 48), -EINVAL;
         if (l->payload && s->offset + af > l->payload)
             return error_set(e, "Keyslot %u is overlapping with the encrypted payload (at offset %u)", i, 248 + i * 48), -EINVAL;
@@ -277,7 +284,7 @@ static int seal(const struct luks_params *p, const uint8_t *master, size_t n, co
     *bytes = ALIGN_UP(n * STRIPES, (size_t)512);
     *area = mem_zalloc(*bytes);
     s->active = SLOT_ON;
-    s->iterations = (uint32_t)MIN(MAX(crypt_pbkdf2_count(p->hash_alg, n, p->iter_time), 1000), UINT32_MAX);
+    s->iterations = (uint32_t)MIN(MAX(crypt_pbkdf2_count(p->hash_alg, n, p->iter_time), 1000), MAX_ITERATIONS);
     if (!rc) rc = crypt_pbkdf2(p->hash_alg, pass, pass_len, s->salt, sizeof s->salt, s->iterations, key, n);
     if (!rc) rc = split(p->hash_alg, master, n, *area);
     if (!rc) {
@@ -321,7 +328,7 @@ int luks_create(const struct luks_params *params, const uint8_t *pass, size_t pa
     id[6] = (uint8_t)((id[6] & 0x0f) | 0x40), id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
     snprintf((char *)h + 168, 40, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", id[0], id[1], id[2], id[3],
              id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
-    iterations = MIN(MAX(crypt_pbkdf2_count(p.hash_alg, 20, p.iter_time) / 8, 1000), UINT32_MAX);
+    iterations = MIN(MAX(crypt_pbkdf2_count(p.hash_alg, 20, p.iter_time) / 8, 1000), MAX_ITERATIONS);
     st32_be(h + 164, (uint32_t)iterations);
     if (!rc) rc = crypt_pbkdf2(p.hash_alg, master, n, h + 132, 32, iterations, h + 112, 20);
     for (unsigned i = 0; i < SLOTS; i++) {

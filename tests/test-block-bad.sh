@@ -109,6 +109,19 @@ done <<'TABLE'
 96|\0\0\0\77|
 TABLE
 
+# ---- a LUKS header that asks for an hour of hashing (where there is cryptography): PLACE TEXT
+secret="secret,id=s,data=hello"
+if "$img" create -q --object "$secret" -f luks -o key-secret=s,iter-time=10 l.img 1M >out 2>&1; then
+    while IFS='|' read -r place text; do
+        [ -n "$place" ] || continue
+        cp l.img d.img && poke d.img "$place" '\377\0\0\0'
+        refused "$text" timeout 20 "$img" info --object "$secret" --image-opts driver=luks,file.filename=d.img,key-secret=s
+    done <<'TABLE'
+164|LUKS key digest's iteration count 4278190080 is too large (at offset 164)
+212|Keyslot 0 iteration count 4278190080 is too large (at offset 212)
+TABLE
+fi
+
 # ---- counts of 0, repaired
 "$io" -f qcow2 -c 'write -q -P 7 0 1M' a.img && cp a.img d.img
 poke d.img 131072 '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'

@@ -329,6 +329,21 @@ static void fix_sum_bytes(struct image *m, struct piece *v, uint64_t at, unsigne
     st32_be(p + field, ~sum);
 }
 
+/* A header may ask for minutes of hashing (more is an error): that ends, but nothing is to be seen in it. */
+static void fix_luks(struct image *m, struct piece *v)
+{
+    enum { DIGEST = 164, SLOT0 = 208 + 4, SLOT_SIZE = 48, SLOTS = 8, LONG = 1 << 16, ERROR = 1 << 28 };
+
+    for (unsigned i = 0; i < m->n; i++) {
+        uint8_t *p = v[i].bytes;
+        if (memcmp(p, "LUKS\xba\xbe", 6)) continue;
+        for (unsigned k = 0; k <= SLOTS; k++) {
+            uint8_t *n = p + (k < SLOTS ? SLOT0 + k * SLOT_SIZE : DIGEST);
+            if (ld32_be(n) > LONG && ld32_be(n) <= ERROR) st32_be(n, ld32_be(n) % LONG + 1);
+        }
+    }
+}
+
 static void fix_sums(const struct kind *k, struct image *m, struct piece *v)
 {
     if (!strcmp(k->format, "vhdx")) {
@@ -572,6 +587,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else edit(m, v, &f);
     }
     if (fuzz_pick(&f, 8)) fix_sums(k, m, v);
+    fix_luks(m, v);
     size = m->size;
     if (fuzz_pick(&f, 8) == 0) size = newer && !fuzz_pick(&f, 4) ? size + 512 * fuzz_u16(&f) : size / 256 * fuzz_pick(&f, 256);
     intact = !(k->more & UNCLOSED) && size == m->size && !memcmp(v, m->v, m->n * sizeof *v);
