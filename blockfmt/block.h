@@ -276,6 +276,10 @@ struct blk_create_opt {
 };
 /* NULL for an unknown format (*e) or one that cannot create (*e: "Format driver 'x' does not support image creation"). */
 const struct blk_create_opt *blk_create_opts(const char *format, struct error *);
+/* What the protocol of a file of that name takes besides; NULL: nothing. */
+const struct blk_create_opt *blk_create_file_opts(const char *filename);
+/* Whether blk_create would refuse these options, before anything is opened or made. */
+int blk_create_check(const char *format, const char *filename, const struct opts *, struct error *);
 /* Of `amend -o`; the same. */
 const struct blk_create_opt *blk_amend_opts(const char *format, struct error *);
 /* Creates; `o` holds keys of the table, "size" among them (absent: taken from the backing file). With backing_file

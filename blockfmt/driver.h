@@ -191,8 +191,9 @@ int blk_node_truncate(struct blk_node *, uint64_t size, enum blk_prealloc, struc
 int blk_node_check(struct blk_node *, unsigned fix, struct blk_check *, struct error *);
 
 /* ---- creating: the file under a format ---- */
-/* Makes (or empties) the file through its protocol and opens it for writing; blk_node_unref when done. */
-struct blk_node *blk_create_file(struct blk_graph *, const char *filename, uint64_t size, struct error *);
+/* Makes (or empties) the file through its protocol and opens it for writing; blk_node_unref when done. opts: as create has
+ * them; what is the protocol's of these (but size and preallocation) is passed on. */
+struct blk_node *blk_create_file(struct blk_graph *, const char *filename, uint64_t size, const struct opts *, struct error *);
 /* Opens a protocol node by name. */
 struct blk_node *blk_open_file(struct blk_graph *, const char *filename, unsigned flags, struct error *);
 void blk_node_unref(struct blk_node *);
