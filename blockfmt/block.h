@@ -267,6 +267,18 @@ void blk_ctx_drain(struct blk_ctx *);             /* until none is pending */
 
 /* ---- creating, changing, checking ----------------------------------------------------------------- */
 
+/* ---- breakpoints (blkdebug) ---- */
+enum blk_break {
+    BLK_BREAK_SET,    /* the next request at `event` stops there, once */
+    BLK_BREAK_REMOVE, /* breakpoints of that tag go, what stands there goes on */
+    BLK_BREAK_RESUME, /* the first that stands there goes on */
+    BLK_BREAK_ASK,    /* 1: one stands there */
+    BLK_BREAK_NONE    /* all breakpoints go, all go on */
+};
+/* In the first blkdebug under a node; event for SET alone, tag for all but NONE. 0 or 1, -ENOTSUP without a blkdebug, -ENOENT
+ * for an unknown event or tag, -EINVAL for a tag that is too long. A request that stops keeps its thread, and what it holds. */
+int blk_debug_break(struct blk_node *, enum blk_break, const char *event, const char *tag);
+
 /* A key of `create -o`. Tables end with a NULL name. `-o help` prints them. */
 struct blk_create_opt {
     const char *name;

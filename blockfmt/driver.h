@@ -140,6 +140,7 @@ struct blk_driver {
 
     /* Filters that listen to blk_debug_event (blkdebug). Any thread. NULL: not. */
     void (*debug_event)(struct blk_node *, const char *event);
+    int (*debug_break)(struct blk_node *, enum blk_break, const char *event, const char *tag); /* as blk_debug_break */
 
     /* Protocols with locks: the rights all users together need and leave to others. Called before they change. */
     int (*set_perm)(struct blk_node *, unsigned perm, unsigned shared, struct error *);

@@ -9,6 +9,12 @@
 #include <stdio.h>
 #include <time.h>
 
+#ifdef NSIG
+#define MAX_SIGNAL (NSIG - 1)
+#else
+#define MAX_SIGNAL 64
+#endif
+
 int io_parse_aio(const char *mode, unsigned *flags)
 {
     return blk_parse_aio(mode, flags) ? error_report("Invalid aio option: %s", mode), -1 : 0;
@@ -28,7 +34,8 @@ int io_open_image(struct io *io, const char *name, const struct opts *options, u
         }
         opts_free(&o);
     } else if (name) {
-        io->blk = blk_open_in(io->graph, name, io->format, options, flags, &e);
+        const char *format = options && opts_get(options, "driver") ? NULL : io->format; /* said twice: the nearer counts */
+        io->blk = blk_open_in(io->graph, name, format, options, flags, &e);
     } else {
         io->blk = blk_open_opts(io->graph, options, flags, &e);
     }
@@ -40,7 +47,7 @@ int io_open_image(struct io *io, const char *name, const struct opts *options, u
 
 int io_close(struct io *io, int argc, char **argv)
 {
-    blk_ctx_drain(io->ctx);
+    io_release(io);
     blk_close(io->blk);
     io->blk = NULL;
     return 0;
@@ -127,7 +134,7 @@ int io_reopen(struct io *io, int argc, char **argv)
             flags = on != keys[k].inverse ? flags | keys[k].bit : flags & ~keys[k].bit;
     }
     if (!rc) {
-        blk_ctx_drain(io->ctx);
+        io_release(io);
         rc = blk_reopen(io->blk, flags, &e);
         if (rc) error_set(&e, "%s", strerror(-rc));
     }
@@ -198,7 +205,6 @@ int io_map(struct io *io, int argc, char **argv)
     char a[48], b[48];
     bool yes;
 
-    if (!size) printf("Failed to map: the image is empty\n");
     for (uint64_t at = 0; at < size; at += run) {
         if (allocated(io, at, size - at, &yes, &run)) return -1;
         printf("%s (0x%llx) bytes %s allocated at offset %s (0x%llx)\n", io_size_text(run, a, sizeof a),
@@ -246,7 +252,7 @@ int io_sigraise(struct io *io, int argc, char **argv)
     uint64_t n;
 
     if (io_number(argv[1], &n)) return -1;
-    if (n > 128) return printf("signal argument '%s' is too large to be a valid signal number\n", argv[1]), -1;
+    if (n > MAX_SIGNAL) return printf("signal argument '%s' is too large to be a valid signal\n", argv[1]), -1;
     fflush(stdout); /* what was said must be seen */
     raise((int)n);
     return 0;
