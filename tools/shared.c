@@ -1,5 +1,6 @@
 /*
- * shared.c - what quern-img, quern-io and quern-nbd have in common: --object, and the "Format specific information".
+ * shared.c - what quern-img, quern-io and quern-nbd have in common: --object, -l, and the "Format specific
+ * information".
  */
 #include "tools/shared.h"
 
@@ -132,6 +133,42 @@ int img_object(struct blk_graph *g, const char *arg)
 {
     struct error e = ERROR_INIT;
     return img_object_add(g, arg, &e) ? (error_print(&e), -1) : 0;
+}
+
+/* ---- internal snapshots ---------------------------------------------------------------------------- */
+
+int img_load_snapshot(struct blk_backend *b, const char *param)
+{
+    static const struct opt_desc keys[] = {{"snapshot.id", OPT_STRING, NULL}, {"snapshot.name", OPT_STRING, NULL},
+                                           {NULL, OPT_STRING, NULL}};
+    struct blk_snapshot *list = NULL;
+    struct error e = ERROR_INIT;
+    struct opts o = {NULL, 0};
+    const char *id, *name;
+    int n, rc;
+
+    if (strncmp(param, "snapshot.", 9)) {
+        rc = blk_snapshot_load(b, param, &e);
+    } else {
+        if (opts_parse(&o, param, NULL, keys, &e)) {
+            error_print(&e);
+            return error_report("Failed in parsing snapshot param '%s'", param), -1;
+        }
+        id = opts_get(&o, "snapshot.id"), name = opts_get(&o, "snapshot.name");
+        n = blk_snapshot_list(blk_root(b), &list, &e);
+        rc = n < 0 ? n : -ENOENT;
+        for (int i = 0; i < n; i++) {
+            if ((id && strcmp(id, list[i].id)) || (name && strcmp(name, list[i].name))) continue;
+            rc = blk_snapshot_load(b, list[i].id, &e);
+            break;
+        }
+        if (rc) error_set(&e, "Can't find snapshot");
+        mem_free(list);
+        opts_free(&o);
+    }
+    if (!rc) return 0;
+    error_prefix(&e, "Failed to load snapshot");
+    return error_print(&e), -1;
 }
 
 /* ---- "Format specific information" ---------------------------------------------------------------- */
