@@ -123,6 +123,9 @@ struct blk_node *blk_node_find(struct blk_graph *, const char *name); /* NULL: n
 
 /* Changes flags of an open tree: read-only or not, cache mode. All or nothing. */
 int blk_reopen(struct blk_backend *, unsigned flags, struct error *);
+/* Changes options of the open root node: discard, detect-zeroes, and what its driver can change (driver.h: set_options); others are
+ * refused. All that is wrong with them is found before anything changes; prepare: nothing does. */
+int blk_set_options(struct blk_backend *, const struct opts *, bool prepare, struct error *);
 
 /* ---- what is open --------------------------------------------------------------------------------- */
 

@@ -11,7 +11,7 @@
  *   BLK_LOCK_READERS  read and status run beside each other (they change nothing, or only what a mutex of the
  *                     driver's guards); write, zero, discard, flush run alone.
  *   BLK_LOCK_OWN      requests run beside each other; the driver guards its state (struct blk_ranges below helps).
- * In all three, structural functions (truncate, check, amend, snapshot_*, reopen, close, bitmaps) run alone: no
+ * In all three, structural functions (truncate, check, amend, snapshot_*, reopen, set_options, close, bitmaps) run alone: no
  * request of the node is inside the driver then. Locks are taken parent before child, so a driver may call its
  * children (blk_node_*) from anywhere and must never call its parents or itself through blk_node_*. A driver that
  * holds a mutex of its own over child I/O is correct but slow; the ones that matter copy what they need, drop
@@ -91,6 +91,8 @@ struct blk_driver {
     /* Other flags (enum blk_flags); children are done by the core: downwards before when rights are gained.
      * NULL: works if nothing changes but flags the core keeps. prepare=true only asks. */
     int (*reopen)(struct blk_node *, unsigned flags, bool prepare, struct error *);
+    /* Some of open_opts, at any time; prepare=true only asks. A key that cannot be changed: error_set, -EINVAL. NULL: none can. */
+    int (*set_options)(struct blk_node *, const struct opts *, bool prepare, struct error *);
     /* Creates an image file; keys of create_opts, defaults filled in, "size" checked. */
     int (*create)(struct blk_graph *, const char *filename, const struct opts *, struct error *);
     int (*measure)(const struct opts *, struct blk_backend *source, struct blk_measure *, struct error *);

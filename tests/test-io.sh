@@ -101,6 +101,16 @@ done <<'END'
 1 | ^quern-io: Block node is read-only$ | -c 'reopen -r' -c 'write 0 1' q2
 0 | ^wrote 1/1 bytes at offset 0$ | -r -c 'reopen -w' -c 'write 0 1' q2
 1 | ^quern-io: Only one -r/-w option may be given$ | -c 'reopen -r -w' q2
+0 | ^wrote 4096/4096 bytes at offset 0$ | -c 'reopen -o lazy-refcounts=on' -c 'write 0 4k' -c 'reopen -o lazy-refcounts=off,l2-cache-size=1M' -c 'read -q -P 0xcd 0 4k' q2
+1 | ^quern-io: Parameter 'lazy-refcounts' expects | -c 'reopen -o lazy-refcounts=x' q2
+1 | Unsupported value 'x' for qcow2 option 'overlap-check' | -c 'reopen -o overlap-check=x' q2
+1 | Unsupported value 'x' for qcow2 option 'overlap-check' | --image-opts -c length driver=qcow2,overlap-check=x,file.filename=q2
+1 | ^quern-io: Cannot change the option 'encrypt.format'$ | -c 'reopen -o lazy-refcounts=on,encrypt.format=luks' q2
+0 | ^1 MiB (0x100000) bytes not allocated at offset 0 bytes (0x0)$ | -d ignore -c 'reopen -o discard=unmap' -c 'discard 0 64k' -c map q2
+0 | ^64 KiB (0x10000) bytes     allocated at offset 0 bytes (0x0)$ | -c 'reopen -o discard=ignore' -c 'discard 0 64k' -c map q2
+1 | ^quern-io: setting detect-zeroes to unmap is not allowed without | -d ignore -c 'reopen -o detect-zeroes=unmap' q2
+1 | ^quern-io: Invalid discard option 'x'$ | -c 'reopen -o discard=x' q2
+1 | ^quern-io: Cannot change the option 'lazy-refcounts'$ | -f raw -c 'reopen -o lazy-refcounts=on' raw
 1 | ^quern-io: Cannot change the option 'nosuch'$ | -c 'reopen -o nosuch=1' q2
 # the program
 1 | ^command "nosuch" not found$ | -c nosuch q2

@@ -103,7 +103,7 @@ int io_reopen(struct io *io, int argc, char **argv)
         {"cache.writeback", BLK_WRITETHROUGH, true}};
     unsigned flags = blk_flags(io->blk);
     struct error e = ERROR_INIT;
-    struct opts o = {NULL, 0};
+    struct opts o = {NULL, 0}, own = {NULL, 0};
     bool mode = false, cache = false;
     int c, rc = 0;
 
@@ -127,7 +127,7 @@ int io_reopen(struct io *io, int argc, char **argv)
         size_t k = 0;
         bool on;
         while (k < ARRAY_LEN(keys) && strcmp(keys[k].key, o.v[i].name)) k++;
-        if (k == ARRAY_LEN(keys)) rc = error_set(&e, "Cannot change the option '%s'", o.v[i].name);
+        if (k == ARRAY_LEN(keys)) opts_set(&own, o.v[i].name, o.v[i].value);
         else if (k && cache) rc = error_set(&e, "Cannot set both -c and the cache options");
         else if (!k && mode) rc = error_set(&e, "Cannot set both -r/-w and 'read-only'");
         else if (!(rc = opt_parse_bool(keys[k].key, o.v[i].value, &on, &e)))
@@ -135,10 +135,13 @@ int io_reopen(struct io *io, int argc, char **argv)
     }
     if (!rc) {
         io_release(io);
-        rc = blk_reopen(io->blk, flags, &e);
+        rc = blk_set_options(io->blk, &own, true, &e);
+        if (!rc) rc = blk_reopen(io->blk, flags, &e);
+        if (!rc) rc = blk_set_options(io->blk, &own, false, &e);
         if (rc) error_set(&e, "%s", strerror(-rc));
     }
     if (rc && e.set) error_print(&e);
+    opts_free(&own);
     opts_free(&o);
     return rc ? -1 : 0;
 }
