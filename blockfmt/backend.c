@@ -85,7 +85,7 @@ struct blk_backend *blk_open_in(struct blk_graph *g, const char *filename, const
         const struct blk_driver *d = format ? blk_driver_find(format) : NULL;
         for (unsigned i = 0; options && i < options->n; i++) opts_set(&o, options->v[i].name, options->v[i].value);
         if (format && !d) {
-            error_set(e, "'%s': Unknown driver '%s'", filename, format);
+            error_set(e, "Unknown driver '%s'", format);
         } else {
             if (d && (d->kind == BLK_PROTOCOL || d->no_file)) {
                 struct opts sub = opts_below(&o, "file");

@@ -291,6 +291,8 @@ struct blk_create_opt {
 };
 /* NULL for an unknown format (*e) or one that cannot create (*e: "Format driver 'x' does not support image creation"). */
 const struct blk_create_opt *blk_create_opts(const char *format, struct error *);
+/* Whether what is written to it can be compressed. */
+bool blk_can_compress(const char *format);
 /* What the protocol of a file of that name takes besides; NULL: nothing. */
 const struct blk_create_opt *blk_create_file_opts(const char *filename);
 /* Whether blk_create would refuse these options, before anything is opened or made. */

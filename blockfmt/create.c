@@ -21,6 +21,12 @@ const struct blk_create_opt *blk_create_opts(const char *format, struct error *e
     return d ? d->create_opts : NULL;
 }
 
+bool blk_can_compress(const char *format)
+{
+    const struct blk_driver *d = blk_driver_find(format);
+    return d && (d->compresses || d->kind == BLK_FILTER); /* a filter passes it on */
+}
+
 static int check_value(const struct blk_create_opt *t, const char *value, struct error *e)
 {
     bool b;

@@ -68,6 +68,7 @@ struct blk_driver {
     enum blk_locking locking;
     size_t state_size;                        /* zeroed memory at blk_state(node) before open */
     bool backing;                             /* the format has backing files */
+    bool compresses;                          /* write takes BLK_COMPRESSED */
     bool grows;                               /* a write beyond the end extends it (protocols, raw) */
     bool no_file;                             /* a format or filter without a "file" child (vvfat, quorum) */
     const struct opt_desc *open_opts;         /* "server.*" stands for all keys below; NULL: none */

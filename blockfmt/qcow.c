@@ -439,6 +439,7 @@ const struct blk_driver blk_drv_qcow = {
     .name = "qcow",
     .kind = BLK_FORMAT,
     .locking = BLK_LOCK_READERS,
+    .compresses = true,
     .state_size = sizeof(struct qcow),
     .backing = true,
     .open_opts = qcow_opts,

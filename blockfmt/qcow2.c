@@ -474,6 +474,7 @@ const struct blk_driver blk_drv_qcow2 = {
     .name = "qcow2",
     .kind = BLK_FORMAT,
     .locking = BLK_LOCK_OWN,
+    .compresses = true,
     .state_size = sizeof(struct qcow2),
     .backing = true,
     .open_opts = qcow2_opts,

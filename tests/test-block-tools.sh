@@ -44,6 +44,12 @@ for f in raw qcow2 vdi vmdk; do
     ok "options of files: $f" grep -q ' nocow=on extent_size_hint=1048576$' said
     rm -f x
 done
+"$img" create -q -f raw small 64k
+for f in raw vdi vpc vhdx qed parallels; do
+    fails "no compression: $f" 'Compression not supported for this file format' "$img" convert -f raw -c -O $f small x
+    ok "no compression: $f: nothing is made" test ! -e x
+done
+for f in qcow qcow2 vmdk; do ok "compression: $f" "$img" convert -f raw -c -O $f small x; rm -f x; done
 "$img" create -f raw x 010 >said
 ok 'a size with a zero in front is decimal' grep -q ' size=10$' said
 fails 'no such image' 'No such file' "$img" info nosuch
