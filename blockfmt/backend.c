@@ -85,7 +85,7 @@ struct blk_backend *blk_open_in(struct blk_graph *g, const char *filename, const
         const struct blk_driver *d = format ? blk_driver_find(format) : NULL;
         for (unsigned i = 0; options && i < options->n; i++) opts_set(&o, options->v[i].name, options->v[i].value);
         if (format && !d) {
-            error_set(e, "'%s': Unknown driver '%s'", filename, format);
+            error_set(e, "Unknown driver '%s'", format);
         } else {
             if (d && (d->kind == BLK_PROTOCOL || d->no_file)) {
                 struct opts sub = opts_below(&o, "file");
@@ -207,6 +207,32 @@ int blk_reopen(struct blk_backend *b, unsigned flags, struct error *e)
     b->flags = (b->flags & ~(may | BLK_WRITETHROUGH)) | (flags & (may | BLK_WRITETHROUGH));
     b->edge->perm = BLK_PERM_READ | (flags & BLK_RDONLY ? 0 : BLK_PERM_WRITE | BLK_PERM_RESIZE);
     return tree_perm(b->root, e);
+}
+
+int blk_set_options(struct blk_backend *b, const struct opts *opts, bool prepare, struct error *e)
+{
+    struct blk_node *n = b->root;
+    const char *discard = opts_get(opts, "discard"), *zeroes = opts_get(opts, "detect-zeroes");
+    unsigned flags = n->flags;
+    struct opts own = {NULL, 0};
+    int rc = 0;
+
+    if (discard && blk_parse_discard(discard, &flags)) return error_set(e, "Invalid discard option '%s'", discard), -EINVAL;
+    if (zeroes && blk_parse_detect_zeroes(zeroes, &flags, e)) return -EINVAL;
+    if (!(flags & BLK_UNMAP)) flags &= ~(unsigned)BLK_DZ_UNMAP;
+    for (unsigned i = 0; i < opts->n; i++) {
+        if (strcmp(opts->v[i].name, "discard") && strcmp(opts->v[i].name, "detect-zeroes"))
+            opts_set(&own, opts->v[i].name, opts->v[i].value);
+    }
+    node_lock_all(n);
+    if (own.n && !n->drv->set_options)
+        rc = (error_set(e, "Cannot change the option '%s'", own.v[0].name), -EINVAL);
+    else if (own.n)
+        rc = n->drv->set_options(n, &own, prepare, e);
+    if (!rc && !prepare) n->flags = flags;
+    node_unlock(n);
+    opts_free(&own);
+    return rc;
 }
 
 /* ---- what is open --------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  *
  * A rule with event "none" (or none given in options) holds from the start. An inject-error rule becomes active when its
  * event is raised in its state, in place of those active before; active ones fail the requests they fit, "once" ones
- * a single request. A set-state rule changes the state. Two things are our own: `after`, how many requests that fit pass
+ * a single request. A set-state rule changes the state. A breakpoint stops who raises its event, until told to go on. Two things are our own: `after`, how many requests that fit pass
  * before one fails, and the iotypes "truncate" (in no other) and "change" (all but reads and status).
  *
  * Not here: the limits max-transfer, opt-*, max-* are accepted and only max-transfer and align have an effect.
@@ -15,13 +15,13 @@
 
 #define MAX_RULES 256
 
-enum { INJECT = 1, SET_STATE };
+enum { INJECT = 1, SET_STATE, BREAK };
 enum { ON_READ = 1, ON_WRITE = 2, ON_ZERO = 4, ON_DISCARD = 8, ON_FLUSH = 16, ON_STATUS = 32, ON_ALL = 63, ON_TRUNCATE = 64,
        ON_CHANGE = ON_TRUNCATE | ON_WRITE | ON_ZERO | ON_DISCARD | ON_FLUSH };
 
 struct rule {
     int kind;
-    char event[40];
+    char event[40], tag[40]; /* tag: of a breakpoint */
     unsigned state, new_state, on;
     int error;
     int64_t sector; /* -1: any */
@@ -29,9 +29,18 @@ struct rule {
     bool once, active, spent;
 };
 
+/* One that stands at a breakpoint, on its thread's stack. */
+struct stopped {
+    char tag[40];
+    bool go;
+    struct stopped *next;
+};
+
 struct blkdebug {
     struct blk_node *child;
     pthread_mutex_t lock;
+    pthread_cond_t resumed;
+    struct stopped *stopped;
     struct rule v[MAX_RULES];
     unsigned n, state;
 };
@@ -49,6 +58,14 @@ static const char *const events[] = {
 
 /* ---- rules ---------------------------------------------------------------------------------------- */
 
+static bool is_event(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(events); i++) {
+        if (!strcmp(name, events[i])) return true;
+    }
+    return false;
+}
+
 static int set_key(struct rule *r, const char *key, const char *value, struct error *e)
 {
     static const struct { const char *name; unsigned bit; } types[] = {
@@ -58,10 +75,8 @@ static int set_key(struct rule *r, const char *key, const char *value, struct er
     bool b;
 
     if (!strcmp(key, "event")) {
-        for (size_t i = 0; i < ARRAY_LEN(events); i++) {
-            if (!strcmp(value, events[i])) return snprintf(r->event, sizeof r->event, "%s", value), 0;
-        }
-        return error_set(e, "Invalid event name \"%s\"", value);
+        if (!is_event(value)) return error_set(e, "Invalid event name \"%s\"", value);
+        return snprintf(r->event, sizeof r->event, "%s", value), 0;
     }
     if (!strcmp(key, "iotype")) {
         for (size_t i = 0; i < ARRAY_LEN(types); i++) {
@@ -142,6 +157,71 @@ static int read_options(struct blkdebug *s, const struct opts *o, struct error *
     return 0;
 }
 
+/* ---- breakpoints ---------------------------------------------------------------------------------- */
+
+/* Called with the lock, which is given up meanwhile. */
+static void stop(struct blkdebug *s, const char *tag)
+{
+    struct stopped me = {.go = false}, **p;
+
+    snprintf(me.tag, sizeof me.tag, "%s", tag);
+    for (p = &s->stopped; *p;) p = &(*p)->next; /* the first to come is the first to be resumed */
+    *p = &me;
+    while (!me.go) pthread_cond_wait(&s->resumed, &s->lock);
+    for (p = &s->stopped; *p != &me;) p = &(*p)->next;
+    *p = me.next;
+}
+
+static int go_on(struct blkdebug *s, const char *tag, bool all)
+{
+    int rc = -ENOENT;
+
+    for (struct stopped *x = s->stopped; x && (all || rc); x = x->next) {
+        if (x->go || (tag && strcmp(x->tag, tag))) continue;
+        x->go = true, rc = 0;
+    }
+    pthread_cond_broadcast(&s->resumed);
+    return rc;
+}
+
+static int remove_breaks(struct blkdebug *s, const char *tag)
+{
+    unsigned kept = 0, n = s->n;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (s->v[i].kind != BREAK || (tag && strcmp(s->v[i].tag, tag))) s->v[kept++] = s->v[i];
+    }
+    s->n = kept;
+    return kept < n ? 0 : -ENOENT;
+}
+
+static int blkdebug_break(struct blk_node *n, enum blk_break op, const char *event, const char *tag)
+{
+    struct blkdebug *s = blk_state(n);
+    struct rule *r;
+    int rc = 0;
+
+    if (tag && strlen(tag) >= sizeof r->tag) return -EINVAL;
+    pthread_mutex_lock(&s->lock);
+    switch (op) {
+    case BLK_BREAK_SET:
+        r = is_event(event) ? new_rule(s, BREAK, NULL) : NULL;
+        if (!r) rc = is_event(event) ? -ENOSPC : -ENOENT;
+        else snprintf(r->event, sizeof r->event, "%s", event), snprintf(r->tag, sizeof r->tag, "%s", tag);
+        break;
+    case BLK_BREAK_RESUME: rc = go_on(s, tag, false); break;
+    case BLK_BREAK_ASK:
+        for (const struct stopped *x = s->stopped; x; x = x->next) rc |= !x->go && !strcmp(x->tag, tag);
+        break;
+    case BLK_BREAK_REMOVE: case BLK_BREAK_NONE:
+        rc = remove_breaks(s, tag);
+        if (!go_on(s, tag, true)) rc = 0;
+        break;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 /* ---- events and errors ---------------------------------------------------------------------------- */
 
 static void blkdebug_event(struct blk_node *n, const char *event)
@@ -149,12 +229,19 @@ static void blkdebug_event(struct blk_node *n, const char *event)
     struct blkdebug *s = blk_state(n);
     unsigned state;
     bool first = true;
+    char tag[sizeof s->v[0].tag] = "";
 
     pthread_mutex_lock(&s->lock);
     state = s->state;
     for (unsigned i = 0; i < s->n; i++) {
         struct rule *r = &s->v[i];
         if (strcmp(r->event, event) || r->spent || (r->state && r->state != s->state)) continue;
+        if (r->kind == BREAK) {
+            if (*tag) continue;
+            memcpy(tag, r->tag, sizeof tag);
+            r->spent = true; /* once */
+            continue;
+        }
         if (r->kind == SET_STATE) {
             state = r->new_state;
             continue;
@@ -164,6 +251,12 @@ static void blkdebug_event(struct blk_node *n, const char *event)
         r->active = true;
     }
     s->state = state;
+    for (unsigned i = 0; i < s->n && *tag; i++) {
+        if (s->v[i].kind != BREAK || !s->v[i].spent) continue;
+        memmove(&s->v[i], &s->v[i + 1], (--s->n - i) * sizeof s->v[i]);
+        break;
+    }
+    if (*tag) stop(s, tag);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -233,6 +326,7 @@ static int blkdebug_open(struct blk_node *n, const struct opts *o, unsigned flag
     s->child = blk_open_filter_child(n, o, "image", false, e);
     if (!s->child) return -EINVAL;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->resumed, NULL);
     blk_set_size(n, blk_node_size(s->child));
     blk_set_limits(n, align ? (uint32_t)align : 1, (uint32_t)most);
     return 0;
@@ -241,6 +335,7 @@ static int blkdebug_open(struct blk_node *n, const struct opts *o, unsigned flag
 static void blkdebug_close(struct blk_node *n)
 {
     struct blkdebug *s = blk_state(n);
+    pthread_cond_destroy(&s->resumed);
     pthread_mutex_destroy(&s->lock);
 }
 
@@ -335,4 +430,5 @@ const struct blk_driver blk_drv_blkdebug = {
     .length = blkdebug_length,
     .truncate = blkdebug_truncate,
     .debug_event = blkdebug_event,
+    .debug_break = blkdebug_break,
 };

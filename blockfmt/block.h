@@ -123,6 +123,9 @@ struct blk_node *blk_node_find(struct blk_graph *, const char *name); /* NULL: n
 
 /* Changes flags of an open tree: read-only or not, cache mode. All or nothing. */
 int blk_reopen(struct blk_backend *, unsigned flags, struct error *);
+/* Changes options of the open root node: discard, detect-zeroes, and what its driver can change (driver.h: set_options); others are
+ * refused. All that is wrong with them is found before anything changes; prepare: nothing does. */
+int blk_set_options(struct blk_backend *, const struct opts *, bool prepare, struct error *);
 
 /* ---- what is open --------------------------------------------------------------------------------- */
 
@@ -267,6 +270,18 @@ void blk_ctx_drain(struct blk_ctx *);             /* until none is pending */
 
 /* ---- creating, changing, checking ----------------------------------------------------------------- */
 
+/* ---- breakpoints (blkdebug) ---- */
+enum blk_break {
+    BLK_BREAK_SET,    /* the next request at `event` stops there, once */
+    BLK_BREAK_REMOVE, /* breakpoints of that tag go, what stands there goes on */
+    BLK_BREAK_RESUME, /* the first that stands there goes on */
+    BLK_BREAK_ASK,    /* 1: one stands there */
+    BLK_BREAK_NONE    /* all breakpoints go, all go on */
+};
+/* In the first blkdebug under a node; event for SET alone, tag for all but NONE. 0 or 1, -ENOTSUP without a blkdebug, -ENOENT
+ * for an unknown event or tag, -EINVAL for a tag that is too long. A request that stops keeps its thread, and what it holds. */
+int blk_debug_break(struct blk_node *, enum blk_break, const char *event, const char *tag);
+
 /* A key of `create -o`. Tables end with a NULL name. `-o help` prints them. */
 struct blk_create_opt {
     const char *name;
@@ -276,6 +291,12 @@ struct blk_create_opt {
 };
 /* NULL for an unknown format (*e) or one that cannot create (*e: "Format driver 'x' does not support image creation"). */
 const struct blk_create_opt *blk_create_opts(const char *format, struct error *);
+/* Whether what is written to it can be compressed. */
+bool blk_can_compress(const char *format);
+/* What the protocol of a file of that name takes besides; NULL: nothing. */
+const struct blk_create_opt *blk_create_file_opts(const char *filename);
+/* Whether blk_create would refuse these options, before anything is opened or made. */
+int blk_create_check(const char *format, const char *filename, const struct opts *, struct error *);
 /* Of `amend -o`; the same. */
 const struct blk_create_opt *blk_amend_opts(const char *format, struct error *);
 /* Creates; `o` holds keys of the table, "size" among them (absent: taken from the backing file). With backing_file

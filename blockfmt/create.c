@@ -21,6 +21,12 @@ const struct blk_create_opt *blk_create_opts(const char *format, struct error *e
     return d ? d->create_opts : NULL;
 }
 
+bool blk_can_compress(const char *format)
+{
+    const struct blk_driver *d = blk_driver_find(format);
+    return d && (d->compresses || d->kind == BLK_FILTER); /* a filter passes it on */
+}
+
 static int check_value(const struct blk_create_opt *t, const char *value, struct error *e)
 {
     bool b;
@@ -64,21 +70,67 @@ int node_check_amend(const struct blk_driver *d, const struct opts *o, struct er
     return 0;
 }
 
-/* Checks o against the table and fills in defaults. */
-static int complete(const struct blk_driver *d, const struct opts *o, struct opts *out, struct error *e)
+/* What makes the file under a format. NULL: nothing does. */
+static const struct blk_driver *file_creator(const struct opts *parsed)
+{
+    const char *drv = opts_get(parsed, "file.driver");
+    return drv ? blk_driver_find(drv) : &blk_drv_file;
+}
+
+const struct blk_create_opt *blk_create_file_opts(const char *filename)
+{
+    struct opts o = {NULL, 0};
+    const struct blk_driver *d = blk_parse_filename(filename, &o, NULL) ? NULL : file_creator(&o);
+
+    opts_free(&o);
+    return d ? d->create_opts : NULL;
+}
+
+/* Checks o against the table (and that of the protocol, where there is a file) and fills in defaults. */
+static int complete(const struct blk_driver *d, const char *filename, const struct opts *o, struct opts *out, struct error *e)
 {
     *out = (struct opts){NULL, 0};
     for (const struct blk_create_opt *t = d->create_opts; t->name; t++) {
         if (t->def) opts_set(out, t->name, t->def);
     }
     for (unsigned i = 0; o && i < o->n; i++) {
-        const struct blk_create_opt *t = d->create_opts;
-        while (t->name && strcmp(t->name, o->v[i].name)) t++;
-        if (!t->name) return error_set(e, "Invalid parameter '%s'", o->v[i].name);
+        const struct blk_create_opt *t = find_opt(d->create_opts, o->v[i].name);
+        if (!t && filename && d->kind == BLK_FORMAT) t = find_opt(blk_create_file_opts(filename), o->v[i].name);
+        if (!t) return error_set(e, "Invalid parameter '%s'", o->v[i].name);
         if (check_value(t, o->v[i].value, e)) return -1;
         opts_set(out, t->name, o->v[i].value);
     }
     return 0;
+}
+
+/* complete, and what else can be said before anything is opened. */
+static int prepare(const struct blk_driver *d, const char *filename, const struct opts *opts, struct opts *o, struct error *e)
+{
+    const char *backing, *fmt;
+    bool same = false;
+
+    if (complete(d, filename, opts, o, e)) return -EINVAL;
+    backing = opts_get(o, "backing_file"), fmt = opts_get(o, "backing_fmt");
+    if (fmt && *fmt && !blk_driver_find(fmt)) return error_set(e, "Unknown backing file format '%s'", fmt), -EINVAL;
+    if (backing && *backing) {
+        char *path = blk_path_combine(filename, backing);
+        same = !strcmp(path, filename);
+        mem_free(path);
+    }
+    if (same)
+        return error_set(e, "Error: Trying to create an image with the same filename as the backing file"), -EINVAL;
+    return 0;
+}
+
+int blk_create_check(const char *format, const char *filename, const struct opts *opts, struct error *e)
+{
+    const struct blk_driver *d = creator(format, e);
+    struct opts o = {NULL, 0};
+    int rc = d ? prepare(d, filename, opts, &o, e) : -EINVAL;
+
+    if (rc) error_prefix(e, "%s", filename);
+    opts_free(&o);
+    return rc;
 }
 
 /* The size of the backing file, for a create without one. */
@@ -90,9 +142,8 @@ static int backing_size(struct blk_graph *g, const char *filename, const struct 
     struct blk_backend *b;
     int rc = -1;
 
-    if (!strcmp(path, filename)) {
-        error_set(e, "Error: Trying to create an image with the same filename as the backing file");
-    } else if ((b = blk_open_in(g, path, fmt && *fmt ? fmt : NULL, NULL, BLK_RDONLY | BLK_NO_IO, e))) {
+    b = blk_open_in(g, path, fmt && *fmt ? fmt : NULL, NULL, BLK_RDONLY | BLK_NO_IO, e);
+    if (b) {
         *size = blk_size(b);
         blk_close(b);
         rc = 0;
@@ -110,24 +161,11 @@ int blk_create(struct blk_graph *graph, const char *format, const char *filename
     const struct blk_driver *d = creator(format, e);
     struct blk_graph *g = graph ? graph : blk_graph_new();
     struct opts o = {NULL, 0};
-    const char *backing, *size, *fmt;
+    const char *backing, *size;
     int rc = -EINVAL;
 
-    if (!d || complete(d, opts, &o, e)) goto out;
-    backing = opts_get(&o, "backing_file"), size = opts_get(&o, "size"), fmt = opts_get(&o, "backing_fmt");
-    if (fmt && *fmt && !blk_driver_find(fmt)) {
-        error_set(e, "Unknown backing file format '%s'", fmt);
-        goto out;
-    }
-    if (backing && *backing && size && !check_backing) { /* not opened, but not itself */
-        char *path = blk_path_combine(filename, backing);
-        bool same = !strcmp(path, filename);
-        mem_free(path);
-        if (same) {
-            error_set(e, "Error: Trying to create an image with the same filename as the backing file");
-            goto out;
-        }
-    }
+    if (!d || prepare(d, filename, opts, &o, e)) goto out;
+    backing = opts_get(&o, "backing_file"), size = opts_get(&o, "size");
     if (backing && *backing && (!size || check_backing)) {
         uint64_t n = 0;
         char *s;
@@ -154,10 +192,11 @@ out:
     return rc;
 }
 
-struct blk_node *blk_create_file(struct blk_graph *g, const char *filename, uint64_t size, struct error *e)
+struct blk_node *blk_create_file(struct blk_graph *g, const char *filename, uint64_t size, const struct opts *opts,
+                                 struct error *e)
 {
     struct opts whole = {NULL, 0}, sub = {NULL, 0}, o = {NULL, 0};
-    const struct blk_driver *d = &blk_drv_file;
+    const struct blk_driver *d;
     const char *name, *drv;
     char *s;
     int rc = blk_parse_filename(filename, &whole, e);
@@ -165,7 +204,7 @@ struct blk_node *blk_create_file(struct blk_graph *g, const char *filename, uint
     if (rc) goto fail;
     sub = opts_below(&whole, "file");
     drv = opts_get(&sub, "driver"), name = opts_get(&sub, "filename");
-    if (drv) d = blk_driver_find(drv);
+    d = file_creator(&whole);
     if (!d || !d->create) {
         error_set(e, "Protocol driver '%s' does not support image creation", drv ? drv : "?");
         goto fail;
@@ -173,6 +212,10 @@ struct blk_node *blk_create_file(struct blk_graph *g, const char *filename, uint
     s = mem_printf("%llu", (unsigned long long)size);
     opts_set(&o, "size", s);
     mem_free(s);
+    for (const struct blk_create_opt *t = d->create_opts; t && t->name && opts; t++) {
+        const char *v = opts_get(opts, t->name);
+        if (v && strcmp(t->name, "size") && strcmp(t->name, "preallocation")) opts_set(&o, t->name, v);
+    }
     rc = d->create(g, !drv && name ? name : filename, &o, e);
     opts_free(&o);
     if (rc) goto fail;
@@ -196,7 +239,7 @@ int blk_measure(const char *format, const struct opts *opts, struct blk_backend 
     *m = (struct blk_measure){0, 0, 0};
     if (!d) return rc;
     if (!d->measure) return error_set(e, "Block driver '%s' does not support size measurement", format), -ENOTSUP;
-    if (!complete(d, opts, &o, e)) rc = d->measure(&o, source, m, e);
+    if (!complete(d, NULL, opts, &o, e)) rc = d->measure(&o, source, m, e);
     opts_free(&o);
     return rc;
 }

@@ -11,7 +11,7 @@
  *   BLK_LOCK_READERS  read and status run beside each other (they change nothing, or only what a mutex of the
  *                     driver's guards); write, zero, discard, flush run alone.
  *   BLK_LOCK_OWN      requests run beside each other; the driver guards its state (struct blk_ranges below helps).
- * In all three, structural functions (truncate, check, amend, snapshot_*, reopen, close, bitmaps) run alone: no
+ * In all three, structural functions (truncate, check, amend, snapshot_*, reopen, set_options, close, bitmaps) run alone: no
  * request of the node is inside the driver then. Locks are taken parent before child, so a driver may call its
  * children (blk_node_*) from anywhere and must never call its parents or itself through blk_node_*. A driver that
  * holds a mutex of its own over child I/O is correct but slow; the ones that matter copy what they need, drop
@@ -68,6 +68,7 @@ struct blk_driver {
     enum blk_locking locking;
     size_t state_size;                        /* zeroed memory at blk_state(node) before open */
     bool backing;                             /* the format has backing files */
+    bool compresses;                          /* write takes BLK_COMPRESSED */
     bool grows;                               /* a write beyond the end extends it (protocols, raw) */
     bool no_file;                             /* a format or filter without a "file" child (vvfat, quorum) */
     const struct opt_desc *open_opts;         /* "server.*" stands for all keys below; NULL: none */
@@ -91,6 +92,8 @@ struct blk_driver {
     /* Other flags (enum blk_flags); children are done by the core: downwards before when rights are gained.
      * NULL: works if nothing changes but flags the core keeps. prepare=true only asks. */
     int (*reopen)(struct blk_node *, unsigned flags, bool prepare, struct error *);
+    /* Some of open_opts, at any time; prepare=true only asks. A key that cannot be changed: error_set, -EINVAL. NULL: none can. */
+    int (*set_options)(struct blk_node *, const struct opts *, bool prepare, struct error *);
     /* Creates an image file; keys of create_opts, defaults filled in, "size" checked. */
     int (*create)(struct blk_graph *, const char *filename, const struct opts *, struct error *);
     int (*measure)(const struct opts *, struct blk_backend *source, struct blk_measure *, struct error *);
@@ -140,6 +143,7 @@ struct blk_driver {
 
     /* Filters that listen to blk_debug_event (blkdebug). Any thread. NULL: not. */
     void (*debug_event)(struct blk_node *, const char *event);
+    int (*debug_break)(struct blk_node *, enum blk_break, const char *event, const char *tag); /* as blk_debug_break */
 
     /* Protocols with locks: the rights all users together need and leave to others. Called before they change. */
     int (*set_perm)(struct blk_node *, unsigned perm, unsigned shared, struct error *);
@@ -191,8 +195,9 @@ int blk_node_truncate(struct blk_node *, uint64_t size, enum blk_prealloc, struc
 int blk_node_check(struct blk_node *, unsigned fix, struct blk_check *, struct error *);
 
 /* ---- creating: the file under a format ---- */
-/* Makes (or empties) the file through its protocol and opens it for writing; blk_node_unref when done. */
-struct blk_node *blk_create_file(struct blk_graph *, const char *filename, uint64_t size, struct error *);
+/* Makes (or empties) the file through its protocol and opens it for writing; blk_node_unref when done. opts: as create has
+ * them; what is the protocol's of these (but size and preallocation) is passed on. */
+struct blk_node *blk_create_file(struct blk_graph *, const char *filename, uint64_t size, const struct opts *, struct error *);
 /* Opens a protocol node by name. */
 struct blk_node *blk_open_file(struct blk_graph *, const char *filename, unsigned flags, struct error *);
 void blk_node_unref(struct blk_node *);

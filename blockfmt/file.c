@@ -17,6 +17,10 @@
 #endif
 #include <sys/uio.h>
 #include <unistd.h>
+#ifdef HAVE_LINUX_FS_H
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#endif
 #ifdef HAVE_LINUX_FALLOC_H
 #include <linux/falloc.h>
 #endif
@@ -368,11 +372,13 @@ static int file_zero(struct blk_node *n, uint64_t offset, uint64_t len, unsigned
         if (!rc && (flags & BLK_RESIZE)) rc = f->direct ? -ENOTSUP : file_write(n, offset + len - 1, "", 1, 0);
         if (rc != -ENOTSUP) return rc;
     }
-    if (f->no_zero) return -ENOTSUP;
     set_data(f, 0, 0);
-    rc = allocate(f->fd, FALLOC_FL_ZERO_RANGE, offset, len);
-    if (rc == -ENOTSUP) f->no_zero = true;
-    return rc;
+    rc = f->no_zero ? -ENOTSUP : allocate(f->fd, FALLOC_FL_ZERO_RANGE, offset, len);
+    if (rc != -ENOTSUP) return rc;
+    f->no_zero = true;
+    /* A hole that is filled again does as well. */
+    rc = f->no_punch || !f->regular ? -ENOTSUP : allocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len);
+    return rc ? rc : allocate(f->fd, 0, offset, len);
 }
 #else
 static int file_discard(struct blk_node *n, uint64_t offset, uint64_t len) { return -ENOTSUP; }
@@ -463,14 +469,43 @@ static int file_info(struct blk_node *n, struct blk_info *i)
     return 0;
 }
 
+/* Files in which nothing is yet. A file system that knows no such attribute does without it. */
+static void no_cow(int fd)
+{
+#if defined(FS_IOC_SETFLAGS) && defined(FS_NOCOW_FL)
+    int flags;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) return;
+    flags |= FS_NOCOW_FL;
+    (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+#endif
+}
+
+/* 0: no hint. -1 and errno. */
+static int set_extent_hint(int fd, uint32_t hint)
+{
+#if defined(FS_IOC_FSSETXATTR) && defined(FS_XFLAG_EXTSIZE)
+    struct fsxattr a;
+
+    if (!hint) return 0;
+    if (ioctl(fd, FS_IOC_FSGETXATTR, &a) < 0) return -1;
+    a.fsx_xflags |= FS_XFLAG_EXTSIZE;
+    a.fsx_extsize = hint;
+    return ioctl(fd, FS_IOC_FSSETXATTR, &a) < 0 ? -1 : 0;
+#else
+    return hint ? errno = ENOTSUP, -1 : 0;
+#endif
+}
+
 static int file_create(struct blk_graph *g, const char *filename, const struct opts *o, struct error *e)
 {
     uint64_t size = opts_size(o, "size", 0);
     const char *pre = opts_get(o, "preallocation");
+    uint64_t hint = opts_size(o, "extent_size_hint", 0);
     enum blk_prealloc prealloc = BLK_PREALLOC_OFF;
     bool regular;
     int fd, rc;
 
+    if (hint > UINT32_MAX) return error_set(e, "Extent size hint is too large"), -EINVAL;
     if (!strncmp(filename, "file:", 5)) filename += 5;
     if (pre && blk_parse_prealloc(pre, &prealloc))
         return error_set(e, "Invalid parameter '%s' for preallocation", pre), -EINVAL;
@@ -485,6 +520,10 @@ static int file_create(struct blk_graph *g, const char *filename, const struct o
             rc = -ENOSPC, error_set(e, "The image size is too large: device '%s' is smaller", filename);
     } else if (!rc && ftruncate(fd, 0) < 0) {
         rc = -errno, error_set(e, "Could not empty '%s': %s", filename, strerror(-rc));
+    } else if (!rc) {
+        if (opts_bool(o, "nocow", false)) no_cow(fd);
+        if (opts_get(o, "extent_size_hint") && set_extent_hint(fd, (uint32_t)hint))
+            error_warn("Failed to set extent size hint: %s", strerror(errno));
     }
     close(fd);
     if (rc || !regular || !size) return rc;
@@ -505,6 +544,7 @@ static const struct opt_desc file_opts[] = {
 static const struct blk_create_opt file_create_opts[] = {
     {"size", OPT_SIZE, "Virtual disk size", NULL},
     {"nocow", OPT_BOOL, "Turn off copy-on-write (valid only on btrfs)", NULL},
+    {"extent_size_hint", OPT_SIZE, "Extent size hint for the image file, 0 to disable", NULL},
     {"preallocation", OPT_STRING, "Preallocation mode (allowed values: off, falloc, full)", NULL},
     {NULL, OPT_STRING, NULL, NULL},
 };

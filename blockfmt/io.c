@@ -16,6 +16,14 @@ void blk_debug_event(struct blk_node *n, const char *event)
     }
 }
 
+int blk_debug_break(struct blk_node *n, enum blk_break op, const char *event, const char *tag)
+{
+    for (; n; n = n->file) {
+        if (n->drv->debug_break) return n->drv->debug_break(n, op, event, tag);
+    }
+    return -ENOTSUP;
+}
+
 /* ---- the lock of a node (driver.h says who may be inside) ----------------------------------------- */
 
 void node_lock_threads(struct blk_node *n) { pthread_rwlock_wrlock(&n->gate); }

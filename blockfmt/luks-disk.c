@@ -166,7 +166,7 @@ static int luks_disk_create(struct blk_graph *g, const char *filename, const str
     if (size > INT64_MAX - head) return error_set(e, "The requested file size is too large"), -EFBIG;
     if (pre && (blk_parse_prealloc(pre, &prealloc) || prealloc == BLK_PREALLOC_METADATA))
         return error_set(e, "Invalid parameter '%s' for preallocation", pre), -EINVAL;
-    file = blk_create_file(g, filename, 0, e);
+    file = blk_create_file(g, filename, 0, o, e);
     if (!file) return -EIO;
     rc = blk_node_truncate(file, head + size, prealloc, e);
     if (!rc) rc = luks_create(&p, secret->data, secret->len, write_header, file, e);

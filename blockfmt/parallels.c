@@ -321,7 +321,7 @@ static int parallels_create(struct blk_graph *g, const char *filename, const str
     size = ALIGN_UP(size, (uint64_t)SECTOR);
     head = (H_SIZE + entries * 4 + cluster - 1) / cluster * cluster;
     cyl = MIN(size / SECTOR / 16 / 32, (uint64_t)UINT32_MAX);
-    struct blk_node *file = blk_create_file(g, filename, 0, e);
+    struct blk_node *file = blk_create_file(g, filename, 0, o, e);
     if (!file) return -EIO;
     h = mem_zalloc(SECTOR);
     memcpy(h, EXT_MAGIC, 16);

@@ -397,7 +397,7 @@ static int qcow_create(struct blk_graph *g, const char *filename, const struct o
     l1_size = (size + (UINT64_C(1) << shift) - 1) >> shift;
     if (l1_size > MAX_L1) return error_set(e, "the image is too large for qcow"), -EFBIG;
     head = ALIGN_UP(H_END + len, (uint64_t)8);
-    file = blk_create_file(g, filename, 0, e);
+    file = blk_create_file(g, filename, 0, o, e);
     if (!file) return -EIO;
     h = mem_zalloc((size_t)head);
     st32_be(h, QCOW_MAGIC);
@@ -439,6 +439,7 @@ const struct blk_driver blk_drv_qcow = {
     .name = "qcow",
     .kind = BLK_FORMAT,
     .locking = BLK_LOCK_READERS,
+    .compresses = true,
     .state_size = sizeof(struct qcow),
     .backing = true,
     .open_opts = qcow_opts,

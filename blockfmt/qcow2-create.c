@@ -25,7 +25,6 @@ const struct blk_create_opt qcow2_create_opts[] = {
     {"encryption", OPT_BOOL, "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)", NULL},
     {"extended_l2", OPT_BOOL, "Extended L2 tables", NULL},
     {"lazy_refcounts", OPT_BOOL, "Postpone refcount updates", "off"},
-    {"nocow", OPT_BOOL, "Turn off copy-on-write (valid only on btrfs)", NULL},
     {"preallocation", OPT_STRING, "Preallocation mode (allowed values: off, metadata, falloc, full)", NULL},
     {"refcount_bits", OPT_NUMBER, "Width of a reference count entry in bits", "16"},
     {"size", OPT_SIZE, "Virtual disk size", NULL},
@@ -209,12 +208,12 @@ int qcow2_create(struct blk_graph *g, const char *filename, const struct opts *o
     rc = header(&l, o, buf, e);
     if (!rc && l.external) {
         char *path = blk_path_combine(filename, opts_get(o, "data_file"));
-        data = blk_create_file(g, path, l.size, e);
+        data = blk_create_file(g, path, l.size, o, e);
         mem_free(path);
         if (!data) rc = -EIO;
         blk_node_unref(data);
     }
-    file = rc ? NULL : blk_create_file(g, filename, 0, e);
+    file = rc ? NULL : blk_create_file(g, filename, 0, o, e);
     if (!file) {
         mem_free(buf);
         return rc ? rc : -EIO;

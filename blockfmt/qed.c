@@ -457,7 +457,7 @@ static int qed_create(struct blk_graph *g, const char *filename, const struct op
         return error_set(e, "QED image size must be a non-zero multiple of cluster size and less than %llu bytes",
                          (unsigned long long)(per > (UINT64_C(1) << 20) ? INT64_MAX : per * per * cluster)), -EINVAL;
     if (len > 1023) return error_set(e, "Backing file name too long"), -EINVAL;
-    file = blk_create_file(g, filename, 0, e);
+    file = blk_create_file(g, filename, 0, o, e);
     if (!file) return -EIO;
     h = mem_zalloc(H_END + 1024);
     st32_le(h, QED_MAGIC);

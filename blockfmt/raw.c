@@ -120,7 +120,7 @@ static int raw_create(struct blk_graph *g, const char *filename, const struct op
         return error_set(e, "Invalid parameter '%s' for preallocation", pre), -EINVAL;
     if (prealloc == BLK_PREALLOC_METADATA)
         return error_set(e, "Unsupported preallocation mode 'metadata'"), -EINVAL;
-    struct blk_node *file = blk_create_file(g, filename, prealloc ? 0 : size, e);
+    struct blk_node *file = blk_create_file(g, filename, prealloc ? 0 : size, o, e);
     if (!file) return -EIO;
     rc = prealloc ? blk_node_truncate(file, size, prealloc, e) : 0;
     blk_node_unref(file);
@@ -141,7 +141,6 @@ static const struct opt_desc raw_opts[] = {
 
 static const struct blk_create_opt raw_create_opts[] = {
     {"size", OPT_SIZE, "Virtual disk size", NULL},
-    {"nocow", OPT_BOOL, "Turn off copy-on-write (valid only on btrfs)", NULL},
     {"preallocation", OPT_STRING, "Preallocation mode (allowed values: off, falloc, full)", NULL},
     {NULL, OPT_STRING, NULL, NULL},
 };

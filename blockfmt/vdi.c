@@ -288,7 +288,7 @@ static int vdi_create(struct blk_graph *g, const char *filename, const struct op
     }
     map_bytes = ALIGN_UP(blocks * 4, (uint64_t)512);
     head = 512 + map_bytes;
-    struct blk_node *file = blk_create_file(g, filename, 0, e);
+    struct blk_node *file = blk_create_file(g, filename, 0, o, e);
     if (!file) return -EIO;
     h = mem_zalloc((size_t)head);
     memcpy(h, "<<< Quern Virtual Disk Image >>>\n", 33);

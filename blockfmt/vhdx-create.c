@@ -112,7 +112,7 @@ int vhdx_create(struct blk_graph *g, const char *filename, const struct opts *o,
     int rc = make_plan(o, &p, e);
 
     if (rc) return rc;
-    file = blk_create_file(g, filename, 0, e);
+    file = blk_create_file(g, filename, 0, o, e);
     if (!file) return -EIO;
     h = mem_zalloc((size_t)VHDX_MIB), m = mem_zalloc(2 * VHDX_REGION_SIZE);
     memcpy(h, "vhdxfile", 8);

@@ -35,7 +35,7 @@ static void ATTR_PRINTF(2, 3) say(struct text *t, const char *fmt, ...)
 
 /* A sparse extent without content, with room for a descriptor. */
 static int make_sparse(struct blk_graph *g, const char *path, uint64_t size, bool compressed, bool zeroed, const struct text *desc,
-                       struct error *e)
+                       const struct opts *o, struct error *e)
 {
     uint64_t sectors = size / VMDK_SECTOR, grains = (sectors + GRAIN - 1) / GRAIN, tables = (grains + PER_GT - 1) / PER_GT;
     uint64_t gd = (tables * 4 + VMDK_SECTOR - 1) / VMDK_SECTOR, gt = PER_GT * 4 / VMDK_SECTOR;
@@ -45,7 +45,7 @@ static int make_sparse(struct blk_graph *g, const char *path, uint64_t size, boo
     int rc;
 
     if (desc->n > DESC_ROOM * VMDK_SECTOR) return error_set(e, "the descriptor is too long: %zu bytes", desc->n), -EINVAL;
-    file = blk_create_file(g, path, 0, e);
+    file = blk_create_file(g, path, 0, o, e);
     if (!file) return -EIO;
     h = mem_zalloc((size_t)MAX(rgd_at, gd) * VMDK_SECTOR);
     end = ALIGN_UP(end, (uint64_t)GRAIN);
@@ -79,9 +79,9 @@ static int make_sparse(struct blk_graph *g, const char *path, uint64_t size, boo
     return rc;
 }
 
-static int make_flat(struct blk_graph *g, const char *path, uint64_t size, struct error *e)
+static int make_flat(struct blk_graph *g, const char *path, uint64_t size, const struct opts *o, struct error *e)
 {
-    struct blk_node *file = blk_create_file(g, path, size, e);
+    struct blk_node *file = blk_create_file(g, path, size, o, e);
 
     if (!file) return -EIO;
     blk_node_unref(file);
@@ -174,7 +174,7 @@ int vmdk_create(struct blk_graph *g, const char *filename, const struct opts *o,
             char *name = !p.split ? mem_printf("%.*s-flat%s", stem, base, ext)
                                   : mem_printf("%.*s-%c%03u%s", stem, base, p.flat ? 'f' : 's', i, ext);
             char *path = mem_printf("%.*s%s", (int)(base - filename), filename, name);
-            rc = p.flat ? make_flat(g, path, part, e) : make_sparse(g, path, part, false, p.zeroed, &none, e);
+            rc = p.flat ? make_flat(g, path, part, o, e) : make_sparse(g, path, part, false, p.zeroed, &none, o, e);
             say(&list, p.flat ? "RW %llu FLAT \"%s\" 0\n" : "RW %llu SPARSE \"%s\"\n", (unsigned long long)(part / VMDK_SECTOR), name);
             mem_free(path);
             mem_free(name);
@@ -196,9 +196,9 @@ int vmdk_create(struct blk_graph *g, const char *filename, const struct opts *o,
         (unsigned long long)(p.size / (VMDK_SECTOR * 63 * heads)), heads);
     say(&desc, "ddb.adapterType = \"%s\"\nddb.toolsVersion = \"%s\"\n", p.adapter, p.tools);
     if (!rc && !p.flat && !p.split) {
-        rc = make_sparse(g, filename, p.size, p.compressed, p.zeroed, &desc, e);
+        rc = make_sparse(g, filename, p.size, p.compressed, p.zeroed, &desc, o, e);
     } else if (!rc) {
-        struct blk_node *file = blk_create_file(g, filename, 0, e);
+        struct blk_node *file = blk_create_file(g, filename, 0, o, e);
         rc = file ? blk_node_write(file, 0, desc.s, desc.n, 0) : -EIO;
         if (rc) error_set(e, "Could not write '%s': %s", filename, strerror(-rc));
         blk_node_unref(file);

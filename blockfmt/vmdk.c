@@ -431,11 +431,7 @@ static int vmdk_write(struct blk_node *n, uint64_t offset, const void *buf, size
     uint64_t in, run;
     int rc = check_parent(n, s);
 
-    if (!rc && (flags & BLK_COMPRESSED)) {
-        for (unsigned i = 0; i < s->n; i++) {
-            if (s->v[i].kind != VMDK_SPARSE || !(s->v[i].flags & VMDK_COMPRESSED)) return -ENOTSUP;
-        }
-    }
+    /* BLK_COMPRESSED: whether grains are compressed is a matter of the extent; elsewhere they are written as they are. */
     if (!rc && !s->cid_fresh) rc = renew_cid(s);
     for (; len && !rc; p += run, offset += run, len -= (size_t)run) {
         struct vmdk_extent *x = piece(s, offset, len, &in, &run);
@@ -563,6 +559,7 @@ const struct blk_driver blk_drv_vmdk = {
     .name = "vmdk",
     .kind = BLK_FORMAT,
     .locking = BLK_LOCK_READERS,
+    .compresses = true,
     .state_size = sizeof(struct vmdk),
     .backing = true,
     .open_opts = vmdk_opts,

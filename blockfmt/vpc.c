@@ -321,7 +321,7 @@ static int vpc_create(struct blk_graph *g, const char *filename, const struct op
         sectors = chs_sectors(c);
     }
     size = sectors * 512;
-    struct blk_node *file = blk_create_file(g, filename, 0, e);
+    struct blk_node *file = blk_create_file(g, filename, 0, o, e);
     if (!file) return -EIO;
     if (fixed) {
         h = mem_alloc(512);

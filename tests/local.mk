@@ -75,6 +75,7 @@ SCRIPT_TESTS += tests/block-crash.sh
 SCRIPT_TESTS += tests/layering.sh
 SCRIPT_TESTS += tests/test-block-aio.sh
 SCRIPT_TESTS += tests/test-block-tools.sh
+SCRIPT_TESTS += tests/test-io.sh
 SCRIPT_TESTS += tests/test-x86-disas.sh
 SCRIPT_TESTS += tests/test-block-formats.sh
 SCRIPT_TESTS += tests/test-block-compare.sh

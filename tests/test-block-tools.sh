@@ -35,6 +35,23 @@ script() { "$2" | run "$1" "$3"; }
 fails 'no size' 'size' "$img" create -f qcow2 x
 fails 'unknown format' "Unknown file format 'nope'" "$img" create -f nope x 1M
 fails 'unknown option' "Invalid parameter 'foo'" "$img" create -f qcow2 -o foo=1 x 1M
+fails 'a size of 20 digits' 'Must be between 0 and' "$img" create -f qcow2 x 99999999999999999999
+fails 'what fails is announced' "^Formatting 'x', fmt=qcow2" "$img" create -f qcow2 -o cluster_size=3 x 1M
+fails 'a hint that is too large' 'Extent size hint is too large' "$img" create -f raw -o extent_size_hint=8G x 1M
+fails 'an option of files, elsewhere' "Invalid parameter 'nocow'" "$img" create -f qcow2 -o nocow=on nbd:localhost:1 1M
+for f in raw qcow2 vdi vmdk; do
+    "$img" create -f $f -o extent_size_hint=1M,nocow=on x 1M >said 2>&1
+    ok "options of files: $f" grep -q ' nocow=on extent_size_hint=1048576$' said
+    rm -f x
+done
+"$img" create -q -f raw small 64k
+for f in raw vdi vpc vhdx qed parallels; do
+    fails "no compression: $f" 'Compression not supported for this file format' "$img" convert -f raw -c -O $f small x
+    ok "no compression: $f: nothing is made" test ! -e x
+done
+for f in qcow qcow2 vmdk; do ok "compression: $f" "$img" convert -f raw -c -O $f small x; rm -f x; done
+"$img" create -f raw x 010 >said
+ok 'a size with a zero in front is decimal' grep -q ' size=10$' said
 fails 'no such image' 'No such file' "$img" info nosuch
 if ! command -v qemu-img >/dev/null 2>&1 || ! command -v qemu-io >/dev/null 2>&1; then
     echo 'qemu-img is not installed (Debian: qemu-utils): skipped'

@@ -97,7 +97,7 @@ refused "'nonode'" -kernel "$dir/k" -blockdev driver=raw,file=nonode,node-name=a
 refused "can't find value 'nix'" -kernel "$dir/k" -device ide-hd,drive=nix
 refused "Bus 'ide.7' not found" -device ide-hd,drive=a,bus=ide.7
 refused 'drive property not set' -device ide-hd
-refused 'supported' -object teapot,id=a
+refused 'does not accept value' -object teapot,id=a
 refused "unsupported bus type" -drive file=x,if=string
 refused 'does not support if=virtio' -M mipssim -drive file=/dev/null,if=virtio,format=raw
 refused 'does not support if=floppy' -drive file=x,if=floppy

@@ -64,6 +64,11 @@ fails 'port' "Invalid port '99999'" "$nbd" -p 99999 a.raw
 fails 'shared' "Invalid shared device number 'x'" "$nbd" -e x a.raw
 fails 'bitmap' "Bitmap 'b' is not found" "$nbd" -k "$sock" -f raw -B b a.raw
 fails 'snapshot' 'Failed to load snapshot' "$nbd" -k "$sock" -l nope a.qcow2
+fails 'key of a snapshot' "Invalid parameter 'snapshot.nope'" "$nbd" -k "$sock" -l snapshot.nope=1 a.qcow2
+fails 'aio, twice' '--aio can only be specified once' "$nbd" -k "$sock" --aio=threads --aio=threads a.qcow2
+fails 'discard, twice' '--discard can only be specified once' "$nbd" -k "$sock" --discard=unmap --discard=unmap a.qcow2
+fails 'cache, twice' '-n and --cache can only be specified once' "$nbd" -k "$sock" -n --cache=none a.qcow2
+fails 'detect-zeroes' "Invalid parameter 'x' for detect-zeroes" "$nbd" -k "$sock" --detect-zeroes=x a.qcow2
 fails 'offset' "Invalid offset" "$nbd" -k "$sock" -f raw -o 100M a.raw
 fails 'credentials' "No TLS credentials with id 't'" "$nbd" -k "$sock" -f raw --tls-creds t a.raw
 fails 'no partitions' 'no partition table' "$nbd" -k "$sock" -f raw -P 1 a.raw

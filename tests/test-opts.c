@@ -94,12 +94,13 @@ static void test_numbers(void)
     CHECK(size_is("1.5G", 1, UINT64_C(3) << 29));
     CHECK(size_is("0.5", 1 << 20, 1 << 19));
     CHECK(size_is("0x10M", 1, 16 << 20));
-    CHECK(size_is("010", 1, 8));
+    CHECK(size_is("010", 1, 10));
     CHECK(size_is("1E", 1, UINT64_C(1) << 60));
     CHECK(size_is("15.999999999E", 1, 0) == false);
     CHECK(size_is("0", 1 << 20, 0));
     CHECK(no_size("") && no_size("M") && no_size("1MM") && no_size("-1") && no_size(" 1") && no_size("1 "));
     CHECK(opt_parse_size("size", "16E", 1, &(uint64_t){0}, NULL) == -ERANGE);
+    CHECK(opt_parse_size("size", "99999999999999999999k", 1, &(uint64_t){0}, NULL) == -ERANGE);
     CHECK(no_size("16E") && no_size("99999999999999999999") && no_size("1.") && no_size("1.5B"));
     CHECK(no_size("0x1.5G") && no_size("1.5.5G") && no_size("+1") && no_size("1e5"));
     CHECK(!opt_parse_number("n", "0x1f", 31, &v, NULL) && v == 31);

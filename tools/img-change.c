@@ -66,40 +66,6 @@ int img_resize(struct blk_graph *g, int argc, char **argv)
 
 /* ---- snapshot ------------------------------------------------------------------------------------- */
 
-int img_load_snapshot(struct blk_backend *b, const char *param)
-{
-    static const struct opt_desc keys[] = {{"snapshot.id", OPT_STRING, NULL}, {"snapshot.name", OPT_STRING, NULL},
-                                           {NULL, OPT_STRING, NULL}};
-    struct blk_snapshot *list = NULL;
-    struct error e = ERROR_INIT;
-    struct opts o = {NULL, 0};
-    const char *id, *name;
-    int n, rc;
-
-    if (strncmp(param, "snapshot.", 9)) {
-        rc = blk_snapshot_load(b, param, &e);
-    } else {
-        if (opts_parse(&o, param, NULL, keys, &e)) {
-            img_fail(&e);
-            return error_report("Failed in parsing snapshot param '%s'", param), -1;
-        }
-        id = opts_get(&o, "snapshot.id"), name = opts_get(&o, "snapshot.name");
-        n = blk_snapshot_list(blk_root(b), &list, &e);
-        rc = n < 0 ? n : -ENOENT;
-        for (int i = 0; i < n; i++) {
-            if ((id && strcmp(id, list[i].id)) || (name && strcmp(name, list[i].name))) continue;
-            rc = blk_snapshot_load(b, list[i].id, &e);
-            break;
-        }
-        if (rc) error_set(&e, "Can't find snapshot");
-        mem_free(list);
-        opts_free(&o);
-    }
-    if (!rc) return 0;
-    error_prefix(&e, "Failed to load snapshot");
-    return img_fail(&e), -1;
-}
-
 static int snapshot_create(struct blk_backend *b, const char *name)
 {
     struct blk_snapshot sn = {.icount = 0};

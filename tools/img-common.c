@@ -138,9 +138,6 @@ static int by_name(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-/* Without the prefix of a protocol, a file takes these too. */
-static bool of_file(const char *name) { return !strcmp(name, "nocow") || !strcmp(name, "extent_size_hint"); }
-
 int img_print_options(const char *format, const char *filename)
 {
     static const char *const kinds[] = {"str", "bool (on/off)", "num", "size"};
@@ -150,10 +147,8 @@ int img_print_options(const char *format, const char *filename)
     size_t n = 0;
 
     if (!t) return img_fail(&e);
-    for (; t->name && n < ARRAY_LEN(sorted); t++) {
-        if (filename || !of_file(t->name)) sorted[n++] = t;
-    }
-    for (file = filename ? blk_create_opts("file", NULL) : NULL; file && file->name && n < ARRAY_LEN(sorted); file++) {
+    for (; t->name && n < ARRAY_LEN(sorted); t++) sorted[n++] = t;
+    for (file = filename ? blk_create_file_opts(filename) : NULL; file && file->name && n < ARRAY_LEN(sorted); file++) {
         bool twice = false;
         for (size_t i = 0; i < n; i++) twice |= !strcmp(sorted[i]->name, file->name);
         if (!twice) sorted[n++] = file;

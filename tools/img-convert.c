@@ -469,6 +469,8 @@ static int make_target(struct blk_graph *g, struct convert *v, struct copy *k, c
     if (!v->no_create) {
         table = blk_create_opts(v->a.output_format, &e);
         if (!table) return img_fail(&e);
+        if (k->compress && !blk_can_compress(v->a.output_format))
+            return error_report("Compression not supported for this file format"), 1;
         if (v->backing && !has_key(table, "backing_file"))
             return error_report("Backing file not supported for file format '%s'", v->a.output_format), 1;
         if (v->backing) opts_set(&v->o, "backing_file", v->backing);
@@ -510,7 +512,7 @@ static int open_target(struct blk_graph *g, struct convert *v, struct copy *k, c
     n = blk_root(k->out), driver = blk_node_driver(n);
     if (blk_size(k->out) < k->total && (v->no_create || opts_get(&v->o, "size")))
         return error_report("output file is smaller than input file"), 1;
-    if (k->compress && (!strcmp(driver, "raw") || !strcmp(driver, "file") || !strcmp(driver, "host_device")))
+    if (k->compress && !blk_can_compress(driver))
         return error_report("Compression not supported for this file format"), 1;
     if (v->bitmaps && strcmp(driver, "qcow2"))
         return error_report("Format driver '%s' does not support bitmaps", driver), 1;

@@ -16,7 +16,15 @@ static const char *const other_order[] = {
     "size", "key-secret", "cipher-alg", "cipher-mode", "ivgen-alg", "ivgen-hash-alg", "hash-alg", "iter-time",
     "adapter_type", "backing_file", "backing_fmt", "cluster_size", "table_size", "encryption", "encrypt.format",
     "encrypt.key-secret", "compat6", "hwversion", "static", "log_size", "block_size", "subformat", "force_size",
-    "block_state_zero", "nocow", "preallocation", "extent_size_hint", NULL};
+    "block_state_zero", "preallocation", NULL};
+
+static bool has_key(const struct blk_create_opt *t, const char *name)
+{
+    for (; t && t->name; t++) {
+        if (!strcmp(t->name, name)) return true;
+    }
+    return false;
+}
 
 static void announce_one(const struct blk_create_opt *t, const struct opts *o)
 {
@@ -36,6 +44,7 @@ static void announce(const char *filename, const char *format, const struct opts
 {
     const char *const *order = !strcmp(format, "qcow2") ? qcow2_order : other_order;
     const struct blk_create_opt *table = blk_create_opts(format, NULL), *t;
+    const struct blk_create_opt *below = blk_create_file_opts(filename);
 
     printf("Formatting '%s', fmt=%s", filename, format);
     for (unsigned i = 0; order[i]; i++) {
@@ -48,15 +57,11 @@ static void announce(const char *filename, const char *format, const struct opts
         while (order[i] && strcmp(order[i], t->name)) i++;
         if (!order[i]) announce_one(t, o);
     }
-    printf("\n");
-}
-
-static bool has_key(const struct blk_create_opt *t, const char *name)
-{
-    for (; t && t->name; t++) {
-        if (!strcmp(t->name, name)) return true;
+    for (t = below; t && t->name; t++) {
+        if (!has_key(table, t->name)) announce_one(t, o);
     }
-    return false;
+    printf("\n");
+    fflush(stdout); /* an error that follows stands below */
 }
 
 /* How the backing file could not be opened. Takes e. */
@@ -82,14 +87,14 @@ static void say_format(struct blk_graph *g, const char *filename, const struct o
     mem_free(path);
 }
 
-/* The size is the backing file's: known before anything is made or said. */
-static int size_of_backing(struct blk_graph *g, const char *filename, struct opts *o)
+/* The backing file can be opened, and gives the size where none is said: known before anything is made or said. */
+static int look_at_backing(struct blk_graph *g, const char *filename, struct opts *o)
 {
     struct error e = ERROR_INIT;
     char *path = blk_path_combine(filename, opts_get(o, "backing_file"));
     struct blk_backend *b = blk_open_in(g, path, opts_get(o, "backing_fmt"), NULL, BLK_RDONLY | BLK_NO_IO, &e);
 
-    if (b) img_set_size(o, blk_size(b));
+    if (b && !opts_get(o, "size")) img_set_size(o, blk_size(b));
     blk_close(b);
     mem_free(path);
     return b ? 0 : no_backing(filename, &e);
@@ -154,13 +159,18 @@ int img_create(struct blk_graph *g, int argc, char **argv)
         say_format(g, filename, &o, unsafe);
         goto out;
     }
-    if (unsafe && !opts_get(&o, "size")) {
+    if (blk_create_check(a.format, filename, &o, &e)) {
+        img_fail(&e);
+        goto out;
+    }
+    const char *below = opts_get(&o, "backing_file");
+    if (below && *below && !unsafe && look_at_backing(g, filename, &o)) goto out;
+    if (!opts_get(&o, "size")) {
         error_report("%s: Image creation needs a size parameter", filename);
         goto out;
     }
-    if (!opts_get(&o, "size") && opts_get(&o, "backing_file") && size_of_backing(g, filename, &o)) goto out;
-    rc = blk_create(g, a.format, filename, &o, !unsafe, &e) ? img_fail(&e) : 0;
-    if (!rc && !a.quiet) announce(filename, a.format, &o);
+    if (!a.quiet) announce(filename, a.format, &o);
+    rc = blk_create(g, a.format, filename, &o, false, &e) ? img_fail(&e) : 0;
 out:
     opts_free(&o);
     return rc;

@@ -56,8 +56,6 @@ bool img_is_zero(const void *, size_t n);
 double img_seconds(void);
 void img_limit(double start, uint64_t bytes, uint64_t rate); /* waits so that bytes since start are at most rate a second; 0: not */
 void img_set_size(struct opts *, uint64_t bytes); /* the key "size" */
-/* convert -l, measure -l: an ID or name, or snapshot.id=,snapshot.name=. 0, or -1 after a message. */
-int img_load_snapshot(struct blk_backend *, const char *param);
 /* The tables of `snapshot -l` and of info, human. */
 void img_print_snapshots(const struct blk_snapshot *, int n);
 /* `Try 'quern-img --help' for more information`; returns 1. */

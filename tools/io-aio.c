@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 struct aio {
     struct blk_req req;
@@ -35,7 +36,7 @@ static int aio_start(struct io *io, const struct io_rw *w, enum blk_op op)
 {
     struct aio *a;
 
-    if (w->invalid) return 0;
+    if (w->invalid) return printf("injecting invalid %s request\n", op == BLK_OP_READ ? "read" : "write"), 0;
     a = NEW(struct aio);
     a->w = *w, a->start = loop_now_ns();
     a->req = (struct blk_req){.blk = io->blk, .op = op, .flags = io_write_flags(w), .offset = w->offset, .bytes = w->len,
@@ -65,19 +66,46 @@ int io_aio_flush(struct io *io, int argc, char **argv)
     return 0;
 }
 
-/* ---- breakpoints: of blkdebug, which has none in this program ---- */
+/* ---- breakpoints: of blkdebug, which may lie anywhere under the image ---- */
 
-static int no_breakpoints(const char *what)
+static int breakpoint(struct io *io, enum blk_break op, const char *event, const char *tag)
 {
-    printf("Could not %s: %s\n", what, strerror(EOPNOTSUPP));
-    return -1;
+    return blk_debug_break(blk_root(io->blk), op, event, tag);
 }
 
-int io_break(struct io *io, int argc, char **argv) { return no_breakpoints("set breakpoint"); }
-int io_resume(struct io *io, int argc, char **argv) { return no_breakpoints("resume request"); }
-int io_wait_break(struct io *io, int argc, char **argv) { return no_breakpoints("wait for a request"); }
+void io_release(struct io *io)
+{
+    if (io->blk) (void)breakpoint(io, BLK_BREAK_NONE, NULL, NULL);
+    blk_ctx_drain(io->ctx);
+}
+
+int io_break(struct io *io, int argc, char **argv)
+{
+    int rc = breakpoint(io, BLK_BREAK_SET, argv[1], argv[2]);
+    return rc < 0 ? printf("Could not set breakpoint: %s\n", strerror(-rc)), -1 : 0;
+}
+
+int io_resume(struct io *io, int argc, char **argv)
+{
+    int rc = breakpoint(io, BLK_BREAK_RESUME, NULL, argv[1]);
+    return rc < 0 ? printf("Could not resume request: %s\n", strerror(-rc)), -1 : 0;
+}
+
+int io_wait_break(struct io *io, int argc, char **argv)
+{
+    int rc = breakpoint(io, BLK_BREAK_ASK, NULL, argv[1]);
+
+    while (!rc) {
+        blk_ctx_poll(io->ctx);
+        if (!blk_ctx_pending(io->ctx)) return printf("No request is under way that could stop at '%s'\n", argv[1]), -1;
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        rc = breakpoint(io, BLK_BREAK_ASK, NULL, argv[1]);
+    }
+    return rc < 0 ? printf("Could not wait for a request: %s\n", strerror(-rc)), -1 : 0;
+}
+
 int io_remove_break(struct io *io, int argc, char **argv)
 {
-    printf("Could not remove breakpoint %s: %s\n", argv[1], strerror(EOPNOTSUPP));
-    return -1;
+    int rc = breakpoint(io, BLK_BREAK_REMOVE, NULL, argv[1]);
+    return rc < 0 ? printf("Could not remove breakpoint %s: %s\n", argv[1], strerror(-rc)), -1 : 0;
 }

@@ -9,6 +9,12 @@
 #include <stdio.h>
 #include <time.h>
 
+#ifdef NSIG
+#define MAX_SIGNAL (NSIG - 1)
+#else
+#define MAX_SIGNAL 64
+#endif
+
 int io_parse_aio(const char *mode, unsigned *flags)
 {
     return blk_parse_aio(mode, flags) ? error_report("Invalid aio option: %s", mode), -1 : 0;
@@ -28,7 +34,8 @@ int io_open_image(struct io *io, const char *name, const struct opts *options, u
         }
         opts_free(&o);
     } else if (name) {
-        io->blk = blk_open_in(io->graph, name, io->format, options, flags, &e);
+        const char *format = options && opts_get(options, "driver") ? NULL : io->format; /* said twice: the nearer counts */
+        io->blk = blk_open_in(io->graph, name, format, options, flags, &e);
     } else {
         io->blk = blk_open_opts(io->graph, options, flags, &e);
     }
@@ -40,7 +47,7 @@ int io_open_image(struct io *io, const char *name, const struct opts *options, u
 
 int io_close(struct io *io, int argc, char **argv)
 {
-    blk_ctx_drain(io->ctx);
+    io_release(io);
     blk_close(io->blk);
     io->blk = NULL;
     return 0;
@@ -96,7 +103,7 @@ int io_reopen(struct io *io, int argc, char **argv)
         {"cache.writeback", BLK_WRITETHROUGH, true}};
     unsigned flags = blk_flags(io->blk);
     struct error e = ERROR_INIT;
-    struct opts o = {NULL, 0};
+    struct opts o = {NULL, 0}, own = {NULL, 0};
     bool mode = false, cache = false;
     int c, rc = 0;
 
@@ -120,18 +127,21 @@ int io_reopen(struct io *io, int argc, char **argv)
         size_t k = 0;
         bool on;
         while (k < ARRAY_LEN(keys) && strcmp(keys[k].key, o.v[i].name)) k++;
-        if (k == ARRAY_LEN(keys)) rc = error_set(&e, "Cannot change the option '%s'", o.v[i].name);
+        if (k == ARRAY_LEN(keys)) opts_set(&own, o.v[i].name, o.v[i].value);
         else if (k && cache) rc = error_set(&e, "Cannot set both -c and the cache options");
         else if (!k && mode) rc = error_set(&e, "Cannot set both -r/-w and 'read-only'");
         else if (!(rc = opt_parse_bool(keys[k].key, o.v[i].value, &on, &e)))
             flags = on != keys[k].inverse ? flags | keys[k].bit : flags & ~keys[k].bit;
     }
     if (!rc) {
-        blk_ctx_drain(io->ctx);
-        rc = blk_reopen(io->blk, flags, &e);
+        io_release(io);
+        rc = blk_set_options(io->blk, &own, true, &e);
+        if (!rc) rc = blk_reopen(io->blk, flags, &e);
+        if (!rc) rc = blk_set_options(io->blk, &own, false, &e);
         if (rc) error_set(&e, "%s", strerror(-rc));
     }
     if (rc && e.set) error_print(&e);
+    opts_free(&own);
     opts_free(&o);
     return rc ? -1 : 0;
 }
@@ -198,7 +208,6 @@ int io_map(struct io *io, int argc, char **argv)
     char a[48], b[48];
     bool yes;
 
-    if (!size) printf("Failed to map: the image is empty\n");
     for (uint64_t at = 0; at < size; at += run) {
         if (allocated(io, at, size - at, &yes, &run)) return -1;
         printf("%s (0x%llx) bytes %s allocated at offset %s (0x%llx)\n", io_size_text(run, a, sizeof a),
@@ -246,7 +255,7 @@ int io_sigraise(struct io *io, int argc, char **argv)
     uint64_t n;
 
     if (io_number(argv[1], &n)) return -1;
-    if (n > 128) return printf("signal argument '%s' is too large to be a valid signal number\n", argv[1]), -1;
+    if (n > MAX_SIGNAL) return printf("signal argument '%s' is too large to be a valid signal\n", argv[1]), -1;
     fflush(stdout); /* what was said must be seen */
     raise((int)n);
     return 0;

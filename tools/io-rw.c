@@ -12,7 +12,10 @@
 
 int io_number(const char *text, uint64_t *out)
 {
-    if (!opt_parse_size("argument", text, 1, out, NULL) && *out <= INT64_MAX) return 0;
+    int rc = opt_parse_size("argument", text, 1, out, NULL);
+
+    if (!rc && *out <= INT64_MAX) return 0;
+    if (!rc || rc == -ERANGE) return printf("Parsing error: argument too large -- %s\n", text), -1;
     printf("Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- %s\n", text);
     return -1;
 }
@@ -105,6 +108,7 @@ static int pattern_byte(const char *text, struct io_rw *w)
 
 int io_parse_rw(int argc, char **argv, const char *letters, struct io_rw *w)
 {
+    bool several = !strncmp(argv[0], "aio_", 4) || argv[0][strlen(argv[0]) - 1] == 'v'; /* lengths */
     bool reads = strchr(argv[0], 'r') && !strchr(argv[0], 'w');
     uint64_t v;
     int c;
@@ -138,7 +142,8 @@ int io_parse_rw(int argc, char **argv, const char *letters, struct io_rw *w)
         default: return io_usage(argv[0]);
         }
     }
-    if (optind + 2 > argc) return io_usage(argv[0]);
+    if (optind + 2 > argc || (!several && optind + 2 < argc)) return io_usage(argv[0]);
+    if (w->zero && optind + 2 < argc) return printf("-z supports only a single length parameter\n"), -1;
     if ((w->has_check || w->has_check_len) && !w->has_pattern) return io_usage(argv[0]);
     if (w->vmstate && w->compressed) return printf("-b and -c cannot be specified at the same time\n"), -1;
     if (w->vmstate && w->zero) return printf("-b and -z cannot be specified at the same time\n"), -1;
@@ -150,11 +155,13 @@ int io_parse_rw(int argc, char **argv, const char *letters, struct io_rw *w)
     if (io_number(argv[optind++], &w->offset)) return -1;
     for (; optind < argc; optind++) {
         if (io_number(argv[optind], &v)) return -1;
+        if (v > MAX_LENGTH && !w->no_fallback) /* nothing that long is held in memory */
+            return printf("length cannot exceed %d%s, given %s\n", MAX_LENGTH, w->zero ? " without -n" : "", argv[optind]), -1;
         w->len += v;
-        if (w->len > MAX_LENGTH)
-            return printf("length cannot exceed %d, given %s\n", MAX_LENGTH, argv[optind]), -1;
+        if (w->len > MAX_LENGTH && !w->no_fallback)
+            return printf("The total number of bytes exceed the maximum size %d\n", MAX_LENGTH), -1;
     }
-    if ((w->vmstate || w->compressed) && (sector("offset", w->offset) || sector("len", w->len))) return -1;
+    if ((w->vmstate || w->compressed) && (sector("offset", w->offset) || sector("count", w->len))) return -1;
     if (w->check_offset + w->check_len > w->len || w->check_offset > w->len)
         return printf("pattern verification range exceeds end of read data\n"), -1;
     return 0;
@@ -187,10 +194,12 @@ int io_fill(const struct io_rw *w, uint8_t *buf)
     memset(buf, w->has_pattern ? w->pattern : 0xcd, (size_t)w->len);
     if (!w->source) return 0;
     f = fopen(w->source, "rb");
-    if (!f) return printf("%s: %s\n", w->source, strerror(errno)), -1;
+    if (!f) return fprintf(stderr, "%s: %s\n", w->source, strerror(errno)), -1;
     got = fread(buf, 1, (size_t)w->len, f);
+    int bad = ferror(f) ? errno : 0;
     fclose(f);
-    if (!got && w->len) return printf("%s: file is empty\n", w->source), -1;
+    if (bad) return fprintf(stderr, "%s: %s\n", w->source, strerror(bad)), -1;
+    if (!got && w->len) return fprintf(stderr, "%s: file is empty\n", w->source), -1;
     for (uint64_t i = got; i < w->len; i++) buf[i] = buf[i - got];
     return 0;
 }

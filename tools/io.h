@@ -41,6 +41,9 @@ int io_usage(const char *command); /* prints how it is used; -1 */
 int io_open_image(struct io *, const char *name, const struct opts *options, unsigned flags);
 int io_parse_aio(const char *mode, unsigned *flags); /* 0, or -1 after a message */
 
+/* ---- io-aio.c ---- */
+void io_release(struct io *); /* resumes what stands at breakpoints, waits for all that is under way */
+
 /* ---- io-rw.c: for other commands too ---- */
 /* What the letters of a command say. */
 struct io_rw {

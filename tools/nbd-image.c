@@ -60,28 +60,6 @@ found:
 
 /* ---- opening -------------------------------------------------------------------------------------- */
 
-static int load_snapshot(struct blk_backend *b, const char *param, struct error *e)
-{
-    struct blk_snapshot *list;
-    struct opts o;
-    int n, rc = -1;
-
-    if (strncmp(param, "snapshot.", 9)) return blk_snapshot_load(b, param, e);
-    if (opts_parse(&o, param, NULL, NULL, e)) return -1;
-    const char *id = opts_get(&o, "snapshot.id"), *name = opts_get(&o, "snapshot.name");
-    n = blk_snapshot_list(blk_root(b), &list, e);
-    for (int i = 0; i < n && rc; i++) {
-        if ((id && strcmp(id, list[i].id)) || (name && strcmp(name, list[i].name))) continue;
-        rc = blk_snapshot_load(b, list[i].id, e);
-    }
-    if (n >= 0) {
-        mem_free(list);
-        if (rc) error_set(e, "Can't find snapshot");
-    }
-    opts_free(&o);
-    return rc;
-}
-
 static struct blk_backend *open_part(struct blk_graph *g, struct blk_backend *whole, const struct nbd_image *im,
                                      uint64_t offset, uint64_t size)
 {
@@ -122,11 +100,8 @@ struct blk_backend *nbd_open_image(struct blk_graph *g, const struct nbd_image *
         b = blk_open_in(g, im->name, im->format, NULL, im->flags, &e);
     }
     if (!b) return error_prefix(&e, "Failed to open '%s'", im->name), fail(&e, NULL);
-    if (im->load_snapshot && load_snapshot(b, im->load_snapshot, &e)) {
-        error_prefix(&e, "Failed to load snapshot");
-        return fail(&e, b);
-    }
-    if (im->partition && find_partition(b, im->partition, &offset, &size)) {
+    if ((im->load_snapshot && img_load_snapshot(b, im->load_snapshot)) ||
+        (im->partition && find_partition(b, im->partition, &offset, &size))) {
         blk_close(b);
         return NULL;
     }

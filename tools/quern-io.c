@@ -24,10 +24,15 @@ static const struct io_command *find(const char *name)
     return NULL;
 }
 
+static void say_usage(const struct io_command *c)
+{
+    printf("%s%s%s -- %s\n", c->name, *c->args ? " " : "", c->args, c->help);
+}
+
 int io_usage(const char *name)
 {
     const struct io_command *c = find(name);
-    if (c) printf("%s %s -- %s\n", c->name, c->args, c->help);
+    if (c) say_usage(c);
     return -1;
 }
 
@@ -36,12 +41,12 @@ int io_quit(struct io *io, int argc, char **argv) { return io->quit = true, 0; }
 int io_help(struct io *io, int argc, char **argv)
 {
     if (argc > 1) {
-        if (!find(argv[1])) printf("command %s not found\n", argv[1]);
-        else io_usage(argv[1]), fputs(find(argv[1])->more, stdout);
+        if (!find(argv[1])) return printf("command %s not found\n", argv[1]), -1;
+        io_usage(argv[1]), fputs(find(argv[1])->more, stdout);
         return 0;
     }
     for (unsigned i = 0; i < io_command_count; i++)
-        printf("%s %s -- %s\n", io_commands[i].name, io_commands[i].args, io_commands[i].help);
+        say_usage(&io_commands[i]);
     printf("\nUse 'help commandname' for extended help.\n");
     return 0;
 }
@@ -59,9 +64,9 @@ static int run_line(struct io *io, char *line)
     if (!c) return fprintf(stderr, "command \"%s\" not found\n", words[0]), -1;
     if (c->needs_file && !io->blk) return fprintf(stderr, "no file open, try 'help open'\n"), -1;
     if (n - 1 < c->min || (c->max >= 0 && n - 1 > c->max)) {
-        if (c->max < 0) printf("bad argument count %d to %s, expected at least %d arguments\n", n - 1, words[0], c->min);
-        else if (c->min == c->max) printf("bad argument count %d to %s, expected %d arguments\n", n - 1, words[0], c->min);
-        else printf("bad argument count %d to %s, expected between %d and %d arguments\n", n - 1, words[0], c->min, c->max);
+        if (c->max < 0) fprintf(stderr, "bad argument count %d to %s, expected at least %d arguments\n", n - 1, words[0], c->min);
+        else if (c->min == c->max) fprintf(stderr, "bad argument count %d to %s, expected %d arguments\n", n - 1, words[0], c->min);
+        else fprintf(stderr, "bad argument count %d to %s, expected between %d and %d arguments\n", n - 1, words[0], c->min, c->max);
         return -1;
     }
     if (c->writes && blk_readonly(io->blk)) return error_report("Block node is read-only"), -1;
@@ -185,7 +190,7 @@ static bool run_commands(struct io *io, char **commands, int n)
         if (io->ctx) blk_ctx_poll(io->ctx); /* of aio_read and aio_write: what has finished meanwhile */
         fflush(stdout);
     }
-    if (io->ctx) blk_ctx_drain(io->ctx);
+    io_release(io);
     return ok;
 }
 

@@ -81,7 +81,7 @@ struct args {
         *detect_zeroes;
     const char *bitmaps[MAX_BITMAPS + 1];
     unsigned bitmap_count, shared;
-    bool persistent, verbose, fork, list, depth, cache_given;
+    bool persistent, verbose, fork, list, depth, cache_given, aio_given, discard_given;
 };
 
 /* What happens while the server runs. */
@@ -162,8 +162,12 @@ static int take(struct blk_graph *g, struct args *a, const char *name, const cha
         a->cache_given = true;
         if (blk_parse_cache(arg ? arg : "none", &a->image.flags)) return error_report("Invalid cache mode `%s'", arg), -1;
     } else if (!strcmp(name, "aio")) {
+        if (a->aio_given) return error_report("--aio can only be specified once"), -1;
+        a->aio_given = true;
         if (blk_parse_aio(arg, &a->image.flags)) return error_report("Invalid aio mode '%s'", arg), -1;
     } else if (!strcmp(name, "discard")) {
+        if (a->discard_given) return error_report("--discard can only be specified once"), -1;
+        a->discard_given = true;
         if (blk_parse_discard(arg, &a->image.flags)) return error_report("Invalid discard mode `%s'", arg), -1;
     } else if (!strcmp(name, "detect-zeroes")) a->detect_zeroes = arg;
     else if (!strcmp(name, "offset")) {
@@ -173,6 +177,9 @@ static int take(struct blk_graph *g, struct args *a, const char *name, const cha
         if (!v) return error_report("Invalid partition '%s'", arg), -1;
         a->image.partition = (unsigned)v;
     } else if (!strcmp(name, "bitmap")) {
+        for (unsigned i = 0; i < a->bitmap_count; i++) {
+            if (!strcmp(a->bitmaps[i], arg)) return 0; /* offered once */
+        }
         if (a->bitmap_count == MAX_BITMAPS) return error_report("too many bitmaps"), -1;
         a->bitmaps[a->bitmap_count++] = arg;
     } else if (!strcmp(name, "allocation-depth")) a->depth = true;
@@ -235,7 +242,7 @@ static int check_args(struct args *a, int rest)
     if (a->image.image_opts && a->image.format) return error_report("--image-opts and -f are mutually exclusive"), -1;
     if (a->connect && a->tls_creds) return error_report("TLS is not supported with a host device"), -1;
     if (a->tls_hostname) return error_report("--tls-hostname is only for -L"), -1;
-    if (a->socket && (a->port || a->bind)) return error_report("--socket goes with neither --port nor --bind"), -1;
+    if (a->socket && (a->port || a->bind)) error_warn("with --socket, --port and --bind have no effect");
     return 0;
 }
 

@@ -1,11 +1,13 @@
 /*
- * shared.c - what quern-img, quern-io and quern-nbd have in common: --object, and the "Format specific information".
+ * shared.c - what quern-img, quern-io and quern-nbd have in common: --object, -l, and the "Format specific
+ * information".
  */
 #include "tools/shared.h"
 
 #include "blockfmt/throttle.h"
 #include "util/tls.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static void release_tls(void *creds) { tls_creds_unref(creds); }
@@ -38,38 +40,91 @@ static int throttle_object(struct blk_graph *g, const struct opts *o, const char
     return -1;
 }
 
+/* In place: a secret that is given as base64 (RFC 4648, section 4; line ends may be in it). */
+static int from_base64(struct blk_secret *s, struct error *e)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t n = 0, k = 0, pad = 0;
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < s->len; i++) {
+        const char *d = s->data[i] ? strchr(digits, s->data[i]) : NULL;
+        if (s->data[i] == '\n' || s->data[i] == '\r') continue;
+        if (s->data[i] == '=' && k % 4 >= 2) d = digits, pad++;
+        else if (pad) d = NULL;
+        if (!d) return error_set(e, "the secret is not valid base64 data");
+        bits = bits << 6 | (uint32_t)(d - digits);
+        if (++k % 4) continue;
+        s->data[n++] = (uint8_t)(bits >> 16), s->data[n++] = (uint8_t)(bits >> 8), s->data[n++] = (uint8_t)bits;
+    }
+    if (k % 4 || pad > 2) return error_set(e, "the secret is not valid base64 data");
+    s->len = n - pad;
+    return 0;
+}
+
+static int secret_object(struct blk_graph *g, const struct opts *o, const char *id, struct error *e)
+{
+    static const char *const known[] = {"qom-type", "id", "data", "file", "format"};
+    const char *data = opts_get(o, "data"), *file = opts_get(o, "file"), *format = opts_get(o, "format");
+    struct blk_secret *s;
+    int rc = 0;
+
+    for (unsigned i = 0; i < o->n; i++) {
+        size_t k = 0;
+        while (k < ARRAY_LEN(known) && strcmp(known[k], o->v[i].name)) k++;
+        if (!strcmp(o->v[i].name, "keyid") || !strcmp(o->v[i].name, "iv"))
+            return error_set(e, "secret '%s': encrypted secrets (keyid, iv) are not supported", id);
+        if (k == ARRAY_LEN(known)) return error_set(e, "Parameter '%s' is unexpected", o->v[i].name);
+    }
+    if (!data && !file) return error_set(e, "Either 'file' or 'data' must be provided");
+    if (data && file) return error_set(e, "'file' and 'data' are mutually exclusive");
+    if (format && strcmp(format, "raw") && strcmp(format, "base64"))
+        return error_set(e, "Parameter 'format' does not accept value '%s'", format);
+    if (data) {
+        s = mem_alloc(sizeof *s + strlen(data));
+        s->len = strlen(data);
+        memcpy(s->data, data, s->len);
+    } else {
+        FILE *f = fopen(file, "rb");
+        if (!f) return error_set(e, "Unable to read %s: %s", file, strerror(errno));
+        s = mem_alloc(sizeof *s + 65536);
+        s->len = fread(s->data, 1, 65536, f);
+        if (ferror(f)) rc = error_set(e, "Unable to read %s: %s", file, strerror(errno));
+        fclose(f);
+    }
+    if (!rc && format && *format == 'b') rc = from_base64(s, e);
+    if (!rc) rc = blk_object_add(g, "secret", id, s, free, e);
+    if (rc) mem_free(s);
+    return rc;
+}
+
 int img_object_add(struct blk_graph *g, const char *arg, struct error *e)
 {
-    struct opts o;
-    const char *type, *id, *data, *file;
-    struct blk_secret *s = NULL;
-    int rc = -1;
+    struct opts o = {NULL, 0};
+    const char *type, *id;
+    int rc;
 
-    if (opts_parse(&o, arg, "qom-type", NULL, e)) return -1;
-    type = opts_get(&o, "qom-type"), id = opts_get(&o, "id"), data = opts_get(&o, "data"), file = opts_get(&o, "file");
+    if (*arg == '{') { /* flattened as an image's options are */
+        char *json = mem_printf("json:%s", arg);
+        rc = blk_parse_filename(json, &o, e);
+        mem_free(json);
+    } else {
+        rc = opts_parse(&o, arg, "qom-type", NULL, e);
+    }
+    if (rc) return opts_free(&o), -1;
+    type = opts_get(&o, "qom-type"), id = opts_get(&o, "id");
+    rc = -1;
     if (!type || !id) {
         error_set(e, "Parameter '%s' is missing", type ? "id" : "qom-type");
     } else if (!strcmp(type, "throttle-group")) {
         rc = throttle_object(g, &o, id, e);
     } else if (!strcmp(type, "tls-creds-x509") || !strcmp(type, "tls-creds-psk") || !strcmp(type, "tls-creds-anon")) {
         rc = tls_object(g, type, id, &o, e);
-    } else if (strcmp(type, "secret") || opts_get(&o, "format") || opts_get(&o, "keyid")) {
-        error_set(e, "object type '%s' with these properties is not supported", type);
-    } else if (!data == !file) {
-        error_set(e, "Must provide either 'data' or 'file', not both");
-    } else if (data) {
-        s = mem_alloc(sizeof *s + strlen(data));
-        s->len = strlen(data);
-        memcpy(s->data, data, s->len);
+    } else if (!strcmp(type, "secret")) {
+        rc = secret_object(g, &o, id, e);
     } else {
-        FILE *f = fopen(file, "rb");
-        s = mem_alloc(sizeof *s + 65536);
-        s->len = f ? fread(s->data, 1, 65536, f) : 0;
-        if (!f) error_set(e, "Unable to read %s", file), mem_free(s), s = NULL;
-        else fclose(f);
+        error_set(e, "Parameter 'qom-type' does not accept value '%s'", type);
     }
-    if (s) rc = blk_object_add(g, "secret", id, s, free, e);
-    if (rc && s) mem_free(s);
     opts_free(&o);
     return rc ? -1 : 0;
 }
@@ -78,6 +133,42 @@ int img_object(struct blk_graph *g, const char *arg)
 {
     struct error e = ERROR_INIT;
     return img_object_add(g, arg, &e) ? (error_print(&e), -1) : 0;
+}
+
+/* ---- internal snapshots ---------------------------------------------------------------------------- */
+
+int img_load_snapshot(struct blk_backend *b, const char *param)
+{
+    static const struct opt_desc keys[] = {{"snapshot.id", OPT_STRING, NULL}, {"snapshot.name", OPT_STRING, NULL},
+                                           {NULL, OPT_STRING, NULL}};
+    struct blk_snapshot *list = NULL;
+    struct error e = ERROR_INIT;
+    struct opts o = {NULL, 0};
+    const char *id, *name;
+    int n, rc;
+
+    if (strncmp(param, "snapshot.", 9)) {
+        rc = blk_snapshot_load(b, param, &e);
+    } else {
+        if (opts_parse(&o, param, NULL, keys, &e)) {
+            error_print(&e);
+            return error_report("Failed in parsing snapshot param '%s'", param), -1;
+        }
+        id = opts_get(&o, "snapshot.id"), name = opts_get(&o, "snapshot.name");
+        n = blk_snapshot_list(blk_root(b), &list, &e);
+        rc = n < 0 ? n : -ENOENT;
+        for (int i = 0; i < n; i++) {
+            if ((id && strcmp(id, list[i].id)) || (name && strcmp(name, list[i].name))) continue;
+            rc = blk_snapshot_load(b, list[i].id, &e);
+            break;
+        }
+        if (rc) error_set(&e, "Can't find snapshot");
+        mem_free(list);
+        opts_free(&o);
+    }
+    if (!rc) return 0;
+    error_prefix(&e, "Failed to load snapshot");
+    return error_print(&e), -1;
 }
 
 /* ---- "Format specific information" ---------------------------------------------------------------- */

@@ -11,6 +11,8 @@
 int img_object(struct blk_graph *, const char *arg);
 /* The same without a message. */
 int img_object_add(struct blk_graph *, const char *arg, struct error *);
+/* -l of several tools: an ID or name, or snapshot.id=,snapshot.name=. 0, or -1 after a message. */
+int img_load_snapshot(struct blk_backend *, const char *param);
 /* Prints the "Format specific information" of a node, heading and all; nothing when there is none. */
 void img_print_specific(struct blk_node *);
 

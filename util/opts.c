@@ -37,18 +37,19 @@ static int digit_value(char c)
 }
 
 /* Reads an unsigned number; the own loop refuses signs and blanks, which strtoull would take.
- * Returns the first character after it, or NULL (no digit, or too large). */
-static const char *scan_number(const char *s, uint64_t *out, bool *decimal)
+ * Returns the first character after it, or NULL (no digit). *over: it is too large. */
+static const char *scan_number(const char *s, bool octal, uint64_t *out, bool *decimal, bool *over)
 {
     unsigned base = 10;
     uint64_t v = 0;
     const char *start;
 
+    *over = false;
     if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) base = 16, s += 2;
-    else if (s[0] == '0' && is_digit(s[1])) base = 8, s += 1;
+    else if (octal && s[0] == '0' && is_digit(s[1])) base = 8, s += 1;
     for (start = s; (unsigned)digit_value(*s) < base; s++) {
         unsigned d = (unsigned)digit_value(*s);
-        if (v > (UINT64_MAX - d) / base) return NULL;
+        *over |= v > (UINT64_MAX - d) / base;
         v = v * base + d;
     }
     if (s == start) return NULL;
@@ -60,11 +61,11 @@ static const char *scan_number(const char *s, uint64_t *out, bool *decimal)
 int opt_parse_number(const char *what, const char *s, uint64_t max, uint64_t *out, struct error *e)
 {
     uint64_t v;
-    bool dec;
-    const char *end = scan_number(s, &v, &dec);
+    bool dec, over;
+    const char *end = scan_number(s, true, &v, &dec, &over);
 
     if (!end || *end) return error_set(e, "Parameter '%s' expects a number, not '%s'", what, s);
-    if (v > max) {
+    if (over || v > max) {
         return error_set(e, "Parameter '%s': %s is out of range (at most %llu)", what, s,
                          (unsigned long long)max);
     }
@@ -90,8 +91,8 @@ static uint64_t suffix_unit(char c)
 int opt_parse_size(const char *what, const char *s, uint64_t unit, uint64_t *out, struct error *e)
 {
     uint64_t v, frac = 0, scale = 1;
-    bool dec;
-    const char *p = scan_number(s, &v, &dec);
+    bool dec, over;
+    const char *p = scan_number(s, false, &v, &dec, &over);
 
     if (!p) goto bad;
     if (*p == '.' && dec) {
@@ -105,7 +106,7 @@ int opt_parse_size(const char *what, const char *s, uint64_t unit, uint64_t *out
         unit = suffix_unit(*p++);
         if (!unit || *p) goto bad;
     }
-    if (v && unit > UINT64_MAX / v) goto range;
+    if (over || (v && unit > UINT64_MAX / v)) goto range;
     v *= unit;
     if (frac) {
         uint64_t hi, part;

@@ -48,7 +48,7 @@ void opts_set(struct opts *o, const char *name, const char *value);
 
 /* Single values. `what` names the option or key in messages. 0 or -1. */
 int opt_parse_bool(const char *what, const char *s, bool *out, struct error *e);
-/* Decimal, 0x hexadecimal or 0 octal; at most max. */
+/* Decimal, 0x hexadecimal or 0 octal; at most max. (A size is never octal.) */
 int opt_parse_number(const char *what, const char *s, uint64_t max, uint64_t *out, struct error *e);
 /* A size: number with an optional suffix B, K, M, G, T, P, E (powers of 1024; either case); a decimal
  * number may have a fraction ("1.5G"). Without suffix it is multiplied by `unit`.
