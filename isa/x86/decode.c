@@ -1,5 +1,5 @@
 /*
- * decode.c - what derives from the x86 instruction table: parsed forms, the decoder, random encodings, coverage.
+ * decode.c - what derives from the x86 instruction table: parsed forms, the decoder, random encodings.
  *
  * Lines are found by map and opcode, and where ModRM matters by its reg field and whether it names a register: in the
  * few lines left the first that fits wins, so special forms stand before general ones in the table. Formats: Intel SDM
@@ -27,8 +27,6 @@ void (*const x86_translators[])(struct x86_tr *) = {
 };
 enum { N_DEFS = ARRAY_LEN(x86_defs) };
 const unsigned x86_n_defs = N_DEFS;
-
-static atomic_uint_least64_t counts[N_DEFS];
 
 /*
  * Few programs use more than a tenth of the table, and many are over soon. So at first only the lines' opcodes are looked
@@ -747,7 +745,3 @@ unsigned x86_encode_random(unsigned line, enum x86_mode mode, uint64_t *rng, uin
     }
     return w.n <= X86_MAX_LEN ? w.n : 0;
 }
-
-uint64_t x86_coverage(unsigned line) { return atomic_load_explicit(&counts[line], memory_order_relaxed); }
-/* Lost counts do not matter, so no locked instruction. */
-void x86_count(unsigned line) { atomic_store_explicit(&counts[line], x86_coverage(line) + 1, memory_order_relaxed); }

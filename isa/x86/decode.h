@@ -163,9 +163,6 @@ static inline unsigned x86_size_bytes(const struct x86_insn *d, unsigned size)
 bool x86_op_is_mem(const struct x86_insn *, const struct x86_operand *);
 /* A random encoding of a line for a mode into out[15]: its length, or 0 when the line has none there. *rng: xorshift, nonzero. */
 unsigned x86_encode_random(unsigned line, enum x86_mode, uint64_t *rng, uint8_t *out);
-/* How often each line was translated in this process (statistics; relaxed). */
-uint64_t x86_coverage(unsigned line);
-void x86_count(unsigned line);
 
 /* Disassembly of bytes[0..n) in AT&T syntax as GNU objdump writes it: length, or 0 if n is too short. What is undefined is
  * "(bad)", of length 1. */

@@ -348,7 +348,6 @@ static bool unit(struct x86_tr *t)
         t->arg = t->i.def->arg;
         t->size = t->i.form->n_ops ? x_bytes(t, 0) : t->i.osize;
         t->have_ea = false;
-        x86_count(t->i.line);
         x_check_operands(t);
         t->i.tr(t);
         enter_mmx(t);
