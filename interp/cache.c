@@ -303,16 +303,15 @@ static void log_in_asm(struct cpu *cpu, const struct ir_block *ir)
     log_printf("\n");
 }
 
+/* What the block keeps of its ops beside their records: where instructions begin, and whether it ends with a jump to anywhere. */
 static void make_marks(struct blk *b, const struct ir_block *ir, struct arena *arena)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < ir->n_ops; i++) n += ir->ops[i].op == OP_INSN;
-    b->n_marks = (uint16_t)MAX(n, 1u);
-    b->marks = arena_get(arena, b->n_marks * sizeof(struct mark));
-    memset(b->marks, 0, b->n_marks * sizeof(struct mark));
-    n = 0;
+    b->marks = arena_get(arena, MAX(ir->n_insns, 1u) * sizeof(struct mark));
+    memset(b->marks, 0, MAX(ir->n_insns, 1u) * sizeof(struct mark));
     for (unsigned i = 0; i < ir->n_ops; i++) {
         const struct ir_op *o = &ir->ops[i];
+        if (o->op == OP_IND) b->has_ind = true, b->ind_hint = o->attr & IR_HINT_MASK;
         if (o->op != OP_INSN) continue;
         struct mark *m = &b->marks[n];
         m->at = (uint16_t)i;
@@ -322,6 +321,7 @@ static void make_marks(struct blk *b, const struct ir_block *ir, struct arena *a
         m->unit_back = (o->attr & IR_INSN_CONT) && n ? (uint8_t)(m[-1].unit_back + 1) : 0;
         n++;
     }
+    b->n_marks = (uint16_t)MAX(n, 1u);
 }
 
 /* The code of a block, before what is at its place changes. */
@@ -378,9 +378,6 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
     b->pc = pc, b->key = key, b->valid = true, b->one_shot = ir->one_shot;
     b->user = cpu->world->user;
     b->fixed = !b->user && cpu->guest->fixed && cpu->guest->fixed(pc);
-    for (unsigned i = 0; i < ir->n_ops; i++) {
-        if (ir->ops[i].op == OP_IND) b->has_ind = true, b->ind_hint = ir->ops[i].attr & IR_HINT_MASK;
-    }
     b->n_insns = ir->n_insns;
     b->size = ir->size;
     b->page[0] = host;

@@ -145,8 +145,9 @@ bool fp_host_has_fma(void)
 
     if (!k) {
         enum { FMA = 1 << 12, OSXSAVE = 1 << 27, YMM = 6 };
-        uint32_t a, b, c = 0, d, state = 0;
-        if (__get_cpuid(1, &a, &b, &c, &d) && c & OSXSAVE) __asm__ volatile("xgetbv" : "=a"(state), "=d"(d) : "c"(0));
+        uint32_t a, b, c, d, state = 0;
+        __cpuid(1, a, b, c, d); /* whoever has SSE has this leaf; asking for that first takes as long again */
+        if (c & OSXSAVE) __asm__ volatile("xgetbv" : "=a"(state), "=d"(d) : "c"(0));
         k = c & FMA && (state & YMM) == YMM ? 2 : 1;
         atomic_store_explicit(&known, k, memory_order_relaxed);
     }

@@ -71,7 +71,7 @@ void ir_builder_free(struct ir_builder *b)
     memset(b, 0, sizeof *b);
 }
 
-static void bug(struct ir_builder *b, const char *what)
+static ATTR_COLD void bug(struct ir_builder *b, const char *what)
 {
     if (!b->bug) b->bug = what;
 }
@@ -115,9 +115,26 @@ static int type_of(const struct ir_builder *b, ir_id x)
     return x - IR_CONST < b->blk.n_consts ? b->blk.const_type[x - IR_CONST] : -1;
 }
 
-static void want(struct ir_builder *b, ir_id x, enum ir_type type, const char *what)
+/* Every operand of every op comes by here: the usual case, a slot, without a call. */
+static inline void want(struct ir_builder *b, ir_id x, enum ir_type type, const char *what)
 {
-    if (type_of(b, x) != (int)type) bug(b, what);
+    if (likely(x < b->guest->n_slots)) {
+        if (unlikely(b->guest->slots[x].type != type)) bug(b, what);
+    } else if (unlikely(type_of(b, x) != (int)type)) {
+        bug(b, what);
+    }
+}
+
+/* A place for one more op; false: there is none. */
+static ATTR_COLD bool more_ops(struct ir_builder *b)
+{
+    if (b->blk.n_ops >= IR_MAX_OPS) {
+        bug(b, "too many ops");
+        return false;
+    }
+    b->cap_ops = b->cap_ops ? b->cap_ops * 2 : 256;
+    b->blk.ops = mem_realloc(b->blk.ops, b->cap_ops * sizeof(struct ir_op));
+    return true;
 }
 
 static struct ir_op *emit(struct ir_builder *b, unsigned op, unsigned type, ir_id d, ir_id a, ir_id bb, ir_id c)
@@ -126,14 +143,7 @@ static struct ir_op *emit(struct ir_builder *b, unsigned op, unsigned type, ir_i
 
     if (b->ended && op != OP_LABEL) bug(b, "op after the end of the block");
     if (ir_is_const(d)) bug(b, "constant as destination");
-    if (b->blk.n_ops >= IR_MAX_OPS) {
-        bug(b, "too many ops");
-        return &overflow;
-    }
-    if (b->blk.n_ops == b->cap_ops) {
-        b->cap_ops = b->cap_ops ? b->cap_ops * 2 : 256;
-        b->blk.ops = mem_realloc(b->blk.ops, b->cap_ops * sizeof(struct ir_op));
-    }
+    if (unlikely(b->blk.n_ops == b->cap_ops) && !more_ops(b)) return &overflow;
     struct ir_op *o = &b->blk.ops[b->blk.n_ops++];
     *o = (struct ir_op){ (uint16_t)op, (uint8_t)type, 0, d, a, bb, c, 0 };
     return o;
@@ -177,7 +187,11 @@ ir_id ir_op3(struct ir_builder *b, enum ir_opcode op, enum ir_type t, ir_id d, i
 
 ir_id ir_mov(struct ir_builder *b, enum ir_type t, ir_id d, ir_id a)
 {
-    return d == a ? d : ir_op1(b, OP_MOV, t, d, a);
+    if (d == a) return d;
+    want(b, d, t, "destination type");
+    want(b, a, t, "operand type");
+    emit(b, OP_MOV, t, d, a, IR_NONE, IR_NONE);
+    return d;
 }
 
 ir_id ir_bits(struct ir_builder *b, enum ir_opcode op, enum ir_type t, ir_id d, ir_id a, unsigned pos, unsigned len)
@@ -492,8 +506,10 @@ bool ir_insn(struct ir_builder *b, uint64_t pc, unsigned len, unsigned flags)
 bool ir_fetch(struct ir_builder *b, uint64_t pc, unsigned n, uint8_t *buf)
 {
     unsigned at = (unsigned)(pc & ~CPU_PAGE_MASK);
-    if (likely(n == 4 && (pc & CPU_PAGE_MASK) == b->code_vpage && at <= CPU_PAGE_SIZE - 4 && b->code_mask == CPU_PAGE_MASK)) {
-        memcpy(buf, b->code_host + at, 4);
+    if (likely((pc & CPU_PAGE_MASK) == b->code_vpage && at + n <= CPU_PAGE_SIZE && b->code_mask == CPU_PAGE_MASK)) {
+        if (n == 4) memcpy(buf, b->code_host + at, 4); /* the two usual lengths without a call */
+        else if (n == 15) memcpy(buf, b->code_host + at, 15);
+        else memcpy(buf, b->code_host + at, n);
         return true;
     }
     if (b->kept) {

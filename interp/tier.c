@@ -27,7 +27,7 @@
 enum { FIRST = 8, FIRST_BLOCKS = 48 };
 enum { COUNTS = 64 };
 enum { SOON = 1000 /* runs: see jit_soon() */ };
-enum { POINT_BITS = 12, POINT_CHUNKS = 4096, QUEUE_MAX = 512, BATCH_MAX = 64, NEVER = -1 };
+enum { POINT_BITS = 15, POINT_CHUNKS = 512, QUEUE_MAX = 512, BATCH_MAX = 64, NEVER = -1 };
 
 struct jit {
     const struct jit_backend *be;

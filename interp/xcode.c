@@ -108,17 +108,19 @@ struct lower {
     ir_id acc;            /* whose value the accumulator holds */
     unsigned scratch;
     uint8_t next_start;
-    
 };
+
+static ATTR_COLD void more_records(struct lower *w)
+{
+    w->cap = w->cap ? w->cap * 2 : 256;
+    w->x = mem_realloc(w->x, w->cap * sizeof *w->x);
+    w->xop = mem_realloc(w->xop, w->cap * sizeof *w->xop);
+    w->start = mem_realloc(w->start, w->cap);
+}
 
 static struct xrec *put(struct lower *w, unsigned xop)
 {
-    if (w->n == w->cap) {
-        w->cap = w->cap ? w->cap * 2 : 256;
-        w->x = mem_realloc(w->x, w->cap * sizeof *w->x);
-        w->xop = mem_realloc(w->xop, w->cap * sizeof *w->xop);
-        w->start = mem_realloc(w->start, w->cap);
-    }
+    if (unlikely(w->n == w->cap)) more_records(w);
     memset(&w->x[w->n], 0, sizeof *w->x);
     w->xop[w->n] = (uint16_t)xop;
     w->start[w->n] = w->next_start;

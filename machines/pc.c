@@ -619,20 +619,14 @@ static int make_ide_drive(struct pc *pc, struct device *ide, struct drive_config
     return c->bootindex ? add_boot(pc, c->bootindex, drive_path(pc, c->index), e) : 0;
 }
 
+/* c NULL: the empty drive that is there when nobody asked for one. */
 static int make_floppy(struct pc *pc, struct drive_config *c, struct error *e)
 {
-    const char *index = c->bootindex ? c->bootindex : fdc_boot_index(pc->fdc, (unsigned)c->index);
-    if (fdc_add_drive(pc->fdc, (unsigned)c->index, c->blk, e)) return -1;
-    c->device = pc->fdc;
-    return index ? add_boot(pc, index, floppy_path(pc, (unsigned)c->index), e) : 0;
-}
-
-/* The empty drive that is there when nobody asked for one. */
-static int make_default_floppy(struct pc *pc, struct error *e)
-{
-    const char *index = fdc_boot_index(pc->fdc, 0);
-    if (fdc_add_drive(pc->fdc, 0, NULL, e)) return -1;
-    return index ? add_boot(pc, index, floppy_path(pc, 0), e) : 0;
+    unsigned n = c ? (unsigned)c->index : 0;
+    const char *index = c && c->bootindex ? c->bootindex : fdc_boot_index(pc->fdc, n);
+    if (fdc_add_drive(pc->fdc, n, c ? c->blk : NULL, e)) return -1;
+    if (c) c->device = pc->fdc;
+    return index ? add_boot(pc, index, floppy_path(pc, n), e) : 0;
 }
 
 static int make_drives(struct pc *pc, struct device *ide, struct error *e)
@@ -655,7 +649,7 @@ static int make_drives(struct pc *pc, struct device *ide, struct error *e)
         if (make_ide_drive(pc, ide, c, e)) return -1;
         cd_place_taken |= c->index == 2;
     }
-    if (!floppy && make_default_floppy(pc, e)) return -1;
+    if (!floppy && make_floppy(pc, NULL, e)) return -1;
     if (m->cfg.no_defaults || cd_place_taken) return 0;
     struct device *cd = dev_create(m->mb, dev_find("ide-cd"), ide, pc->q35 ? "ide2-cd0" : "ide1-cd0"); /* empty */
     dev_set_int(cd, "unit", drive_unit(pc, 2));

@@ -56,7 +56,7 @@ UNIT_TESTS += tests/test-virtio
 endif
 UNIT_TESTS += tests/test-x86-host
 UNIT_TESTS += tests/test-x86-table
-UNIT_TESTS += tests/test-x86-sys
+UNIT_TESTS += tests/test-x86-sys tests/test-x86-vme
 if JIT_X64
 UNIT_TESTS += tests/test-x64-emit
 endif

@@ -1,15 +1,17 @@
 #!/bin/sh
 # Compiles the programs of GCC's execute tests (gcc.c-torture/execute) for the targets named and runs each under
-# qemu-TARGET and quern-TARGET: those that pass by the first have to pass by the second. The programs are
-# GCC's and under its licence; they are read from Debian's package gcc-12-source and no part of this project.
+# qemu-TARGET, or with -n on the host's own CPU, and under quern-TARGET: those that pass by the first have to pass by
+# the second. The programs are GCC's and under its licence; they are read from Debian's package gcc-12-source and no
+# part of this project.
 # Not part of the default tests: a complete run takes minutes for each target.
 #
-# usage: run-torture.sh [-e EVERY] [-j JOBS] [-O LEVELS] [-a ACCEL] [-w DIR] [-k NAME] [TARGET]...
+# usage: run-torture.sh [-e EVERY] [-j JOBS] [-O LEVELS] [-a ACCEL] [-w DIR] [-n] [-k NAME] [TARGET]...
 #   -e N       only every Nth program (default 1, or $QUERN_TORTURE_EVERY)
 #   -j N       that many at a time (default 2)
 #   -O LEVELS  optimisation levels (default "-O0 -O1")
 #   -a ACCEL   the value of quern's -accel (default: none given)
 #   -w DIR     work directory, kept; unpacked sources in it are used again (default: a temporary one)
+#   -n         natively instead of under qemu, on hosts that run the target's programs themselves
 #   -k NAME    only programs whose name contains NAME; what they print is kept in DIR
 #   TARGET     mipsel, mips, mips64el, mips64, mipsn32el, mipsn32, i386, x86_64 (default mipsel); n32 needs the packages
 #              libc6-dev-mipsn32-mips64el-cross and libn32gcc-12-dev-mips64el-cross, or those for mips64
@@ -40,6 +42,9 @@ compiler() {
     *) die "no cross compiler known for $1" ;;
     esac
 }
+
+# What runs a target's programs to compare with: nothing is the host itself.
+reference() { [ "$TORTURE_NATIVE" ] || echo "qemu-$1"; }
 
 # The options a program asks for in its comments; those for other machines are left out.
 directives() {
@@ -76,7 +81,8 @@ worker() {
     fi
     # A directory of its own: some write files.
     mkdir -p "$stem.d"
-    (cd "$stem.d" && timeout 60 "qemu-$target" "$stem" >"$stem.qemu" 2>&1 </dev/null)
+    # shellcheck disable=SC2046 # none, or a command
+    (cd "$stem.d" && timeout 60 $(reference "$target") "$stem" >"$stem.qemu" 2>&1 </dev/null)
     oracle=$?
     # shellcheck disable=SC2086
     (cd "$stem.d" && timeout 120 "$TORTURE_QUERN/quern-$target" $TORTURE_ACCEL "$stem" >"$stem.quern" 2>&1 </dev/null)
@@ -97,14 +103,15 @@ if [ "${1:-}" = --worker ]; then
     exit 0
 fi
 
-every=${QUERN_TORTURE_EVERY:-1} jobs=2 levels="-O0 -O1" accel='' work='' only=''
-while getopts e:j:O:a:w:k: option; do
+every=${QUERN_TORTURE_EVERY:-1} jobs=2 levels="-O0 -O1" accel='' work='' only='' native=''
+while getopts e:j:O:a:w:nk: option; do
     case $option in
     e) every=$OPTARG ;;
     j) jobs=$OPTARG ;;
     O) levels=$OPTARG ;;
     a) accel="-accel $OPTARG" ;;
     w) work=$OPTARG ;;
+    n) native=1 ;;
     k) only=$OPTARG ;;
     *) sed -n '/^# usage/,/^# The sources/s/^# *//p' "$0" >&2; exit 2 ;;
     esac
@@ -134,9 +141,9 @@ fi
 [ "$tree" ] || skip "no sources: install gcc-12-source, or set QUERN_TORTURE to its tar file (apt-get download
 gcc-12-source and dpkg-deb -x need no privilege)"
 
-TORTURE_TREE=$tree TORTURE_WORK=$work TORTURE_ACCEL=$accel TORTURE_KEEP=$only
+TORTURE_TREE=$tree TORTURE_WORK=$work TORTURE_ACCEL=$accel TORTURE_KEEP=$only TORTURE_NATIVE=$native
 TORTURE_QUERN=$(cd "${QUERN_BUILD:-.}" && pwd)
-export TORTURE_TREE TORTURE_WORK TORTURE_ACCEL TORTURE_KEEP TORTURE_QUERN
+export TORTURE_TREE TORTURE_WORK TORTURE_ACCEL TORTURE_KEEP TORTURE_NATIVE TORTURE_QUERN
 sample=
 [ "$every" = 1 ] || sample=", one program in $every"
 passed=0 failed=0 skipped=0
@@ -144,7 +151,8 @@ for target; do
     gcc=$(compiler "$target") || exit 1
     gcc=${gcc%% *}
     missing=
-    for tool in "$gcc" "qemu-$target" "$TORTURE_QUERN/quern-$target" timeout xargs; do
+    # shellcheck disable=SC2046
+    for tool in "$gcc" $(reference "$target") "$TORTURE_QUERN/quern-$target" timeout xargs; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     if [ "$missing" ]; then
@@ -168,7 +176,8 @@ for target; do
     none=$(grep -c '^un' "$TORTURE_RESULTS")
     [ -s "$TORTURE_RESULTS" ] || die "$target: no program was run"
     echo "== $target, $levels$sample: $(wc -l <"$TORTURE_RESULTS") programs, $none of them not for it"
-    echo "   $((both + bad)) pass by qemu-$target, $both of these by quern-$target:" \
+    oracle=$(reference "$target")
+    echo "   $((both + bad)) pass by ${oracle:-the host}, $both of these by quern-$target:" \
         "$(awk -v a="$both" -v b="$((both + bad))" 'BEGIN { printf "%.2f %%", b ? 100 * a / b : 0 }')"
     grep -v '^pass ' "$TORTURE_RESULTS" | grep -v '^uns' | sed 's/^/   /'
     passed=$((passed + both)) failed=$((failed + bad)) skipped=$((skipped + none))

@@ -1,5 +1,5 @@
 /*
- * decode.c - what derives from the MIPS instruction tables: masks, the decoder, random encodings, coverage.
+ * decode.c - what derives from the MIPS instruction tables: masks, the decoder, random encodings.
  *
  * The decoder is a tree of small tables built from the patterns once per process: each node looks at the
  * field that splits its lines best. A 32-bit instruction is found in two to four steps.
@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdatomic.h>
 
 #define FITS(n, p, s)                                                                                 \
     static_assert(sizeof n <= sizeof(((struct mips_insn *)0)->name) && sizeof p <= sizeof(((struct mips_insn *)0)->pattern) && \
@@ -41,7 +40,6 @@ enum {
 const unsigned mips_n_insns = N_INSNS, mips_n_insns32 = N_INSNS32;
 
 static struct mips_bits bits[N_INSNS];
-static atomic_uint_least64_t counts[N_INSNS];
 
 /* Fields that a node may look at: most to least significant bit number. */
 static const struct field { uint8_t shift, width; } fields[] = {
@@ -210,11 +208,4 @@ uint32_t mips_encode_random(unsigned line, uint64_t *rng)
 
     *rng ^= *rng << 13, *rng ^= *rng >> 7, *rng ^= *rng << 17;
     return (((uint32_t)(*rng >> 16) & ~b.mask) | b.match) & wide;
-}
-
-uint64_t mips_coverage(unsigned line) { return atomic_load_explicit(&counts[line], memory_order_relaxed); }
-/* Lost counts do not matter, so no locked instruction. */
-void mips_count(unsigned line)
-{
-    atomic_store_explicit(&counts[line], mips_coverage(line) + 1, memory_order_relaxed);
 }

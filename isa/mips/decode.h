@@ -69,9 +69,6 @@ int mips16_decode(uint32_t insn);
 /* A random encoding of a line: fixed bits as in the pattern, the others from *rng (xorshift, nonzero). It
  * may decode to a narrower line that takes precedence (MF_MORE). */
 uint32_t mips_encode_random(unsigned line, uint64_t *rng);
-/* How often each line was translated in this process (statistics; relaxed). */
-uint64_t mips_coverage(unsigned line);
-void mips_count(unsigned line);
 
 /* ---- the translator ------------------------------------------------------------------------ */
 struct mips_tr {

@@ -247,7 +247,6 @@ static void one(struct mips_tr *t)
     if (line >= 0) {
         t->def = &mips_insns[line];
         t->arg = t->def->arg;
-        mips_count((unsigned)line);
     }
     /* Reserved: unknown, an EXTEND in front of what can't be extended, a branch or EXTEND in a delay slot. */
     if (line < 0 || (t->len == 4 && !jal && !(t->def->flags & MF_EXT)) ||

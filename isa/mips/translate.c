@@ -87,7 +87,6 @@ bool tr_one(struct mips_tr *t)
     }
     t->def = &mips_insns[line];
     t->arg = t->def->arg;
-    mips_count((unsigned)line);
     if (t->in_slot && t->def->flags & MF_BR) {
         tr_raise_code(t, ME_RI, 0); /* UNPREDICTABLE: a branch in a delay slot */
         return false;

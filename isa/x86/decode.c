@@ -1,5 +1,5 @@
 /*
- * decode.c - what derives from the x86 instruction table: parsed forms, the decoder, random encodings, coverage.
+ * decode.c - what derives from the x86 instruction table: parsed forms, the decoder, random encodings.
  *
  * Lines are found by map and opcode, and where ModRM matters by its reg field and whether it names a register: in the
  * few lines left the first that fits wins, so special forms stand before general ones in the table. Formats: Intel SDM
@@ -27,8 +27,6 @@ void (*const x86_translators[])(struct x86_tr *) = {
 };
 enum { N_DEFS = ARRAY_LEN(x86_defs) };
 const unsigned x86_n_defs = N_DEFS;
-
-static atomic_uint_least64_t counts[N_DEFS];
 
 /*
  * Few programs use more than a tenth of the table, and many are over soon. So at first only the lines' opcodes are looked
@@ -63,7 +61,15 @@ static int hex(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-static bool word_is(const char *w, size_t n, const char *s) { return strlen(s) == n && !memcmp(w, s, n); }
+/* The byte that two digits are, or -1. */
+static int hex_byte(const char *s)
+{
+    int high = hex(s[0]), low = high < 0 ? -1 : hex(s[1]);
+    return low < 0 ? -1 : high << 4 | low;
+}
+
+/* Few are: most differ in the first letter. */
+static inline bool word_is(const char *w, size_t n, const char *s) { return *w == *s && strlen(s) == n && !memcmp(w, s, n); }
 
 /* The rest of the words: everything but prefixes, map and opcode. */
 static bool parse_word(struct x86_form *f, const char *w, size_t n)
@@ -102,7 +108,7 @@ static bool parse_word(struct x86_form *f, const char *w, size_t n)
     return true;
 }
 
-/* Prefixes, map and opcode, as far as behind the opcode. NULL: they are not what they should be. */
+/* Prefixes, map and opcode, as far as behind the opcode. NULL: they are not what they should be. All lines go through this once. */
 static const char *parse_opcode(struct x86_form *f, const char *s)
 {
     static const struct { char word[5]; uint8_t map; } maps[] = { { "0F0F", XMAP_3DNOW }, { "0F38", XMAP_0F38 }, { "0F3A", XMAP_0F3A } };
@@ -114,20 +120,27 @@ static const char *parse_opcode(struct x86_form *f, const char *s)
         const char *w = s;
         size_t n = 0;
         while (w[n] && w[n] != ' ') n++;
-        bool more = w[n] && hex(w[n + 1]) >= 0 && hex(w[n + 2]) >= 0; /* another byte follows */
         s += n + (s[n] == ' ');
-        if (n == 1 && *w == 'V') vex = true;
-        else if (n == 2 && w[0] == 'N' && w[1] == 'P') f->prefixes = 1;
-        else if (n == 2 && w[0] == '6' && w[1] == '6' && more) f->prefixes = 2;
-        else if (n == 2 && w[0] == 'F' && w[1] == '2' && more) f->prefixes = 4;
-        else if (n == 2 && w[0] == 'F' && w[1] == '3' && more) f->prefixes = 8;
-        else if (n == 2 && w[0] == '0' && w[1] == 'F' && map == XMAP_1) map = XMAP_0F;
-        else if (n == 2 && w[0] == '3' && w[1] == '8' && map == XMAP_0F && more) map = XMAP_0F38;
-        else if ((n == 2 || (n == 4 && w[2] == '+' && w[3] == 'r')) && hex(w[0]) >= 0 && hex(w[1]) >= 0) {
-            f->opcode = (uint8_t)(hex(w[0]) << 4 | hex(w[1]));
+        int byte = n == 2 || (n == 4 && w[2] == '+' && w[3] == 'r') ? hex_byte(w) : -1;
+        if (byte >= 0) {
+            if (byte == 0x0f && n == 2 && map == XMAP_1) {
+                map = XMAP_0F;
+                continue;
+            }
+            unsigned prefix = byte == 0x66 ? 2 : byte == 0xf2 ? 4 : byte == 0xf3 ? 8 : 0;
+            bool is_map = byte == 0x38 && map == XMAP_0F;
+            if (n == 2 && (prefix || is_map) && hex_byte(s) >= 0) { /* another byte follows */
+                if (prefix) f->prefixes = (uint8_t)prefix;
+                else map = XMAP_0F38;
+                continue;
+            }
+            f->opcode = (uint8_t)byte;
             f->plus_r = n == 4;
             break;
-        } else {
+        }
+        if (n == 1 && *w == 'V') vex = true;
+        else if (n == 2 && w[0] == 'N' && w[1] == 'P') f->prefixes = 1;
+        else {
             unsigned i = 0;
             while (i < ARRAY_LEN(maps) && !word_is(w, n, maps[i].word)) i++;
             if (i == ARRAY_LEN(maps)) return f->error = "no opcode", NULL;
@@ -193,8 +206,12 @@ static void parse(struct x86_form *f, unsigned line)
             break;
         }
         struct x86_operand *o = &f->op[f->n_ops++];
-        if (o->what == XO_H || o->what == XO_B) f->uses_vvvv = true;
-        if ((o->what == XO_E || o->what == XO_G) && f->map > XMAP_VEX) f->gpr_w = true;
+        unsigned w = o->what;
+        f->mmx |= w == XO_P || w == XO_Q || w == XO_N;
+        f->vec |= w == XO_V || w == XO_W || w == XO_U || w == XO_H || w == XO_L || w == XO_MI;
+        f->special |= w == XO_S || w == XO_C || w == XO_D || w == XO_MI;
+        if (w == XO_H || w == XO_B) f->uses_vvvv = true;
+        if ((w == XO_E || w == XO_G) && f->map > XMAP_VEX) f->gpr_w = true;
         s += n + (s[n] == ',');
     }
     if (x86_defs[line].flags & XI_ANYRM) f->rm_mask &= 0xf8;
@@ -296,7 +313,7 @@ const struct x86_form *x86_form(unsigned line)
 
 /* ---- decoding ---- */
 
-unsigned x86_size_bytes(const struct x86_insn *d, unsigned size)
+unsigned x86_size_bytes_any(const struct x86_insn *d, unsigned size)
 {
     static const uint8_t fixed[] = { 0, 1, 2, 4, 8, 16, 10 };
     unsigned x = d->l ? 32 : 16;
@@ -344,6 +361,11 @@ static uint64_t get(struct reader *r, unsigned n)
     return v;
 }
 
+static inline uint8_t get_byte(struct reader *r)
+{
+    return likely(r->at < r->n && r->at < X86_MAX_LEN) ? r->p[r->at++] : (uint8_t)get(r, 1);
+}
+
 static int64_t get_signed(struct reader *r, unsigned n)
 {
     unsigned shift = 64 - 8 * n;
@@ -367,7 +389,7 @@ static unsigned prefix_class(uint8_t b, bool is64)
 static uint8_t prefixes(struct reader *r, struct x86_insn *d)
 {
     for (;;) {
-        uint8_t b = (uint8_t)get(r, 1);
+        uint8_t b = get_byte(r);
         if (r->bad) return 0;
         unsigned c = prefix_class(b, d->mode == X86_64);
         if (c != P_REX && d->rex) { /* a REX that is not the last prefix counts for nothing */
@@ -396,7 +418,7 @@ static uint8_t prefixes(struct reader *r, struct x86_insn *d)
 static bool vex(struct reader *r, struct x86_insn *d, uint8_t b, bool novex)
 {
     if (r->at < r->n && d->mode != X86_64 && (r->p[r->at] & 0xc0) != 0xc0) return false;
-    uint8_t p1 = (uint8_t)get(r, 1), p2 = b == 0xc4 ? (uint8_t)get(r, 1) : 0;
+    uint8_t p1 = get_byte(r), p2 = b == 0xc4 ? get_byte(r) : 0;
     uint8_t last = b == 0xc4 ? p2 : p1;
 
     if (r->bad) return true;
@@ -435,7 +457,7 @@ static void address(struct reader *r, struct x86_insn *d)
     }
     d->disp_size = mod == 1 ? 1 : mod == 2 ? 4 : 0;
     if (rm == 4) {
-        uint8_t sib = (uint8_t)get(r, 1);
+        uint8_t sib = get_byte(r);
         d->scale = sib >> 6;
         d->index = (uint8_t)((sib >> 3 & 7) | (d->rex & 2) << 2);
         d->base = (uint8_t)((sib & 7) | (d->rex & 1) << 3);
@@ -508,7 +530,7 @@ static bool valid(const struct x86_insn *d)
 
     if (d->lock && !(d->def->flags & XI_LOCK && x86_op_is_mem(d, &f->op[0]))) return false;
     if (d->vex && !f->uses_vvvv && d->vvvv) return false;
-    for (unsigned i = 0; i < f->n_ops; i++) {
+    for (unsigned i = 0; i < (f->special ? f->n_ops : 0u); i++) {
         switch (f->op[i].what) {
         case XO_S: /* CS can't be loaded so */
             if ((d->reg & 7) > 5 || (i == 0 && (d->reg & 7) == 1)) return false;
@@ -539,15 +561,15 @@ enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode mode, 
     d->asize = mode == X86_64 ? (d->p67 ? 4 : 8) : (mode == X86_16) != d->p67 ? 2 : 4;
     if (!r.bad && d->opcode == 0x0f) {
         d->map = XMAP_0F;
-        d->opcode = (uint8_t)get(&r, 1);
+        d->opcode = get_byte(&r);
         if (d->opcode == 0x38 || d->opcode == 0x3a) {
             d->map = d->opcode == 0x38 ? XMAP_0F38 : XMAP_0F3A;
-            d->opcode = (uint8_t)get(&r, 1);
+            d->opcode = get_byte(&r);
         } else if (d->opcode == 0x0f) {
             d->map = XMAP_3DNOW;
         }
     } else if (!r.bad && (d->opcode & 0xfe) == 0xc4 && vex(&r, d, d->opcode, novex) && r.bad != X86_SHORT) {
-        uint8_t b = (uint8_t)get(&r, 1);
+        uint8_t b = get_byte(&r);
         d->opcode = b;
     }
     if (r.bad) goto bad;
@@ -555,7 +577,7 @@ enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode mode, 
     t = d->map == XMAP_3DNOW ? NULL : node_of(d->map, d->opcode);
     if (!t || t->modrm) {
         d->has_modrm = true;
-        d->modrm = (uint8_t)get(&r, 1);
+        d->modrm = get_byte(&r);
         if (r.bad) goto bad;
         d->reg = (uint8_t)((d->modrm >> 3 & 7) | (d->rex & 4) << 1);
         d->rm = (uint8_t)((d->modrm & 7) | (d->rex & 1) << 3);
@@ -564,7 +586,7 @@ enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode mode, 
     }
     if (!t) {
         if (d->modrm < 0xc0) address(&r, d);
-        d->opcode = (uint8_t)get(&r, 1);
+        d->opcode = get_byte(&r);
         if (r.bad) goto bad;
         t = node_of(XMAP_3DNOW, d->opcode);
     } else if (t->split) {
@@ -723,7 +745,3 @@ unsigned x86_encode_random(unsigned line, enum x86_mode mode, uint64_t *rng, uin
     }
     return w.n <= X86_MAX_LEN ? w.n : 0;
 }
-
-uint64_t x86_coverage(unsigned line) { return atomic_load_explicit(&counts[line], memory_order_relaxed); }
-/* Lost counts do not matter, so no locked instruction. */
-void x86_count(unsigned line) { atomic_store_explicit(&counts[line], x86_coverage(line) + 1, memory_order_relaxed); }

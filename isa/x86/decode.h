@@ -104,6 +104,8 @@ struct x86_form {
     uint8_t map, opcode;
     uint8_t prefixes;        /* bits: 1 none, 2 66, 4 F2, 8 F3 */
     bool plus_r, modrm, i64, o64, d64, f64, vsib, uses_vvvv, gpr_w, no_b;
+    bool mmx, vec;           /* has an operand in MMX registers, in vector registers */
+    bool special;            /* ... in segment, control or debug registers, or memory with a vector of indices */
     uint8_t rm_mask, rm_match; /* of the ModRM byte */
     uint8_t mem, reg;        /* only with memory, only with a register */
     uint8_t osizes, asizes;  /* bits: 2, 4, 8 */
@@ -152,14 +154,15 @@ enum x86_decoded {
 /* Decodes bytes[0..n). features: XF_BIT set; novex: real or virtual-8086 mode, where VEX does not exist. Any thread. */
 enum x86_decoded x86_decode(const uint8_t *bytes, size_t n, enum x86_mode, bool novex, uint64_t features, struct x86_insn *);
 /* Bytes of a size in this instruction. */
-unsigned x86_size_bytes(const struct x86_insn *, unsigned size);
+unsigned x86_size_bytes_any(const struct x86_insn *, unsigned size);
+static inline unsigned x86_size_bytes(const struct x86_insn *d, unsigned size)
+{
+    return size == XS_V ? d->osize : size == XS_B ? 1 : x86_size_bytes_any(d, size);
+}
 /* Is the operand in memory here? */
 bool x86_op_is_mem(const struct x86_insn *, const struct x86_operand *);
 /* A random encoding of a line for a mode into out[15]: its length, or 0 when the line has none there. *rng: xorshift, nonzero. */
 unsigned x86_encode_random(unsigned line, enum x86_mode, uint64_t *rng, uint8_t *out);
-/* How often each line was translated in this process (statistics; relaxed). */
-uint64_t x86_coverage(unsigned line);
-void x86_count(unsigned line);
 
 /* Disassembly of bytes[0..n) in AT&T syntax as GNU objdump writes it: length, or 0 if n is too short. What is undefined is
  * "(bad)", of length 1. */

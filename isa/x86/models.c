@@ -35,10 +35,13 @@
 #define ONLY_64 (F(LM) | F(SYSCALL) | F(CX16) | F(LAHF64) | F(FSGSBASE))
 #define ALL (XF_ALL & ~MISSING & ~F(3DNOW) & ~F(3DNOWEXT))
 
+/* Of no chip that was made: no VME, which all with CPUID have. */
+#define NO_CHIP (UINT64_C(1) << 63)
+
 /* Features of system mode come with those of the same generation. Intel's processors with AVX have an x2APIC (AMD's: SSE4A). */
 #define SYS_P6 (XSF(DE) | XSF(PSE) | XSF(PAE) | XSF(MCE) | XSF(MTRR) | XSF(PGE) | XSF(MCA) | XSF(PAT) | XSF(PSE36))
 #define SYS_OF(f)                                                                                  \
-    (((f) & F(P6) ? SYS_P6 : (f) & F(TSC) ? XSF(DE) | XSF(PSE) : 0) | ((f) & F(LM) ? XSF(NX) : 0) |   \
+    (((f) & NO_CHIP ? 0 : XSF(VME)) | ((f) & F(P6) ? SYS_P6 : (f) & F(TSC) ? XSF(DE) | XSF(PSE) : 0) | ((f) & F(LM) ? XSF(NX) : 0) |   \
      (((f) & F(AVX)) && ((f) & F(INVPCID) || !((f) & F(SSE4A))) ? XSF(X2APIC) | XSF(TSC_DEADLINE) : 0) |                \
      ((f) & F(RDRAND) ? XSF(SMEP) : 0) | ((f) & F(INVPCID) ? XSF(PCID) : 0) | (((f) & F(AES)) && ((f) & F(LM)) ? XSF(PDPE1GB) : 0))
 
@@ -52,11 +55,11 @@
     X(M_ATHLON32, "athlon", 0x623, "AuthenticAMD", ATHLON, "Athlon") \
     X(M_COREDUO32, "coreduo", 0x6e8, "GenuineIntel", SSE3_32 | F(MONITOR), "Core Duo") \
     X(M_KVM3232, "kvm32", 0xf61, "GenuineIntel", SSE3_32, "32 bits, what every host has") \
-    X(M_QEMU3232, "qemu32", 0x663, "GenuineIntel", SSE3_32 | F(SSSE3), "32 bits (the default)") \
+    X(M_QEMU3232, "qemu32", 0x663, "GenuineIntel", SSE3_32 | F(SSSE3) | NO_CHIP, "32 bits (the default)") \
     X(M_MAX32, "max", 0x663, "GenuineIntel", ALL & ~ONLY_64, "32 bits, all that is built")
 #define MODELS_64(X) \
     X(M_KVM6464, "kvm64", 0xf61, "GenuineIntel", K8, "64 bits, what every host has") \
-    X(M_QEMU6464, "qemu64", 0x60fb1, "AuthenticAMD", QEMU64, "64 bits (the default)") \
+    X(M_QEMU6464, "qemu64", 0x60fb1, "AuthenticAMD", QEMU64 | NO_CHIP, "64 bits (the default)") \
     X(M_CORE2DUO64, "core2duo", 0x6fb, "GenuineIntel", CORE2, "Core 2 Duo") \
     X(M_PENRYN64, "Penryn", 0x10674, "GenuineIntel", CORE2 | F(SSE41), "Core 2, 45 nm") \
     X(M_NEHALEM64, "Nehalem", 0x106a3, "GenuineIntel", NEHALEM, "Core i7 9xx") \
@@ -75,7 +78,7 @@ enum {
 #undef X
 };
 static const struct x86_model defs[] = {
-#define X(id, name_, sig, vendor_, features_, help_) [id] = { .features = (features_) & ~MISSING, .sys = SYS_OF(features_), .signature = sig, .vendor = vendor_, .brand = "Quern " name_ },
+#define X(id, name_, sig, vendor_, features_, help_) [id] = { .features = (features_) & ~(MISSING | NO_CHIP), .sys = SYS_OF(features_), .signature = sig, .vendor = vendor_, .brand = "Quern " name_ },
     MODELS_32(X) MODELS_64(X)
 #undef X
 };

@@ -127,7 +127,8 @@ static bool pin(const struct x86_cpu *x, unsigned n) { return x->pins >> n & 1; 
 
 void x86_look_for_interrupts(struct x86_cpu *x)
 {
-    if ((pin(x, X86_PIN_INTR) && x->eflags & XFL_IF) || (x->nmi_pending && !x->nmi_blocked) || (x->smi_pending && !x->smm)) cpu_kick(&x->c);
+    if ((pin(x, X86_PIN_INTR) && x->eflags & XFL_IF) || (x->nmi_pending && !x->nmi_blocked) || (x->smi_pending && !x->smm) || x86_virtual_due(x))
+        cpu_kick(&x->c);
 }
 
 void x86_sys_set_irq(struct cpu *c, unsigned n, bool level)

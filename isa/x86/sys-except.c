@@ -30,11 +30,18 @@ void x86_put_flags(struct x86_cpu *x, uint32_t v, uint32_t may)
     if (v & ~old & may & XFL_IF) x86_look_for_interrupts(x);
 }
 
+uint32_t x86_flags_seen(const struct x86_cpu *x, uint32_t f)
+{
+    if (!x86_v86(x) || !x86_virtual_if(x)) return f;
+    return (f & ~(uint32_t)XFL_IF) | XFL_IOPL | (f & XFL_VIF ? XFL_IF : 0);
+}
+
 /* ---- one event ---- */
 
 struct event {
     unsigned vector;
     bool soft;             /* INT n, INT3, INTO: the gate's privilege counts, and the return address lies behind */
+    bool int_n;            /* INT n */
     bool external;
     bool has_error;
     uint32_t error;
@@ -65,6 +72,31 @@ static void deliver_real(struct x86_cpu *x, const struct event *e)
     x86_set_ip(x, to & 0xffff);
     x86_stack_done(&s);
     clear_after_entry(x, XFL_IF | XFL_TF | XFL_AC | XFL_RF);
+}
+
+/* Does the bitmap in front of the task's I/O bitmap leave this INT n to the program of virtual-8086 mode? The manuals do not say
+ * what a task state without one means: #GP, as where a bitmap of ports ends. */
+static bool redirected(struct x86_cpu *x, unsigned vector)
+{
+    if (x->tr.limit < 0x67) x86_gp(x, 0);
+    uint32_t at = (uint32_t)x86_sys_ld(x, x->tr.base + 0x66, 2) - 32 + vector / 8;
+    if (at > x->tr.limit) x86_gp(x, 0);
+    return !(x86_sys_ld(x, x->tr.base + at, 1) >> vector % 8 & 1);
+}
+
+/* INT n through the vectors at linear address 0, without leaving virtual-8086 mode. */
+static void deliver_v86(struct x86_cpu *x, const struct event *e)
+{
+    struct x86_stack s = x86_stack_now(x);
+    uint32_t to = (uint32_t)x86_sys_ld(x, 4 * e->vector, 4), off = x86_virtual_if(x) ? XFL_VIF : XFL_IF;
+
+    x86_push(&s, x86_flags_seen(x, e->flags), 2);
+    x86_push(&s, x->sel[SEG_CS], 2);
+    x86_push(&s, x86_ip_of(x, e->next), 2);
+    x86_seg_put_real(x, SEG_CS, (uint16_t)(to >> 16));
+    x86_set_ip(x, to & 0xffff);
+    x86_stack_done(&s);
+    clear_after_entry(x, off | XFL_TF | XFL_RF);
 }
 
 struct gate { unsigned type; uint16_t sel; uint64_t ip; unsigned ist; };
@@ -212,8 +244,14 @@ static void deliver(struct x86_cpu *x, const struct event *e)
         x->delivering = false;
         return;
     }
-    /* programs of virtual-8086 mode need IOPL 3, unless VME redirects (which models do not claim) */
-    if (e->soft && x->eflags & XFL_VM && x86_iopl(x) < 3 && e->vector != 3 && e->vector != 4) x86_gp(x, 0);
+    if (e->int_n && x->eflags & XFL_VM) {
+        if (x->cr4 & CR4_VME && redirected(x, e->vector)) {
+            deliver_v86(x, e);
+            x->delivering = false;
+            return;
+        }
+        if (x86_iopl(x) < 3) x86_gp(x, 0);
+    }
     read_gate(x, e, &g);
     if (g.type == SYS_TASK) {
         task_gate(x, e, &g);
@@ -265,6 +303,7 @@ void x86_exception(struct cpu *c)
     x->db_pending &= code == XE_DB ? 0xff : 0;
     if (code == XE_INT || code == XE_BP || code == XE_OF) {
         e.soft = true;
+        e.int_n = code == XE_INT;
         e.vector = code == XE_INT ? c->exc.sub : code;
         e.next = x86_long(x) && x86_code64(x) ? e.next + length : (uint32_t)(e.next + length);
     } else {
@@ -308,6 +347,7 @@ bool x86_has_work(struct cpu *c)
     if (x->wait_sipi) return x->init_pending;
     if (x->init_pending || x->smi_pending || (x->nmi_pending && !x->nmi_blocked) || x->db_pending) return true;
     if (x->ferr_wait && x->pins >> X86_PIN_IGNNE & 1) return true;
+    if (x86_virtual_due(x)) return true;
     return intr(x) && (may_interrupt(x) || x->in_mwait);
 }
 
@@ -360,6 +400,11 @@ bool x86_interrupt(struct cpu *c)
         deliver(x, &e);
         return true;
     }
+    if (x86_virtual_due(x) && !(intr(x) && may_interrupt(x))) {
+        e = (struct event){ .vector = XE_GP, .has_error = true, .next = e.next, .flags = e.flags | XFL_RF };
+        deliver(x, &e);
+        return true;
+    }
     if (!intr(x)) {
         if (x->ferr_wait && x->pins >> X86_PIN_IGNNE & 1) x->ferr_wait = c->halted = false;
         return false;
@@ -389,15 +434,18 @@ static void iret_real(struct x86_cpu *x, unsigned n)
     bool v86 = x->eflags & XFL_VM;
     uint32_t may = IRET_FLAGS | XFL_IF | (v86 ? 0 : XFL_IOPL);
 
-    if (v86 && x86_iopl(x) < 3) x86_gp(x, 0);
+    if (v86) x86_v86_flags(x, n, 0);
     uint32_t ip = (uint32_t)x86_pop(&s, n);
     uint16_t sel = (uint16_t)x86_pop(&s, n);
     uint32_t f = (uint32_t)x86_pop(&s, n);
+    if (v86) x86_v86_flags(x, n, f);
     if (ip > x->seg_limit[SEG_CS]) x86_gp(x, 0);
     x86_seg_put_real(x, SEG_CS, sel);
     x86_set_ip(x, ip);
     x86_stack_done(&s);
-    x86_put_flags(x, without_idle_rf(x, f), n == 2 ? may & 0xffff : may);
+    if (n == 2) may &= 0xffff;
+    if (v86 && x86_virtual_if(x)) may ^= XFL_IF | XFL_VIF, f = (f & ~(uint32_t)XFL_VIF) | (f & XFL_IF ? XFL_VIF : 0);
+    x86_put_flags(x, without_idle_rf(x, f), may);
 }
 
 static void iret_v86(struct x86_cpu *x, struct x86_stack *s, uint32_t ip, uint16_t cs, uint32_t f)

@@ -278,28 +278,39 @@ uint64_t x86_helper_popf_sys(struct cpu *c, uint64_t v, uint64_t bytes, uint64_t
     if (x86_protected(x)) {
         if (!x->cpl) may |= XFL_IOPL;
         if (x->cpl <= x86_iopl(x)) may |= XFL_IF;
-    } else {
+    } else if (!x86_virtual_if(x)) {
         may |= XFL_IF;
         if (!(x->eflags & XFL_VM)) may |= XFL_IOPL;
     }
     if (bytes == 2) may &= 0xffff;
+    if (x86_v86(x) && x86_virtual_if(x)) may |= XFL_VIF, v = (v & ~(uint64_t)XFL_VIF) | (v & XFL_IF ? XFL_VIF : 0);
     x86_put_flags(x, (uint32_t)v & ~(uint32_t)XFL_RF, may);
     return 0;
 }
 
-/* pushf, popf in virtual-8086 mode */
-uint64_t x86_helper_v86_iopl(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
+void x86_v86_flags(struct x86_cpu *x, unsigned bytes, uint32_t v)
+{
+    if (x86_iopl(x) == 3) return;
+    if (bytes != 2 || !x86_virtual_if(x)) x86_gp(x, 0);
+    if (v & XFL_TF || (v & XFL_IF && x->eflags & XFL_VIP)) x86_gp(x, 0);
+}
+
+/* pushf, popf in virtual-8086 mode: a = bytes, b = what is about to be popped, or 0. The flags to be pushed. */
+uint64_t x86_helper_v86_iopl(struct cpu *c, uint64_t bytes, uint64_t v, uint64_t d)
 {
     struct x86_cpu *x = x86_cpu(c);
 
-    (void)a, (void)b, (void)d;
-    if (x86_v86(x) && x86_iopl(x) < 3) x86_gp(x, 0);
-    return 0;
+    (void)d;
+    if (x86_v86(x)) x86_v86_flags(x, (unsigned)bytes, (uint32_t)v);
+    return x86_flags_seen(x, x86_get_eflags(x)) & ~(uint32_t)(XFL_VM | XFL_RF);
 }
 
-static void check_iopl(struct x86_cpu *x)
+/* May cli and sti touch IF? False: VIF in its stead. */
+static bool owns_if(struct x86_cpu *x)
 {
-    if (x->cr0 & CR0_PE && x->cpl > x86_iopl(x)) x86_gp(x, 0);
+    if (!(x->cr0 & CR0_PE) || x->cpl <= x86_iopl(x)) return true;
+    if (!x86_virtual_if(x)) x86_gp(x, 0);
+    return false;
 }
 
 uint64_t x86_helper_cli(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
@@ -307,8 +318,7 @@ uint64_t x86_helper_cli(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
     struct x86_cpu *x = x86_cpu(c);
 
     (void)a, (void)b, (void)d;
-    check_iopl(x);
-    x->eflags &= ~(uint32_t)XFL_IF;
+    x->eflags &= ~(uint32_t)(owns_if(x) ? XFL_IF : XFL_VIF);
     return 0;
 }
 
@@ -317,7 +327,11 @@ uint64_t x86_helper_sti(struct cpu *c, uint64_t a, uint64_t b, uint64_t d)
     struct x86_cpu *x = x86_cpu(c);
 
     (void)a, (void)b, (void)d;
-    check_iopl(x);
+    if (!owns_if(x)) {
+        if (x->eflags & XFL_VIP) x86_gp(x, 0);
+        x->eflags |= XFL_VIF;
+        return 0;
+    }
     if (x->eflags & XFL_IF) return 0;
     x->eflags |= XFL_IF;
     c->key |= XK_SHADOW;

@@ -160,5 +160,5 @@ void x86_task_switch(struct x86_cpu *x, uint16_t sel, struct x86_desc *d, enum x
     if ((uint32_t)(x86_lin(x) - x86_base(x, SEG_CS)) > x->seg_limit[SEG_CS]) x86_gp(x, 0);
     if (t.trap & 1) x->db_pending |= 0x40; /* BT; see x86_interrupt */
     x86_update_key(x);
-    if (x->db_pending) cpu_kick(&x->c);
+    if (x->db_pending || x86_virtual_due(x)) cpu_kick(&x->c);
 }

@@ -58,6 +58,18 @@ static inline bool x86_v86(const struct x86_cpu *x) { return x->cr0 & CR0_PE && 
 static inline bool x86_long(const struct x86_cpu *x) { return x->efer & EFER_LMA; }
 static inline bool x86_code64(const struct x86_cpu *x) { return x86_long(x) && x->seg_attr[SEG_CS] & SA_L; }
 static inline unsigned x86_iopl(const struct x86_cpu *x) { return x->eflags >> 12 & 3; }
+/* Does the program, which may not touch IF, have VIF in its stead? By CR4.VME in virtual-8086 mode, by CR4.PVI in ring 3: Intel
+ * SDM volume 3, "8086 emulation". */
+static inline bool x86_virtual_if(const struct x86_cpu *x)
+{
+    if (!(x->cr0 & CR0_PE) || x->cpl != 3 || x86_iopl(x) == 3) return false;
+    return x->cr4 & (x->eflags & XFL_VM ? CR4_VME : CR4_PVI);
+}
+/* ... and it has enabled interrupts while one waits: #GP before the next instruction. */
+static inline bool x86_virtual_due(const struct x86_cpu *x)
+{
+    return (x->eflags & (XFL_VIF | XFL_VIP)) == (XFL_VIF | XFL_VIP) && x86_virtual_if(x);
+}
 static inline uint64_t x86_base(const struct x86_cpu *x, unsigned s) { return x->is64 ? x->seg_base.d[s] : x->seg_base.w[s]; }
 static inline void x86_set_base(struct x86_cpu *x, unsigned s, uint64_t v)
 {
@@ -147,6 +159,10 @@ void x86_sys_fault(struct cpu *, enum mem_fault, enum mem_access, uint64_t va);
 ATTR_NORETURN void x86_gp(struct x86_cpu *, uint32_t error);
 /* EFLAGS by a program: what may change at this privilege, among `may`. */
 void x86_put_flags(struct x86_cpu *, uint32_t value, uint32_t may);
+/* FLAGS as a program of virtual-8086 mode that has VIF for IF sees them, of the true ones. */
+uint32_t x86_flags_seen(const struct x86_cpu *, uint32_t flags);
+/* Virtual-8086 mode: #GP where IOPL forbids that `bytes` of flags are pushed or popped, and v is not what may be popped (0: not known). */
+void x86_v86_flags(struct x86_cpu *, unsigned bytes, uint32_t v);
 
 /* ---- sys-regs.c ---- */
 void x86_set_cr0(struct x86_cpu *, uint32_t);     /* raises #GP */

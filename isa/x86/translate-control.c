@@ -76,16 +76,17 @@ void x86_tr_popa(struct x86_tr *t)
     }
 }
 
-/* Programs of virtual-8086 mode need IOPL 3. */
-static void v86_iopl(struct x86_tr *t)
+/* Programs of virtual-8086 mode need IOPL 3, or have VIF for IF. v: the flags that are about to be popped, or IR_NONE. */
+static bool in_v86(const struct x86_tr *t) { return !(t->key & XK_PROT) && t->key >> XK_CPL_SHIFT & 3; }
+static ir_id v86_flags(struct x86_tr *t, ir_id v)
 {
-    if (!(t->key & XK_PROT) && t->key >> XK_CPL_SHIFT & 3) ir_call(t->b, XH_V86_IOPL, T_I32, IR_NONE, IR_NONE, IR_NONE, IR_NONE);
+    if (v == IR_NONE) v = ir_c32(t->b, 0);
+    return ir_call(t->b, XH_V86_IOPL, T_I32, ir_temp(t->b, T_I32), ir_c32(t->b, t->i.osize), v, IR_NONE);
 }
 
 void x86_tr_pushf(struct x86_tr *t)
 {
-    v86_iopl(t);
-    ir_id f = ir_call(t->b, XH_EFLAGS, T_I32, ir_temp(t->b, T_I32), IR_NONE, IR_NONE, IR_NONE);
+    ir_id f = in_v86(t) ? v86_flags(t, IR_NONE) : ir_call(t->b, XH_EFLAGS, T_I32, ir_temp(t->b, T_I32), IR_NONE, IR_NONE, IR_NONE);
 
     if (t->cells64) f = ir_conv(t->b, OP_ZXW, xt(t), f);
     x_set_sp(t, x_push_value(t, SP, t->i.osize, f));
@@ -93,9 +94,10 @@ void x86_tr_pushf(struct x86_tr *t)
 
 void x86_tr_popf(struct x86_tr *t)
 {
-    v86_iopl(t);
+    if (in_v86(t)) (void)v86_flags(t, IR_NONE);
     ir_id v = x_pop_value(t, SP, t->i.osize);
 
+    if (in_v86(t)) (void)v86_flags(t, v);
     x_set_sp(t, moved(t, SP, t->i.osize));
     ir_call(t->b, t->x->user ? XH_POPF : XH_POPF_SYS, T_I32, IR_NONE, v, ir_c32(t->b, t->i.osize), IR_NONE);
     x_flags_unknown(t);

@@ -118,17 +118,11 @@ void x_check_operands(struct x86_tr *t)
 
 bool x_fp_permitted(struct x86_tr *t)
 {
-    const struct x86_form *f = t->i.form;
     unsigned kind;
-    bool mmx = false, vec = t->i.def->flags & XI_SSE, permitted;
+    bool permitted;
 
-    for (unsigned k = 0; k < f->n_ops; k++) {
-        unsigned w = f->op[k].what;
-        mmx |= w == XO_P || w == XO_Q || w == XO_N;
-        vec |= w == XO_V || w == XO_W || w == XO_U || w == XO_H || w == XO_L || w == XO_MI;
-    }
-    if (vec) kind = t->i.vex ? X86_FP_AVX : X86_FP_SSE, permitted = t->key & (t->i.vex ? XK_AVX : XK_SSE);
-    else if (mmx || t->i.tr == x86_tr_emms) kind = X86_FP_MMX, permitted = t->key & XK_X87;
+    if (t->i.form->vec || t->i.def->flags & XI_SSE) kind = t->i.vex ? X86_FP_AVX : X86_FP_SSE, permitted = t->key & (t->i.vex ? XK_AVX : XK_SSE);
+    else if (t->i.form->mmx || t->i.tr == x86_tr_emms) kind = X86_FP_MMX, permitted = t->key & XK_X87;
     else if (t->i.def->flags & XI_FPU) kind = X86_FP_X87, permitted = t->key & XK_X87;
     else return true;
     if (permitted) return true;

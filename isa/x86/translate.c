@@ -302,10 +302,8 @@ static bool within_code(struct x86_tr *t, unsigned len)
 static void enter_mmx(struct x86_tr *t)
 {
     const struct x86_form *f = t->i.form;
-    bool mmx = false;
 
-    for (unsigned i = 0; i < f->n_ops; i++) mmx |= f->op[i].what == XO_P || f->op[i].what == XO_Q || f->op[i].what == XO_N;
-    if (!mmx || t->exit >= 0) return;
+    if (!f->mmx || t->exit >= 0) return;
     ir_mov(t->b, T_I32, XR_FTOP, ir_c32(t->b, 0));
     ir_mov(t->b, T_I32, XR_FTW, ir_c32(t->b, 0xff));
     if (x_is_mem(t, 0)) return;
@@ -350,7 +348,6 @@ static bool unit(struct x86_tr *t)
         t->arg = t->i.def->arg;
         t->size = t->i.form->n_ops ? x_bytes(t, 0) : t->i.osize;
         t->have_ea = false;
-        x86_count(t->i.line);
         x_check_operands(t);
         t->i.tr(t);
         enter_mmx(t);

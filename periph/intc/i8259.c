@@ -138,17 +138,6 @@ void i8259_set_slave(struct device *master, struct device *slave, unsigned ir)
     ((struct i8259 *)master)->slave[ir & 7] = (struct i8259 *)slave;
 }
 
-void i8259_query(struct device *d, struct i8259_info *info)
-{
-    struct i8259 *s = (struct i8259 *)d;
-
-    info->irr = irr(s);
-    info->imr = s->imr;
-    info->isr = s->isr;
-    info->elcr = s->elcr;
-    info->int_out = s->irq[0].level;
-}
-
 static void i8259_dump(struct device *d, void (*put)(void *, const char *), void *opaque)
 {
     const struct i8259 *s = (struct i8259 *)d;

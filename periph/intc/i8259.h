@@ -16,11 +16,5 @@ int i8259_ack(struct device *d);
 /* Both must be isa-i8259. The master asks the slave for the vector of input `ir`. NULL: no slave.
  */
 void i8259_set_slave(struct device *master, struct device *slave, unsigned ir);
-/* For `info pic`: the registers as the priority logic sees them. */
-struct i8259_info {
-    uint8_t irr, imr, isr, elcr;
-    bool int_out;
-};
-void i8259_query(struct device *d, struct i8259_info *info);
 
 #endif
