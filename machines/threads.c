@@ -35,6 +35,7 @@ struct machine_threads {
     pthread_cond_t stopped; /* the last CPU has left guest code */
     pthread_cond_t go;      /* it may go there again */
     unsigned depth;         /* of machine_lock by who holds it */
+    struct cpu *base;       /* the outermost's */
     unsigned busy;          /* CPUs in guest code */
     unsigned asleep;
     unsigned holds;         /* machine_hold */
@@ -49,7 +50,8 @@ void machine_lock(struct machine *m, struct cpu *cpu)
 
     if (!t) return;
     pthread_mutex_lock(&t->lock);
-    if (!t->depth++) m->running = cpu;
+    if (!t->depth++) t->base = m->running = cpu;
+    else if (cpu) m->running = cpu; /* the main thread steps a CPU, or resets it */
 }
 
 void machine_map_lock(struct machine *m, bool change)
@@ -85,8 +87,9 @@ void machine_unlock(struct machine *m)
     if (!t) return;
     if (!--t->depth) {
         wake_cpus(m);
-        m->running = NULL;
+        t->base = NULL;
     }
+    m->running = t->base;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -115,7 +118,7 @@ void machine_hold(struct machine *m)
         for (unsigned i = 0; i < m->n_cpus; i++) cpu_kick(m->cpu[i]);
         t->depth = 0; /* of the main thread, which has locked once */
         pthread_cond_wait(&t->stopped, &t->lock);
-        t->depth = 1;
+        t->depth = 1, t->base = NULL;
     }
     m->running = NULL; /* others held the machine meanwhile */
     if (m->live) note_time(m);
