@@ -291,7 +291,8 @@ bool as_write_rom(struct address_space *as, uint64_t addr, const void *buf, uint
 
 uint8_t *as_host(struct address_space *as, uint64_t addr, uint64_t *n, bool *readonly)
 {
-    const struct flat_range *f = flat_find(&as->view, addr, &as->hint);
+    unsigned hint = 0; /* the common one is for those who may use devices */
+    const struct flat_range *f = flat_find(&as->view, addr, &hint);
     if (!f || !f->direct) return NULL;
     uint64_t room = f->last - addr;
     if (*n && *n - 1 > room) *n = room + 1;

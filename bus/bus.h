@@ -65,6 +65,8 @@ void bus_transaction_begin(void);
 void bus_transaction_commit(void);
 /* Called after the flat view changed (CPUs flush their TLBs). */
 void as_on_change(struct address_space *, void (*fn)(void *), void *opaque);
+/* Called around (true: before) the change of the view itself, for threads that only call as_host. One per space. */
+void as_set_guard(struct address_space *, void (*fn)(void *opaque, bool begin), void *opaque);
 /* Called after RAM was written through this space by a device (DMA) or loader: translated code may be stale. */
 void as_on_ram_write(struct address_space *, void (*fn)(void *, const uint8_t *host, uint64_t n), void *opaque);
 

@@ -299,9 +299,11 @@ void as_update(struct address_space *as)
         mem_free(v.range);
         return;
     }
+    if (as->guard) as->guard(as->guard_opaque, true);
     mem_free(as->view.range); /* nobody holds a range across a handler or a hook: see as.c */
     as->view = v;
     as->hint = 0;
+    if (as->guard) as->guard(as->guard_opaque, false);
     for (unsigned i = 0; i < as->n_change; i++) as->on_change[i].fn(as->on_change[i].opaque);
 }
 
@@ -309,6 +311,12 @@ void as_on_change(struct address_space *as, void (*fn)(void *), void *opaque)
 {
     as->on_change = mem_realloc(as->on_change, sizeof *as->on_change * (as->n_change + 1));
     as->on_change[as->n_change++] = (struct change_hook){ fn, opaque };
+}
+
+void as_set_guard(struct address_space *as, void (*fn)(void *, bool), void *opaque)
+{
+    as->guard = fn;
+    as->guard_opaque = opaque;
 }
 
 void as_on_ram_write(struct address_space *as, void (*fn)(void *, const uint8_t *, uint64_t),

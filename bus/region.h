@@ -66,6 +66,8 @@ struct address_space {
     unsigned n_change;
     struct write_hook *on_write;
     unsigned n_write;
+    void (*guard)(void *, bool);     /* or NULL */
+    void *guard_opaque;
 };
 
 /* Zeroes part of a region's memory; whole pages of the host go back to it. */

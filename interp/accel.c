@@ -191,8 +191,8 @@ int accel_set(struct engine_config *c, const char *k, const char *v, struct erro
     else if (!strcmp(k, "dispatch") && !strcmp(v, "switch")) c->portable_switch = true;
     else if (!strcmp(k, "fp") && !strcmp(v, "soft")) c->soft_fp = true;
     else if (!strcmp(k, "fp") && !strcmp(v, "host")) c->soft_fp = false;
-    else if (!strcmp(k, "thread") && !strcmp(v, "single")) return 0;
-    else if (!strcmp(k, "thread") && !strcmp(v, "multi")) rc = error_set(e, "thread=multi is not supported yet");
+    else if (!strcmp(k, "thread") && !strcmp(v, "single")) c->threads = false;
+    else if (!strcmp(k, "thread") && !strcmp(v, "multi")) c->threads = true;
     else {
         rc = error_set(e, "invalid value '%s' of '%s'", v, k);
         error_hint(e, "'-accel help' lists the accelerators' properties");
@@ -224,6 +224,7 @@ void accel_help(void (*put)(void *, const char *), void *opaque)
     put(opaque, "Accelerators:");
     put(opaque, built_in() ? "interp   the interpreter" : "interp   the interpreter (default; tcg is another name of it)");
     put(opaque, "         mode=ref|fast dispatch=goto|switch fp=soft|host tb-size=MiB");
+    put(opaque, "         thread=single|multi (CPUs take turns, the same in each run; or each has a host thread)");
     put(opaque, built_in() ? "jit      the interpreter, with hot code compiled to the host's (default; tcg is another name of it)"
                            : "jit      the interpreter, with hot code compiled to the host's");
     put(opaque, "         backend=NAME|none threshold=RUNS threshold2=RUNS regions=on|off sync=on|off");

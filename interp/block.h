@@ -108,6 +108,7 @@ struct code_page {
     uint64_t vaddr;            /* user mode: for unprotecting */
     uint64_t fixed;            /* of a block here with that property; 0: none */
     uint64_t granules;         /* which 64ths of the page hold, or held, code */
+    bool closed;               /* parallel system mode: no TLB lets writes to it through, so that code may be read from it */
 };
 
 /* The granules of n > 0 bytes at offset `at` of a page. */
@@ -147,7 +148,9 @@ struct engine {
     unsigned flush_wanted;         /* at the next safe point everything is dropped (atomic) */
     unsigned inside;               /* threads of parallel vCPUs between safe points; under lock */
     bool flushing;
-    pthread_cond_t safe;           /* one of them has reached one, or everything has been dropped */
+    unsigned alone_wanted;         /* of them wait for all others to be at one (engine_alone_begin) */
+    bool alone;                    /* one of them has that */
+    pthread_cond_t safe;           /* one of them has reached one, or everything has been dropped, or who was alone is done */
     pthread_mutex_t odd_sizes;     /* atomics that the host has no primitive for, of parallel vCPUs (mem.c) */
     struct jit *jit;               /* NULL: interpreter only */
     /* lowering's buffers, under lock */
@@ -294,6 +297,12 @@ ATTR_NORETURN void mem_fault(struct cpu *, enum mem_fault, enum mem_access, uint
 /* Raises the fault that fetching at va gives; if there is none any more, runs the unit again. */
 ATTR_NORETURN void fetch_fault(struct cpu *, uint64_t va);
 void mem_protect_code(struct engine *, const uint8_t *host_page);
+/* May some TLB let writes to the page through? Lock held. */
+bool mem_code_open(struct engine *, const uint8_t *host_page);
+
+/* engine.c. Between these no other vCPU is inside a block or a helper. In engine_run of a parallel vCPU, between blocks, no lock held. */
+void engine_alone_begin(struct cpu *);
+void engine_alone_end(struct cpu *);
 
 struct tlb_table *cpu_tlb_of(struct cpu *, unsigned mmu);
 

@@ -104,28 +104,62 @@ static void hash_make_room(struct engine *eng)
 
 struct code_page *code_page_find(struct engine *eng, const uint8_t *host)
 {
-    struct code_page *p = eng->pages[page_hash(host)];
+    struct code_page *p = atomic_load_ptr(&eng->pages[page_hash(host)]);
     while (p && p->host != host) p = p->next;
     return p;
+}
+
+static struct code_page *code_page_get(struct engine *eng, const uint8_t *host, uint64_t va)
+{
+    struct code_page *p = code_page_find(eng, host);
+    if (!p) {
+        p = NEW(struct code_page);
+        p->host = host;
+        p->vaddr = va & CPU_PAGE_MASK;
+        p->next = eng->pages[page_hash(host)];
+        atomic_store_ptr(&eng->pages[page_hash(host)], p);
+    }
+    return p;
+}
+
+/* Parallel system mode: before code is read from a page, no vCPU may be between having looked whether it may write there and writing,
+ * and none may find that it may. Pages that nobody has written to lately, most of them, do without stopping the others. Lock held, given
+ * back meanwhile if need be; then the page may be open again, and the answer is false. */
+static bool close_page(struct cpu *cpu, const uint8_t *host, uint64_t va)
+{
+    struct engine *eng = cpu->engine;
+    struct code_page *p;
+    bool others = false;
+
+    if (!mem_code_open(eng, host)) return true;
+    for (unsigned i = 0; i < eng->n_cpus; i++) others |= eng->cpus[i] != cpu && eng->cpus[i]->written_pages[page_hash(host)];
+    if (others) {
+        pthread_mutex_unlock(&eng->lock);
+        engine_alone_begin(cpu);
+        pthread_mutex_lock(&eng->lock);
+    }
+    p = code_page_get(eng, host, va);
+    p->closed = true;
+    mem_protect_code(eng, host);
+    if (others) {
+        pthread_mutex_unlock(&eng->lock);
+        engine_alone_end(cpu);
+        pthread_mutex_lock(&eng->lock);
+    }
+    return !others;
 }
 
 static void page_add(struct cpu *cpu, struct blk *b, unsigned which, uint64_t va)
 {
     struct engine *eng = cpu->engine;
-    struct code_page *p = code_page_find(eng, b->page[which]);
-    if (!p) {
-        p = NEW(struct code_page);
-        p->host = b->page[which];
-        p->vaddr = va & CPU_PAGE_MASK;
-        p->next = eng->pages[page_hash(p->host)];
-        eng->pages[page_hash(p->host)] = p;
-    }
+    struct code_page *p = code_page_get(eng, b->page[which], va);
     unsigned off = (unsigned)(b->pc & ~CPU_PAGE_MASK), in_first = MIN(b->size, CPU_PAGE_SIZE - off);
     if (!p->blocks) p->granules = 0;
     if (which) p->granules |= code_granules(0, MAX(b->size - in_first, 1u));
     else p->granules |= code_granules(off, MAX(in_first, 1u));
     if (!p->blocks) {
-        if (!cpu->world->user) mem_protect_code(eng, p->host); /* user mode: user_protect_code(), before it was read */
+        /* user mode: user_protect_code(), threads: close_page(), before it was read */
+        if (!cpu->world->user && !cpu->parallel) mem_protect_code(eng, p->host);
     }
     if (b->fixed && !which) p->fixed = b->pc;
     b->page_next[which] = p->blocks;
@@ -159,6 +193,7 @@ static void page_remove(struct engine *eng, struct blk *b, unsigned which)
     struct blk **pp = &p->blocks;
     while (*pp && *pp != b) pp = &(*pp)->page_next[(*pp)->page[0] == p->host ? 0 : 1];
     if (*pp) *pp = b->page_next[which];
+    if (!p->blocks) p->closed = false;
 }
 
 /* Lock held. The memory stays until the next flush: another thread, or we, may still be inside. */
@@ -254,7 +289,7 @@ void engine_flush(struct engine *eng)
     if (eng->jit) jit_quiesce(eng);
     pthread_mutex_lock(&eng->lock);
     for (unsigned i = 0; i < 1u << PAGE_HASH_BITS; i++) {
-        for (struct code_page *p = eng->pages[i]; p; p = p->next) p->blocks = NULL;
+        for (struct code_page *p = eng->pages[i]; p; p = p->next) p->blocks = NULL, p->closed = false;
     }
     free(eng->hash);
     eng->hash = NULL;
@@ -485,6 +520,7 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
         if (b && b->pc == pc && b->key == key) return b;
     }
     eng->stats.lookups++;
+again:;
     struct code_unit unit, second = { CPU_PAGE_BITS, true };
     const uint8_t *host = cpu_code_unit(cpu, pc, false, &unit);
     if (!host) return NULL;
@@ -496,12 +532,21 @@ struct blk *engine_lookup(struct cpu *cpu, uint64_t pc, uint64_t key)
         break;
     }
     if (!b) {
-        bool keep = !cpu->step_over_break;
+        bool keep = !cpu->step_over_break, close = keep && cpu->parallel && !cpu->world->user;
+        if (close && !close_page(cpu, host, pc)) {
+            pthread_mutex_unlock(&eng->lock);
+            goto again;
+        }
         if (keep) {
             const struct code_page *p = code_page_find(eng, host);
             if (!p || !p->blocks) user_protect_code(cpu, pc);
         }
         b = translate(cpu, pc, key, key & KEY_ONE ? 1 : eng->cfg.max_block, host, keep);
+        if (b && !b->one_shot && close && b->two_pages && mem_code_open(eng, b->page[1])) { /* read too early */
+            (void)close_page(cpu, b->page[1], b->vpage2);
+            pthread_mutex_unlock(&eng->lock);
+            goto again;
+        }
         if (b && !b->one_shot) {
             if (b->two_pages && !b->user) (void)cpu_code_unit(cpu, b->vpage2, true, &second);
             hash_add(eng, b);

@@ -209,6 +209,7 @@ struct cpu {
     int64_t icount_reserve;          /* part of the budget not yet in icount_left: it is handed out in slices */
     uint64_t key;                    /* current mode: selects blocks together with pc. Kept by the ISA */
     uint32_t kick;                   /* nonzero: leave at the next block boundary (atomic access) */
+    uint32_t flush_soon;             /* nonzero: the TLB is to be flushed before the next run (atomic access) */
     bool halted;
     bool step_over_break;            /* the first instruction of the next block ignores a breakpoint on it */
     bool parallel;                   /* other threads run vCPUs on this memory: atomics must be real */
@@ -287,6 +288,7 @@ static inline struct phys_page cpu_phys_page(struct cpu *cpu, uint64_t pa)
 
 /* TLB upkeep, for ISAs: all modes and contexts. To be called, too, when the world puts something else at physical addresses. */
 void cpu_tlb_flush(struct cpu *);
+void cpu_tlb_flush_soon(struct cpu *);  /* any thread: now, or where others run vCPUs on this memory before the vCPU's next run, which is soon */
 void cpu_tlb_flush_local(struct cpu *); /* what is global stays */
 void cpu_tlb_flush_page(struct cpu *, uint64_t va);
 void cpu_tlb_flush_range(struct cpu *, uint64_t va, uint64_t size);
@@ -295,6 +297,10 @@ void cpu_tlb_flush_range(struct cpu *, uint64_t va, uint64_t size);
  * nothing has one context, 0. May be called while a block runs, by a helper with which the block ends. */
 void cpu_mmu_context(struct cpu *, uint64_t id);
 void cpu_tlb_flush_range_in(struct cpu *, uint64_t id, uint64_t va, uint64_t size);
+
+/* For guest.mmu, which marks what it has used: replaces the `size` (4 or 8) bytes at host, of RAM, by `value` if they are `expect`,
+ * both little-endian, at once for all vCPUs. Whether it did; if not, somebody else was faster. */
+bool cpu_host_cas(struct cpu *, uint8_t *host, unsigned size, uint64_t expect, uint64_t value);
 
 /* Guest memory by virtual address in the CPU's current mode, from helpers (HELPER_MEM): faults raise.
  * mem = IR_M* attributes. */

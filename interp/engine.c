@@ -71,7 +71,7 @@ void engine_after_fork(struct engine *eng, bool child)
         pthread_mutex_init(&eng->lock, NULL);
         pthread_mutex_init(&eng->odd_sizes, NULL);
         pthread_cond_init(&eng->safe, NULL);
-        eng->inside = 0, eng->flushing = false;
+        eng->inside = eng->alone_wanted = 0, eng->flushing = eng->alone = false;
     }
     if (eng->jit) jit_after_fork(eng, child);
 }
@@ -249,8 +249,8 @@ static bool take_exception(struct cpu *cpu)
 /* Lock held, the caller not counted inside. Returns when nothing is to be dropped. */
 static void wait_flush(struct engine *eng)
 {
-    while (eng->flush_wanted) {
-        if (eng->inside || eng->flushing) {
+    while (eng->flush_wanted || eng->alone_wanted) {
+        if (eng->inside || eng->flushing || eng->alone_wanted) {
             pthread_cond_wait(&eng->safe, &eng->lock);
             continue;
         }
@@ -279,6 +279,40 @@ static void go_outside(struct engine *eng)
     pthread_mutex_unlock(&eng->lock);
 }
 
+/* Lock held. */
+static void kick_others(struct cpu *cpu)
+{
+    struct engine *eng = cpu->engine;
+    for (unsigned i = 0; i < eng->n_cpus; i++) {
+        if (eng->cpus[i] != cpu) cpu_kick(eng->cpus[i]);
+    }
+}
+
+void engine_alone_begin(struct cpu *cpu)
+{
+    struct engine *eng = cpu->engine;
+    pthread_mutex_lock(&eng->lock);
+    eng->inside--;
+    eng->alone_wanted++;
+    kick_others(cpu);
+    pthread_cond_broadcast(&eng->safe);
+    while (eng->inside || eng->flushing || eng->alone) pthread_cond_wait(&eng->safe, &eng->lock);
+    eng->alone = true;
+    pthread_mutex_unlock(&eng->lock);
+}
+
+void engine_alone_end(struct cpu *cpu)
+{
+    struct engine *eng = cpu->engine;
+    pthread_mutex_lock(&eng->lock);
+    eng->alone = false;
+    eng->alone_wanted--;
+    pthread_cond_broadcast(&eng->safe);
+    wait_flush(eng);
+    eng->inside++;
+    pthread_mutex_unlock(&eng->lock);
+}
+
 static void safe_point(struct cpu *cpu, bool counted)
 {
     struct engine *eng = cpu->engine;
@@ -289,21 +323,21 @@ static void safe_point(struct cpu *cpu, bool counted)
         return;
     }
     pthread_mutex_lock(&eng->lock);
-    for (unsigned i = 0; i < eng->n_cpus; i++) {
-        if (eng->cpus[i] != cpu) cpu_kick(eng->cpus[i]);
-    }
+    kick_others(cpu);
     pthread_mutex_unlock(&eng->lock);
     go_outside(eng);
     go_inside(eng);
 }
 
 /* Compiled loops look at nothing but their count: so that a kick from another thread is seen soon, the budget is handed
- * out in slices (some 0.1 ms). */
-enum { SLICE = 1 << 17 };
+ * out in slices (some 0.1 ms; where vCPUs interrupt each other and wait for it, some 10 us). */
+enum { SLICE = 1 << 17, SLICE_SMP = 1 << 14 };
+
+static int64_t slice_of(const struct cpu *cpu) { return cpu->parallel && !cpu->world->user ? SLICE_SMP : SLICE; }
 
 static void next_slice(struct cpu *cpu)
 {
-    int64_t n = cpu->engine->jit ? MIN(cpu->icount_reserve, (int64_t)SLICE) : cpu->icount_reserve;
+    int64_t n = cpu->engine->jit ? MIN(cpu->icount_reserve, slice_of(cpu)) : cpu->icount_reserve;
     cpu->icount_left += n;
     cpu->icount_reserve -= n;
 }
@@ -335,6 +369,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     cpu->xlink = NULL;
     if (!cpu->world->user && g->mmu_context) cpu_mmu_context(cpu, g->mmu_context(cpu));
     if (counted) go_inside(eng);
+    if (unlikely(atomic_load_u32(&cpu->flush_soon)) && atomic_xchg_u32(&cpu->flush_soon, 0)) cpu_tlb_flush(cpu);
     fp_enter(cpu);
 
     int how = setjmp(unwind);
@@ -364,7 +399,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
 
     for (;;) {
         if (unlikely(atomic_load_u32(&cpu->kick)) && !cpu->io.replay && !one) { /* what has begun is completed first */
-            atomic_store_u32(&cpu->kick, 0);
+            (void)atomic_xchg_u32(&cpu->kick, 0); /* before what it was for is looked at */
             ret = RUN_KICKED;
             break;
         }
@@ -382,7 +417,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             ret = RUN_HALTED;
             break;
         }
-        if (cpu->icount_reserve && cpu->icount_left < SLICE / 2) next_slice(cpu);
+        if (cpu->icount_reserve && cpu->icount_left < slice_of(cpu) / 2) next_slice(cpu);
         if (cpu->icount_left <= 0) {
             ret = RUN_BUDGET;
             break;

@@ -31,6 +31,7 @@ struct engine_config {
     bool gdb;               /* announce compiled code to a debugger of this process */
     uint32_t chaos;         /* nonzero: seed for random thresholds and flushes (a test mode; results must not change) */
     size_t code_size;       /* bytes of code memory, 0 = default */
+    bool threads;           /* a machine's vCPUs run in threads of their own, at the same time (machines/threads.h) */
 };
 
 struct engine *engine_new(const struct engine_config *, struct error *);

@@ -35,15 +35,18 @@ static struct reach tlb_fill(struct cpu *cpu, uint64_t va, enum mem_access acc, 
         uint64_t tag = va & CPU_PAGE_MASK;
         bool slow = cpu->engine->n_watches && watched_page(cpu->engine, va);
         if (!pp.host) tag |= TLB_IO, slow = true;
+        /* Who makes the page one of code looks at written_pages, or we see that it is one. */
+        bool shared = cpu->parallel && hit.prot & MMU_W && !slow && !pp.readonly;
+        if (shared) pthread_mutex_lock(&cpu->engine->lock);
         e->rd = hit.prot & MMU_R ? tag | (slow ? TLB_SLOW : 0) : UINT64_MAX;
         e->wr = hit.prot & MMU_W ? tag : UINT64_MAX;
         if (hit.prot & MMU_W) {
-            const struct code_page *p = slow ? NULL : code_page_find(cpu->engine, pp.host);
             /* A tag for writing that is not slow promises that reading is all right, too. */
-            if (slow || !(hit.prot & MMU_R) || pp.readonly || (p && p->blocks)) e->wr |= TLB_SLOW;
+            if (slow || !(hit.prot & MMU_R) || pp.readonly || !mem_code_open(cpu->engine, pp.host)) e->wr |= TLB_SLOW;
             if (pp.readonly) e->wr |= TLB_ROM;
             if (!(e->wr & TLB_SLOW)) cpu->written_pages[page_hash(pp.host)] = 1;
         }
+        if (shared) pthread_mutex_unlock(&cpu->engine->lock);
         e->addend = (uintptr_t)pp.host - (uintptr_t)(va & CPU_PAGE_MASK);
         e->phys = (hit.phys & CPU_PAGE_MASK) | (hit.global ? TLB_GLOBAL : 0);
     }
@@ -316,6 +319,9 @@ static struct reach reach(struct cpu *cpu, uint64_t va, enum mem_access acc, uns
 
     if (tag == ((va & CPU_PAGE_MASK) | TLB_SLOW | TLB_IO)) return (struct reach){ NULL, (e->phys & CPU_PAGE_MASK) | (va & ~CPU_PAGE_MASK), false };
     if ((tag & ~(uint64_t)TLB_SLOW) == (va & CPU_PAGE_MASK) && tag != UINT64_MAX) {
+        /* Slow because of code that is gone: among several vCPUs such stores are dear. */
+        if (cpu->parallel && acc == ACCESS_WRITE && mem_code_open(cpu->engine, (uint8_t *)(uintptr_t)((uintptr_t)(va & CPU_PAGE_MASK) + e->addend)))
+            return tlb_fill(cpu, va, acc, mmu);
         return (struct reach){ (uint8_t *)(uintptr_t)((uintptr_t)va + e->addend), (e->phys & CPU_PAGE_MASK) | (va & ~CPU_PAGE_MASK), false };
     }
     return tlb_fill(cpu, va, acc, mmu);
@@ -529,7 +535,7 @@ uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc
         if (!cpu->guest->mmu(cpu, at, acc, mmu, false, &hit)) cpu_raise(cpu);
         if (at == va) {
             struct phys_page pp = cpu_phys_page(cpu, hit.phys & CPU_PAGE_MASK);
-            if (pp.host && !(acc == ACCESS_WRITE && (pp.readonly || code_page_find(cpu->engine, pp.host)))) host = pp.host + (hit.phys & ~CPU_PAGE_MASK);
+            if (pp.host && !(acc == ACCESS_WRITE && (pp.readonly || !mem_code_open(cpu->engine, pp.host)))) host = pp.host + (hit.phys & ~CPU_PAGE_MASK);
         }
         next = (at | ~(~UINT64_C(0) << MIN(hit.page_bits, CPU_PAGE_BITS))) + 1;
         if (next - va >= n) break;
@@ -572,44 +578,98 @@ void cpu_before_st(struct cpu *cpu, uint64_t va, unsigned n, unsigned mmu)
     else rmw_begin(cpu, va, n, mmu);
 }
 
+/* The host's compare and exchange of 1, 2, 4 or 8 bytes at p, a multiple of that; values as IR_MBE of mem says. What was there. */
 #if HOST_GNU
 #define CAS_HOST(bits, p, expect, v)                                                               \
     __atomic_compare_exchange_n((uint##bits##_t *)(void *)(p), &expect, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#if defined(__LP64__) || defined(__x86_64__)
+#define HOST_CAS_MAX 8u
+#else
+#define HOST_CAS_MAX 4u
 #endif
+
+static uint64_t host_cas(uint8_t *p, uint64_t expect, uint64_t v, unsigned mem)
+{
+    bool swap = !(mem & IR_MBE) == HOST_BE;
+
+    switch (mem & IR_MSIZE) {
+    case IR_M8: {
+        uint8_t e = (uint8_t)expect, n = (uint8_t)v;
+        CAS_HOST(8, p, e, n);
+        return e;
+    }
+    case IR_M16: {
+        uint16_t e = swap ? host_bswap16((uint16_t)expect) : (uint16_t)expect, n = swap ? host_bswap16((uint16_t)v) : (uint16_t)v;
+        CAS_HOST(16, p, e, n);
+        return swap ? host_bswap16(e) : e;
+    }
+    case IR_M32: {
+        uint32_t e = swap ? host_bswap32((uint32_t)expect) : (uint32_t)expect, n = swap ? host_bswap32((uint32_t)v) : (uint32_t)v;
+        CAS_HOST(32, p, e, n);
+        return swap ? host_bswap32(e) : e;
+    }
+    default: break;
+    }
+#if defined(__LP64__) || defined(__x86_64__)
+    uint64_t e = swap ? host_bswap64(expect) : expect, n = swap ? host_bswap64(v) : v;
+    CAS_HOST(64, p, e, n);
+    return swap ? host_bswap64(e) : e;
+#else
+    return expect; /* HOST_CAS_MAX */
+#endif
+}
+#else
+#define HOST_CAS_MAX 0u
+static uint64_t host_cas(uint8_t *p, uint64_t expect, uint64_t v, unsigned mem) { return expect; }
+#endif
+
+bool cpu_host_cas(struct cpu *cpu, uint8_t *host, unsigned size, uint64_t expect, uint64_t v)
+{
+    unsigned mem = size == 8 ? IR_M64 : IR_M32;
+    bool same;
+
+    if (cpu->parallel && size <= HOST_CAS_MAX) {
+        same = host_cas(host, expect, v, mem) == expect;
+    } else {
+        same = host_ld(host, mem) == expect;
+        if (same) host_st(host, v, mem);
+    }
+    if (same) engine_code_written(cpu->engine, host, size);
+    return same;
+}
+
+/* System mode: the memory at va, all of it in one page, after all that may unwind. *code: whoever writes must tell the engine. NULL: no
+ * memory, or two pages. */
+static uint8_t *atomic_host(struct cpu *cpu, uint64_t va, unsigned size, unsigned mmu, bool *code)
+{
+    const struct tlb_entry *e = tlb_at(cpu_tlb_of(cpu, mmu), va);
+    uint64_t tag = va & CPU_PAGE_MASK;
+
+    if ((va & ~CPU_PAGE_MASK) + size > CPU_PAGE_SIZE) return NULL;
+    *code = false;
+    if (e->rd == tag && e->wr == tag) return (uint8_t *)((uintptr_t)va + e->addend);
+    rmw_begin(cpu, va, size, mmu);
+    struct reach r = reach(cpu, va, ACCESS_WRITE, mmu);
+    *code = true;
+    return r.readonly ? NULL : r.host;
+}
 
 /* Compares with `expect` and stores; returns what was there. Real atomics only while other threads run this memory. */
 uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsigned mem, unsigned mmu)
 {
     unsigned size = 1u << (mem & IR_MSIZE);
-#if HOST_GNU
-    if (cpu->parallel && cpu->world->user && ((mem & IR_MALIGN) || !(va & (size - 1)))) {
-        uint8_t *p = user_host(cpu, va, mem | IR_MALIGN, ACCESS_WRITE);
-        bool swap = size > 1 && !(mem & IR_MBE) == HOST_BE;
-        if (size == 1) {
-            uint8_t e = (uint8_t)expect, n = (uint8_t)v;
-            CAS_HOST(8, p, e, n);
-            return extend(e, mem);
-        }
-        if (size == 2) {
-            uint16_t e = swap ? host_bswap16((uint16_t)expect) : (uint16_t)expect, n = swap ? host_bswap16((uint16_t)v) : (uint16_t)v;
-            CAS_HOST(16, p, e, n);
-            return extend(swap ? host_bswap16(e) : e, mem);
-        }
-        if (size == 4) {
-            uint32_t e = swap ? host_bswap32((uint32_t)expect) : (uint32_t)expect, n = swap ? host_bswap32((uint32_t)v) : (uint32_t)v;
-            CAS_HOST(32, p, e, n);
-            return extend(swap ? host_bswap32(e) : e, mem);
-        }
-#if defined(__LP64__) || defined(__x86_64__)
-        if (size == 8) {
-            uint64_t e = swap ? host_bswap64(expect) : expect, n = swap ? host_bswap64(v) : v;
-            CAS_HOST(64, p, e, n);
-            return swap ? host_bswap64(e) : e;
-        }
-#endif
-    }
-#endif
     bool lock = cpu->parallel;
+
+    if (lock && size <= HOST_CAS_MAX && ((mem & IR_MALIGN) || !(va & (size - 1)))) {
+        bool code = false;
+        if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
+        uint8_t *host = cpu->world->user ? user_host(cpu, va, mem, ACCESS_WRITE) : atomic_host(cpu, va, size, mmu, &code);
+        if (host) {
+            uint64_t was = host_cas(host, expect, v, mem);
+            if (code) engine_code_written(cpu->engine, host, size);
+            return extend(was, mem);
+        }
+    }
     uint64_t mask = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
 
     if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
@@ -635,11 +695,14 @@ bool cpu_cas128(struct cpu *cpu, uint64_t va, const uint64_t expect[2], const ui
     if ((mem & IR_MALIGN) && (va & 15)) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
     uint8_t *p = cpu_probe(cpu, va, 16, ACCESS_WRITE, mmu);
 #if HOST_CAS128
+    bool code = false;
+    if (cpu->parallel && !p && !(va & 15) && !cpu->world->user) p = atomic_host(cpu, va, 16, mmu, &code);
     if (cpu->parallel && p && !(va & 15)) {
         bool be = mem & IR_MBE; /* the host's low half lies at the lower address */
         uint64_t e[2] = { be ? host_bswap64(expect[0]) : expect[0], be ? host_bswap64(expect[1]) : expect[1] };
         const uint64_t n[2] = { be ? host_bswap64(value[0]) : value[0], be ? host_bswap64(value[1]) : value[1] };
         bool done = host_cas128(p, e, n);
+        if (code) engine_code_written(cpu->engine, p, 16);
         old[0] = be ? host_bswap64(e[0]) : e[0], old[1] = be ? host_bswap64(e[1]) : e[1];
         return done;
     }

@@ -180,13 +180,16 @@ void cpu_mmu_context(struct cpu *cpu, uint64_t id)
     }
     if (i == CPU_CONTEXTS || !cpu->contexts[i] || cpu->contexts[i]->id != id) {
         if (i < CPU_CONTEXTS) {
-            cpu->contexts[i] = new_context();
+            atomic_store_ptr(&cpu->contexts[i], new_context());
         } else {
             i = oldest;
             context_clear(cpu->contexts[i]);
         }
+        /* Whoever drops a block looks for it in all contexts. */
+        if (cpu->parallel) pthread_mutex_lock(&cpu->engine->lock);
         cpu->contexts[i]->id = id;
         take_global(cpu->contexts[i], now);
+        if (cpu->parallel) pthread_mutex_unlock(&cpu->engine->lock);
     }
     load(cpu, i);
     if (cpu->tlb_now) cpu->tlb_now = cpu_tlb_of(cpu, cpu->mmu_now)->e;
@@ -209,9 +212,10 @@ void jc_flush(struct cpu *cpu)
 void jc_drop(struct cpu *cpu, const struct blk *b)
 {
     unsigned at = jc_index(b->pc);
-    for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) {
-        struct blk **slot = &cpu->contexts[i]->jump_cache[at];
-        if (*slot == b) atomic_store_ptr(slot, (struct blk *)NULL);
+    for (unsigned i = 0; i < CPU_CONTEXTS; i++) {
+        struct mmu_context *c = atomic_load_ptr(&cpu->contexts[i]);
+        if (!c) break;
+        if (c->jump_cache[at] == b) atomic_store_ptr(&c->jump_cache[at], (struct blk *)NULL);
     }
 }
 
@@ -220,6 +224,16 @@ void cpu_tlb_flush(struct cpu *cpu)
     current(cpu);
     for (unsigned i = 0; i < CPU_CONTEXTS && cpu->contexts[i]; i++) context_clear(cpu->contexts[i]);
     phys_clear(cpu);
+}
+
+void cpu_tlb_flush_soon(struct cpu *cpu)
+{
+    if (!cpu->parallel) {
+        cpu_tlb_flush(cpu);
+        return;
+    }
+    (void)atomic_xchg_u32(&cpu->flush_soon, 1);
+    cpu_kick(cpu);
 }
 
 static void clear_local(struct mmu_context *c)
@@ -287,7 +301,13 @@ void cpu_tlb_flush_range_in(struct cpu *cpu, uint64_t context, uint64_t va, uint
     }
 }
 
-/* New code on a host page: writes to it must be seen. */
+bool mem_code_open(struct engine *eng, const uint8_t *host)
+{
+    const struct code_page *p = code_page_find(eng, host);
+    return !p || !(p->blocks || p->closed);
+}
+
+/* New code on a host page: writes to it must be seen. The other vCPUs are outside of blocks, or have the page not in written_pages. */
 void mem_protect_code(struct engine *eng, const uint8_t *host)
 {
     unsigned hash = page_hash(host);

@@ -1,5 +1,5 @@
 # Files of machines/ (see Makefile.am).
-libquern_a_SOURCES += machines/boards.c machines/boards.def machines/machine.c machines/machine.h machines/run.c \
+libquern_a_SOURCES += machines/boards.c machines/boards.def machines/machine.c machines/machine.h machines/run.c machines/run.h machines/threads.c machines/threads.h \
 	machines/user-devices.c machines/user-devices.h machines/media.c machines/media.h \
 	machines/save.c machines/lockstep.h machines/lockstep-private.h machines/lockstep.c machines/lockstep-report.c
 libquern_a_SOURCES += machines/boot/loader.c machines/boot/loader.h machines/boot/elf.c

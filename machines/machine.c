@@ -3,7 +3,8 @@
  *
  * Not here: running (run.c), saving and hashing (save.c).
  */
-#include "machines/machine.h"
+#include "machines/run.h"
+#include "machines/threads.h"
 
 #include "periph/pci/pci.h"
 #include "util/log.h"
@@ -14,7 +15,9 @@ static void phys_page(void *bus, uint64_t pa, struct phys_page *page)
     struct machine *m = bus;
     uint64_t n = CPU_PAGE_SIZE;
     bool readonly = false;
+    machine_map_lock(m, false);
     uint8_t *host = as_host(m->mb->mem, pa, &n, &readonly);
+    machine_map_unlock(m);
 
     page->host = n == CPU_PAGE_SIZE ? host : NULL; /* a page of several things goes byte by byte */
     page->readonly = readonly;
@@ -30,26 +33,36 @@ static void after_access(struct cpu *cpu)
 static bool mmio_read(void *bus, struct cpu *cpu, uint64_t pa, unsigned size, uint64_t *value)
 {
     struct machine *m = bus;
+    machine_lock(m, cpu);
     bool ok = as_read(m->mb->mem, pa, size, value);
     after_access(cpu);
+    machine_unlock(m);
     return ok;
 }
 
 static bool mmio_write(void *bus, struct cpu *cpu, uint64_t pa, unsigned size, uint64_t value)
 {
     struct machine *m = bus;
+    machine_lock(m, cpu);
     bool ok = as_write(m->mb->mem, pa, size, value);
     after_access(cpu);
+    machine_unlock(m);
     return ok;
 }
 
 static void map_changed(void *opaque)
 {
     struct machine *m = opaque;
-    for (unsigned i = 0; i < m->n_cpus; i++) cpu_tlb_flush(m->cpu[i]);
+    for (unsigned i = 0; i < m->n_cpus; i++) cpu_tlb_flush_soon(m->cpu[i]);
     if (m->n_cpus) engine_map_changed(m->engine, m->running ? m->running : m->cpu[0]);
     /* The access that did it ended its block, but the way to the next one, in the same page, may be known. */
     if (m->running) cpu_kick(m->running);
+}
+
+static void map_guard(void *opaque, bool begin)
+{
+    if (begin) machine_map_lock(opaque, true);
+    else machine_map_unlock(opaque);
 }
 
 static void ram_written(void *opaque, const uint8_t *host, uint64_t n)
@@ -68,21 +81,20 @@ static void request(struct machine_bus *mb, int what)
     case MB_EXIT: machine_post(m, MACHINE_QUIT); break;
     default: break; /* suspend: no board wakes up yet, so it is no more than waiting */
     }
+    machine_threads_wake(m);
 }
 
 /* ---- time ---- */
 static uint64_t now(void *opaque)
 {
-    struct machine *m = opaque;
-    uint64_t n = 0;
-    for (unsigned i = 0; i < m->n_cpus; i++) n += cpu_icount(m->cpu[i]);
-    return (n << m->cfg.icount_shift) + m->idle_ns;
+    return machine_now(opaque);
 }
 
 static void resched(void *opaque)
 {
     struct machine *m = opaque;
-    if (m->running && clock_next(m->clock) < m->budget_end) cpu_kick(m->running);
+    if (m->threads) machine_threads_wake(m);
+    else if (m->running && clock_next(m->clock) < m->budget_end) cpu_kick(m->running);
 }
 
 uint64_t machine_time(struct machine *m)
@@ -130,6 +142,7 @@ static int check(struct machine_config *c, struct error *e)
                          MIN(max, MACHINE_MAX_CPUS));
     if (c->icount_shift > 10)
         return error_set(e, "icount shift %u is out of range: 0 to 10", c->icount_shift);
+    if (c->engine.threads && !HOST_GNU) return error_set(e, "thread=multi: this build has no atomic operations for it");
     return 0;
 }
 
@@ -157,6 +170,7 @@ struct machine *machine_new(const struct machine_config *cfg, struct error *e)
         mb_add_global(m->mb, c.globals[i].driver, c.globals[i].prop, c.globals[i].value);
     clock_connect(m->clock, now, resched, m);
     as_on_change(m->mb->mem, map_changed, m);
+    as_set_guard(m->mb->mem, map_guard, m);
     as_on_ram_write(m->mb->mem, ram_written, m);
     m->world.phys_page = phys_page;
     m->world.mmio_read = mmio_read;

@@ -121,6 +121,8 @@ struct machine {
      * loop. Set by the program; NULL: no host I/O. */
     void (*host_poll)(void *, uint64_t max_wait_ns);
     void *host_poll_opaque;
+    /* thread=multi: makes a host_poll that waits return; any thread, signal safe. What waits in host_poll calls machine_host_waits(). */
+    void (*host_wake)(void *host_poll_opaque);
     void (*on_state)(void *, struct machine *, enum machine_state); /* observers (gdb, monitor) */
     void *on_state_opaque;
     /* Each event when it is acted on (QMP events). */
@@ -130,11 +132,13 @@ struct machine {
     /* machines/run.c's own. Which CPU has its turn, and for how many more instructions (saved; one CPU: unused). */
     uint32_t turn;
     uint64_t turn_left;
-    struct cpu *running;           /* inside engine_run */
+    struct cpu *running;           /* inside engine_run; with threads: uses devices, in its thread */
     uint64_t budget_end;           /* guest ns at which its budget ends */
     uint64_t slice;                /* most instructions between looks at the host's clock */
     uint64_t last_poll;            /* host ns */
     uint64_t host_base;            /* host ns at which guest time 0 would have been, had the guest kept pace */
+    struct machine_threads *threads; /* machines/threads.c's; NULL: CPUs take turns */
+    bool live;                     /* guest time is the host's clock less host_base */
 };
 
 extern const struct board *const board_list[];

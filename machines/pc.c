@@ -8,6 +8,7 @@
  */
 #include "machines/pc.h"
 #include "machines/pc-options.h"
+#include "machines/threads.h"
 
 #include "isa/x86/x86-board.h"
 #include "machines/user-devices.h"
@@ -180,7 +181,6 @@ static void cpu_event(void *opaque, enum lapic_event what, uint8_t vector)
     }
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, true);
     m->cfg.isa->set_irq(cpu, X86_PIN_INIT, false);
-    if (cpu->index) x86_wait_for_sipi(cpu, true);
 }
 
 /* A message of a PCI function; elsewhere than to the local APICs it is but a write. */
@@ -206,70 +206,104 @@ static unsigned pin_map(unsigned devfn, unsigned pin)
     return ((devfn >> 3) - 1u + pin) & 3;
 }
 
-/* ---- what a CPU asks of its board ---- */
+/* ---- what a CPU asks of its board: the devices are its own meanwhile ---- */
 
 static uint32_t cpu_in(void *opaque, struct cpu *cpu, uint16_t port, unsigned size)
 {
+    struct machine *m = pc_of(opaque)->machine;
     uint64_t v;
-    as_read(pc_of(opaque)->machine->mb->io, port, size, &v);
+    machine_lock(m, cpu);
+    as_read(m->mb->io, port, size, &v);
+    machine_unlock(m);
     return (uint32_t)v;
 }
 
 static void cpu_out(void *opaque, struct cpu *cpu, uint16_t port, uint32_t value, unsigned size)
 {
-    as_write(pc_of(opaque)->machine->mb->io, port, size, value);
+    struct machine *m = pc_of(opaque)->machine;
+    machine_lock(m, cpu);
+    as_write(m->mb->io, port, size, value);
+    machine_unlock(m);
 }
 
 static int cpu_acknowledge(void *opaque, struct cpu *cpu)
 {
     struct pc *pc = pc_of(opaque);
+    machine_lock(pc->machine, cpu);
     int v = lapic_ack(pc->apic[cpu->index]);
-    return v == LAPIC_ACK_EXTINT ? i8259_ack(pc->pic[0]) : v == LAPIC_ACK_NONE ? -1 : v;
+    if (v < 0) v = v == LAPIC_ACK_EXTINT ? i8259_ack(pc->pic[0]) : -1;
+    machine_unlock(pc->machine);
+    return v;
 }
 
 static uint8_t cpu_get_tpr(void *opaque, struct cpu *cpu)
 {
-    return lapic_get_tpr(pc_of(opaque)->apic[cpu->index]);
+    struct pc *pc = pc_of(opaque);
+    machine_lock(pc->machine, cpu);
+    uint8_t v = lapic_get_tpr(pc->apic[cpu->index]);
+    machine_unlock(pc->machine);
+    return v;
 }
 
 static void cpu_set_tpr(void *opaque, struct cpu *cpu, uint8_t cr8)
 {
-    lapic_set_tpr(pc_of(opaque)->apic[cpu->index], cr8 & 15);
+    struct pc *pc = pc_of(opaque);
+    machine_lock(pc->machine, cpu);
+    lapic_set_tpr(pc->apic[cpu->index], cr8 & 15);
+    machine_unlock(pc->machine);
 }
 
 static bool cpu_read_msr(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-    struct device *apic = pc_of(opaque)->apic[cpu->index];
-    if (msr >= MSR_X2APIC) return lapic_msr_read(apic, msr - MSR_X2APIC, value);
-    *value = msr == MSR_TSC_DEADLINE ? lapic_get_deadline(apic) : lapic_get_base(apic);
-    return true;
+    struct pc *pc = pc_of(opaque);
+    struct device *apic = pc->apic[cpu->index];
+    bool ok = true;
+    machine_lock(pc->machine, cpu);
+    if (msr >= MSR_X2APIC) ok = lapic_msr_read(apic, msr - MSR_X2APIC, value);
+    else *value = msr == MSR_TSC_DEADLINE ? lapic_get_deadline(apic) : lapic_get_base(apic);
+    machine_unlock(pc->machine);
+    return ok;
 }
 
 static bool cpu_write_msr(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-    struct device *apic = pc_of(opaque)->apic[cpu->index];
-    if (msr >= MSR_X2APIC) return lapic_msr_write(apic, msr - MSR_X2APIC, value);
-    if (msr == MSR_APIC_BASE) return lapic_set_base(apic, value);
-    lapic_set_deadline(apic, value, x86_tsc_time(cpu, value));
-    return true;
+    struct pc *pc = pc_of(opaque);
+    struct device *apic = pc->apic[cpu->index];
+    bool ok = true;
+    machine_lock(pc->machine, cpu);
+    if (msr >= MSR_X2APIC) ok = lapic_msr_write(apic, msr - MSR_X2APIC, value);
+    else if (msr == MSR_APIC_BASE) ok = lapic_set_base(apic, value);
+    else lapic_set_deadline(apic, value, x86_tsc_time(cpu, value));
+    machine_unlock(pc->machine);
+    return ok;
 }
 
 static void cpu_tsc_written(void *opaque, struct cpu *cpu)
 {
-    struct device *apic = pc_of(opaque)->apic[cpu->index];
+    struct pc *pc = pc_of(opaque);
+    struct device *apic = pc->apic[cpu->index];
+    machine_lock(pc->machine, cpu);
     uint64_t deadline = lapic_get_deadline(apic);
     if (deadline) lapic_set_deadline(apic, deadline, x86_tsc_time(cpu, deadline));
+    machine_unlock(pc->machine);
 }
 
 static void cpu_ferr(void *opaque, struct cpu *cpu, bool level)
 {
-    struct device *d = pc_of(opaque)->ferr;
-    if (!cpu->index) d->desc->input(d, 0, level);
+    struct pc *pc = pc_of(opaque);
+    if (cpu->index) return;
+    machine_lock(pc->machine, cpu);
+    pc->ferr->desc->input(pc->ferr, 0, level);
+    machine_unlock(pc->machine);
 }
 
 static void cpu_smm(void *opaque, struct cpu *cpu, bool in)
 {
-    if (pc_of(opaque)->pmc) i440fx_set_smm(pc_of(opaque)->pmc, in);
+    struct pc *pc = pc_of(opaque);
+    if (!pc->pmc) return;
+    machine_lock(pc->machine, cpu);
+    i440fx_set_smm(pc->pmc, in);
+    machine_unlock(pc->machine);
 }
 
 static void cpu_shutdown(void *opaque, struct cpu *cpu)
@@ -781,7 +815,7 @@ void pc_reset(struct machine *m)
     pc_set_boot_order(m->board_data);
     set_a20(m->board_data, true);
     for (unsigned i = 1; i < m->n_cpus; i++)
-        x86_wait_for_sipi(m->cpu[i], true);
+        x86_wait_for_sipi(m->cpu[i]);
 }
 
 static void pc_powerdown(struct machine *m)

@@ -6,7 +6,8 @@
  * interrupts are taken at the same instruction with or without it. What comes in through host_poll is the one
  * thing from outside.
  */
-#include "machines/machine.h"
+#include "machines/run.h"
+#include "machines/threads.h"
 
 #include <errno.h>
 #include <time.h>
@@ -34,18 +35,34 @@ void machine_post(struct machine *m, enum machine_event e)
     for (unsigned i = 0; i < m->n_cpus; i++) cpu_kick(m->cpu[i]);
 }
 
+uint64_t machine_now(struct machine *m)
+{
+    uint64_t n = 0;
+
+    if (m->live) return host_now() - m->host_base;
+    for (unsigned i = 0; i < m->n_cpus; i++) n += cpu_icount(m->cpu[i]);
+    return (n << m->cfg.icount_shift) + m->idle_ns;
+}
+
 void machine_pace(struct machine *m)
 {
+    bool live = m->live;
+
+    m->live = false; /* what counts is what the CPUs' counts say */
     m->host_base = host_now() - machine_time(m);
+    m->live = live;
 }
 
 void machine_set_state(struct machine *m, enum machine_state s)
 {
     if (m->state == s) return;
+    machine_hold(m);
     m->state = s;
+    machine_threads_live(m, s == MACHINE_RUNNING);
     if (s == MACHINE_RUNNING) machine_pace(m); /* no catching up on a pause */
     else if (m->running) cpu_kick(m->running);
     if (m->on_state) m->on_state(m->on_state_opaque, m, s);
+    machine_release(m);
 }
 
 static void tell(struct machine *m, enum machine_event e)
@@ -53,8 +70,7 @@ static void tell(struct machine *m, enum machine_event e)
     if (m->on_event) m->on_event(m->on_event_opaque, m, e);
 }
 
-/* Acts on what was posted. Returns the events that end the run (0: none). */
-static uint32_t take_events(struct machine *m)
+uint32_t machine_take_events(struct machine *m)
 {
     uint32_t ev = atomic_exchange(&m->events, 0), end = ev & MACHINE_QUIT;
 
@@ -80,7 +96,7 @@ static uint32_t take_events(struct machine *m)
 }
 
 /* ---- execution ---- */
-static bool awake(struct cpu *cpu)
+bool cpu_awake(struct cpu *cpu)
 {
     return !cpu->halted || cpu->guest->has_work(cpu);
 }
@@ -88,10 +104,10 @@ static bool awake(struct cpu *cpu)
 /* The CPU to run next, and how long it may; NULL: all wait. */
 static struct cpu *pick(struct machine *m, uint64_t *most)
 {
-    if (m->n_cpus == 1) return awake(m->cpu[0]) ? m->cpu[0] : NULL;
+    if (m->n_cpus == 1) return cpu_awake(m->cpu[0]) ? m->cpu[0] : NULL;
     for (unsigned i = 0; i <= m->n_cpus; i++) {
         struct cpu *cpu = m->cpu[m->turn];
-        if (m->turn_left && awake(cpu)) {
+        if (m->turn_left && cpu_awake(cpu)) {
             *most = MIN(*most, m->turn_left);
             return cpu;
         }
@@ -153,7 +169,7 @@ void machine_step(struct machine *m, uint64_t n_insns)
     enum machine_state state = m->state;
 
     while (clock_now(m->clock) < until) {
-        uint32_t end = take_events(m);
+        uint32_t end = machine_take_events(m);
         if (end) atomic_fetch_or(&m->events, end);
         if (end || m->state != state) return;
         switch (run_some(m, until, UINT64_C(1) << 40)) {
@@ -205,9 +221,10 @@ static void idle(struct machine *m)
 
 int machine_run(struct machine *m)
 {
+    if (m->cfg.engine.threads && m->n_cpus > 1) return machine_run_threads(m);
     m->last_poll = host_now();
     for (;;) {
-        if (take_events(m)) return m->mb->exit_code;
+        if (machine_take_events(m)) return m->mb->exit_code;
         if (m->state != MACHINE_RUNNING) {
             poll_host(m, MAX_WAIT_NS);
             continue;

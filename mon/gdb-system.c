@@ -57,7 +57,9 @@ static void step(struct gdb_server *s, unsigned n, unsigned flags)
     /* A kick that is pending ends the first run before it starts. */
     for (unsigned tries = 0; x == RUN_KICKED && cpu_icount(cpu) == before && tries < 4; tries++) {
         cpu->step_over_break = true;
+        m->running = cpu;
         x = engine_run(cpu, 1);
+        m->running = NULL;
     }
     cpu->step_over_break = false;
     cpu->guest = guest;

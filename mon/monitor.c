@@ -4,6 +4,7 @@
  */
 #include "mon/internal.h"
 
+#include "machines/threads.h"
 #include "mon/expr.h"
 #include "util/log.h"
 #include "util/opts.h"
@@ -322,7 +323,13 @@ void mon_run_in(struct monitor *m, const struct mon_command *table, const char *
     free_args(&args);
 }
 
-void mon_run_line(struct monitor *m, const char *line) { mon_run_in(m, mon_commands, "", line); }
+/* CPUs stand still meanwhile: what a command shows is of one moment. */
+void mon_run_line(struct monitor *m, const char *line)
+{
+    machine_hold(m->env->machine);
+    mon_run_in(m, mon_commands, "", line);
+    machine_release(m->env->machine);
+}
 
 /* ---- help ------------------------------------------------------------------------------------- */
 

@@ -89,6 +89,7 @@ SCRIPT_TESTS += tests/test-qcow2.sh
 SCRIPT_TESTS += tests/test-remote.sh
 SCRIPT_TESTS += tests/test-boot.sh
 SCRIPT_TESTS += tests/test-pc-boot.sh
+SCRIPT_TESTS += tests/test-smp.sh
 SCRIPT_TESTS += tests/test-cli.sh
 if USER_MODE
 SCRIPT_TESTS += tests/test-gccjit.sh
@@ -151,7 +152,7 @@ ENGINES = interp interp,mode=ref jit,backend=native,threshold=2,threshold2=12 ji
 	jit,backend=gccjit,threshold=400 jit,chaos=3,sync=on jit,backend=tcc,chaos=4,sync=on jit,backend=null,chaos=5
 ENGINE_TESTS = tests/test-ops tests/test-machine tests/test-malta tests/test-mips-boot tests/test-mips-exec tests/test-mips-priv \
 	tests/test-mips-traps tests/test-x86-sys tests/test-pci-ide tests/run-user.sh tests/test-boot.sh tests/test-gdb.sh tests/test-gdb-user.sh \
-	tests/test-log.sh tests/test-bad-input.sh tests/test-pc-boot.sh
+	tests/test-log.sh tests/test-bad-input.sh tests/test-pc-boot.sh tests/test-smp.sh
 .PHONY: check-engines
 check-engines: all
 	bad=0; for e in $(ENGINES); do echo "== $$e"; \

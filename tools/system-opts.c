@@ -612,6 +612,7 @@ int opt_icount(struct sysopts *s, const char *arg, struct error *e)
         rc = error_set(e, "record and replay are not supported yet");
     } else {
         s->cfg.icount_shift = (unsigned)n;
+        s->icount_given = true;
         s->cfg.icount_sleep = opts_bool(&o, "sleep", true);
     }
     opts_free(&o);
@@ -779,6 +780,9 @@ int sysopts_resolve(struct sysopts *s, struct error *e)
         error_hint(e, "it came from the environment's QUERN_ACCEL");
         return -1;
     }
+    if (c->engine.threads && s->icount_given)
+        return error_set(e, "-icount and thread=multi exclude each other: CPUs that run at the same time have no common count of instructions");
+    if (c->engine.threads && s->lockstep_text) return error_set(e, "-lockstep and thread=multi exclude each other: no two such runs are equal");
     if (s->lockstep_text) {
         if (s->monitors.n || s->mons.n || s->gdbs.n) return error_set(e, "-lockstep: neither a monitor nor a debugger can steer two machines");
         for (unsigned i = 0; i < s->serials.n; i++) {

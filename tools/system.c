@@ -7,6 +7,7 @@
 #include "blockfmt/block.h"
 #include "blockfmt/job.h"
 #include "chardev/term.h"
+#include "machines/threads.h"
 #include "mon/gdb.h"
 #include "mon/monitor.h"
 #include "periph/devices.h"
@@ -279,6 +280,9 @@ static void host_poll(void *opaque, uint64_t max_wait_ns)
     loop_poll(sys->loop, max_wait_ns);
 }
 
+static void host_wake(void *opaque) { loop_wake(((struct system *)opaque)->loop); }
+static void host_waits(void *opaque, bool waits) { machine_host_waits(opaque, waits); }
+
 static void quit(void *opaque)
 {
     struct system *sys = opaque;
@@ -325,6 +329,8 @@ static int make_machine(struct system *sys, struct error *e)
     m->no_shutdown = o->no_shutdown;
     m->host_poll = host_poll;
     m->host_poll_opaque = sys;
+    m->host_wake = host_wake;
+    loop_on_wait(sys->loop, host_waits, m);
     signal_machine = m;
     sys->env.machine = m;
     sys->env.loop = sys->loop;
@@ -388,6 +394,7 @@ static void clean_up(struct system *sys)
     signal_machine = NULL;
     gdb_server_delete(sys->env.gdb);
     for (unsigned i = 0; i < MAX_MONITORS; i++) monitor_delete(sys->monitors[i]);
+    if (sys->loop) loop_on_wait(sys->loop, NULL, NULL);
     if (sys->lockstep) lockstep_delete(sys->lockstep);
     else if (sys->machine) machine_delete(sys->machine);
     resolve_chrs = NULL;

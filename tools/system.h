@@ -49,7 +49,7 @@ struct sysopts {
     struct str_list option_roms, fw_cfgs, acpi_tables, smbios; /* texts for the board */
     char *debugcon;
     struct str_list chardevs, serials, monitors, mons, gdbs, firmware, globals;
-    bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given;
+    bool snapshot_all, nographic, display_given, stopped, no_reboot, no_shutdown, daemonize, accel_given, icount_given;
     bool image_given, vga_wanted, boot_given;
     uint8_t echr;
     uint32_t log_items;

@@ -199,6 +199,7 @@ static inline uint64_t host_div128u(uint64_t hi, uint64_t lo, uint64_t d, uint64
 #define atomic_load_u32(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define atomic_store_u32(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define atomic_or_u32(p, v)    __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL)
+#define atomic_xchg_u32(p, v)  __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define atomic_fence()         __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define atomic_load_ptr(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define atomic_store_ptr(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -206,9 +207,16 @@ static inline uint64_t host_div128u(uint64_t hi, uint64_t lo, uint64_t d, uint64
 #define atomic_load_u32(p)     (*(volatile uint32_t *)(p))
 #define atomic_store_u32(p, v) (*(volatile uint32_t *)(p) = (v))
 #define atomic_or_u32(p, v)    (*(volatile uint32_t *)(p) |= (v))
+#define atomic_xchg_u32(p, v)  host_xchg_u32(p, v)
 #define atomic_fence()         ((void)0)
 #define atomic_load_ptr(p)     (*(p))
 #define atomic_store_ptr(p, v) (*(p) = (v))
+static inline uint32_t host_xchg_u32(volatile uint32_t *p, uint32_t v)
+{
+    uint32_t was = *p;
+    *p = v;
+    return was;
+}
 #endif
 
 /* Memory that cannot be had is the one condition that ends the program from below: util/error.c. */

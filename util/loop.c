@@ -39,7 +39,9 @@ struct loop {
     unsigned pfd_size;
     int wake_pipe[2];
     int depth; /* of nested loop_poll */
-    bool garbage;
+    bool garbage, waiting;
+    void (*on_wait)(void *, bool);
+    void *on_wait_opaque;
     volatile char interrupted; /* one byte, set from signal handlers */
 };
 
@@ -101,10 +103,15 @@ struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, void (*fn)(
     f->loop = l, f->fd = fd, f->events = events, f->fn = fn, f->opaque = opaque;
     f->next = l->fds;
     l->fds = f;
+    if (l->waiting) loop_wake(l);
     return f;
 }
 
-void loop_fd_events(struct loop_fd *f, unsigned events) { f->events = events; }
+void loop_fd_events(struct loop_fd *f, unsigned events)
+{
+    f->events = events;
+    if (f->loop->waiting) loop_wake(f->loop);
+}
 
 void loop_fd_remove(struct loop_fd *f)
 {
@@ -126,6 +133,7 @@ struct loop_timer *loop_timer_new(struct loop *l, void (*fn)(void *), void *opaq
 void loop_timer_arm(struct loop_timer *t, uint64_t ns_from_now)
 {
     t->deadline = loop_now_ns() + MIN(ns_from_now, UINT64_MAX / 4);
+    if (t->loop->waiting) loop_wake(t->loop);
 }
 
 void loop_timer_delete(struct loop_timer *t)
@@ -150,6 +158,12 @@ void loop_interrupt(struct loop *l)
 {
     l->interrupted = 1;
     loop_wake(l);
+}
+
+void loop_on_wait(struct loop *l, void (*fn)(void *, bool), void *opaque)
+{
+    l->on_wait = fn;
+    l->on_wait_opaque = opaque;
 }
 
 bool loop_interrupted(const struct loop *l) { return l->interrupted; }
@@ -187,9 +201,21 @@ static void run_timers(struct loop *l)
     }
 }
 
+/* poll(2), with finer time where the host has it. */
+static int wait_fds(struct pollfd *pfd, unsigned n, uint64_t ns)
+{
+#ifdef HAVE_PPOLL
+    struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    return ppoll(pfd, n, &t, NULL);
+#else
+    uint64_t ms = ns / 1000000 + (ns % 1000000 != 0); /* rounded up: waking before a deadline would spin */
+    return poll(pfd, n, (int)ms);
+#endif
+}
+
 void loop_poll(struct loop *l, uint64_t max_wait_ns)
 {
-    uint64_t next = UINT64_MAX, now, ms;
+    uint64_t next = UINT64_MAX, now;
     unsigned n;
 
     for (struct loop_timer *t = l->timers; t; t = t->next) {
@@ -199,11 +225,12 @@ void loop_poll(struct loop *l, uint64_t max_wait_ns)
         now = loop_now_ns();
         max_wait_ns = MIN(max_wait_ns, next > now ? next - now : 0);
     }
-    /* Rounded up: waking before a deadline would spin. */
-    ms = max_wait_ns / 1000000 + (max_wait_ns % 1000000 != 0);
     n = fill_pollfds(l);
     l->depth++;
-    if (poll(l->pfd, n, ms > 1000000 ? 1000000 : (int)ms) > 0) {
+    if (l->on_wait) l->waiting = true, l->on_wait(l->on_wait_opaque, true);
+    int ready = wait_fds(l->pfd, n, MIN(max_wait_ns, UINT64_C(1000000000000)));
+    if (l->on_wait) l->on_wait(l->on_wait_opaque, false), l->waiting = false;
+    if (ready > 0) {
         struct pollfd *pfd = l->pfd;
         struct loop_fd **owner = l->pfd_owner;
 

@@ -3,7 +3,7 @@
  * threads and signal handlers.
  *
  * Guest time is not known here (bus/clock.h). All calls except loop_wake and loop_interrupt are made
- * in the thread that polls. Callbacks may add and remove anything, themselves included.
+ * in the thread that polls, or while it waits and lets others do so (loop_on_wait). Callbacks may add and remove anything, themselves included.
  */
 #ifndef UTIL_LOOP_H
 #define UTIL_LOOP_H
@@ -38,6 +38,9 @@ void loop_wake(struct loop *);
 /* The same, and loop_interrupted() is true from now on: long waits elsewhere (a full pipe) give up. */
 void loop_interrupt(struct loop *);
 bool loop_interrupted(const struct loop *);
+
+/* Called before (true) and after loop_poll waits, when other threads may use the loop: add and remove, arm and change. */
+void loop_on_wait(struct loop *, void (*fn)(void *opaque, bool waits), void *opaque);
 
 uint64_t loop_now_ns(void); /* monotonic host time */
 

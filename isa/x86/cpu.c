@@ -204,7 +204,7 @@ static const struct state_field state[] = {
     I(cr3), I(cr4), I(efer), I(xcr0), A(dr), I(star), I(lstar), I(cstar), I(fmask), I(kernel_gs), I(tsc_aux), I(sysenter_cs), I(sysenter_esp),
     I(sysenter_eip), I(pat), I(mtrr_def), A(mtrr_fixed), A(mtrr_base), A(mtrr_mask), I(misc_enable), I(mcg_status), I(mcg_ctl), A(mc_bank), I(debugctl),
     I(microcode), I(feature_control), I(tsc_offset), A(pdpte), I(monitor), I(smbase), I(a20_off), I(smm), I(nmi_blocked), I(nmi_pending),
-    I(smi_pending), I(init_pending), I(wait_sipi), I(stopped), I(in_mwait), I(db_pending), I(delivering), I(delivering_vector), I(delivering_soft),
+    I(smi_pending), I(init_pending), I(wait_sipi), I(is_ap), I(sipi), I(stopped), I(in_mwait), I(db_pending), I(delivering), I(delivering_vector), I(delivering_soft),
     I(delivering_external), I(ferr), I(ferr_wait), I(pins), STATE_END,
 };
 #undef T

@@ -93,7 +93,8 @@ void x86_sys_reset(struct x86_cpu *x, bool init)
     x->ldt = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_LDT << SA_TYPE_SHIFT };
     x->tr = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_TSS_BUSY << SA_TYPE_SHIFT };
     x->nmi_pending = x->nmi_blocked = x->smi_pending = x->init_pending = x->stopped = x->in_mwait = false;
-    if (!init) x->wait_sipi = false; /* INIT leaves an application processor waiting, as its board said */
+    x->wait_sipi = init && x->is_ap;
+    if (!init) x->is_ap = false, x->sipi = 0;
     x->delivering = x->ferr_wait = false;
     x->db_pending = 0;
     x->c.halted = false;
@@ -140,7 +141,7 @@ void x86_sys_set_irq(struct cpu *c, unsigned n, bool level)
     if (!level) return;
     if (n == X86_PIN_NMI) x->nmi_pending = true;
     if (n == X86_PIN_SMI) x->smi_pending = true;
-    if (n == X86_PIN_INIT) x->init_pending = true;
+    if (n == X86_PIN_INIT) x->init_pending = true, x->sipi = 0;
     cpu_kick(c);
 }
 
@@ -177,30 +178,33 @@ void x86_set_a20(struct cpu *c, bool on)
 
     if (x->a20_off == !on) return;
     x->a20_off = !on;
-    cpu_tlb_flush(c);
+    cpu_tlb_flush_soon(c);
 }
 
-void x86_wait_for_sipi(struct cpu *c, bool wait)
+void x86_wait_for_sipi(struct cpu *c)
 {
-    x86_cpu(c)->wait_sipi = wait;
-    c->halted = wait;
+    x86_cpu(c)->is_ap = x86_cpu(c)->wait_sipi = true;
+    c->halted = true;
 }
 
 void x86_sipi(struct cpu *c, uint8_t vector)
 {
-    struct x86_cpu *x = x86_cpu(c);
+    x86_cpu(c)->sipi = 0x100 | vector;
+    cpu_kick(c);
+}
 
-    if (!x->wait_sipi) return;
-    if (x->init_pending) { /* the INIT before it, which this CPU had no turn to see */
-        x->init_pending = false;
-        x86_sys_reset(x, true);
-    }
+void x86_take_sipi(struct x86_cpu *x)
+{
+    uint8_t vector = (uint8_t)x->sipi;
+    bool waits = x->wait_sipi;
+
+    x->sipi = 0;
+    if (!waits) return;
     x->wait_sipi = false;
-    c->halted = false;
+    x->c.halted = false;
     x86_seg_put(x, SEG_CS, (uint16_t)(vector << 8), (uint32_t)vector << 12, x->seg_limit[SEG_CS], x->seg_attr[SEG_CS]);
     x86_set_ip(x, 0);
     x86_update_key(x);
-    cpu_kick(c);
 }
 
 void x86_start_at(struct cpu *c, const struct x86_start *s)

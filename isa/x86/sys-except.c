@@ -344,7 +344,7 @@ bool x86_has_work(struct cpu *c)
     struct x86_cpu *x = x86_cpu(c);
 
     if (x->stopped) return x->init_pending;
-    if (x->wait_sipi) return x->init_pending;
+    if (x->wait_sipi) return x->init_pending || x->sipi;
     if (x->init_pending || x->smi_pending || (x->nmi_pending && !x->nmi_blocked) || x->db_pending) return true;
     if (x->ferr_wait && x->pins >> X86_PIN_IGNNE & 1) return true;
     if (x86_virtual_due(x)) return true;
@@ -372,6 +372,10 @@ bool x86_interrupt(struct cpu *c)
         x->init_pending = false;
         x86_sys_reset(x, true);
         if (!x->wait_sipi) return true;
+    }
+    if (x->sipi) {
+        x86_take_sipi(x);
+        if (!x->wait_sipi && !x->stopped) return true;
     }
     if (x->stopped || x->wait_sipi) {
         c->halted = true;

@@ -36,6 +36,7 @@ uint64_t x86_phys_ld(struct x86_cpu *x, uint64_t pa, unsigned size)
     pa = a20(x, pa);
     const uint8_t *p = phys_host(x, pa, false);
     if (!p) {
+        if (x->c.parallel) return size == 8 ? v : v >> (64 - 8 * size); /* tables in devices: not where devices have a lock */
         if (!x->c.world->mmio_read(x->c.bus, &x->c, pa, size, &v)) v = UINT64_MAX;
         return size == 8 ? v : v & ((UINT64_C(1) << 8 * size) - 1);
     }
@@ -65,7 +66,8 @@ struct walk {
     uint64_t entry, at;    /* the last entry and where it is */
     unsigned size;         /* of entries: 4 or 8 */
     unsigned bits;         /* log2 of the page */
-    uint64_t upper[3];     /* where entries above it without A are */
+    uint64_t found;        /* the last entry as it lies in memory */
+    uint64_t upper[3], upper_found[3]; /* where entries above it without A are, and those */
     unsigned n_upper;
     uint32_t error;        /* when it failed */
 };
@@ -73,7 +75,7 @@ struct walk {
 static uint64_t entry_at(struct x86_cpu *x, struct walk *w, uint64_t at)
 {
     w->at = at;
-    w->entry = x86_phys_ld(x, at, w->size);
+    w->entry = w->found = x86_phys_ld(x, at, w->size);
     return w->entry;
 }
 
@@ -82,7 +84,7 @@ static void go_down(struct walk *w)
     uint64_t e = w->entry;
 
     w->rights = (w->rights & (e | ~(uint64_t)(PT_W | PT_U))) | (e & PT_NX);
-    if (!(e & PT_A)) w->upper[w->n_upper++] = w->at;
+    if (!(e & PT_A)) w->upper[w->n_upper] = w->at, w->upper_found[w->n_upper++] = e;
 }
 
 static bool walk32(struct x86_cpu *x, uint64_t va, struct walk *w)
@@ -151,10 +153,25 @@ static bool walk(struct x86_cpu *x, uint64_t va, struct walk *w)
     return true;
 }
 
-static void set_bits(struct x86_cpu *x, uint64_t at, unsigned size, uint64_t bits)
+/* Sets bits in an entry that is still what was found there. */
+static bool set_bits(struct x86_cpu *x, uint64_t at, unsigned size, uint64_t found, uint64_t bits)
 {
-    (void)size;
-    x86_phys_st(x, at, x86_phys_ld(x, at, 1) | bits, 1); /* both bits are in the first byte */
+    uint8_t *p = phys_host(x, a20(x, at), true);
+
+    if (p) return cpu_host_cas(&x->c, p, size, found, found | bits);
+    x86_phys_st(x, at, found | bits, 1); /* both bits are in the first byte */
+    return true;
+}
+
+/* Marks what a walk used. False: another CPU has changed an entry meanwhile. */
+static bool mark_used(struct x86_cpu *x, const struct walk *w, bool write)
+{
+    uint64_t bits = PT_A | (write ? PT_D : 0);
+
+    for (unsigned i = 0; i < w->n_upper; i++) {
+        if (!set_bits(x, w->upper[i], w->size, w->upper_found[i], PT_A)) return false;
+    }
+    return !(bits & ~w->found) || set_bits(x, w->at, w->size, w->found, bits);
 }
 
 /* Which of MMU_R, MMU_W, MMU_X the rights give. */
@@ -207,16 +224,13 @@ bool x86_mmu(struct cpu *c, uint64_t va, enum mem_access acc, unsigned mode, boo
         hit->prot = MMU_R | MMU_W | MMU_X;
         return true;
     }
-    if (!walk(x, va, &w)) return page_fault(x, va, acc, user, probe, w.error);
-    uint8_t prot = rights_of(x, &w, user, mode == X86_MMU_SMAP, user_code), want = acc == ACCESS_WRITE ? MMU_W : acc == ACCESS_READ ? MMU_R : MMU_X;
-    if (!(prot & want)) return page_fault(x, va, acc, user, probe, PF_P);
-    bool dirty = w.entry & PT_D;
-    if (!probe) {
-        uint64_t bits = PT_A | (acc == ACCESS_WRITE ? PT_D : 0);
-        for (unsigned i = 0; i < w.n_upper; i++) set_bits(x, w.upper[i], w.size, PT_A);
-        if (bits & ~w.entry) set_bits(x, w.at, w.size, bits);
-        dirty |= acc == ACCESS_WRITE;
-    }
+    uint8_t prot, want = acc == ACCESS_WRITE ? MMU_W : acc == ACCESS_READ ? MMU_R : MMU_X;
+    do {
+        if (!walk(x, va, &w)) return page_fault(x, va, acc, user, probe, w.error);
+        prot = rights_of(x, &w, user, mode == X86_MMU_SMAP, user_code);
+        if (!(prot & want)) return page_fault(x, va, acc, user, probe, PF_P);
+    } while (!probe && !mark_used(x, &w, acc == ACCESS_WRITE));
+    bool dirty = w.entry & PT_D || (!probe && acc == ACCESS_WRITE);
     if (!dirty) prot &= (uint8_t)~MMU_W;
     uint64_t offset = (UINT64_C(1) << w.bits) - 1;
     hit->global = w.entry & PT_G && x->cr4 & CR4_PGE;

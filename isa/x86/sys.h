@@ -99,6 +99,7 @@ uint64_t x86_tsc(struct x86_cpu *);
 void x86_look_for_interrupts(struct x86_cpu *);   /* leave soon if one may be taken now */
 void x86_stop(struct x86_cpu *);                  /* a triple fault */
 void x86_set_ferr(struct x86_cpu *, bool level);
+void x86_take_sipi(struct x86_cpu *);              /* the start-up IPI that has come */
 
 /* ---- sys-paging.c ---- */
 bool x86_mmu(struct cpu *, uint64_t va, enum mem_access, unsigned mode, bool probe, struct mmu_hit *);

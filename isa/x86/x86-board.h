@@ -53,9 +53,9 @@ uint64_t x86_tsc_time(struct cpu *, uint64_t tsc);
 void x86_connect_board(struct cpu *, const struct x86_board_ops *, void *opaque);
 /* A20: off masks bit 20 of every physical address. Flushes what must be. */
 void x86_set_a20(struct cpu *, bool on);
-/* Waiting for a start-up IPI: what an application processor is after reset (wait true). The board calls it after reset. */
-void x86_wait_for_sipi(struct cpu *, bool wait);
-/* A start-up IPI: starts at vector << 12 in real mode if the CPU waits for one; else ignored. */
+/* This is an application processor: it waits for a start-up IPI, now and after each INIT. The board calls it after reset. */
+void x86_wait_for_sipi(struct cpu *);
+/* A start-up IPI: the CPU starts at vector << 12 in real mode, when it has its turn, if it waits for one then; else ignored. */
 void x86_sipi(struct cpu *, uint8_t vector);
 /* The time stamp counter and the APIC timer derive from guest time: nanoseconds of isa.connect_clock's clock. */
 

@@ -146,7 +146,8 @@ struct x86_cpu {
     uint64_t large_pages;    /* for each GiB, modulo 64, whether the engine's TLB may have parts of large pages there; log2 of the largest */
     uint8_t large_bits;
     uint32_t smbase;
-    bool a20_off, smm, nmi_blocked, nmi_pending, smi_pending, init_pending, wait_sipi, stopped, in_mwait;
+    bool a20_off, smm, nmi_blocked, nmi_pending, smi_pending, init_pending, wait_sipi, is_ap, stopped, in_mwait;
+    uint16_t sipi;           /* a start-up IPI that this CPU has not seen yet: 100h and its vector; 0: none */
     uint8_t db_pending;      /* bits of DR6 to report after the instruction; 0x80 stands for BS (bit 14) */
     bool delivering;         /* an event is on its way to its handler */
     uint8_t delivering_vector;
