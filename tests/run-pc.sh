@@ -6,7 +6,7 @@
 # usage: run-pc.sh [-d DIR] [TEST]...
 #   -d DIR    where images, screens and logs are made and kept (default pc-boots in the build directory)
 #   TEST      disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 q35-disk-amd64
-#             q35-cd-i386 memtest debian debian-smp debian-virtio debian-q35 hash-i386 hash-amd64 hash-smp lockstep-i386 (default: all)
+#             q35-cd-i386 memtest debian debian-smp debian-threads debian-virtio debian-q35 hash-i386 hash-amd64 hash-smp lockstep-i386 (default: all)
 # $QUERN_SLOW: by how much longer than usual things may take (default 1), for a machine that has other things to do.
 # Packages: seabios, debian-installer-12-netboot-i386, -amd64 (below $QUERN_INSTALLERS when they were unpacked elsewhere),
 # grub-pc-bin, grub-common, xorriso, mtools, memtest86+; for debian, as root: debootstrap, e2fsprogs.
@@ -327,7 +327,7 @@ lockstep() {
 }
 
 [ $# -gt 0 ] || set -- disk-i386 disk-amd64 cd-i386 cd-amd64 screen-i386 screen-amd64 smp-amd64 pvh-amd64 isapc-i386 q35-disk-amd64 \
-    q35-cd-i386 memtest debian debian-smp debian-virtio debian-q35 hash-i386 hash-amd64 hash-smp lockstep-i386
+    q35-cd-i386 memtest debian debian-smp debian-threads debian-virtio debian-q35 hash-i386 hash-amd64 hash-smp lockstep-i386
 for name; do
     begin=$(date +%s) before=$failed
     case $name in
@@ -345,6 +345,7 @@ for name; do
     memtest) memtest ;;
     debian) debian -drive file=debian-run.qcow2,format=qcow2 ;;
     debian-smp) debian -smp 4 -drive file=debian-run.qcow2,format=qcow2 ;;
+    debian-threads) debian -smp 4 -accel tcg,thread=multi -device virtio-blk-pci,drive=disk,bootindex=1 -drive file=debian-run.qcow2,format=qcow2,if=none,id=disk ;;
     debian-q35) debian -M q35 -smp 2 -drive file=debian-run.qcow2,format=qcow2 ;;
     debian-virtio) debian -drive file=debian-run.qcow2,format=qcow2,if=none,id=disk -device virtio-blk-pci,drive=disk,bootindex=1 ;;
     hash-i386) hashes i386 1 256 i386 jit jit,backend=tcc goto ref ;;
