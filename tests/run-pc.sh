@@ -49,7 +49,11 @@ start() {
     out=$dir/$name.log
     rm -f in; : >"$out"
     mkfifo in
-    "$@" -display none -monitor none -serial stdio -icount sleep=off -no-reboot <in >"$out" 2>&1 &
+    case "$*" in
+    *thread=multi*) ;; # guest time is the host's
+    *) set -- "$@" -icount sleep=off ;;
+    esac
+    "$@" -display none -monitor none -serial stdio -no-reboot <in >"$out" 2>&1 &
     pid=$!
     exec 3>in
 }
