@@ -582,11 +582,6 @@ void cpu_before_st(struct cpu *cpu, uint64_t va, unsigned n, unsigned mmu)
 #if HOST_GNU
 #define CAS_HOST(bits, p, expect, v)                                                               \
     __atomic_compare_exchange_n((uint##bits##_t *)(void *)(p), &expect, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
-#if defined(__LP64__) || defined(__x86_64__)
-#define HOST_CAS_MAX 8u
-#else
-#define HOST_CAS_MAX 4u
-#endif
 
 static uint64_t host_cas(uint8_t *p, uint64_t expect, uint64_t v, unsigned mem)
 {
@@ -610,16 +605,15 @@ static uint64_t host_cas(uint8_t *p, uint64_t expect, uint64_t v, unsigned mem)
     }
     default: break;
     }
-#if defined(__LP64__) || defined(__x86_64__)
+#if defined(__LP64__) || defined(__x86_64__) /* HOST_ATOMIC_MAX */
     uint64_t e = swap ? host_bswap64(expect) : expect, n = swap ? host_bswap64(v) : v;
     CAS_HOST(64, p, e, n);
     return swap ? host_bswap64(e) : e;
 #else
-    return expect; /* HOST_CAS_MAX */
+    return expect;
 #endif
 }
 #else
-#define HOST_CAS_MAX 0u
 static uint64_t host_cas(uint8_t *p, uint64_t expect, uint64_t v, unsigned mem) { return expect; }
 #endif
 
@@ -628,7 +622,7 @@ bool cpu_host_cas(struct cpu *cpu, uint8_t *host, unsigned size, uint64_t expect
     unsigned mem = size == 8 ? IR_M64 : IR_M32;
     bool same;
 
-    if (cpu->parallel && size <= HOST_CAS_MAX) {
+    if (cpu->parallel && size <= HOST_ATOMIC_MAX) {
         same = host_cas(host, expect, v, mem) == expect;
     } else {
         same = host_ld(host, mem) == expect;
@@ -660,7 +654,7 @@ uint64_t mem_cas(struct cpu *cpu, uint64_t va, uint64_t expect, uint64_t v, unsi
     unsigned size = 1u << (mem & IR_MSIZE);
     bool lock = cpu->parallel;
 
-    if (lock && size <= HOST_CAS_MAX && ((mem & IR_MALIGN) || !(va & (size - 1)))) {
+    if (lock && size <= HOST_ATOMIC_MAX && ((mem & IR_MALIGN) || !(va & (size - 1)))) {
         bool code = false;
         if ((mem & IR_MALIGN) && (va & (size - 1))) mem_fault(cpu, FAULT_ALIGN, ACCESS_WRITE, va);
         uint8_t *host = cpu->world->user ? user_host(cpu, va, mem, ACCESS_WRITE) : atomic_host(cpu, va, size, mmu, &code);

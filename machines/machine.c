@@ -142,7 +142,7 @@ static int check(struct machine_config *c, struct error *e)
                          MIN(max, MACHINE_MAX_CPUS));
     if (c->icount_shift > 10)
         return error_set(e, "icount shift %u is out of range: 0 to 10", c->icount_shift);
-    if (c->engine.threads && !HOST_GNU) return error_set(e, "thread=multi: this build has no atomic operations for it");
+    if (c->engine.threads && HOST_ATOMIC_MAX < 8) return error_set(e, "thread=multi: this host has no atomic operations of 8 bytes");
     return 0;
 }
 

@@ -266,6 +266,8 @@ int machine_run_threads(struct machine *m)
     pthread_mutexattr_t recursive;
     unsigned n = 0;
 
+    if (m->cpu[0]->guest->ordered && !HOST_ORDERED)
+        error_warn("thread=multi: this host orders accesses to memory less than %s does; programs that count on it may fail", m->cfg.isa->name);
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&t->lock, &recursive);

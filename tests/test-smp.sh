@@ -29,6 +29,14 @@ if command -v qemu-system-i386 >/dev/null; then all qemu-system-i386 2; fi
 all "$q32" 1
 all "$q32" 2
 all "$q64" 4
+# shellcheck disable=SC2086
+timeout $((60 * patience)) "$q32" $common -monitor none -accel tcg,thread=multi >"$dir/out" 2>&1 </dev/null
+if grep -q 'this host has no atomic operations of 8 bytes' "$dir/out"; then
+    echo "no threads: the compiler has no atomic operations of 8 bytes"
+    echo "$passed passed, $failed failed, 1 skipped"
+    [ $failed = 0 ]
+    exit
+fi
 all "$q32" 1 -accel tcg,thread=multi
 for engine in tcg interp interp,dispatch=switch interp,mode=ref jit,threshold=1,threshold2=2 jit,chaos=5 jit,backend=null,threshold=1; do
     all "$q32" 2 -accel "$engine,thread=multi"

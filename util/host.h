@@ -194,6 +194,21 @@ static inline uint64_t host_div128u(uint64_t hi, uint64_t lo, uint64_t d, uint64
 #endif
 }
 
+/* The most bytes that the compiler's atomic operations have without a library. */
+#if HOST_GNU && (defined(__LP64__) || defined(__x86_64__))
+#define HOST_ATOMIC_MAX 8u
+#elif HOST_GNU
+#define HOST_ATOMIC_MAX 4u
+#else
+#define HOST_ATOMIC_MAX 0u
+#endif
+/* Do all threads see one's stores in their order, and its loads too (but for a load that overtakes a store)? */
+#if defined(__x86_64__) || defined(__i386__)
+#define HOST_ORDERED 1
+#else
+#define HOST_ORDERED 0
+#endif
+
 /* Words shared with other threads or signal handlers. Portable twin: volatile, for hosts without threads in play. */
 #if HOST_GNU
 #define atomic_load_u32(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
