@@ -258,7 +258,7 @@ size_t virtio_write(struct virtio *v, const struct virtio_chain *c, uint64_t off
     return copy(v, c->seg + c->n_out, c->n_in, offset, NULL, buf, n);
 }
 
-/* ---- rings ---- */
+/* ---- rings: the driver may run at the same time (specification 1.1, 2.6.7 and 2.6.13: where barriers are) ---- */
 
 static uint64_t used_event_addr(const struct virtio_queue *q)
 {
@@ -291,10 +291,13 @@ bool virtio_pop(struct virtio *v, unsigned queue, struct virtio_chain *c)
     struct virtio_queue *q = &v->vq[queue];
     if (!read16(v, q->avail + 2, &idx)) return false;
     if (idx == q->last_avail) {
-        /* From here on the driver is to tell of new ones. */
-        if (virtio_has(v, VIRTIO_F_EVENT_IDX)) write16(v, avail_event_addr(q), q->last_avail);
-        return false;
+        if (!virtio_has(v, VIRTIO_F_EVENT_IDX)) return false;
+        /* From here on the driver is to tell of new ones, of which there may be some by now. */
+        write16(v, avail_event_addr(q), q->last_avail);
+        atomic_fence();
+        if (!read16(v, q->avail + 2, &idx) || idx == q->last_avail) return false;
     }
+    atomic_fence(); /* what the index says is there is read after it */
     if ((uint16_t)(idx - q->last_avail) > q->size) {
         virtio_error(v, "the available index goes from %u to %u in a queue of %u", q->last_avail,
                      idx, q->size);
@@ -336,6 +339,7 @@ void virtio_push(struct virtio *v, unsigned queue, uint16_t head, uint64_t writt
     virtio_put32(v, b + 4, (uint32_t)MIN(written, (uint64_t)UINT32_MAX));
     if (!guest_write(v, q->used + 4 + 8 * (uint64_t)(q->used_idx % q->size), b, sizeof b)) return;
     q->used_idx++;
+    atomic_fence(); /* all of the answer is seen before the index */
     write16(v, q->used + 2, q->used_idx);
 }
 
@@ -344,6 +348,7 @@ static bool wants_interrupt(struct virtio *v, unsigned queue)
     struct virtio_queue *q = &v->vq[queue];
     uint16_t flags, event, old = q->signalled;
     bool valid = q->signalled_valid;
+    atomic_fence(); /* the driver says that it wants to be told, and then looks at the index */
     if (virtio_has(v, VIRTIO_F_NOTIFY_ON_EMPTY) && q->used_idx == q->last_avail &&
         virtio_queue_empty(v, queue))
         return true;
