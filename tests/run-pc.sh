@@ -278,7 +278,8 @@ debian() {
     await 'Password:' 60
     send quern
     await 'root@quern:~#' 120
-    send 'exec sh' # which puts nothing into its lines
+    send 'exec sh' # which puts nothing into its lines; what came before it has set the terminal would have other line ends
+    await '2004l# $' 60
     send 'cat >t.c <<X
 #include <stdio.h>
 int main(void) { unsigned s = 0; for (unsigned i = 0; i < 1000000; i++) s = s * 5 + i; printf("sum=%08x\n", s); return 0; }
