@@ -122,6 +122,7 @@ struct guest {
     size_t cpu_size;                      /* sizeof the ISA's CPU structure */
     bool no_fp_notes;                     /* cpu_fp_last_flags() is never called */
     bool sse_fp;                          /* the rules in cpu->fp are always those of SSE (NaNs, tininess); rounding, flushing may change */
+    bool watch_after;                     /* debuggers expect a watchpoint to be told behind the instruction that hit it, not before (x86) */
     bool ordered;                         /* a CPU's stores are seen by others in their order, and its loads happen in theirs (x86) */
     bool open_bus;                        /* system mode: there are no bus errors. Where nothing answers, reads give all ones */
     /* Translates one block from b->blk.pc in mode b->blk.key. See isa/isa.h for the rules. */

@@ -464,7 +464,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         }
         if (x == X_IRQ || x == X_HALT) check_irq = true;
         else if (x == X_DEBUG) {
-            eng->hit = (struct debug_hit){ false, 0, cpu_get_slot(cpu, g->pc_slot) };
+            eng->hit = (struct debug_hit){ false, 0, cpu_get_slot(cpu, g->pc_slot), cpu->index };
             ret = RUN_DEBUG;
             break;
         }

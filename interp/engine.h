@@ -78,7 +78,7 @@ bool engine_break_at(const struct engine *, uint64_t va);
 enum watch_kind { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_ACCESS = 3 };
 int engine_watch_insert(struct engine *, uint64_t va, uint64_t len, enum watch_kind);
 int engine_watch_remove(struct engine *, uint64_t va, uint64_t len, enum watch_kind);
-struct debug_hit { bool watch; enum watch_kind kind; uint64_t addr; };
+struct debug_hit { bool watch; enum watch_kind kind; uint64_t addr; int cpu; /* its index */ };
 struct debug_hit engine_debug_hit(const struct engine *);
 
 /* `info jit` */

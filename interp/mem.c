@@ -285,7 +285,15 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
         if (!(w->kind & (write ? WATCH_WRITE : WATCH_READ))) continue;
         if (va + size <= w->va || va >= w->va + w->len) continue;
         if (cpu->step_over_break || eng->hit_late == HIT_LATE) continue; /* told already; the unit may run again by then */
-        eng->hit = (struct debug_hit){ true, w->kind, va };
+        if (cpu->guest->watch_after && cpu_in_code(cpu)) {
+            uint64_t unit;
+            bool inner;
+            if (io_unit(cpu, &unit, &inner)) unit_again(cpu); /* alone: its block's end is its own */
+            eng->hit = (struct debug_hit){ true, w->kind, va, cpu->index };
+            eng->hit_late = HIT_LATE;
+            continue;
+        }
+        eng->hit = (struct debug_hit){ true, w->kind, va, cpu->index };
         if (cpu_in_code(cpu) && !unit_has_io(cpu)) longjmp(*cpu->unwind, UNWIND_WATCH);
         eng->hit_late = HIT_LATE; /* entering an exception cannot be begun again, nor what a device has seen: stop behind it */
         if (cpu_in_code(cpu)) cpu_kick(cpu);

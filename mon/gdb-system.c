@@ -162,14 +162,9 @@ static void on_state(void *opaque, struct machine *m, enum machine_state state)
         stop.kind = GDB_STOP_EXITED;
         stop.signo = 0;
     } else if (state == MACHINE_DEBUGGED) {
-        uint64_t pc;
         stop.signo = 5;
         fill_hit(s, &stop);
-        /* The engine says where, not which CPU: the one that stands there. */
-        for (unsigned i = 0; i < m->n_cpus; i++) {
-            pc = cpu_get_slot(m->cpu[i], m->cpu[i]->guest->pc_slot);
-            if (!stop.watch && pc == stop.watch_addr) stop.thread = i + 1;
-        }
+        stop.thread = (unsigned)engine_debug_hit(m->engine).cpu + 1;
     }
     gdb_stub_stopped(s->stub, &stop);
 }

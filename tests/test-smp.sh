@@ -45,6 +45,27 @@ all "$q64" 2 -accel tcg,thread=multi -M q35
 all "$q64" 2 -accel tcg,thread=multi -cpu Nehalem
 all "$q32" 3 -accel tcg,thread=multi
 
+# A watchpoint on the count of CPUs that run: told behind the store, of the CPU that made it (places as another emulator has them).
+gdb=$(command -v gdb-multiarch || command -v gdb)
+watched() {
+    rm -f "$dir/gdb"
+    # shellcheck disable=SC2086
+    timeout $((60 * patience)) "$q32" $common -smp 2 -monitor none -serial "file:$dir/serial" -gdb "unix:$dir/gdb,server=on,wait=off" -S "$@" >"$dir/out" 2>&1 </dev/null &
+    pid=$!
+    within 5 [ -S "$dir/gdb" ]
+    timeout $((60 * patience)) "$gdb" -nx -batch -ex 'set pagination off' -ex 'set architecture i386' -ex "target remote $dir/gdb" -ex 'watch *(int *)0x200004' -ex c \
+        -ex 'p/x $pc' -ex c -ex 'p/x $pc' -ex thread -ex delete -ex c >"$dir/gdb.out" 2>&1
+    wait $pid
+    if tr '\n' ' ' <"$dir/gdb.out" | grep -q 'Old value = 0 New value = 1.* = 0x100c7 .*Old value = 1 New value = 2.* = 0x10165 .*Current thread is 2' &&
+        [ "$(tail -n 1 "$dir/serial")" = ok ]; then ok; else bad "gdb $*: $(cat "$dir/out" "$dir/gdb.out" "$dir/serial")"; fi
+}
+if [ -n "$gdb" ]; then
+    watched
+    watched -accel tcg,thread=multi
+else
+    echo 'no gdb (Debian: gdb-multiarch)'
+fi
+
 # refused TEXT ARGS...
 refused() {
     text=$1

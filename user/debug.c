@@ -223,7 +223,7 @@ static int talk(struct thread *t, struct gdb_stop *stop)
         q->stepped = false;
     pthread_mutex_unlock(&p->lock);
     /* What it stopped for is not to stop it again where it stands. */
-    t->skip = stop->watch || engine_break_at(p->engine, pc_of(t));
+    t->skip = (stop->watch && !t->cpu->guest->watch_after) || engine_break_at(p->engine, pc_of(t));
     t->skip_pc = pc_of(t);
     stop->thread = number_of(t);
     s->talking = 1;

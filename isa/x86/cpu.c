@@ -130,7 +130,7 @@ static const struct guest_x87 x87 = {
     {                                                                                              \
         .name = name_, .slots = slots_, .n_slots = XR_COUNT, .helpers = helpers,                   \
         .n_helpers = XH_COUNT, .pc_slot = XR_PC, .addr_type = type,                                \
-        .cpu_size = sizeof(struct x86_cpu), .x87 = &x87, .lazy_first = XR_CC_OP, .n_lazy = 6, .ordered = true, .open_bus = true,    \
+        .cpu_size = sizeof(struct x86_cpu), .x87 = &x87, .lazy_first = XR_CC_OP, .n_lazy = 6, .watch_after = true, .ordered = true, .open_bus = true,    \
         .no_fp_notes = true, .sse_fp = true, .translate = x86_translate, .fault = x86_fault,       \
         .mmu = x86_mmu, .exception = x86_exception, .interrupt = x86_interrupt, .has_work = x86_has_work, \
         .mmu_mode = mmu_mode, .disas = x86_disas, .dump = dump,                                    \
