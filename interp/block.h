@@ -263,6 +263,7 @@ struct blk *engine_translate_partial(struct cpu *, uint64_t pc, uint64_t key, un
 struct blk *engine_translate_kept(struct cpu *, uint64_t pc, uint64_t key);
 void link_set(struct engine *, struct link *, struct blk *to);
 struct code_page *code_page_find(struct engine *, const uint8_t *host_page);
+void engine_set_hit(struct engine *, struct debug_hit);
 /* Puts exact pc, icount_left and insn_flags for cpu->xpc into the CPU; unit: at the start of the unit. */
 void cpu_restore(struct cpu *, bool unit);
 /* The guest instruction being executed and its block, from cpu->xpoint or cpu->xpc; NULL: none. */

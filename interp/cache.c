@@ -259,7 +259,7 @@ void engine_map_changed(struct engine *eng, struct cpu *cpu)
     pthread_mutex_lock(&eng->lock);
     for (unsigned i = 0; i < 1u << PAGE_HASH_BITS; i++) {
         for (const struct code_page *p = eng->pages[i]; p; p = p->next) {
-            if (p->blocks && p->fixed && cpu_code_page(cpu, p->fixed, true) != p->host) eng->flush_wanted = 1;
+            if (p->blocks && p->fixed && cpu_code_page(cpu, p->fixed, true) != p->host) atomic_store_int(&eng->flush_wanted, 1);
         }
     }
     pthread_mutex_unlock(&eng->lock);
@@ -300,7 +300,7 @@ void engine_flush(struct engine *eng)
     }
     jit_flush(eng);
     arena_free(&eng->arena);
-    eng->flush_wanted = 0;
+    atomic_store_int(&eng->flush_wanted, 0);
     eng->stats.flushes++;
     eng->stats.blocks = 0;
     for (unsigned i = 0; i < 1u << PAGE_HASH_BITS && !eng->n_cpus; i++) { /* last use */
@@ -401,7 +401,7 @@ static struct blk *translate(struct cpu *cpu, uint64_t pc, uint64_t key, unsigne
     if (keep && !ir->one_shot) {
         arena = &eng->arena;
         if (!arena->chunks) arena_more(arena, CHUNK_MAX); /* no program has as little code as the smallest chunk */
-        if (eng->arena.used > eng->cfg.cache_size) eng->flush_wanted = 1;
+        if (eng->arena.used > eng->cfg.cache_size) atomic_store_int(&eng->flush_wanted, 1);
     } else {
         arena = &cpu->scratch;
         arena_reset(arena);

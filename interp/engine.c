@@ -53,6 +53,14 @@ void engine_get_stats(const struct engine *eng, struct engine_stats *s)
     s->block_bytes = eng->arena.used;
 }
 
+/* vCPUs may stop at the same time: what is told is one of their hits, not parts of two. */
+void engine_set_hit(struct engine *eng, struct debug_hit hit)
+{
+    pthread_mutex_lock(&eng->lock);
+    eng->hit = hit;
+    pthread_mutex_unlock(&eng->lock);
+}
+
 struct debug_hit engine_debug_hit(const struct engine *eng) { return eng->hit; }
 
 void engine_leave(struct engine *eng)
@@ -249,7 +257,7 @@ static bool take_exception(struct cpu *cpu)
 /* Lock held, the caller not counted inside. Returns when nothing is to be dropped. */
 static void wait_flush(struct engine *eng)
 {
-    while (eng->flush_wanted || eng->alone_wanted) {
+    while (atomic_load_int(&eng->flush_wanted) || eng->alone_wanted) {
         if (eng->inside || eng->flushing || eng->alone_wanted) {
             pthread_cond_wait(&eng->safe, &eng->lock);
             continue;
@@ -367,8 +375,8 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
     cpu->xpoint = 0;
     cpu->io.replay = cpu->io.late = false, cpu->io.n = cpu->io.n_code = 0;
     cpu->xlink = NULL;
+    if (counted) go_inside(eng); /* before contexts are changed: while a vCPU is alone it writes to those of all */
     if (!cpu->world->user && g->mmu_context) cpu_mmu_context(cpu, g->mmu_context(cpu));
-    if (counted) go_inside(eng);
     if (unlikely(atomic_load_u32(&cpu->flush_soon)) && atomic_xchg_u32(&cpu->flush_soon, 0)) cpu_tlb_flush(cpu);
     fp_enter(cpu);
 
@@ -408,8 +416,8 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             if (cpu->halted && g->has_work(cpu)) cpu->halted = false;
             for (unsigned n = 0; n < MOST_ENTRIES && g->interrupt(cpu); n++) continue;
         }
-        if (unlikely(eng->hit_late == HIT_LATE) && !one) {
-            eng->hit_late = HIT_TOLD;
+        if (unlikely(atomic_load_int(&eng->hit_late) == HIT_LATE) && !one && eng->hit.cpu == cpu->index) {
+            atomic_store_int(&eng->hit_late, HIT_TOLD);
             ret = RUN_DEBUG;
             break;
         }
@@ -422,7 +430,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
             ret = RUN_BUDGET;
             break;
         }
-        if (unlikely(eng->flush_wanted)) safe_point(cpu, counted);
+        if (unlikely(atomic_load_int(&eng->flush_wanted))) safe_point(cpu, counted);
         uint64_t pc = cpu_get_slot(cpu, g->pc_slot);
         struct blk *b;
         if (unlikely(cpu->io.n_code)) b = engine_translate_kept(cpu, pc, cpu->key);
@@ -455,7 +463,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         }
         enum xexit x = run_block(cpu, b);
         cpu->xpc = NULL;
-        cpu->xpoint = 0;
+        atomic_store_u32(&cpu->xpoint, 0); /* others look: engine_code_written() */
         cpu->io.replay = false;
         if (unlikely(cpu->step_over_break)) {
             cpu->step_over_break = false;
@@ -464,7 +472,7 @@ enum run_exit engine_run(struct cpu *cpu, uint64_t budget)
         }
         if (x == X_IRQ || x == X_HALT) check_irq = true;
         else if (x == X_DEBUG) {
-            eng->hit = (struct debug_hit){ false, 0, cpu_get_slot(cpu, g->pc_slot), cpu->index };
+            engine_set_hit(eng, (struct debug_hit){ false, 0, cpu_get_slot(cpu, g->pc_slot), cpu->index });
             ret = RUN_DEBUG;
             break;
         }

@@ -284,18 +284,19 @@ static void watch_check(struct cpu *cpu, uint64_t va, unsigned size, bool write)
         struct watchpoint *w = &eng->watches[i];
         if (!(w->kind & (write ? WATCH_WRITE : WATCH_READ))) continue;
         if (va + size <= w->va || va >= w->va + w->len) continue;
-        if (cpu->step_over_break || eng->hit_late == HIT_LATE) continue; /* told already; the unit may run again by then */
+        if (cpu->step_over_break || atomic_load_int(&eng->hit_late) == HIT_LATE) continue; /* told already; the unit may run again by then */
+        struct debug_hit hit = { true, w->kind, va, cpu->index };
         if (cpu->guest->watch_after && cpu_in_code(cpu)) {
             uint64_t unit;
             bool inner;
             if (io_unit(cpu, &unit, &inner)) unit_again(cpu); /* alone: its block's end is its own */
-            eng->hit = (struct debug_hit){ true, w->kind, va, cpu->index };
-            eng->hit_late = HIT_LATE;
+            engine_set_hit(eng, hit);
+            atomic_store_int(&eng->hit_late, HIT_LATE);
             continue;
         }
-        eng->hit = (struct debug_hit){ true, w->kind, va, cpu->index };
+        engine_set_hit(eng, hit);
         if (cpu_in_code(cpu) && !unit_has_io(cpu)) longjmp(*cpu->unwind, UNWIND_WATCH);
-        eng->hit_late = HIT_LATE; /* entering an exception cannot be begun again, nor what a device has seen: stop behind it */
+        atomic_store_int(&eng->hit_late, HIT_LATE); /* entering an exception cannot be begun again, nor what a device has seen: stop behind it */
         if (cpu_in_code(cpu)) cpu_kick(cpu);
     }
 }
@@ -551,6 +552,8 @@ uint8_t *cpu_probe(struct cpu *cpu, uint64_t va, unsigned n, enum mem_access acc
     }
     if (!one_page || (cpu->engine->n_watches && watched_page(cpu->engine, va))) return NULL;
     if (host) tlb_fill(cpu, va, acc, mmu);
+    /* Only the entry, made under the lock, is a promise: since we looked another vCPU may have read code from the page. */
+    if (cpu->parallel && acc == ACCESS_WRITE && e->wr != (va & CPU_PAGE_MASK)) return NULL;
     return host;
 }
 

@@ -208,7 +208,7 @@ bool jit_code_alloc(struct engine *eng, size_t n, struct codemem *m)
     struct jit *j = eng->jit;
     pthread_mutex_lock(&j->lock);
     bool ok = codepool_get(&j->pool, n, m);
-    if (!ok) eng->flush_wanted = 1;
+    if (!ok) atomic_store_int(&eng->flush_wanted, 1);
     pthread_mutex_unlock(&j->lock);
     return ok;
 }
@@ -524,7 +524,7 @@ static bool set_up(struct jit *j)
         error_warn("JIT backend '%s' can't be used: %s; interpreting", j->be->name, why.msg);
         error_clear(&why);
         j->off = true;
-        j->eng->flush_wanted = 1; /* blocks that are interpreted for good are optimised */
+        atomic_store_int(&j->eng->flush_wanted, 1); /* blocks that are interpreted for good are optimised */
         return false;
     }
     j->pool_base = j->pool.used;
@@ -562,7 +562,7 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     unsigned tier = !(j->be->tiers & 1) || b->jit ? 2 : 1;
     uint32_t runs_before = b->heat_start;
     count_from(b, UINT32_MAX); /* unless something better is decided below */
-    if (eng->flush_wanted || j->off || log_on(LOG_UNCHAINED)) {
+    if (atomic_load_int(&eng->flush_wanted) || j->off || log_on(LOG_UNCHAINED)) {
         count_from(b, MAX(runs_before, 16u));
     } else if (!j->ready && !eng->cfg.threshold && !eng->cfg.chaos && !eng->cfg.sync && b->runs <= runs_before &&
                j->early < FIRST_BLOCKS) {
@@ -577,7 +577,7 @@ void jit_hot(struct cpu *cpu, struct blk *b)
     } else if (b->valid && !again && (tier == 1 || (j->be->tiers & 2)) && (tier == 1 || !eng->cfg.no_regions || !(j->be->tiers & 1))) {
         if (eng->cfg.chaos) {
             if (chance(j) % 3 == 0) tier = j->be->tiers & 2 && !eng->cfg.no_regions ? 2 : tier;
-            if (chance(j) % 2048 == 0) eng->flush_wanted = 1;
+            if (chance(j) % 2048 == 0) atomic_store_int(&eng->flush_wanted, 1);
         }
         if (set_up(j)) r = region_form(cpu, b, tier);
     }
@@ -726,7 +726,7 @@ void jit_after_fork(struct engine *eng, bool child)
         if (j->state && j->be->forked) j->be->forked(j->state);
         if (!ok) { /* without code memory of its own it must not touch its parent's */
             j->off = true;
-            eng->flush_wanted = 1;
+            atomic_store_int(&eng->flush_wanted, 1);
         }
         if (j->perf) {
             fclose(j->perf);

@@ -308,8 +308,10 @@ static void cpu_smm(void *opaque, struct cpu *cpu, bool in)
 
 static void cpu_shutdown(void *opaque, struct cpu *cpu)
 {
-    struct machine_bus *mb = pc_of(opaque)->machine->mb;
-    mb->request(mb, MB_RESET);
+    struct machine *m = pc_of(opaque)->machine;
+    machine_lock(m, cpu);
+    m->mb->request(m->mb, MB_RESET);
+    machine_unlock(m);
 }
 
 static const struct x86_board_ops cpu_ops = {

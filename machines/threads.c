@@ -50,8 +50,16 @@ void machine_lock(struct machine *m, struct cpu *cpu)
 
     if (!t) return;
     pthread_mutex_lock(&t->lock);
-    if (!t->depth++) t->base = m->running = cpu;
-    else if (cpu) m->running = cpu; /* the main thread steps a CPU, or resets it */
+    if (!t->depth++) {
+        t->base = m->running = cpu;
+        /* A device finds the timers fired that are due, as it does in a machine whose CPUs take turns. */
+        if (cpu && m->live) {
+            uint64_t now = clock_now(m->clock);
+            if (clock_next(m->clock) <= now) clock_run(m->clock, now);
+        }
+    } else if (cpu) {
+        m->running = cpu; /* the main thread steps a CPU, or resets it */
+    }
 }
 
 void machine_map_lock(struct machine *m, bool change)
@@ -128,7 +136,9 @@ void machine_release(struct machine *m)
 {
     struct machine_threads *t = m->threads;
 
-    if (t && !--t->holds) pthread_cond_broadcast(&t->go);
+    if (!t || --t->holds) return;
+    pthread_cond_broadcast(&t->go);
+    for (unsigned i = 0; i < m->n_cpus; i++) cpu_kick(m->cpu[i]); /* one that sleeps may have been given another state */
 }
 
 void machine_threads_live(struct machine *m, bool live)

@@ -50,7 +50,7 @@ start() {
     rm -f in; : >"$out"
     mkfifo in
     case "$*" in
-    *thread=multi*) ;; # guest time is the host's
+    *thread=multi* | *-icount*) ;; # guest time is the host's, or as asked
     *) set -- "$@" -icount sleep=off ;;
     esac
     "$@" -display none -monitor none -serial stdio -no-reboot <in >"$out" 2>&1 &
@@ -237,7 +237,8 @@ memtest() {
 }
 
 # A Debian: made once, by root.
-make_debian() {
+make_# With -icount sleep=on: a login that waits for its password gives up after a minute of guest time.
+debian() {
     [ -e debian.qcow2 ] && return
     have debootstrap mke2fs grub-mkimage || return 1
     [ "$(id -u)" = 0 ] || { skip 'debootstrap needs root'; return 1; }
@@ -348,11 +349,11 @@ for name; do
     q35-disk-amd64) disk amd64 512 -M q35 ;;
     q35-cd-i386) cd_boot i386 256 -M q35 ;;
     memtest) memtest ;;
-    debian) debian -drive file=debian-run.qcow2,format=qcow2 ;;
-    debian-smp) debian -smp 4 -drive file=debian-run.qcow2,format=qcow2 ;;
+    debian) debian -icount sleep=on -drive file=debian-run.qcow2,format=qcow2 ;;
+    debian-smp) debian -icount sleep=on -smp 4 -drive file=debian-run.qcow2,format=qcow2 ;;
     debian-threads) debian -smp 4 -accel tcg,thread=multi -device virtio-blk-pci,drive=disk,bootindex=1 -drive file=debian-run.qcow2,format=qcow2,if=none,id=disk ;;
-    debian-q35) debian -M q35 -smp 2 -drive file=debian-run.qcow2,format=qcow2 ;;
-    debian-virtio) debian -drive file=debian-run.qcow2,format=qcow2,if=none,id=disk -device virtio-blk-pci,drive=disk,bootindex=1 ;;
+    debian-q35) debian -icount sleep=on -M q35 -smp 2 -drive file=debian-run.qcow2,format=qcow2 ;;
+    debian-virtio) debian -icount sleep=on -drive file=debian-run.qcow2,format=qcow2,if=none,id=disk -device virtio-blk-pci,drive=disk,bootindex=1 ;;
     hash-i386) hashes i386 1 256 i386 jit jit,backend=tcc goto ref ;;
     hash-amd64) hashes x86_64 1 512 amd64 jit jit,backend=tcc goto ref ;;
     hash-smp) hashes x86_64 4 512 amd64 jit jit goto ;;

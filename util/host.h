@@ -218,6 +218,9 @@ static inline uint64_t host_div128u(uint64_t hi, uint64_t lo, uint64_t d, uint64
 #define atomic_fence()         __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define atomic_load_ptr(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define atomic_store_ptr(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+/* bool and integers of at most a pointer's size */
+#define atomic_load_int(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define atomic_store_int(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #else
 #define atomic_load_u32(p)     (*(volatile uint32_t *)(p))
 #define atomic_store_u32(p, v) (*(volatile uint32_t *)(p) = (v))
@@ -226,6 +229,8 @@ static inline uint64_t host_div128u(uint64_t hi, uint64_t lo, uint64_t d, uint64
 #define atomic_fence()         ((void)0)
 #define atomic_load_ptr(p)     (*(p))
 #define atomic_store_ptr(p, v) (*(p) = (v))
+#define atomic_load_int(p)     (*(p))
+#define atomic_store_int(p, v) (*(p) = (v))
 static inline uint32_t host_xchg_u32(volatile uint32_t *p, uint32_t v)
 {
     uint32_t was = *p;

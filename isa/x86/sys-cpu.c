@@ -92,7 +92,10 @@ void x86_sys_reset(struct x86_cpu *x, bool init)
     x->gdt = x->idt = (struct x86_table){ .limit = 0xffff };
     x->ldt = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_LDT << SA_TYPE_SHIFT };
     x->tr = (struct x86_table){ .limit = 0xffff, .attr = SA_P | SYS_TSS_BUSY << SA_TYPE_SHIFT };
-    x->nmi_pending = x->nmi_blocked = x->smi_pending = x->init_pending = x->stopped = x->in_mwait = false;
+    atomic_store_int(&x->nmi_pending, false);
+    atomic_store_int(&x->smi_pending, false);
+    if (!init) x->init_pending = false; /* else it is the one that is being taken, or another */
+    x->nmi_blocked = x->stopped = x->in_mwait = false;
     x->wait_sipi = init && x->is_ap;
     if (!init) x->is_ap = false, x->sipi = 0;
     x->delivering = x->ferr_wait = false;
@@ -124,11 +127,12 @@ void x86_stop(struct x86_cpu *x)
 
 /* ---- pins ---- */
 
-static bool pin(const struct x86_cpu *x, unsigned n) { return x->pins >> n & 1; }
+static bool pin(const struct x86_cpu *x, unsigned n) { return atomic_load_int(&x->pins) >> n & 1; }
 
 void x86_look_for_interrupts(struct x86_cpu *x)
 {
-    if ((pin(x, X86_PIN_INTR) && x->eflags & XFL_IF) || (x->nmi_pending && !x->nmi_blocked) || (x->smi_pending && !x->smm) || x86_virtual_due(x))
+    if ((pin(x, X86_PIN_INTR) && x->eflags & XFL_IF) || (atomic_load_int(&x->nmi_pending) && !x->nmi_blocked) ||
+        (atomic_load_int(&x->smi_pending) && !x->smm) || x86_virtual_due(x))
         cpu_kick(&x->c);
 }
 
@@ -137,11 +141,14 @@ void x86_sys_set_irq(struct cpu *c, unsigned n, bool level)
     struct x86_cpu *x = x86_cpu(c);
 
     if (n >= X86_PINS || pin(x, n) == level) return;
-    x->pins ^= (uint8_t)(1u << n);
+    atomic_store_int(&x->pins, (uint8_t)(x->pins ^ 1u << n)); /* written by one thread at a time, read by the CPU's at any time */
     if (!level) return;
-    if (n == X86_PIN_NMI) x->nmi_pending = true;
-    if (n == X86_PIN_SMI) x->smi_pending = true;
-    if (n == X86_PIN_INIT) x->init_pending = true, x->sipi = 0;
+    if (n == X86_PIN_NMI) atomic_store_int(&x->nmi_pending, true);
+    if (n == X86_PIN_SMI) atomic_store_int(&x->smi_pending, true);
+    if (n == X86_PIN_INIT) {
+        atomic_store_int(&x->sipi, 0); /* one that came before; those that come now are after the INIT */
+        atomic_store_int(&x->init_pending, true);
+    }
     cpu_kick(c);
 }
 
@@ -177,7 +184,7 @@ void x86_set_a20(struct cpu *c, bool on)
     struct x86_cpu *x = x86_cpu(c);
 
     if (x->a20_off == !on) return;
-    x->a20_off = !on;
+    atomic_store_int(&x->a20_off, !on);
     cpu_tlb_flush_soon(c);
 }
 
@@ -189,17 +196,17 @@ void x86_wait_for_sipi(struct cpu *c)
 
 void x86_sipi(struct cpu *c, uint8_t vector)
 {
-    x86_cpu(c)->sipi = 0x100 | vector;
+    atomic_store_int(&x86_cpu(c)->sipi, (uint16_t)(0x100 | vector));
     cpu_kick(c);
 }
 
 void x86_take_sipi(struct x86_cpu *x)
 {
-    uint8_t vector = (uint8_t)x->sipi;
-    bool waits = x->wait_sipi;
+    uint16_t sipi = atomic_load_int(&x->sipi);
+    uint8_t vector = (uint8_t)sipi;
 
-    x->sipi = 0;
-    if (!waits) return;
+    atomic_store_int(&x->sipi, 0);
+    if (!x->wait_sipi || !sipi) return; /* 0: an INIT has come meanwhile */
     x->wait_sipi = false;
     x->c.halted = false;
     x86_seg_put(x, SEG_CS, (uint16_t)(vector << 8), (uint32_t)vector << 12, x->seg_limit[SEG_CS], x->seg_attr[SEG_CS]);

@@ -337,16 +337,23 @@ void x86_exception(struct cpu *c)
 /* ---- interrupts ---- */
 
 static bool may_interrupt(const struct x86_cpu *x) { return x->eflags & XFL_IF; }
-static bool intr(const struct x86_cpu *x) { return x->pins >> X86_PIN_INTR & 1; }
+
+/* What devices' threads write */
+static bool intr(const struct x86_cpu *x) { return atomic_load_int(&x->pins) >> X86_PIN_INTR & 1; }
+static bool ignne(const struct x86_cpu *x) { return atomic_load_int(&x->pins) >> X86_PIN_IGNNE & 1; }
+static bool init_due(const struct x86_cpu *x) { return atomic_load_int(&x->init_pending); }
+static bool sipi_due(const struct x86_cpu *x) { return atomic_load_int(&x->sipi); }
+static bool nmi_due(const struct x86_cpu *x) { return atomic_load_int(&x->nmi_pending) && !x->nmi_blocked; }
+static bool smi_due(const struct x86_cpu *x) { return atomic_load_int(&x->smi_pending); }
 
 bool x86_has_work(struct cpu *c)
 {
     struct x86_cpu *x = x86_cpu(c);
 
-    if (x->stopped) return x->init_pending;
-    if (x->wait_sipi) return x->init_pending || x->sipi;
-    if (x->init_pending || x->smi_pending || (x->nmi_pending && !x->nmi_blocked) || x->db_pending) return true;
-    if (x->ferr_wait && x->pins >> X86_PIN_IGNNE & 1) return true;
+    if (x->stopped) return init_due(x);
+    if (x->wait_sipi) return init_due(x) || sipi_due(x);
+    if (init_due(x) || smi_due(x) || nmi_due(x) || x->db_pending) return true;
+    if (x->ferr_wait && ignne(x)) return true;
     if (x86_virtual_due(x)) return true;
     return intr(x) && (may_interrupt(x) || x->in_mwait);
 }
@@ -368,12 +375,12 @@ bool x86_interrupt(struct cpu *c)
     struct event e = { .external = true };
 
     if (x->user) return false; /* the kernel's business; single steps: user/abi.h, trapped */
-    if (x->init_pending) {
-        x->init_pending = false;
+    if (init_due(x)) {
+        atomic_store_int(&x->init_pending, false);
         x86_sys_reset(x, true);
         if (!x->wait_sipi) return true;
     }
-    if (x->sipi) {
+    if (sipi_due(x)) {
         x86_take_sipi(x);
         if (!x->wait_sipi && !x->stopped) return true;
     }
@@ -384,8 +391,8 @@ bool x86_interrupt(struct cpu *c)
     if (c->key & XK_SHADOW) return false; /* one more instruction first, see x86_helper_unshadow */
     x->delivering = false;
     c->insn_flags = 0;
-    if (x->smi_pending && !x->smm) {
-        x->smi_pending = false;
+    if (smi_due(x) && !x->smm) {
+        atomic_store_int(&x->smi_pending, false);
         c->halted = false;
         x86_enter_smm(x);
         return true;
@@ -396,8 +403,8 @@ bool x86_interrupt(struct cpu *c)
     }
     e.next = x86_lin(x);
     e.flags = x86_get_eflags(x);
-    if (x->nmi_pending && !x->nmi_blocked) {
-        x->nmi_pending = false;
+    if (nmi_due(x)) {
+        atomic_store_int(&x->nmi_pending, false);
         x->nmi_blocked = true;
         e.vector = 2;
         x->ferr_wait = false;
@@ -410,7 +417,7 @@ bool x86_interrupt(struct cpu *c)
         return true;
     }
     if (!intr(x)) {
-        if (x->ferr_wait && x->pins >> X86_PIN_IGNNE & 1) x->ferr_wait = c->halted = false;
+        if (x->ferr_wait && ignne(x)) x->ferr_wait = c->halted = false;
         return false;
     }
     if (!may_interrupt(x)) {

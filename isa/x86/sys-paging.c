@@ -18,7 +18,7 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
 static unsigned phys_bits(const struct x86_cpu *x) { return x86_has(x, XF_LM) ? 40 : 36; }
 static uint64_t frame_mask(const struct x86_cpu *x) { return ((UINT64_C(1) << phys_bits(x)) - 1) & CPU_PAGE_MASK; }
-static uint64_t a20(const struct x86_cpu *x, uint64_t pa) { return x->a20_off ? pa & ~(UINT64_C(1) << 20) : pa; }
+static uint64_t a20(const struct x86_cpu *x, uint64_t pa) { return atomic_load_int(&x->a20_off) ? pa & ~(UINT64_C(1) << 20) : pa; }
 
 /* ---- physical memory ---- */
 

@@ -591,5 +591,5 @@ uint64_t x86_helper_rdpmc(struct cpu *c, uint64_t n, uint64_t a, uint64_t b)
 
 bool x86_ignores_numeric(struct x86_cpu *x)
 {
-    return !x->user && !(x->cr0 & CR0_NE) && x->pins >> X86_PIN_IGNNE & 1;
+    return !x->user && !(x->cr0 & CR0_NE) && atomic_load_int(&x->pins) >> X86_PIN_IGNNE & 1;
 }

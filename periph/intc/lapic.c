@@ -212,19 +212,21 @@ static uint64_t unit(const struct lapic *s)
     return code == 7 ? 1 : UINT64_C(2) << code;
 }
 
-static uint32_t current_count(struct lapic *s)
+static uint32_t current_count(struct lapic *s, uint64_t now)
 {
-    uint64_t gone = (clock_now(s->dev.clock) - s->start) / unit(s);
+    uint64_t gone = (now - s->start) / unit(s);
     if (!s->initial || s->lvt[LVT_TIMER] & LVT_DEADLINE) return 0;
     if (s->lvt[LVT_TIMER] & LVT_PERIODIC) return s->initial - (uint32_t)(gone % s->initial);
     return gone >= s->initial ? 0 : s->initial - (uint32_t)gone;
 }
 
-static void arm(struct lapic *s)
+/* Guest time may be the host's and go on meanwhile: `now` is that of what the guest has done. */
+static void arm(struct lapic *s, uint64_t now)
 {
-    uint64_t period = (uint64_t)s->initial * unit(s), gone = clock_now(s->dev.clock) - s->start;
+    uint64_t period = (uint64_t)s->initial * unit(s), gone = now - s->start;
     bool periodic = s->lvt[LVT_TIMER] & LVT_PERIODIC;
     if (s->lvt[LVT_TIMER] & LVT_DEADLINE) return; /* lapic_set_deadline() does */
+    if (timer_armed(&s->timer) && s->timer.deadline <= now && period && !periodic) return; /* it is just about to come */
     if (!period || (!periodic && gone >= period))
         timer_cancel(&s->timer);
     else
@@ -236,7 +238,7 @@ static void timer_event(void *opaque)
     struct lapic *s = opaque;
     s->deadline = 0;
     local_interrupt(s, LVT_TIMER);
-    arm(s);
+    arm(s, clock_now(s->dev.clock));
 }
 
 uint64_t lapic_get_deadline(struct device *d)
@@ -427,7 +429,7 @@ static uint32_t reg_read(struct lapic *s, unsigned r)
     case R_ICR_LOW:
     case R_ICR_HIGH: return s->icr[r - R_ICR_LOW];
     case R_INITIAL: return s->initial;
-    case R_CURRENT: return current_count(s);
+    case R_CURRENT: return current_count(s, clock_now(s->dev.clock));
     case R_DIVIDE: return s->divide;
     default: break;
     }
@@ -453,7 +455,7 @@ static void write_lvt(struct lapic *s, unsigned n, uint32_t v)
     if (n == LVT_TIMER) {
         /* Neither a deadline nor a count outlives the change from the one to the other. */
         if ((old ^ s->lvt[n]) & LVT_DEADLINE) s->deadline = 0, s->initial = 0, timer_cancel(&s->timer);
-        arm(s);
+        arm(s, clock_now(s->dev.clock));
     }
     if (n == LVT_LINT0 || n == LVT_LINT1) lint_level(s, n - LVT_LINT0);
 }
@@ -478,19 +480,23 @@ static void reg_write(struct lapic *s, unsigned r, uint32_t v)
         send_ipi(s);
         break;
     case R_ICR_HIGH: s->icr[1] = v & 0xff000000u; break;
-    case R_INITIAL:
+    case R_INITIAL: {
+        uint64_t now = clock_now(s->dev.clock);
         if (s->lvt[LVT_TIMER] & LVT_DEADLINE) break;
         s->initial = v;
-        s->start = clock_now(s->dev.clock);
-        arm(s);
+        s->start = now;
+        timer_cancel(&s->timer); /* the count before is forgotten, also when it has just ended */
+        arm(s, now);
         break;
+    }
     case R_DIVIDE: {
-        uint32_t left = current_count(s);
+        uint64_t now = clock_now(s->dev.clock);
+        uint32_t left = current_count(s, now);
         s->divide = v & 0x0b;
         /* The count goes on from where it is. */
-        if (s->initial) s->start = clock_now(s->dev.clock) - (s->initial - left) * unit(s);
+        if (s->initial) s->start = now - (s->initial - left) * unit(s);
         if ((int64_t)s->start < 0) s->start = 0;
-        arm(s);
+        arm(s, now);
         break;
     }
     default:
@@ -690,7 +696,7 @@ static void lapic_dump(struct device *d, void (*put)(void *, const char *), void
     for (unsigned i = 0; i < ARRAY_LEN(entries); i++)
         dump_entry(s, entries[i].n, entries[i].name, put, opaque);
     snprintf(line, sizeof line, "Timer\t DCR=0x%x (divide by %u) initial_count = %u current_count = %u", s->divide, (unsigned)unit(s), (unsigned)s->initial,
-             (unsigned)current_count(s));
+             (unsigned)current_count(s, clock_now(s->dev.clock)));
     put(opaque, line);
     snprintf(line, sizeof line, "SPIV\t 0x%08x APIC %s, focus=%s, spurious vec %u", (unsigned)s->svr, s->svr & SVR_ENABLE ? "enabled" : "disabled",
              s->svr & 0x200 ? "on" : "off", (unsigned)s->svr & 0xff);
