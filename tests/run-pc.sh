@@ -237,8 +237,7 @@ memtest() {
 }
 
 # A Debian: made once, by root.
-make_# With -icount sleep=on: a login that waits for its password gives up after a minute of guest time.
-debian() {
+make_debian() {
     [ -e debian.qcow2 ] && return
     have debootstrap mke2fs grub-mkimage || return 1
     [ "$(id -u)" = 0 ] || { skip 'debootstrap needs root'; return 1; }
@@ -269,6 +268,7 @@ EOF
     put_grub debian.img ext2
     "$build/quern-img" convert -f raw -O qcow2 debian.img debian.qcow2 && rm debian.img
 }
+# With -icount sleep=on: a login that waits for its password gives up after a minute of guest time.
 debian() {
     make_debian || return
     rm -f debian-run.qcow2
